@@ -1,0 +1,871 @@
+// The module's exports, and nothing else: each kernel for f64 and for f32, under its own name with the type behind it.
+// Arguments are described at the kernels. Nothing is checked here: bindings/kernels.ts does that.
+
+import * as gemm from "./gemm";
+import * as activation from "./activation";
+import * as elementwise from "./elementwise";
+import * as rnn from "./rnn";
+import * as lstm from "./lstm";
+import * as linear from "./linear";
+import * as embedding from "./embedding";
+import * as loss from "./loss";
+import * as optim from "./optim";
+import { madd } from "./simd";
+import { log as naturalLog } from "./math";
+
+/** Whether this is the relaxed SIMD build. */
+export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
+
+/** Where the memory that the host hands out begins: below lie the kernels' own tables and blocks. */
+export function heapBase(): usize {
+  return __heap_base;
+}
+
+/** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */
+export function madd_f64(a: f64, b: f64, c: f64): f64 {
+  return f64x2.extract_lane(madd<f64>(f64x2.splat(a), f64x2.splat(b), f64x2.splat(c)), 0);
+}
+export function madd_f32(a: f32, b: f32, c: f32): f32 {
+  return f32x4.extract_lane(madd<f32>(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
+}
+
+/** Natural logarithm, the same bits in both builds. */
+export function log(x: f64): f64 {
+  return naturalLog(x);
+}
+
+export function packedBytes_f64(k: i32, n: i32): usize {
+  return gemm.packedBytes<f64>(k, n);
+}
+export function packedBytes_f32(k: i32, n: i32): usize {
+  return gemm.packedBytes<f32>(k, n);
+}
+
+export function packWeight_f64(k: i32, n: i32, b: usize, bRow: i32, bColumn: i32, packed: usize): void {
+  gemm.packWeight<f64>(k, n, b, bRow, bColumn, packed);
+}
+export function packWeight_f32(k: i32, n: i32, b: usize, bRow: i32, bColumn: i32, packed: usize): void {
+  gemm.packWeight<f32>(k, n, b, bRow, bColumn, packed);
+}
+
+export function gemm_f64(
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  aRow: i32,
+  aColumn: i32,
+  b: usize,
+  bRow: i32,
+  bColumn: i32,
+  start: usize,
+  startRow: i32,
+  c: usize,
+  ldc: i32,
+): void {
+  gemm.gemm<f64>(m, n, k, a, aRow, aColumn, b, bRow, bColumn, start, startRow, c, ldc);
+}
+export function gemm_f32(
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  aRow: i32,
+  aColumn: i32,
+  b: usize,
+  bRow: i32,
+  bColumn: i32,
+  start: usize,
+  startRow: i32,
+  c: usize,
+  ldc: i32,
+): void {
+  gemm.gemm<f32>(m, n, k, a, aRow, aColumn, b, bRow, bColumn, start, startRow, c, ldc);
+}
+
+export function exp_f64(n: i32, x: usize, y: usize): void {
+  activation.exp<f64>(n, x, y);
+}
+export function exp_f32(n: i32, x: usize, y: usize): void {
+  activation.exp<f32>(n, x, y);
+}
+
+export function sigmoid_f64(n: i32, x: usize, y: usize): void {
+  activation.sigmoid<f64>(n, x, y);
+}
+export function sigmoid_f32(n: i32, x: usize, y: usize): void {
+  activation.sigmoid<f32>(n, x, y);
+}
+
+export function activation_f64(kind: i32, n: i32, x: usize, y: usize): void {
+  activation.activation<f64>(kind, n, x, y);
+}
+export function activation_f32(kind: i32, n: i32, x: usize, y: usize): void {
+  activation.activation<f32>(kind, n, x, y);
+}
+
+export function add_f64(n: i32, a: usize, b: usize, out: usize): void {
+  elementwise.add<f64>(n, a, b, out);
+}
+export function add_f32(n: i32, a: usize, b: usize, out: usize): void {
+  elementwise.add<f32>(n, a, b, out);
+}
+
+export function scale_f64(n: i32, x: usize, factor: f64): void {
+  elementwise.scale<f64>(n, x, factor);
+}
+export function scale_f32(n: i32, x: usize, factor: f32): void {
+  elementwise.scale<f32>(n, x, factor);
+}
+
+export function clip_f64(n: i32, x: usize, limit: f64): void {
+  elementwise.clip<f64>(n, x, limit);
+}
+export function clip_f32(n: i32, x: usize, limit: f32): void {
+  elementwise.clip<f32>(n, x, limit);
+}
+
+export function sumSquares_f64(n: i32, x: usize): f64 {
+  return elementwise.sumSquares<f64>(n, x);
+}
+export function sumSquares_f32(n: i32, x: usize): f64 {
+  return elementwise.sumSquares<f32>(n, x);
+}
+
+export function rnnWorkspace_f64(h: i32): usize {
+  return rnn.rnnWorkspace<f64>(h);
+}
+export function rnnWorkspace_f32(h: i32): usize {
+  return rnn.rnnWorkspace<f32>(h);
+}
+
+export function rnnCellForward_f64(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  packedIh: usize,
+  packedHh: usize,
+  bias: usize,
+  hNext: usize,
+): void {
+  rnn.rnnCellForward<f64>(phi, n, d, h, x, hPrev, packedIh, packedHh, bias, hNext);
+}
+export function rnnCellForward_f32(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  packedIh: usize,
+  packedHh: usize,
+  bias: usize,
+  hNext: usize,
+): void {
+  rnn.rnnCellForward<f32>(phi, n, d, h, x, hPrev, packedIh, packedHh, bias, hNext);
+}
+
+export function rnnCellBackward_f64(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  hNext: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dhNext: usize,
+  da: usize,
+  dx: usize,
+  dhPrev: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+): void {
+  rnn.rnnCellBackward<f64>(
+    phi,
+    n,
+    d,
+    h,
+    x,
+    hPrev,
+    hNext,
+    weightIh,
+    weightHh,
+    dhNext,
+    da,
+    dx,
+    dhPrev,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+  );
+}
+export function rnnCellBackward_f32(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  hNext: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dhNext: usize,
+  da: usize,
+  dx: usize,
+  dhPrev: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+): void {
+  rnn.rnnCellBackward<f32>(
+    phi,
+    n,
+    d,
+    h,
+    x,
+    hPrev,
+    hNext,
+    weightIh,
+    weightHh,
+    dhNext,
+    da,
+    dx,
+    dhPrev,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+  );
+}
+
+export function rnnForward_f64(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  weightIh: usize,
+  weightHh: usize,
+  biasIh: usize,
+  biasHh: usize,
+  hs: usize,
+  work: usize,
+): void {
+  rnn.rnnForward<f64>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, work);
+}
+export function rnnForward_f32(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  weightIh: usize,
+  weightHh: usize,
+  biasIh: usize,
+  biasHh: usize,
+  hs: usize,
+  work: usize,
+): void {
+  rnn.rnnForward<f32>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, work);
+}
+
+export function rnnBackward_f64(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hs: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dOutput: usize,
+  dh: usize,
+  da: usize,
+  dx: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+  work: usize,
+): void {
+  rnn.rnnBackward<f64>(
+    phi,
+    t,
+    n,
+    d,
+    h,
+    x,
+    hs,
+    weightIh,
+    weightHh,
+    dOutput,
+    dh,
+    da,
+    dx,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+    work,
+  );
+}
+export function rnnBackward_f32(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hs: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dOutput: usize,
+  dh: usize,
+  da: usize,
+  dx: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+  work: usize,
+): void {
+  rnn.rnnBackward<f32>(
+    phi,
+    t,
+    n,
+    d,
+    h,
+    x,
+    hs,
+    weightIh,
+    weightHh,
+    dOutput,
+    dh,
+    da,
+    dx,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+    work,
+  );
+}
+
+export function lstmWorkspace_f64(h: i32): usize {
+  return lstm.lstmWorkspace<f64>(h);
+}
+export function lstmWorkspace_f32(h: i32): usize {
+  return lstm.lstmWorkspace<f32>(h);
+}
+
+export function lstmCellForward_f64(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  cPrev: usize,
+  packedIh: usize,
+  packedHh: usize,
+  bias: usize,
+  hNext: usize,
+  cNext: usize,
+  gates: usize,
+  phiC: usize,
+): void {
+  lstm.lstmCellForward<f64>(phi, n, d, h, x, hPrev, cPrev, packedIh, packedHh, bias, hNext, cNext, gates, phiC);
+}
+export function lstmCellForward_f32(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  cPrev: usize,
+  packedIh: usize,
+  packedHh: usize,
+  bias: usize,
+  hNext: usize,
+  cNext: usize,
+  gates: usize,
+  phiC: usize,
+): void {
+  lstm.lstmCellForward<f32>(phi, n, d, h, x, hPrev, cPrev, packedIh, packedHh, bias, hNext, cNext, gates, phiC);
+}
+
+export function lstmCellBackward_f64(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  cPrev: usize,
+  gates: usize,
+  phiC: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dhNext: usize,
+  dc: usize,
+  dx: usize,
+  dhPrev: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+): void {
+  lstm.lstmCellBackward<f64>(
+    phi,
+    n,
+    d,
+    h,
+    x,
+    hPrev,
+    cPrev,
+    gates,
+    phiC,
+    weightIh,
+    weightHh,
+    dhNext,
+    dc,
+    dx,
+    dhPrev,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+  );
+}
+export function lstmCellBackward_f32(
+  phi: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hPrev: usize,
+  cPrev: usize,
+  gates: usize,
+  phiC: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dhNext: usize,
+  dc: usize,
+  dx: usize,
+  dhPrev: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+): void {
+  lstm.lstmCellBackward<f32>(
+    phi,
+    n,
+    d,
+    h,
+    x,
+    hPrev,
+    cPrev,
+    gates,
+    phiC,
+    weightIh,
+    weightHh,
+    dhNext,
+    dc,
+    dx,
+    dhPrev,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+  );
+}
+
+export function lstmForward_f64(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  weightIh: usize,
+  weightHh: usize,
+  biasIh: usize,
+  biasHh: usize,
+  hs: usize,
+  cs: usize,
+  phiC: usize,
+  gates: usize,
+  chunk: i32,
+  work: usize,
+): void {
+  lstm.lstmForward<f64>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, cs, phiC, gates, chunk, work);
+}
+export function lstmForward_f32(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  weightIh: usize,
+  weightHh: usize,
+  biasIh: usize,
+  biasHh: usize,
+  hs: usize,
+  cs: usize,
+  phiC: usize,
+  gates: usize,
+  chunk: i32,
+  work: usize,
+): void {
+  lstm.lstmForward<f32>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, cs, phiC, gates, chunk, work);
+}
+
+export function lstmBackward_f64(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hs: usize,
+  cs: usize,
+  phiC: usize,
+  gates: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dOutput: usize,
+  dh: usize,
+  dc: usize,
+  dx: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+  work: usize,
+): void {
+  lstm.lstmBackward<f64>(
+    phi,
+    t,
+    n,
+    d,
+    h,
+    x,
+    hs,
+    cs,
+    phiC,
+    gates,
+    weightIh,
+    weightHh,
+    dOutput,
+    dh,
+    dc,
+    dx,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+    work,
+  );
+}
+export function lstmBackward_f32(
+  phi: i32,
+  t: i32,
+  n: i32,
+  d: i32,
+  h: i32,
+  x: usize,
+  hs: usize,
+  cs: usize,
+  phiC: usize,
+  gates: usize,
+  weightIh: usize,
+  weightHh: usize,
+  dOutput: usize,
+  dh: usize,
+  dc: usize,
+  dx: usize,
+  dWeightIh: usize,
+  dWeightHh: usize,
+  dBiasIh: usize,
+  dBiasHh: usize,
+  work: usize,
+): void {
+  lstm.lstmBackward<f32>(
+    phi,
+    t,
+    n,
+    d,
+    h,
+    x,
+    hs,
+    cs,
+    phiC,
+    gates,
+    weightIh,
+    weightHh,
+    dOutput,
+    dh,
+    dc,
+    dx,
+    dWeightIh,
+    dWeightHh,
+    dBiasIh,
+    dBiasHh,
+    work,
+  );
+}
+
+export function linearForward_f64(
+  rows: i32,
+  inFeatures: i32,
+  outFeatures: i32,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  y: usize,
+): void {
+  linear.linearForward<f64>(rows, inFeatures, outFeatures, x, weight, bias, y);
+}
+export function linearForward_f32(
+  rows: i32,
+  inFeatures: i32,
+  outFeatures: i32,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  y: usize,
+): void {
+  linear.linearForward<f32>(rows, inFeatures, outFeatures, x, weight, bias, y);
+}
+
+export function linearBackward_f64(
+  rows: i32,
+  inFeatures: i32,
+  outFeatures: i32,
+  x: usize,
+  weight: usize,
+  dy: usize,
+  dx: usize,
+  dWeight: usize,
+  dBias: usize,
+): void {
+  linear.linearBackward<f64>(rows, inFeatures, outFeatures, x, weight, dy, dx, dWeight, dBias);
+}
+export function linearBackward_f32(
+  rows: i32,
+  inFeatures: i32,
+  outFeatures: i32,
+  x: usize,
+  weight: usize,
+  dy: usize,
+  dx: usize,
+  dWeight: usize,
+  dBias: usize,
+): void {
+  linear.linearBackward<f32>(rows, inFeatures, outFeatures, x, weight, dy, dx, dWeight, dBias);
+}
+
+export function embeddingForward_f64(count: i32, d: i32, indices: usize, weight: usize, out: usize): void {
+  embedding.embeddingForward<f64>(count, d, indices, weight, out);
+}
+export function embeddingForward_f32(count: i32, d: i32, indices: usize, weight: usize, out: usize): void {
+  embedding.embeddingForward<f32>(count, d, indices, weight, out);
+}
+
+export function embeddingBackward_f64(
+  count: i32,
+  d: i32,
+  indices: usize,
+  dOut: usize,
+  dWeight: usize,
+  paddingIdx: i32,
+): void {
+  embedding.embeddingBackward<f64>(count, d, indices, dOut, dWeight, paddingIdx);
+}
+export function embeddingBackward_f32(
+  count: i32,
+  d: i32,
+  indices: usize,
+  dOut: usize,
+  dWeight: usize,
+  paddingIdx: i32,
+): void {
+  embedding.embeddingBackward<f32>(count, d, indices, dOut, dWeight, paddingIdx);
+}
+
+export function softmax_f64(rows: i32, n: i32, x: usize, y: usize): void {
+  loss.softmax<f64>(rows, n, x, y);
+}
+export function softmax_f32(rows: i32, n: i32, x: usize, y: usize): void {
+  loss.softmax<f32>(rows, n, x, y);
+}
+
+export function crossEntropy_f64(
+  rows: i32,
+  n: i32,
+  logits: usize,
+  targets: usize,
+  ignoreIndex: i32,
+  weight: f64,
+  losses: usize,
+  dLogits: usize,
+): f64 {
+  return loss.crossEntropy<f64>(rows, n, logits, targets, ignoreIndex, weight, losses, dLogits);
+}
+export function crossEntropy_f32(
+  rows: i32,
+  n: i32,
+  logits: usize,
+  targets: usize,
+  ignoreIndex: i32,
+  weight: f32,
+  losses: usize,
+  dLogits: usize,
+): f64 {
+  return loss.crossEntropy<f32>(rows, n, logits, targets, ignoreIndex, weight, losses, dLogits);
+}
+
+export function mse_f64(n: i32, prediction: usize, target: usize, weight: f64, losses: usize, dPrediction: usize): f64 {
+  return loss.mse<f64>(n, prediction, target, weight, losses, dPrediction);
+}
+export function mse_f32(n: i32, prediction: usize, target: usize, weight: f32, losses: usize, dPrediction: usize): f64 {
+  return loss.mse<f32>(n, prediction, target, weight, losses, dPrediction);
+}
+
+export function sgd_f64(
+  n: i32,
+  p: usize,
+  g: usize,
+  buffer: usize,
+  lr: f64,
+  weightDecay: f64,
+  momentum: f64,
+  keep: f64,
+  nesterov: bool,
+): void {
+  optim.sgd<f64>(n, p, g, buffer, lr, weightDecay, momentum, keep, nesterov);
+}
+export function sgd_f32(
+  n: i32,
+  p: usize,
+  g: usize,
+  buffer: usize,
+  lr: f32,
+  weightDecay: f32,
+  momentum: f32,
+  keep: f32,
+  nesterov: bool,
+): void {
+  optim.sgd<f32>(n, p, g, buffer, lr, weightDecay, momentum, keep, nesterov);
+}
+
+export function adam_f64(
+  n: i32,
+  p: usize,
+  g: usize,
+  expAvg: usize,
+  expAvgSq: usize,
+  stepSize: f64,
+  beta1: f64,
+  oneMinusBeta1: f64,
+  beta2: f64,
+  oneMinusBeta2: f64,
+  correction2: f64,
+  eps: f64,
+  weightDecay: f64,
+): void {
+  optim.adam<f64>(
+    n,
+    p,
+    g,
+    expAvg,
+    expAvgSq,
+    stepSize,
+    beta1,
+    oneMinusBeta1,
+    beta2,
+    oneMinusBeta2,
+    correction2,
+    eps,
+    weightDecay,
+  );
+}
+export function adam_f32(
+  n: i32,
+  p: usize,
+  g: usize,
+  expAvg: usize,
+  expAvgSq: usize,
+  stepSize: f32,
+  beta1: f32,
+  oneMinusBeta1: f32,
+  beta2: f32,
+  oneMinusBeta2: f32,
+  correction2: f32,
+  eps: f32,
+  weightDecay: f32,
+): void {
+  optim.adam<f32>(
+    n,
+    p,
+    g,
+    expAvg,
+    expAvgSq,
+    stepSize,
+    beta1,
+    oneMinusBeta1,
+    beta2,
+    oneMinusBeta2,
+    correction2,
+    eps,
+    weightDecay,
+  );
+}
+
+export function rmsprop_f64(
+  n: i32,
+  p: usize,
+  g: usize,
+  squareAvg: usize,
+  gradAvg: usize,
+  buffer: usize,
+  lr: f64,
+  alpha: f64,
+  oneMinusAlpha: f64,
+  eps: f64,
+  weightDecay: f64,
+  momentum: f64,
+): void {
+  optim.rmsprop<f64>(n, p, g, squareAvg, gradAvg, buffer, lr, alpha, oneMinusAlpha, eps, weightDecay, momentum);
+}
+export function rmsprop_f32(
+  n: i32,
+  p: usize,
+  g: usize,
+  squareAvg: usize,
+  gradAvg: usize,
+  buffer: usize,
+  lr: f32,
+  alpha: f32,
+  oneMinusAlpha: f32,
+  eps: f32,
+  weightDecay: f32,
+  momentum: f32,
+): void {
+  optim.rmsprop<f32>(n, p, g, squareAvg, gradAvg, buffer, lr, alpha, oneMinusAlpha, eps, weightDecay, momentum);
+}

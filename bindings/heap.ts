@@ -1,0 +1,151 @@
+// The memory of one core: allocation, release, growth, and the views through which numbers go in and out.
+
+import { OutOfMemoryError } from "./errors.js";
+import type { Dtype, TensorData } from "./tensor.js";
+
+const PAGE = 65536;
+const MAX_PAGES = 65536; // 4 GiB
+const ALIGNMENT = 64; // a cache line
+
+/**
+ * A first-fit allocator over a WebAssembly memory. Free blocks are kept in order of address and joined with their
+ * neighbours, so that what was taken and given back leaves the heap as it was.
+ */
+export class Heap {
+  readonly #memory: WebAssembly.Memory;
+  readonly #used = new Map<number, number>(); // address -> bytes
+  #starts: number[] = []; // free blocks, ascending
+  #sizes: number[] = [];
+  #bytesUsed = 0;
+  #views!: Record<Dtype, TensorData>;
+
+  /** @param base first address that may be handed out */
+  constructor(memory: WebAssembly.Memory, base: number) {
+    this.#memory = memory;
+    const start = Math.ceil(base / ALIGNMENT) * ALIGNMENT;
+    const size = memory.buffer.byteLength - start;
+    if (size > 0) this.#insert(start, size);
+    else this.#grow(PAGE);
+    this.#view();
+  }
+
+  /** Bytes that are handed out. */
+  get bytesUsed(): number {
+    return this.#bytesUsed;
+  }
+
+  /** Bytes that the module's memory has. */
+  get byteLength(): number {
+    return this.#memory.buffer.byteLength;
+  }
+
+  /**
+   * Hands out `bytes` bytes, aligned to a cache line, with whatever they hold. Growing the memory detaches every typed
+   * array on it.
+   *
+   * @param purpose what the memory is for, to be named in an error
+   * @throws OutOfMemoryError; nothing is changed then
+   */
+  allocate(bytes: number, purpose: string): number {
+    const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+    let block = this.#sizes.findIndex((free) => free >= size);
+    if (block < 0) {
+      const last = this.#sizes.length - 1;
+      const atEnd = last >= 0 && this.#starts[last]! + this.#sizes[last]! === this.byteLength;
+      if (!this.#grow(size - (atEnd ? this.#sizes[last]! : 0))) {
+        throw new OutOfMemoryError(
+          purpose,
+          `${mebibytes(bytes)} beside ${mebibytes(this.#bytesUsed)} in use`,
+          "at most 4096 MiB in all",
+        );
+      }
+      block = this.#sizes.length - 1;
+    }
+    const start = this.#starts[block]!;
+    if (this.#sizes[block] === size) {
+      this.#starts.splice(block, 1);
+      this.#sizes.splice(block, 1);
+    } else {
+      this.#starts[block] = start + size;
+      this.#sizes[block]! -= size;
+    }
+    this.#used.set(start, size);
+    this.#bytesUsed += size;
+    return start;
+  }
+
+  /**
+   * Makes sure that `bytes` bytes in all can be handed out next, so that a call with several steps fails before the
+   * first or not at all.
+   *
+   * @throws OutOfMemoryError; nothing is changed then
+   */
+  reserve(bytes: number, purpose: string): void {
+    this.free(this.allocate(bytes, purpose));
+  }
+
+  /** Takes back what `allocate` handed out. */
+  free(address: number): void {
+    const size = this.#used.get(address);
+    if (size === undefined) throw new Error(`free(${address}): not an allocated address`);
+    this.#used.delete(address);
+    this.#bytesUsed -= size;
+    this.#insert(address, size);
+  }
+
+  /** The whole memory as numbers of a type: current until the next growth, so ask each time. */
+  view<D extends Dtype>(dtype: D): D extends "f64" ? Float64Array : D extends "f32" ? Float32Array : Int32Array;
+  view(dtype: Dtype): TensorData {
+    if (this.#views.f64.byteLength === 0) this.#view(); // detached by growth
+    return this.#views[dtype];
+  }
+
+  #view(): void {
+    const { buffer } = this.#memory;
+    this.#views = { f64: new Float64Array(buffer), f32: new Float32Array(buffer), i32: new Int32Array(buffer) };
+  }
+
+  /** At least `bytes` more at the end; an eighth of the memory at a time where there is room. */
+  #grow(bytes: number): boolean {
+    const end = this.byteLength;
+    const needed = Math.ceil(bytes / PAGE);
+    const room = MAX_PAGES - end / PAGE;
+    if (needed > room) return false;
+    for (const pages of [Math.min(room, Math.max(needed, Math.ceil(end / PAGE / 8))), needed]) {
+      try {
+        this.#memory.grow(pages);
+        this.#insert(end, this.byteLength - end);
+        return true;
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+      }
+    }
+    return false;
+  }
+
+  #insert(start: number, size: number): void {
+    let i = this.#starts.length;
+    while (i > 0 && this.#starts[i - 1]! > start) i--;
+    const joinsBefore = i > 0 && this.#starts[i - 1]! + this.#sizes[i - 1]! === start;
+    const joinsAfter = i < this.#starts.length && start + size === this.#starts[i];
+    if (joinsBefore) {
+      this.#sizes[i - 1]! += size + (joinsAfter ? this.#sizes[i]! : 0);
+      if (joinsAfter) this.#remove(i);
+    } else if (joinsAfter) {
+      this.#starts[i] = start;
+      this.#sizes[i]! += size;
+    } else {
+      this.#starts.splice(i, 0, start);
+      this.#sizes.splice(i, 0, size);
+    }
+  }
+
+  #remove(i: number): void {
+    this.#starts.splice(i, 1);
+    this.#sizes.splice(i, 1);
+  }
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
+}

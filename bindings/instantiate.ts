@@ -1,0 +1,140 @@
+// The WebAssembly modules: which build is used, and its instance. A core is made at first use, synchronously.
+
+import { instantiateSync } from "@assemblyscript/loader";
+import { StateError, UnsupportedError, DtypeError } from "./errors.js";
+import { Heap } from "./heap.js";
+import { describe, type FloatDtype } from "./tensor.js";
+import { decodeBase64 } from "./base64.js";
+import { hashes, modules, version, type Exports } from "./wasm.js";
+
+/** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
+export type Variant = "simd" | "relaxed";
+
+type KernelName = keyof Exports extends infer Name ? (Name extends `${infer Kernel}_f64` ? Kernel : never) : never;
+
+/** The kernels for one number type: `lstmForward_f64` and `lstmForward_f32` are both `lstmForward` here. */
+export type Kernels = { readonly [Name in KernelName]: Exports[`${Name}_f64`] };
+
+/** One instance of a build: its kernels and its memory. */
+export interface Core {
+  readonly variant: Variant;
+  readonly kernels: Readonly<Record<FloatDtype, Kernels>>;
+  readonly heap: Heap;
+  /** Natural logarithm with the same bits everywhere. */
+  readonly log: (x: number) => number;
+}
+
+const cores: Partial<Record<Variant, Core>> = {};
+let preferred: Variant | undefined; // what "auto" means: found at first use, or given by initialize()
+let setting: "auto" | Variant = "auto";
+
+/** The core for objects made from now on. */
+export function currentCore(): Core {
+  if (setting !== "auto") return (cores[setting] ??= instantiate(compile(setting)));
+  if (preferred) return cores[preferred]!;
+  const core = tryRelaxed() ?? (cores.simd ??= instantiate(compile("simd")));
+  preferred = core.variant;
+  return core;
+}
+
+/**
+ * Chooses the build for objects made from then on; those that exist keep theirs.
+ *
+ * @param options.variant "auto": relaxed SIMD where the engine has it with a fused multiply-add, else SIMD
+ * @throws UnsupportedError where an explicit variant does not run here; the choice then stays as it was
+ */
+export function configure(options: { variant: "auto" | Variant }): void {
+  const { variant } = options;
+  if (variant !== "auto" && variant !== "simd" && variant !== "relaxed") {
+    throw new UnsupportedError("variant", describe(variant), '"auto", "simd" or "relaxed"');
+  }
+  if (variant !== "auto") cores[variant] ??= instantiate(compile(variant));
+  setting = variant;
+}
+
+/**
+ * Uses a module that the host gives (`wasm-rnn/core.wasm` or `wasm-rnn/core.relaxed.wasm`) in place of the inlined
+ * bytes, for hosts that forbid compiling at run time. Call it before anything else; "auto" then means this build.
+ *
+ * @throws StateError after first use; UnsupportedError where the module is not of this package or does not run here
+ */
+export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): void {
+  if (cores.simd || cores.relaxed) {
+    throw new StateError("initialize()", "a call after first use", "a call before any other of the package");
+  }
+  const isModule = moduleOrBytes instanceof WebAssembly.Module;
+  if (!isModule && !ArrayBuffer.isView(moduleOrBytes) && !((moduleOrBytes as unknown) instanceof ArrayBuffer)) {
+    throw new DtypeError("moduleOrBytes", describe(moduleOrBytes), "a WebAssembly.Module or its bytes");
+  }
+  const core = instantiate(isModule ? moduleOrBytes : compileBytes(moduleOrBytes, "moduleOrBytes"));
+  cores[core.variant] = core;
+  preferred = core.variant;
+}
+
+/**
+ * The build that objects made now get: its variant, the version of the package, and a digest (SHA-256, hexadecimal) of
+ * the module: where two digests agree, the same calls give the same bits.
+ */
+export function buildInfo(): { variant: Variant; version: string; hash: string } {
+  const { variant } = currentCore();
+  return { variant, version, hash: hashes[variant] };
+}
+
+function tryRelaxed(): Core | undefined {
+  try {
+    return (cores.relaxed ??= instantiate(compile("relaxed")));
+  } catch (error) {
+    if (error instanceof UnsupportedError) return undefined;
+    throw error;
+  }
+}
+
+function compile(variant: Variant): WebAssembly.Module {
+  return compileBytes(decodeBase64(modules[variant]), "variant");
+}
+
+function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {
+  if (typeof WebAssembly === "undefined") {
+    throw new UnsupportedError(argument, "an engine without WebAssembly", "an engine with WebAssembly and SIMD");
+  }
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw new UnsupportedError(argument, error.message, "an engine that has this build's WebAssembly features");
+  }
+}
+
+function instantiate(module: WebAssembly.Module): Core {
+  const { exports } = instantiateSync<Exports & { memory: WebAssembly.Memory }>(module);
+  if (typeof exports.madd_f64 !== "function" || !("RELAXED" in exports)) {
+    throw new UnsupportedError("module", "a module of another kind", "core.wasm or core.relaxed.wasm of this package");
+  }
+  const variant: Variant = exports.RELAXED.value ? "relaxed" : "simd";
+  if (variant === "relaxed" && !isFused(exports)) {
+    throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
+  }
+  return {
+    variant,
+    kernels: { f64: kernelsOf(exports, "f64"), f32: kernelsOf(exports, "f32") },
+    heap: new Heap(exports.memory, exports.heapBase()),
+    log: exports.log,
+  };
+}
+
+/** Whether (1 + e) (1 + e) - (1 + 2e) keeps e^2, which a product rounded on its own loses. */
+function isFused(exports: Exports): boolean {
+  const [e64, e32] = [2 ** -30, 2 ** -13];
+  return (
+    exports.madd_f64(1 + e64, 1 + e64, -(1 + 2 * e64)) === e64 * e64 &&
+    exports.madd_f32(1 + e32, 1 + e32, -(1 + 2 * e32)) === e32 * e32
+  );
+}
+
+function kernelsOf(exports: Exports, dtype: FloatDtype): Kernels {
+  const kernels: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(exports)) {
+    if (name.endsWith(`_${dtype}`)) kernels[name.slice(0, -4)] = value;
+  }
+  return kernels as Kernels;
+}

@@ -1,0 +1,241 @@
+// One typed function per kernel: checks shapes, makes room for results, calls. The recurrent kernels are in recurrent.ts;
+// the mathematics is in assembly/.
+//
+// Tensors that come in may lie anywhere (`Arena.upload` copies them in where needed); those that come out lie in the
+// arena.
+
+import { DtypeError, ShapeError, ValueError } from "./errors.js";
+import { checkTensor, describe, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
+import type { Arena, WasmTensor } from "./memory.js";
+import type { Kernels } from "./instantiate.js";
+
+/** A tensor of f64 or f32 numbers in wasm memory. */
+export type FloatTensor = WasmTensor<FloatDtype>;
+
+/** The kernels of a number type in the arena's core. */
+export function kernelsOf(arena: Arena, dtype: FloatDtype): Kernels {
+  return arena.core.kernels[dtype];
+}
+
+/** What a kernel takes for a tensor that may be left out. */
+export function pointer(tensor: WasmTensor | undefined): number {
+  return tensor === undefined ? 0 : tensor.pointer;
+}
+
+/** The type of a tensor from outside that must hold floating-point numbers. */
+export function floatDtype(argument: string, value: Tensor): FloatDtype {
+  const data: unknown = (value as Tensor | undefined)?.data;
+  if (data instanceof Float64Array) return "f64";
+  if (data instanceof Float32Array) return "f32";
+  throw new DtypeError(argument, data instanceof Int32Array ? "i32" : describe(value), "a tensor of f64 or f32");
+}
+
+/** Holds every index against 0 <= index < count (or index == allowed). */
+function checkIndices(argument: string, data: TensorData, count: number, allowed?: number): void {
+  for (let i = 0; i < data.length; i++) {
+    const index = data[i]!;
+    if ((index < 0 || index >= count) && index !== allowed) {
+      throw new ValueError(argument, `${index} at position ${i}`, `indices from 0 to ${count - 1}`);
+    }
+  }
+}
+
+/** All axes but the last. */
+function leading(shape: readonly number[]): number[] {
+  return shape.slice(0, -1);
+}
+
+/** y [..., out] = x [..., in] W^T + b. */
+export function linearForward(
+  arena: Arena,
+  dtype: FloatDtype,
+  args: { x: Tensor; weight: Tensor; bias?: Tensor | undefined },
+): FloatTensor {
+  const weight = arena.upload("weight", args.weight, dtype, ["out", "in"]);
+  const [outFeatures, inFeatures] = weight.shape as [number, number];
+  const bias = args.bias && arena.upload("bias", args.bias, dtype, [outFeatures]);
+  const x = arena.upload("x", args.x, dtype, ["...", inFeatures]);
+  const y = arena.allocate("y", dtype, [...leading(x.shape), outFeatures]);
+  const rows = sizeOf(leading(x.shape));
+  // prettier-ignore
+  kernelsOf(arena, dtype).linearForward(rows, inFeatures, outFeatures, x.pointer, weight.pointer, pointer(bias), y.pointer);
+  return y;
+}
+
+/** dx [..., in] from dy [..., out]; dWeight and dBias are added to. */
+export function linearBackward(
+  arena: Arena,
+  dtype: FloatDtype,
+  args: { x: FloatTensor; weight: FloatTensor; dy: Tensor; dWeight: FloatTensor; dBias?: FloatTensor | undefined },
+): FloatTensor {
+  const { x, weight, dWeight, dBias } = args;
+  const [outFeatures, inFeatures] = weight.shape as [number, number];
+  const dy = arena.upload("output", args.dy, dtype, [...leading(x.shape), outFeatures]);
+  const dx = arena.allocate("dx", dtype, x.shape);
+  // prettier-ignore
+  kernelsOf(arena, dtype).linearBackward(sizeOf(leading(x.shape)), inFeatures, outFeatures, x.pointer, weight.pointer,
+    dy.pointer, dx.pointer, dWeight.pointer, pointer(dBias));
+  return dx;
+}
+
+/** A copy of indices [...] (i32) into a table of `count` rows. */
+export function uploadIndices(arena: Arena, argument: string, indices: Tensor, count: number): WasmTensor<"i32"> {
+  const copy = arena.copy(argument, indices, "i32", ["..."]);
+  checkIndices(argument, copy.data, count);
+  return copy;
+}
+
+/** weight [count,D] at indices [...] (of `uploadIndices`): [..., D]. */
+export function embeddingForward(
+  arena: Arena,
+  dtype: FloatDtype,
+  { indices, weight }: { indices: WasmTensor<"i32">; weight: FloatTensor },
+): FloatTensor {
+  const d = weight.shape[1]!;
+  const output = arena.allocate("output", dtype, [...indices.shape, d]);
+  const rows = sizeOf(indices.shape);
+  kernelsOf(arena, dtype).embeddingForward(rows, d, indices.pointer, weight.pointer, output.pointer);
+  return output;
+}
+
+/** dWeight[indices] += dOutput [..., D]; rows of paddingIdx (-1: none) get nothing. */
+export function embeddingBackward(
+  arena: Arena,
+  dtype: FloatDtype,
+  args: { indices: WasmTensor<"i32">; dOutput: Tensor; dWeight: FloatTensor; paddingIdx: number },
+): void {
+  const { indices, dWeight, paddingIdx } = args;
+  const d = dWeight.shape[1]!;
+  const dOutput = arena.upload("output", args.dOutput, dtype, [...indices.shape, d]);
+  // prettier-ignore
+  kernelsOf(arena, dtype).embeddingBackward(sizeOf(indices.shape), d, indices.pointer, dOutput.pointer,
+    dWeight.pointer, paddingIdx);
+}
+
+/** Softmax over the last axis, in place. */
+export function softmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
+  const classes = x.shape[x.shape.length - 1]!;
+  kernelsOf(arena, dtype).softmax(sizeOf(leading(x.shape)), classes, x.pointer, x.pointer);
+}
+
+/** Element-wise 1 / (1 + e^-x), in place. */
+export function sigmoid(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
+  kernelsOf(arena, dtype).sigmoid(sizeOf(x.shape), x.pointer, x.pointer);
+}
+
+/** How losses of single elements become one number: their mean, their sum, or not at all. */
+export type Reduction = "mean" | "sum" | "none";
+
+export function checkReduction(reduction: Reduction): void {
+  if (!["mean", "sum", "none"].includes(reduction)) {
+    throw new ValueError("reduction", describe(reduction), '"mean", "sum" or "none"');
+  }
+}
+
+/** Cross-entropy of logits [..., C] and targets [...] (i32); the total is divided by the targets that count for "mean". */
+export function crossEntropy(
+  arena: Arena,
+  dtype: FloatDtype,
+  args: { logits: Tensor; targets: Tensor; ignoreIndex: number; reduction: Reduction },
+): { total: number; losses: FloatTensor; dLogits: FloatTensor } {
+  const { ignoreIndex, reduction } = args;
+  checkReduction(reduction);
+  checkTensor("logits", args.logits, dtype, ["...", "C"]);
+  const classes = args.logits.shape[args.logits.shape.length - 1]!;
+  const outer = leading(args.logits.shape);
+  if (classes === 0) throw new ShapeError("logits", "0 classes", "at least one");
+  if (!Number.isInteger(ignoreIndex)) throw new ValueError("ignoreIndex", describe(ignoreIndex), "an integer");
+  checkTensor("targets", args.targets, "i32", outer);
+  checkIndices("targets", args.targets.data, classes, ignoreIndex);
+  let weight = 1;
+  if (reduction === "mean") {
+    let count = 0;
+    for (const target of args.targets.data) if (target !== ignoreIndex) count++;
+    weight = 1 / count;
+  }
+  const logits = arena.upload("logits", args.logits, dtype, ["...", classes]);
+  const targets = arena.upload("targets", args.targets, "i32", outer);
+  const losses = arena.allocate("losses", dtype, outer);
+  const dLogits = arena.allocate("dLogits", dtype, logits.shape);
+  // prettier-ignore
+  const sum = kernelsOf(arena, dtype).crossEntropy(sizeOf(outer), classes, logits.pointer, targets.pointer, ignoreIndex,
+    weight, losses.pointer, dLogits.pointer);
+  return { total: reduction === "mean" ? sum * weight : sum, losses, dLogits };
+}
+
+/** Squared errors of prediction and target (one shape). */
+export function mse(
+  arena: Arena,
+  dtype: FloatDtype,
+  args: { prediction: Tensor; target: Tensor; reduction: Reduction },
+): { total: number; losses: FloatTensor; dPrediction: FloatTensor } {
+  checkReduction(args.reduction);
+  const prediction = arena.upload("prediction", args.prediction, dtype, ["..."]);
+  const { shape } = prediction;
+  const target = arena.upload("target", args.target, dtype, shape);
+  const losses = arena.allocate("losses", dtype, shape);
+  const dPrediction = arena.allocate("dPrediction", dtype, shape);
+  const size = sizeOf(shape);
+  const weight = args.reduction === "mean" ? 1 / size : 1;
+  // prettier-ignore
+  const sum = kernelsOf(arena, dtype).mse(size, prediction.pointer, target.pointer, weight, losses.pointer,
+    dPrediction.pointer);
+  return { total: args.reduction === "mean" ? sum * weight : sum, losses, dPrediction };
+}
+
+/** The sum of squares, in f64. */
+export function sumSquares(x: FloatTensor): number {
+  return kernelsOf(x.arena, x.dtype).sumSquares(sizeOf(x.shape), x.pointer);
+}
+
+/** x *= factor. */
+export function scale(x: FloatTensor, factor: number): void {
+  kernelsOf(x.arena, x.dtype).scale(sizeOf(x.shape), x.pointer, factor);
+}
+
+/** x = min(max(x, -limit), limit). */
+export function clip(x: FloatTensor, limit: number): void {
+  kernelsOf(x.arena, x.dtype).clip(sizeOf(x.shape), x.pointer, limit);
+}
+
+/** A parameter and its gradient, of one shape. */
+export interface Update {
+  value: FloatTensor;
+  grad: FloatTensor;
+}
+
+/** One step of stochastic gradient descent. */
+export function sgd(
+  { value, grad }: Update,
+  buffer: FloatTensor | undefined,
+  o: { lr: number; weightDecay: number; momentum: number; keep: number; nesterov: boolean },
+): void {
+  // prettier-ignore
+  kernelsOf(value.arena, value.dtype).sgd(sizeOf(value.shape), value.pointer, grad.pointer, pointer(buffer), o.lr,
+    o.weightDecay, o.momentum, o.keep, o.nesterov);
+}
+
+/** One step of Adam. */
+export function adam(
+  { value, grad }: Update,
+  expAvg: FloatTensor,
+  expAvgSq: FloatTensor,
+  o: { stepSize: number; beta1: number; beta2: number; correction2: number; eps: number; weightDecay: number },
+): void {
+  // prettier-ignore
+  kernelsOf(value.arena, value.dtype).adam(sizeOf(value.shape), value.pointer, grad.pointer, expAvg.pointer,
+    expAvgSq.pointer, o.stepSize, o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2, o.correction2, o.eps, o.weightDecay);
+}
+
+/** One step of RMSprop. */
+export function rmsprop(
+  { value, grad }: Update,
+  squareAvg: FloatTensor,
+  gradAvg: FloatTensor | undefined,
+  buffer: FloatTensor | undefined,
+  o: { lr: number; alpha: number; eps: number; weightDecay: number; momentum: number },
+): void {
+  // prettier-ignore
+  kernelsOf(value.arena, value.dtype).rmsprop(sizeOf(value.shape), value.pointer, grad.pointer, squareAvg.pointer,
+    pointer(gradAvg), pointer(buffer), o.lr, o.alpha, 1 - o.alpha, o.eps, o.weightDecay, o.momentum);
+}

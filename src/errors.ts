@@ -1,0 +1,3 @@
+// The errors of the package, for the modules of src/.
+
+export * from "../bindings/errors.js";

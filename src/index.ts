@@ -1,0 +1,57 @@
+// The main entry point, `wasm-rnn`: layers, losses, optimizers. The courses, file formats and the command line have
+// entry points of their own.
+
+export {
+  tensor,
+  type Dtype,
+  type FloatDtype,
+  type NestedNumbers,
+  type Tensor,
+  type TensorData,
+} from "../bindings/tensor.js";
+export { buildInfo, configure, initialize, type Variant } from "../bindings/instantiate.js";
+export {
+  DisposedError,
+  DtypeError,
+  FormatError,
+  OutOfMemoryError,
+  ShapeError,
+  StateError,
+  UnsupportedError,
+  ValueError,
+} from "../bindings/errors.js";
+export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
+export {
+  LSTM,
+  RNN,
+  type LSTMOptions,
+  type LSTMState,
+  type RecurrentOptions,
+  type RNNOptions,
+  type RNNState,
+} from "./nn/recurrent.js";
+export type { Stream, StreamOptions } from "./nn/stream.js";
+export { Linear, type LinearOptions } from "./nn/linear.js";
+export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
+export {
+  crossEntropy,
+  mse,
+  softmax,
+  type CrossEntropyOptions,
+  type Loss,
+  type MseOptions,
+  type Reduction,
+} from "./loss.js";
+export {
+  Adam,
+  clipGradNorm,
+  clipGradValue,
+  RMSprop,
+  SGD,
+  type AdamOptions,
+  type OptimizerOptions,
+  type RMSpropOptions,
+  type SGDOptions,
+} from "./optim.js";
+export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./gradcheck.js";
+export { Random } from "./random.js";

@@ -1,0 +1,193 @@
+// What every layer has: parameters in wasm memory, modes, state_dict, disposal.
+
+import { DisposedError, ShapeError, StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { Arena, withArena, type WasmTensor } from "../../bindings/memory.js";
+import { floatDtype } from "../../bindings/kernels.js";
+import { checkTensor, describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+
+/** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
+export interface Parameter {
+  readonly name: string;
+  readonly value: WasmTensor<FloatDtype>;
+  readonly grad: WasmTensor<FloatDtype>;
+}
+
+/** Options that all layers have. */
+export interface LayerOptions {
+  /** "f64" (default) or "f32". */
+  dtype?: FloatDtype;
+  /** Seed of the initial weights, an integer >= 0; by default another one each time. */
+  seed?: number;
+}
+
+/** Refuses options that are not known, so that none is passed over in silence. */
+export function checkOptions(owner: string, options: object, known: readonly string[]): void {
+  if (options === null || typeof options !== "object") {
+    throw new ValueError(`${owner} options`, describe(options), "an object");
+  }
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw new UnsupportedError(`${owner} option`, key, known.join(", "));
+  }
+}
+
+export function checkSize(argument: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) throw new ShapeError(argument, describe(value), "an integer >= 1");
+}
+
+function checkDtype(dtype: FloatDtype): void {
+  if (dtype !== "f64" && dtype !== "f32") throw new ValueError("dtype", describe(dtype), '"f64" or "f32"');
+}
+
+/**
+ * A part of a network with parameters. `Tape` is what a forward pass in training mode keeps for the backward pass.
+ */
+export abstract class Layer<Tape = unknown> {
+  /** The number type of the parameters, and of what goes in and comes out. */
+  readonly dtype: FloatDtype;
+  protected readonly arena: Arena;
+  readonly #parameters: Parameter[] = [];
+  readonly #kind: string;
+  #training = true;
+  #kept: { arena: Arena; tape: Tape } | undefined;
+
+  protected constructor(kind: string, dtype: FloatDtype = "f64") {
+    checkDtype(dtype);
+    this.#kind = kind;
+    this.dtype = dtype;
+    this.arena = new Arena(currentCore(), true);
+  }
+
+  /** Adds a parameter whose numbers come from `draw`, in row-major order. */
+  protected addParameter(name: string, shape: readonly number[], draw: () => number): Parameter {
+    const purpose = `parameter ${name} ${showShape(shape)}`;
+    const value = this.arena.allocate(purpose, this.dtype, shape);
+    const grad = this.arena.zeros(`gradient of ${name}`, this.dtype, shape);
+    const { data } = value;
+    for (let i = 0; i < data.length; i++) data[i] = draw();
+    const parameter = { name, value, grad };
+    this.#parameters.push(parameter);
+    return parameter;
+  }
+
+  /** Whether the layer is in training mode, in which `forward` keeps what `backward` needs. A new layer is. */
+  get training(): boolean {
+    return this.#training;
+  }
+
+  /** The parameters, in PyTorch's order. */
+  parameters(): Parameter[] {
+    this.checkAlive();
+    return [...this.#parameters];
+  }
+
+  /** Sets all gradients to zero. */
+  zeroGrad(): void {
+    this.checkAlive();
+    for (const { grad } of this.#parameters) grad.fill(0);
+  }
+
+  /** Training mode: `forward` keeps what `backward` needs. */
+  train(): this {
+    this.checkAlive();
+    this.#training = true;
+    return this;
+  }
+
+  /** Inference mode: `forward` keeps nothing. */
+  eval(): this {
+    this.checkAlive();
+    this.#training = false;
+    return this;
+  }
+
+  /** Copies of the parameters by PyTorch's names. */
+  stateDict(): Record<string, Tensor> {
+    this.checkAlive();
+    return Object.fromEntries(this.#parameters.map(({ name, value }) => [name, value.download()]));
+  }
+
+  /**
+   * Sets all parameters from tensors by name; f32 and f64 convert.
+   *
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry; nothing is changed then
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    this.checkAlive();
+    loadStrict(dict, new Map(this.#parameters.map(({ name, value }) => [name, value])));
+  }
+
+  /** Gives the layer's memory back at once. The layer and its parameters cannot be used any more. */
+  dispose(): void {
+    this.#release();
+    this.arena.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /**
+   * A forward pass: `body` puts what backward needs into `keep`, everything else into `scratch`. In training mode its
+   * tape takes the place of the one before.
+   */
+  protected record<R>(body: (keep: Arena, scratch: Arena) => { result: R; tape: Tape }): R {
+    this.checkAlive();
+    const { core } = this.arena;
+    const keep = new Arena(core, this.#training);
+    let kept = false;
+    try {
+      const { result, tape } = withArena(core, (scratch) => body(keep, scratch));
+      if (this.#training) {
+        this.#release();
+        this.#kept = { arena: keep, tape };
+        kept = true;
+      }
+      return result;
+    } finally {
+      if (!kept) keep.dispose();
+    }
+  }
+
+  /** A backward pass: takes the tape of the latest forward pass in training mode, and lets go of it when it succeeds. */
+  protected replay<R>(body: (tape: Tape, scratch: Arena) => R): R {
+    this.checkAlive();
+    const kept = this.#kept;
+    if (!kept) {
+      const received = this.#training ? "no forward pass before it" : "no forward pass in training mode before it";
+      throw new StateError(`${this.#kind}.backward`, received, "one forward pass in training mode for each backward");
+    }
+    const result = withArena(this.arena.core, (scratch) => body(kept.tape, scratch));
+    this.#release();
+    return result;
+  }
+
+  #release(): void {
+    this.#kept?.arena.dispose();
+    this.#kept = undefined;
+  }
+
+  protected checkAlive(): void {
+    if (this.arena.disposed) throw new DisposedError(this.#kind, "a disposed layer", "one that is alive");
+  }
+}
+
+/** Copies `dict` into `targets`, all or nothing. */
+export function loadStrict(dict: Readonly<Record<string, Tensor>>, targets: ReadonlyMap<string, WasmTensor>): void {
+  const names = [...targets.keys()].join(", ");
+  for (const name of Object.keys(dict)) {
+    if (!targets.has(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names || "no entries");
+  }
+  for (const [name, target] of targets) {
+    const entry = Object.hasOwn(dict, name) ? dict[name] : undefined;
+    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, names);
+    checkEntry(name, entry, target.shape);
+  }
+  for (const [name, target] of targets) target.set(dict[name]!.data);
+}
+
+/** Holds an entry against a shape; f64 and f32 will do. */
+export function checkEntry(name: string, entry: Tensor, shape: readonly number[]): void {
+  const argument = `dict["${name}"]`;
+  checkTensor(argument, entry, floatDtype(argument, entry), shape);
+}

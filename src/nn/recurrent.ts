@@ -1,0 +1,367 @@
+// The recurrent layers: stacks of RNN or LSTM layers over whole sequences. One step at a time is in stream.ts; the
+// mathematics of one layer is in assembly/rnn.ts and assembly/lstm.ts.
+
+import { ShapeError, ValueError } from "../../bindings/errors.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
+import { Arena } from "../../bindings/memory.js";
+import {
+  lstmBackward,
+  lstmForward,
+  rnnBackward,
+  rnnForward,
+  workspaceBytes,
+  type LstmTape,
+  type Nonlinearity,
+  type RecurrentWeights,
+  type RnnTape,
+} from "../../bindings/recurrent.js";
+import { BYTES, checkTensor, describe, showShape, zeros, type Tensor } from "../../bindings/tensor.js";
+import { Random } from "../random.js";
+import { checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
+import { Stream, type StreamOptions } from "./stream.js";
+
+/** Options that all recurrent layers have. */
+export interface RecurrentOptions extends LayerOptions {
+  /** Layers on top of each other (default 1). */
+  numLayers?: number;
+  /** Whether there are biases (default true). */
+  bias?: boolean;
+  /** Whether sequences come as [N,T,D] instead of [T,N,D] (default false). Does not change the states' shapes. */
+  batchFirst?: boolean;
+}
+
+export interface RNNOptions extends RecurrentOptions {
+  /** "tanh" (default) or "relu". */
+  nonlinearity?: Nonlinearity;
+}
+
+export type LSTMOptions = RecurrentOptions;
+
+/** First states, [numLayers,N,H] ([numLayers,H] unbatched); zeros by default. */
+export interface RNNState {
+  h0?: Tensor;
+}
+export interface LSTMState extends RNNState {
+  c0?: Tensor;
+}
+
+const OPTIONS = ["numLayers", "bias", "batchFirst", "dtype", "seed"];
+
+/** How the time, batch and feature axes of a sequence lie. */
+interface Layout {
+  readonly unbatched: boolean;
+  readonly batchFirst: boolean;
+  readonly t: number;
+  readonly n: number;
+}
+
+/** One layer's forward pass: its output and last states, and what its backward pass needs. */
+interface LayerResult<T> {
+  hs: FloatTensor; // [T+1,N,H]
+  cn: FloatTensor | undefined; // [N,H]
+  tape: T;
+}
+
+interface RecurrentTape<T> {
+  layout: Layout;
+  layers: T[];
+}
+
+/** What RNN and LSTM share; `T` is one layer's tape. */
+abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | undefined>> {
+  readonly numLayers: number;
+  readonly batchFirst: boolean;
+  /** Parameters and gradients of the layers, from the first to the last. */
+  protected readonly weights: RecurrentWeights<FloatTensor>[] = [];
+  protected readonly gradients: RecurrentWeights<FloatTensor>[] = [];
+
+  /** @param gates 1 (RNN) or 4 (LSTM) */
+  protected constructor(
+    protected readonly kind: "RNN" | "LSTM",
+    private readonly gates: 1 | 4,
+    /** Size D of what goes in at a step. */
+    readonly inputSize: number,
+    /** Size H of the state. */
+    readonly hiddenSize: number,
+    options: RecurrentOptions,
+  ) {
+    checkSize("inputSize", inputSize);
+    checkSize("hiddenSize", hiddenSize);
+    const { numLayers = 1, bias = true, batchFirst = false, dtype, seed } = options;
+    checkSize("numLayers", numLayers);
+    super(kind, dtype);
+    this.numLayers = numLayers;
+    this.batchFirst = batchFirst;
+    const random = new Random(seed);
+    const bound = 1 / Math.sqrt(hiddenSize);
+    const draw = () => (2 * random.uniform() - 1) * bound;
+    const rows = gates * hiddenSize;
+    for (let layer = 0; layer < numLayers; layer++) {
+      const add = (name: string, shape: number[]) => this.addParameter(`${name}_l${layer}`, shape, draw);
+      const ih = add("weight_ih", [rows, layer === 0 ? inputSize : hiddenSize]);
+      const hh = add("weight_hh", [rows, hiddenSize]);
+      const [bIh, bHh] = bias ? [add("bias_ih", [rows]), add("bias_hh", [rows])] : [];
+      this.weights.push({ weightIh: ih.value, weightHh: hh.value, biasIh: bIh?.value, biasHh: bHh?.value });
+      this.gradients.push({ weightIh: ih.grad, weightHh: hh.grad, biasIh: bIh?.grad, biasHh: bHh?.grad });
+    }
+  }
+
+  /**
+   * One step at a time, with the state kept inside, from a copy of the weights as they are now.
+   *
+   * @param options.batchSize N, default 1
+   */
+  stream(options: StreamOptions = {}): Stream {
+    this.checkAlive();
+    return new Stream(this.arena.core, this.dtype, this.kind, this.weights, this.nonlinearity, options);
+  }
+
+  /** phi of the cell. */
+  abstract readonly nonlinearity: Nonlinearity;
+
+  /** Runs the stack; `forwardLayer` runs one layer on what the layer below gave. */
+  protected forwardStack(
+    x: Tensor,
+    states: LSTMState,
+    forwardLayer: (keep: Arena, layer: number, x: Tensor, h0?: Tensor, c0?: Tensor) => LayerResult<T | undefined>,
+  ): { output: Tensor; hn: Tensor; cn: Tensor | undefined } {
+    const { dtype, numLayers, hiddenSize } = this;
+    return this.record((keep) => {
+      const layout = this.checkInput(x);
+      const { t, n, unbatched } = layout;
+      const stateShape = unbatched ? [numLayers, hiddenSize] : [numLayers, n, hiddenSize];
+      for (const name of ["h0", "c0"] as const) {
+        if (states[name] !== undefined) checkTensor(name, states[name], dtype, stateShape);
+      }
+      const hn = { data: zeros(dtype, numLayers * n * hiddenSize), shape: stateShape };
+      const cn = this.kind === "LSTM" ? { data: zeros(dtype, hn.data.length), shape: [...stateShape] } : undefined;
+      const layers: (T | undefined)[] = [];
+      let input: Tensor = toTimeFirst(x, layout);
+      let output: FloatTensor | undefined;
+      for (let layer = 0; layer < numLayers; layer++) {
+        const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
+        const result = forwardLayer(keep, layer, input, state(states.h0), state(states.c0));
+        const offset = layer * n * hiddenSize;
+        hn.data.set(result.hs.slice(t, 1).data, offset);
+        if (result.cn) cn!.data.set(result.cn.data, offset);
+        layers.push(result.tape);
+        input = output = result.hs.slice(1, t);
+      }
+      return { result: { output: fromTimeFirst(output!, layout), hn, cn }, tape: { layout, layers } };
+    });
+  }
+
+  /** Runs the stack backward; `backwardLayer` runs one layer on the gradients of what it gave. */
+  protected backwardStack(
+    gradients: { output?: Tensor; hn?: Tensor; cn?: Tensor },
+    backwardLayer: (
+      scratch: Arena,
+      layer: number,
+      tape: T,
+      dOutput?: Tensor,
+      dhn?: Tensor,
+      dcn?: Tensor,
+    ) => { dx: FloatTensor; dh0: FloatTensor; dc0?: FloatTensor },
+  ): { x: Tensor; h0: Tensor; c0: Tensor | undefined } {
+    checkOptions(`${this.kind}.backward`, gradients, this.kind === "LSTM" ? ["output", "hn", "cn"] : ["output", "hn"]);
+    const { dtype, numLayers, hiddenSize } = this;
+    return this.replay((tape) => {
+      const { layout } = tape;
+      const { n, unbatched } = layout;
+      const stateShape = unbatched ? [numLayers, hiddenSize] : [numLayers, n, hiddenSize];
+      if (gradients.output) checkTensor("output", gradients.output, dtype, sequenceShape(layout, hiddenSize));
+      for (const name of ["hn", "cn"] as const) {
+        if (gradients[name] !== undefined) checkTensor(name, gradients[name], dtype, stateShape);
+      }
+      this.reserveBackward(layout);
+      const h0 = { data: zeros(dtype, numLayers * n * hiddenSize), shape: stateShape };
+      const c0 = this.kind === "LSTM" ? { data: zeros(dtype, h0.data.length), shape: [...stateShape] } : undefined;
+      let dOutput: Tensor | undefined = gradients.output && toTimeFirst(gradients.output, layout);
+      let above: Arena | undefined; // holds dOutput
+      let dx!: FloatTensor;
+      try {
+        for (let layer = numLayers - 1; layer >= 0; layer--) {
+          const arena = new Arena(this.arena.core);
+          const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
+          const of = backwardLayer(
+            arena,
+            layer,
+            tape.layers[layer]!,
+            dOutput,
+            state(gradients.hn),
+            state(gradients.cn),
+          );
+          above?.dispose();
+          above = arena;
+          const offset = layer * n * hiddenSize;
+          h0.data.set(of.dh0.data, offset);
+          if (of.dc0) c0!.data.set(of.dc0.data, offset);
+          dOutput = dx = of.dx;
+        }
+        return { x: fromTimeFirst(dx, layout), h0, c0 };
+      } finally {
+        above?.dispose();
+      }
+    });
+  }
+
+  private checkInput(x: Tensor): Layout {
+    const unbatched = x?.shape?.length === 2;
+    const order = unbatched ? ["T"] : this.batchFirst ? ["N", "T"] : ["T", "N"];
+    checkTensor("x", x, this.dtype, [...order, this.inputSize]);
+    const [first, second] = x.shape as [number, number];
+    const batchFirst = this.batchFirst && !unbatched;
+    const [t, n] = unbatched ? [first, 1] : batchFirst ? [second, first] : [first, second];
+    if (t === 0) throw new ShapeError("x", showShape(x.shape), "at least one step");
+    return { unbatched, batchFirst, t, n };
+  }
+
+  /** So that a backward pass that runs out of memory does so before the first gradient changes. */
+  private reserveBackward({ t, n }: Layout): void {
+    const { hiddenSize: h, inputSize: d } = this;
+    const numbers = t * n * (2 * h + 2 * Math.max(d, h)) + 8 * n * h;
+    const work = workspaceBytes(this.arena.core, this.dtype, this.gates, h);
+    this.arena.core.heap.reserve(numbers * BYTES[this.dtype] + work + 2048, `backward pass of ${t} x ${n} steps`);
+  }
+}
+
+function sequenceShape({ unbatched, batchFirst, t, n }: Layout, features: number): number[] {
+  if (unbatched) return [t, features];
+  return batchFirst ? [n, t, features] : [t, n, features];
+}
+
+/** A sequence from outside as [T,N,features]. */
+function toTimeFirst(x: Tensor, { batchFirst, t, n }: Layout): Tensor {
+  const features = x.shape[x.shape.length - 1]!;
+  return { data: batchFirst ? swapAxes(x.data, n, t, features) : x.data, shape: [t, n, features] };
+}
+
+/** A copy of [T,N,features] as the caller has sequences. */
+function fromTimeFirst(x: FloatTensor, layout: Layout): Tensor {
+  const { batchFirst, t, n } = layout;
+  const features = x.shape[2]!;
+  const shape = sequenceShape(layout, features);
+  return batchFirst ? { data: swapAxes(x.data, t, n, features), shape } : x.download(shape);
+}
+
+/** [a,b,features] -> [b,a,features]. */
+function swapAxes<D extends Tensor["data"]>(data: D, a: number, b: number, features: number): D {
+  const out = data.slice() as D;
+  for (let i = 0; i < a; i++) {
+    for (let j = 0; j < b; j++) {
+      const from = (i * b + j) * features;
+      out.set(data.subarray(from, from + features), (j * a + i) * features);
+    }
+  }
+  return out;
+}
+
+/** One layer's [N,H] of [numLayers,N,H]. */
+function layerState(all: Tensor, layer: number, n: number, h: number): Tensor {
+  return { data: all.data.subarray(layer * n * h, (layer + 1) * n * h), shape: [n, h] };
+}
+
+/**
+ * A stack of simple recurrent layers, as PyTorch's nn.RNN: h_t = phi(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh).
+ *
+ * Parameters weight_ih_l0 [H,D], weight_hh_l0 [H,H], bias_ih_l0, bias_hh_l0 [H], ..., drawn from
+ * U(-1/sqrt(H), 1/sqrt(H)).
+ */
+export class RNN extends Recurrent<RnnTape> {
+  readonly nonlinearity: Nonlinearity;
+
+  constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
+    checkOptions("RNN", options, [...OPTIONS, "nonlinearity"]);
+    const { nonlinearity = "tanh" } = options;
+    if (nonlinearity !== "tanh" && nonlinearity !== "relu") {
+      throw new ValueError("nonlinearity", describe(nonlinearity), '"tanh" or "relu"');
+    }
+    super("RNN", 1, inputSize, hiddenSize, options);
+    this.nonlinearity = nonlinearity;
+  }
+
+  /**
+   * @param x [T,N,D], [N,T,D] with batchFirst, or [T,D]
+   * @returns output [T,N,H] (laid out as x), hn [numLayers,N,H] ([numLayers,H] for [T,D])
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: RNNState = {}): { output: Tensor; hn: Tensor } {
+    checkOptions("RNN.forward", state, ["h0"]);
+    const { nonlinearity, dtype } = this;
+    const { output, hn } = this.forwardStack(x, state, (keep, layer, input, h0) => {
+      const tape = rnnForward(keep, dtype, { nonlinearity, x: input, h0, weights: this.weights[layer]! });
+      return { hs: tape.hs, cn: undefined, tape };
+    });
+    return { output, hn };
+  }
+
+  /**
+   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
+   *
+   * @param gradients of what forward returned, in its shapes; what is left out counts as zeros
+   * @returns gradients of x and h0, in their shapes
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: { output?: Tensor; hn?: Tensor }): { x: Tensor; h0: Tensor } {
+    const { x, h0 } = this.backwardStack(gradients, (scratch, layer, tape, dOutput, dhn) =>
+      rnnBackward(scratch, this.dtype, {
+        tape,
+        weights: this.weights[layer]!,
+        gradients: this.gradients[layer]!,
+        dOutput,
+        dhn,
+      }),
+    );
+    return { x, h0 };
+  }
+}
+
+/**
+ * A stack of long short-term memory layers, as PyTorch's nn.LSTM.
+ *
+ * Parameters weight_ih_l0 [4H,D], weight_hh_l0 [4H,H], bias_ih_l0, bias_hh_l0 [4H], ..., in the gate order i f g o, drawn
+ * from U(-1/sqrt(H), 1/sqrt(H)).
+ */
+export class LSTM extends Recurrent<LstmTape> {
+  readonly nonlinearity = "tanh";
+
+  constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
+    checkOptions("LSTM", options, OPTIONS);
+    super("LSTM", 4, inputSize, hiddenSize, options);
+  }
+
+  /**
+   * @param x [T,N,D], [N,T,D] with batchFirst, or [T,D]
+   * @returns output [T,N,H] (laid out as x), hn and cn [numLayers,N,H] ([numLayers,H] for [T,D])
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: LSTMState = {}): { output: Tensor; hn: Tensor; cn: Tensor } {
+    checkOptions("LSTM.forward", state, ["h0", "c0"]);
+    const { nonlinearity, dtype, training: keepTape } = this;
+    const { output, hn, cn } = this.forwardStack(x, state, (keep, layer, input, h0, c0) =>
+      lstmForward(keep, dtype, { nonlinearity, x: input, h0, c0, weights: this.weights[layer]!, keep: keepTape }),
+    );
+    return { output, hn, cn: cn! };
+  }
+
+  /**
+   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
+   *
+   * @param gradients of what forward returned, in its shapes; what is left out counts as zeros
+   * @returns gradients of x, h0 and c0, in their shapes
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: { output?: Tensor; hn?: Tensor; cn?: Tensor }): { x: Tensor; h0: Tensor; c0: Tensor } {
+    const { x, h0, c0 } = this.backwardStack(gradients, (scratch, layer, tape, dOutput, dhn, dcn) =>
+      lstmBackward(scratch, this.dtype, {
+        tape,
+        weights: this.weights[layer]!,
+        gradients: this.gradients[layer]!,
+        dOutput,
+        dhn,
+        dcn,
+      }),
+    );
+    return { x, h0, c0: c0! };
+  }
+}

@@ -1,0 +1,67 @@
+// Seeded random numbers, the same on every engine.
+
+import { ValueError } from "../bindings/errors.js";
+import { currentCore } from "../bindings/instantiate.js";
+import { describe } from "../bindings/tensor.js";
+
+/**
+ * xoshiro128** (Blackman & Vigna 2021), seeded by splitmix32. Not for secrets.
+ */
+export class Random {
+  readonly #state = new Uint32Array(4);
+
+  /** @param seed an integer from 0 to 2^53 - 1; by default one that differs from run to run */
+  constructor(seed: number = Math.floor(Math.random() * 2 ** 53)) {
+    if (!Number.isSafeInteger(seed) || seed < 0) throw new ValueError("seed", describe(seed), "an integer >= 0");
+    let x = seed >>> 0;
+    const high = Math.floor(seed / 2 ** 32);
+    for (let i = 0; i < 4; i++) {
+      x = (x + 0x9e3779b9) >>> 0;
+      let z = x ^ Math.imul(high, 0x85ebca6b);
+      z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+      z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+      this.#state[i] = z ^ (z >>> 15);
+    }
+    if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
+  }
+
+  /** The generator's state, 4 words: a copy. Setting it continues from there. */
+  get state(): Uint32Array {
+    return this.#state.slice();
+  }
+
+  set state(words: ArrayLike<number>) {
+    if (words.length !== 4) throw new ValueError("state", `${words.length} words`, "4");
+    this.#state.set(words);
+  }
+
+  /** A number in [0, 2^32). */
+  uint32(): number {
+    const s = this.#state;
+    const s1 = s[1]!;
+    const product = Math.imul(s1, 5);
+    const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
+    s[2]! ^= s[0]!;
+    s[3]! ^= s1;
+    s[1]! ^= s[2]!;
+    s[0]! ^= s[3]!;
+    s[2]! ^= s1 << 9;
+    s[3] = (s[3]! << 11) | (s[3]! >>> 21);
+    return result;
+  }
+
+  /** A number in [0, 1) with 53 random bits. */
+  uniform(): number {
+    return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
+  }
+
+  /** A number of the standard normal distribution, by Marsaglia's polar method. */
+  normal(): number {
+    for (;;) {
+      const u = 2 * this.uniform() - 1;
+      const v = 2 * this.uniform() - 1;
+      const s = u * u + v * v;
+      if (s > 0 && s < 1) return u * Math.sqrt((-2 * currentCore().log(s)) / s);
+    }
+  }
+}
