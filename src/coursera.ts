@@ -1,0 +1,461 @@
+// The functions of the Coursera course "Building a Recurrent Neural Network - Step by Step" (deeplearning.ai, Sequence
+// Models, week 1), entry point wasm-rnn/coursera.
+//
+// The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
+// update gate "i" is the input gate, its candidate "c~" (cct) our g. Everything is computed and returned in the type of
+// x; parameters of the other floating-point type are converted.
+
+import { ShapeError, ValueError } from "../bindings/errors.js";
+import { currentCore } from "../bindings/instantiate.js";
+import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatTensor } from "../bindings/kernels.js";
+import { withArena, type Arena } from "../bindings/memory.js";
+import { checkTensor, describe, dtypeOf, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights } from "./course.js";
+import { convert, permute, reshape } from "./layout.js";
+import { checkOptions } from "./nn/layer.js";
+
+/** Parameters of the RNN: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1); Wya (n_y, n_a) and by (n_y, 1) for predictions. */
+export interface RnnParameters {
+  Wax: Tensor;
+  Waa: Tensor;
+  ba: Tensor;
+  Wya?: Tensor;
+  by?: Tensor;
+}
+
+/**
+ * Parameters of the LSTM: Wf, Wi, Wc, Wo (n_a, n_a + n_x) on [a_prev; x], bf, bi, bc, bo (n_a, 1); Wy (n_y, n_a) and
+ * by (n_y, 1) for predictions.
+ */
+export interface LstmParameters {
+  Wf: Tensor;
+  bf: Tensor;
+  Wi: Tensor;
+  bi: Tensor;
+  Wc: Tensor;
+  bc: Tensor;
+  Wo: Tensor;
+  bo: Tensor;
+  Wy?: Tensor;
+  by?: Tensor;
+}
+
+/** The course's other choices. */
+export interface CourseOptions {
+  /** What takes the place of tanh (default "tanh"): for the LSTM in the candidate and at the output. */
+  activation?: "tanh" | "relu";
+  /** What makes predictions (default "softmax"). */
+  output?: "softmax" | "sigmoid";
+}
+
+/** What rnnCellForward keeps; x is xt. */
+export interface RnnCellCache {
+  readonly x: Tensor;
+  readonly aPrev: Tensor;
+  readonly aNext: Tensor;
+}
+
+/** What rnnForward keeps. */
+export interface RnnCaches {
+  readonly x: Tensor;
+  readonly a0: Tensor;
+  readonly a: Tensor;
+}
+
+/** The gates of an LSTM: forget, update (input), candidate, output; (n_a, m[, T_x]). */
+export interface Gates {
+  readonly ft: Tensor;
+  readonly it: Tensor;
+  readonly cct: Tensor;
+  readonly ot: Tensor;
+}
+
+/** What lstmCellForward keeps; x is xt. */
+export interface LstmCellCache extends Gates {
+  readonly x: Tensor;
+  readonly aPrev: Tensor;
+  readonly cPrev: Tensor;
+  readonly aNext: Tensor;
+  readonly cNext: Tensor;
+}
+
+/** What lstmForward keeps. */
+export interface LstmCaches extends Gates {
+  readonly x: Tensor;
+  readonly a0: Tensor;
+  readonly a: Tensor;
+  readonly c: Tensor;
+}
+
+const LSTM_GATES = ["i", "f", "c", "o"] as const; // the core's order i f g o
+
+/** (n, m[, T]) to [T,m,n], T = 1 for one step. */
+function toCore(x: Tensor): Tensor {
+  if (x.shape.length === 3) return permute(x, [2, 1, 0]);
+  return reshape(permute(x, [1, 0]), [1, x.shape[1]!, x.shape[0]!]);
+}
+
+/** [T,m,n] to (n, m, T), or [1,m,n] to (n, m). */
+function fromCore(x: Tensor, cell: boolean): Tensor {
+  return cell ? permute(reshape(x, x.shape.slice(1)), [1, 0]) : permute(x, [2, 1, 0]);
+}
+
+/** Steps first to first + count - 1 of [T,...]. */
+function steps(x: Tensor, from: number, count: number): Tensor {
+  const size = x.data.length / x.shape[0]!;
+  return { data: x.data.subarray(from * size, (from + count) * size), shape: [count, ...x.shape.slice(1)] };
+}
+
+/** Block `index` of `count` along the last axis. */
+function block(x: Tensor, index: number, count: number): Tensor {
+  const width = x.shape[x.shape.length - 1]! / count;
+  const rows = x.data.length / (count * width) || 0;
+  const data = zeros(dtypeOf(x.data), rows * width);
+  for (let r = 0; r < rows; r++) {
+    const start = (r * count + index) * width;
+    data.set(x.data.subarray(start, start + width), r * width);
+  }
+  return { data, shape: [...x.shape.slice(0, -1), width] };
+}
+
+function checkCourseOptions(options: CourseOptions): Required<CourseOptions> {
+  checkOptions("course", options, ["activation", "output"]);
+  const { activation = "tanh", output = "softmax" } = options;
+  if (activation !== "tanh" && activation !== "relu") {
+    throw new ValueError("activation", describe(activation), '"tanh" or "relu"');
+  }
+  if (output !== "softmax" && output !== "sigmoid") {
+    throw new ValueError("output", describe(output), '"softmax" or "sigmoid"');
+  }
+  return { activation, output };
+}
+
+/** Predictions from the output [T,m,n_a] while it is in wasm memory: softmax or sigmoid of W a + b. */
+function predictor(
+  dtype: FloatDtype,
+  nA: number,
+  names: readonly [string, string],
+  weight: Tensor | undefined,
+  bias: Tensor | undefined,
+  output: "softmax" | "sigmoid",
+): (arena: Arena, a: FloatTensor) => Tensor | undefined {
+  if (weight === undefined && bias === undefined) return () => undefined;
+  if (weight === undefined) throw new ShapeError(names[0], "none", `both ${names[0]} and ${names[1]}, or neither`);
+  if (bias === undefined) throw new ShapeError(names[1], "none", `both ${names[0]} and ${names[1]}, or neither`);
+  const w = convert(names[0], weight, dtype, ["n_y", nA]);
+  const b = convert(names[1], bias, dtype, [w.shape[0]!, 1]);
+  return (arena, a) => {
+    const y = linearForward(arena, dtype, { x: a, weight: w, bias: reshape(b, [w.shape[0]!]) });
+    (output === "softmax" ? softmaxRows : sigmoid)(arena, dtype, y);
+    return y.download();
+  };
+}
+
+function checkParameters(p: object, names: readonly string[]): void {
+  if (p === null || typeof p !== "object") throw new ValueError("p", describe(p), "an object of parameters");
+  for (const name of names) {
+    if ((p as Record<string, unknown>)[name] === undefined) throw new ShapeError(`p.${name}`, "none", "a tensor");
+  }
+}
+
+function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options: CourseOptions) {
+  const [xName, aName] = cell ? ["xt", "aPrev"] : ["x", "a0"];
+  const { activation, output } = checkCourseOptions(options);
+  checkParameters(p, ["Wax", "Waa", "ba"]);
+  const dtype = floatDtype(xName, x);
+  const input = convert(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
+  checkSteps(xName, input, 2);
+  const [nX, m] = input.shape as [number, number];
+  const weightHh = convert("Waa", p.Waa, dtype, ["n_a", "n_a"]);
+  const nA = weightHh.shape[0]!;
+  checkTensor("Waa", weightHh, dtype, [nA, nA]);
+  const weightIh = convert("Wax", p.Wax, dtype, [nA, nX]);
+  const bias = reshape(convert("ba", p.ba, dtype, [nA, 1]), [nA]);
+  const first = convert(aName, a0, dtype, [nA, m]);
+  const weights = { weightIh, weightHh, bias };
+  const { kept, projected } = forward(
+    { kind: "rnn", cell, dtype, nonlinearity: activation, weights, x: toCore(input), h0: permute(first, [1, 0]) },
+    predictor(dtype, nA, ["Wya", "by"], p.Wya, p.by, output),
+  );
+  const a = fromCore(steps(kept.hs, 1, kept.x.shape[0]!), cell);
+  return { kept, input, first, a, y: projected && fromCore(projected, cell) };
+}
+
+/**
+ * One step: a_next = tanh(Wax xt + Waa a_prev + ba), yt_pred = softmax(Wya a_next + by).
+ *
+ * @param xt (n_x, m)
+ * @param aPrev (n_a, m)
+ * @returns aNext (n_a, m), ytPred (n_y, m; undefined without Wya and by)
+ * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ */
+export function rnnCellForward(
+  xt: Tensor,
+  aPrev: Tensor,
+  p: RnnParameters,
+  options: CourseOptions = {},
+): { aNext: Tensor; ytPred: Tensor | undefined; cache: RnnCellCache } {
+  const { kept, input, first, a, y } = runRnn(true, xt, aPrev, p, options);
+  return { aNext: a, ytPred: y, cache: withKept({ x: input, aPrev: first, aNext: a }, kept) };
+}
+
+/**
+ * All steps of rnnCellForward.
+ *
+ * @param x (n_x, m, T_x)
+ * @param a0 (n_a, m)
+ * @returns a (n_a, m, T_x), yPred (n_y, m, T_x; undefined without Wya and by)
+ * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ */
+export function rnnForward(
+  x: Tensor,
+  a0: Tensor,
+  p: RnnParameters,
+  options: CourseOptions = {},
+): { a: Tensor; yPred: Tensor | undefined; caches: RnnCaches } {
+  const { kept, input, first, a, y } = runRnn(false, x, a0, p, options);
+  return { a, yPred: y, caches: withKept({ x: input, a0: first, a }, kept) };
+}
+
+/** Gradients of the RNN's weights; dba (n_a, 1). */
+export interface RnnGradients {
+  dWax: Tensor;
+  dWaa: Tensor;
+  dba: Tensor;
+}
+
+function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients {
+  return { dWax: weightIh, dWaa: weightHh, dba: reshape(bias, [bias.shape[0]!, 1]) };
+}
+
+/**
+ * One step backward.
+ *
+ * @param daNext (n_a, m)
+ * @param cache of rnnCellForward
+ * @returns dxt (n_x, m), daPrev (n_a, m) and the gradients of the weights
+ * @throws ShapeError, DtypeError, StateError (not a cache of rnnCellForward), OutOfMemoryError
+ */
+export function rnnCellBackward(daNext: Tensor, cache: RnnCellCache): RnnGradients & { dxt: Tensor; daPrev: Tensor } {
+  const kept = keptOf("cache", cache, "rnn", true);
+  const { dx, dh0, weights } = backward(kept, toCore(convert("daNext", daNext, kept.dtype, cache.aNext.shape)));
+  return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
+}
+
+/** da (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
+function convertDa(da: Tensor, dtype: FloatDtype, { shape }: Tensor): Tensor {
+  const [nA, m, tX] = shape as [number, number, number];
+  const converted = convert("da", da, dtype, [nA, m, "T"]);
+  const t = converted.shape[2]!;
+  if (t < 1 || t > tX) throw new ShapeError("da", `${t} steps`, `1 to ${tX}`);
+  return toCore(converted);
+}
+
+/**
+ * All steps backward, da carried from each step to the one before.
+ *
+ * @param da (n_a, m, T), T <= T_x: the steps behind have no gradient
+ * @param caches of rnnForward
+ * @returns dx (n_x, m, T), da0 (n_a, m) and the gradients of the weights
+ * @throws ShapeError, DtypeError, StateError (not the caches of rnnForward), OutOfMemoryError
+ */
+export function rnnBackward(da: Tensor, caches: RnnCaches): RnnGradients & { dx: Tensor; da0: Tensor } {
+  const kept = keptOf("caches", caches, "rnn", false);
+  const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
+  return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
+}
+
+/** Wi, Wf, Wc, Wo on [a_prev; x] and their biases, in the core's layout. */
+function lstmWeights(p: LstmParameters, dtype: FloatDtype, nA: number, nX: number): CourseWeights {
+  const weightHh = zeros(dtype, 4 * nA * nA);
+  const weightIh = zeros(dtype, 4 * nA * nX);
+  const bias = zeros(dtype, 4 * nA);
+  LSTM_GATES.forEach((gate, g) => {
+    const w = convert(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data;
+    for (let row = 0; row < nA; row++) {
+      const start = row * (nA + nX);
+      weightHh.set(w.subarray(start, start + nA), (g * nA + row) * nA);
+      weightIh.set(w.subarray(start + nA, start + nA + nX), (g * nA + row) * nX);
+    }
+    bias.set(convert(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data, g * nA);
+  });
+  return {
+    weightHh: { data: weightHh, shape: [4 * nA, nA] },
+    weightIh: { data: weightIh, shape: [4 * nA, nX] },
+    bias: { data: bias, shape: [4 * nA] },
+  };
+}
+
+function runLstm(
+  cell: boolean,
+  x: Tensor,
+  a0: Tensor,
+  cPrev: Tensor | undefined,
+  p: LstmParameters,
+  options: CourseOptions,
+) {
+  const [xName, aName] = cell ? ["xt", "aPrev"] : ["x", "a0"];
+  const { activation, output } = checkCourseOptions(options);
+  checkParameters(p, ["Wf", "bf", "Wi", "bi", "Wc", "bc", "Wo", "bo"]);
+  const dtype = floatDtype(xName, x);
+  const input = convert(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
+  checkSteps(xName, input, 2);
+  const [nX, m] = input.shape as [number, number];
+  const first = convert(aName, a0, dtype, ["n_a", m]);
+  const nA = first.shape[0]!;
+  const c0 = cell ? convert("cPrev", cPrev!, dtype, [nA, m]) : undefined;
+  const weights = lstmWeights(p, dtype, nA, nX);
+  const { kept, projected } = forward(
+    {
+      kind: "lstm",
+      cell,
+      dtype,
+      nonlinearity: activation,
+      weights,
+      x: toCore(input),
+      h0: permute(first, [1, 0]),
+      c0: c0 && permute(c0, [1, 0]),
+    },
+    predictor(dtype, nA, ["Wy", "by"], p.Wy, p.by, output),
+  );
+  const t = kept.x.shape[0]!;
+  const [it, ft, cct, ot] = LSTM_GATES.map((_, g) => fromCore(block(kept.gates!, g, 4), cell));
+  return {
+    kept,
+    input,
+    first,
+    c0,
+    a: fromCore(steps(kept.hs, 1, t), cell),
+    c: fromCore(steps(kept.cs!, 1, t), cell),
+    y: projected && fromCore(projected, cell),
+    gates: { ft: ft!, it: it!, cct: cct!, ot: ot! },
+  };
+}
+
+/**
+ * One step of the LSTM, with z = [a_prev; xt]:
+ * ft, it, ot = sigmoid(Wf z + bf), (Wi z + bi), (Wo z + bo); cct = tanh(Wc z + bc); c_next = ft c_prev + it cct;
+ * a_next = ot tanh(c_next); yt_pred = softmax(Wy a_next + by).
+ *
+ * @param xt (n_x, m)
+ * @param aPrev (n_a, m)
+ * @param cPrev (n_a, m)
+ * @returns aNext, cNext (n_a, m), ytPred (n_y, m; undefined without Wy and by)
+ * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ */
+export function lstmCellForward(
+  xt: Tensor,
+  aPrev: Tensor,
+  cPrev: Tensor,
+  p: LstmParameters,
+  options: CourseOptions = {},
+): { aNext: Tensor; cNext: Tensor; ytPred: Tensor | undefined; cache: LstmCellCache } {
+  const { kept, input, first, c0, a, c, y, gates } = runLstm(true, xt, aPrev, cPrev, p, options);
+  const cache = { x: input, aPrev: first, cPrev: c0!, aNext: a, cNext: c, ...gates };
+  return { aNext: a, cNext: c, ytPred: y, cache: withKept(cache, kept) };
+}
+
+/**
+ * All steps of lstmCellForward, from c0 = 0.
+ *
+ * @param x (n_x, m, T_x)
+ * @param a0 (n_a, m)
+ * @returns a, c (n_a, m, T_x), y (n_y, m, T_x; undefined without Wy and by)
+ * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ */
+export function lstmForward(
+  x: Tensor,
+  a0: Tensor,
+  p: LstmParameters,
+  options: CourseOptions = {},
+): { a: Tensor; y: Tensor | undefined; c: Tensor; caches: LstmCaches } {
+  const { kept, input, first, a, c, y, gates } = runLstm(false, x, a0, undefined, p, options);
+  return { a, y, c, caches: withKept({ x: input, a0: first, a, c, ...gates }, kept) };
+}
+
+/** Gradients of the LSTM's weights, on [a_prev; x]; biases (n_a, 1). */
+export interface LstmGradients {
+  dWf: Tensor;
+  dbf: Tensor;
+  dWi: Tensor;
+  dbi: Tensor;
+  dWc: Tensor;
+  dbc: Tensor;
+  dWo: Tensor;
+  dbo: Tensor;
+}
+
+function lstmGradients(dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights): LstmGradients {
+  const nA = weightHh.shape[1]!;
+  const nX = weightIh.shape[1]!;
+  const gradients: Record<string, Tensor> = {};
+  LSTM_GATES.forEach((gate, g) => {
+    const w = zeros(dtype, nA * (nA + nX));
+    for (let row = 0; row < nA; row++) {
+      const from = g * nA + row;
+      w.set(weightHh.data.subarray(from * nA, (from + 1) * nA), row * (nA + nX));
+      w.set(weightIh.data.subarray(from * nX, (from + 1) * nX), row * (nA + nX) + nA);
+    }
+    gradients[`dW${gate}`] = { data: w, shape: [nA, nA + nX] };
+    gradients[`db${gate}`] = { data: bias.data.slice(g * nA, (g + 1) * nA), shape: [nA, 1] };
+  });
+  return gradients as unknown as LstmGradients;
+}
+
+/**
+ * One step backward.
+ *
+ * @param daNext (n_a, m)
+ * @param dcNext (n_a, m)
+ * @param cache of lstmCellForward
+ * @returns dxt (n_x, m), daPrev, dcPrev (n_a, m) and the gradients of the weights
+ * @throws ShapeError, DtypeError, StateError (not a cache of lstmCellForward), OutOfMemoryError
+ */
+export function lstmCellBackward(
+  daNext: Tensor,
+  dcNext: Tensor,
+  cache: LstmCellCache,
+): LstmGradients & { dxt: Tensor; daPrev: Tensor; dcPrev: Tensor } {
+  const kept = keptOf("cache", cache, "lstm", true);
+  const da = toCore(convert("daNext", daNext, kept.dtype, cache.aNext.shape));
+  const dc = permute(convert("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
+  const { dx, dh0, dc0, weights } = backward(kept, da, dc);
+  return {
+    dxt: fromCore(dx, true),
+    daPrev: permute(dh0, [1, 0]),
+    dcPrev: permute(dc0, [1, 0]),
+    ...lstmGradients(kept.dtype, weights),
+  };
+}
+
+/**
+ * All steps backward, da and dc carried from each step to the one before.
+ *
+ * @param da (n_a, m, T), T <= T_x: the steps behind have no gradient
+ * @param caches of lstmForward
+ * @returns dx (n_x, m, T), da0 (n_a, m) and the gradients of the weights
+ * @throws ShapeError, DtypeError, StateError (not the caches of lstmForward), OutOfMemoryError
+ */
+export function lstmBackward(da: Tensor, caches: LstmCaches): LstmGradients & { dx: Tensor; da0: Tensor } {
+  const kept = keptOf("caches", caches, "lstm", false);
+  const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
+  return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
+}
+
+/**
+ * e^x / sum of e^x over axis 0, with the maximum subtracted.
+ *
+ * @param x (n), (n, m) or (n, m, T)
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function softmax(x: Tensor): Tensor {
+  const dtype = floatDtype("x", x);
+  checkTensor("x", x, dtype, ["...", "n"]);
+  const columns = x.data.length / (x.shape[0] || 1);
+  return withArena(currentCore(), (arena) => {
+    const rows = permute(reshape(x, [x.shape[0]!, columns]), [1, 0]);
+    const y = arena.upload("x", rows, dtype, ["...", "n"]);
+    softmaxRows(arena, dtype, y);
+    return reshape(permute(y.download(), [1, 0]), [...x.shape]);
+  });
+}

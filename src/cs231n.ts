@@ -1,0 +1,214 @@
+// The functions of Stanford's CS231n, assignment 3 (RNN and LSTM captioning), entry point wasm-rnn/cs231n.
+//
+// The course's layouts: batch first, x (N, D) or (N, T, D); weights (in, out); the LSTM's columns in the order i f o g.
+// Everything is computed and returned in the type of x; other floating-point inputs are converted.
+
+import { floatDtype } from "../bindings/kernels.js";
+import type { FloatDtype, Tensor } from "../bindings/tensor.js";
+import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
+import { convert, permute, reshape } from "./layout.js";
+
+/** What a forward function keeps for its backward function; x is the input. */
+export interface Cache {
+  readonly x: Tensor;
+}
+
+/** Gradients of the weights: dWx (D, G), dWh (H, G), db (G), G = H (RNN) or 4H (LSTM). */
+export interface Gradients {
+  dWx: Tensor;
+  dWh: Tensor;
+  db: Tensor;
+}
+
+/** (N, T, D) to [T,N,D] and back; (N, D) to [1,N,D]. */
+function toCore(x: Tensor): Tensor {
+  return x.shape.length === 3 ? permute(x, [1, 0, 2]) : reshape(x, [1, ...x.shape]);
+}
+
+function fromCore(x: Tensor, cell: boolean): Tensor {
+  return cell ? reshape(x, x.shape.slice(1)) : permute(x, [1, 0, 2]);
+}
+
+/** Rows of [G,*] with gates in the order i f o g to i f g o, or back: the last two of four blocks change places. */
+function swapGates(x: Tensor, gates: 1 | 4): Tensor {
+  if (gates === 1) return x;
+  const half = x.data.length / 2;
+  const data = x.data.slice();
+  data.set(x.data.subarray(half + half / 2), half);
+  data.set(x.data.subarray(half, half + half / 2), half + half / 2);
+  return { data, shape: x.shape };
+}
+
+function run(
+  kind: "rnn" | "lstm",
+  cell: boolean,
+  x: Tensor,
+  [hName, h]: readonly [string, Tensor],
+  c: Tensor | undefined,
+  Wx: Tensor,
+  Wh: Tensor,
+  b: Tensor,
+): { kept: Kept; cache: Cache } {
+  const gates = kind === "rnn" ? 1 : 4;
+  const dtype = floatDtype("x", x);
+  const input = convert("x", x, dtype, cell ? ["N", "D"] : ["N", "T", "D"]);
+  if (!cell) checkSteps("x", input, 1);
+  const n = input.shape[0]!;
+  const d = input.shape[input.shape.length - 1]!;
+  const h0 = convert(hName, h, dtype, [n, "H"]);
+  const size = h0.shape[1]!;
+  const c0 = c && convert("prevC", c, dtype, [n, size]);
+  const weight = (name: string, value: Tensor, rows: number) =>
+    swapGates(permute(convert(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
+  const weights: CourseWeights = {
+    weightIh: weight("Wx", Wx, d),
+    weightHh: weight("Wh", Wh, size),
+    bias: swapGates(convert("b", b, dtype, [gates * size]), gates),
+  };
+  const pass = { kind, cell, dtype, nonlinearity: "tanh", weights, x: toCore(input), h0, c0 } as const;
+  const { kept } = forward(pass, () => undefined);
+  return { kept, cache: withKept({ x: input }, kept) };
+}
+
+/** The states behind the first: (N, T, H), or (N, H) of one step. */
+function states(kept: Kept, all: Tensor): Tensor {
+  const [t, n, h] = [kept.x.shape[0]!, kept.x.shape[1]!, all.shape[2]!];
+  return fromCore({ data: all.data.slice(n * h), shape: [t, n, h] }, kept.cell);
+}
+
+function gradients(kept: Kept, { weightIh, weightHh, bias }: CourseWeights): Gradients {
+  const gates = kept.kind === "rnn" ? 1 : 4;
+  const weight = (value: Tensor) => permute(swapGates(value, gates), [1, 0]);
+  return { dWx: weight(weightIh), dWh: weight(weightHh), db: swapGates(bias, gates) };
+}
+
+/** The gradient of `states`, in the core's layout. */
+function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
+  const [t, n, h] = [x.shape[0]!, x.shape[1]!, hs.shape[2]!];
+  return toCore(convert(argument, dh, dtype as FloatDtype, cell ? [n, h] : [n, t, h]));
+}
+
+/**
+ * One step: next_h = tanh(x Wx + prev_h Wh + b).
+ *
+ * @param x (N, D)
+ * @param prevH (N, H)
+ * @param Wx (D, H)
+ * @param Wh (H, H)
+ * @param b (H)
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function rnnStepForward(
+  x: Tensor,
+  prevH: Tensor,
+  Wx: Tensor,
+  Wh: Tensor,
+  b: Tensor,
+): { nextH: Tensor; cache: Cache } {
+  const { kept, cache } = run("rnn", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
+  return { nextH: states(kept, kept.hs), cache };
+}
+
+/**
+ * One step backward.
+ *
+ * @param dnextH (N, H)
+ * @throws ShapeError, DtypeError, StateError (not a cache of rnnStepForward), OutOfMemoryError
+ */
+export function rnnStepBackward(dnextH: Tensor, cache: Cache): Gradients & { dx: Tensor; dprevH: Tensor } {
+  const kept = keptOf("cache", cache, "rnn", true);
+  const { dx, dh0, weights } = backward(kept, upstream("dnextH", dnextH, kept));
+  return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(kept, weights) };
+}
+
+/**
+ * All steps of rnnStepForward.
+ *
+ * @param x (N, T, D)
+ * @param h0 (N, H)
+ * @returns h (N, T, H)
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function rnnForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor): { h: Tensor; cache: Cache } {
+  const { kept, cache } = run("rnn", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  return { h: states(kept, kept.hs), cache };
+}
+
+/**
+ * All steps backward.
+ *
+ * @param dh (N, T, H)
+ * @throws ShapeError, DtypeError, StateError (not a cache of rnnForward), OutOfMemoryError
+ */
+export function rnnBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
+  const kept = keptOf("cache", cache, "rnn", false);
+  const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
+  return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
+}
+
+/**
+ * One step of the LSTM: [i f o g] = x Wx + prev_h Wh + b; next_c = sigmoid(f) prev_c + sigmoid(i) tanh(g);
+ * next_h = sigmoid(o) tanh(next_c).
+ *
+ * @param x (N, D)
+ * @param prevH (N, H)
+ * @param prevC (N, H)
+ * @param Wx (D, 4H)
+ * @param Wh (H, 4H)
+ * @param b (4H)
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function lstmStepForward(
+  x: Tensor,
+  prevH: Tensor,
+  prevC: Tensor,
+  Wx: Tensor,
+  Wh: Tensor,
+  b: Tensor,
+): { nextH: Tensor; nextC: Tensor; cache: Cache } {
+  const { kept, cache } = run("lstm", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
+  return { nextH: states(kept, kept.hs), nextC: states(kept, kept.cs!), cache };
+}
+
+/**
+ * One step backward.
+ *
+ * @param dnextH (N, H)
+ * @param dnextC (N, H)
+ * @throws ShapeError, DtypeError, StateError (not a cache of lstmStepForward), OutOfMemoryError
+ */
+export function lstmStepBackward(
+  dnextH: Tensor,
+  dnextC: Tensor,
+  cache: Cache,
+): Gradients & { dx: Tensor; dprevH: Tensor; dprevC: Tensor } {
+  const kept = keptOf("cache", cache, "lstm", true);
+  const dc = convert("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
+  const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
+  return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0, ...gradients(kept, weights) };
+}
+
+/**
+ * All steps of lstmStepForward, from c0 = 0.
+ *
+ * @param x (N, T, D)
+ * @param h0 (N, H)
+ * @returns h (N, T, H)
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function lstmForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor): { h: Tensor; cache: Cache } {
+  const { kept, cache } = run("lstm", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  return { h: states(kept, kept.hs), cache };
+}
+
+/**
+ * All steps backward.
+ *
+ * @param dh (N, T, H)
+ * @throws ShapeError, DtypeError, StateError (not a cache of lstmForward), OutOfMemoryError
+ */
+export function lstmBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
+  const kept = keptOf("cache", cache, "lstm", false);
+  const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
+  return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
+}
