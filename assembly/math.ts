@@ -12,7 +12,7 @@
 
 import { madd, nmadd } from "./simd";
 
-const ROUND: i32 = 0; // 1.5 * 2^52 + 64
+const ROUND: i32 = 0; // 1.5 * 2^52 + exponent bias + 64
 const ROUND_ONE: i32 = 1; // 1.5 * 2^52 + exponent bias
 const LOG2E: i32 = 2;
 const LN2_HIGH: i32 = 3;
@@ -28,7 +28,7 @@ const Q: i32 = 12; // q0, q1, ...
 
 // prettier-ignore
 const F64_CONSTANTS = memory.data<f64>([
-  6755399441055808.0, 6755399441055808.0, 6755399441056767.0, 6755399441056767.0,
+  6755399441056831.0, 6755399441056831.0, 6755399441056767.0, 6755399441056767.0,
   1.4426950408889634, 1.4426950408889634, 0.6931471803691238, 0.6931471803691238,
   1.9082149292705877e-10, 1.9082149292705877e-10, 5.421010862427522e-20, 5.421010862427522e-20,
   18446744073709551616.0, 18446744073709551616.0, 1, 1,
@@ -43,7 +43,7 @@ const F64_CONSTANTS = memory.data<f64>([
 
 // prettier-ignore
 const F32_CONSTANTS = memory.data<f32>([
-  12582976, 12582976, 12582976, 12582976, 12583039, 12583039, 12583039, 12583039,
+  12583103, 12583103, 12583103, 12583103, 12583039, 12583039, 12583039, 12583039,
   1.4426950408889634, 1.4426950408889634, 1.4426950408889634, 1.4426950408889634,
   0.693115234375, 0.693115234375, 0.693115234375, 0.693115234375,
   3.1946184945309415e-05, 3.1946184945309415e-05, 3.1946184945309415e-05, 3.1946184945309415e-05,
@@ -70,20 +70,15 @@ export function one<T>(): v128 {
   return constant<T>(ONE);
 }
 
-/** Moves the integer that a rounding constant left in the low bits to the exponent. */
+/**
+ * 2^k, from the integer k + exponent bias that a rounding constant left in the low bits. Multiply with it: adding k to an
+ * exponent field instead would turn a NaN that has a payload there into a number.
+ */
 // @ts-ignore: decorator
 @inline
-function toExponent<T>(rounded: v128): v128 {
+function toPower<T>(rounded: v128): v128 {
   if (sizeof<T>() == 8) return i64x2.shl(rounded, 52);
   return i32x4.shl(rounded, 23);
-}
-
-/** Multiplies by 2^k, k being given as an exponent field. */
-// @ts-ignore: decorator
-@inline
-function addExponent<T>(v: v128, exponent: v128): v128 {
-  if (sizeof<T>() == 8) return i64x2.add(v, exponent);
-  return i32x4.add(v, exponent);
 }
 
 /** x - n ln 2. */
@@ -122,7 +117,7 @@ export function expNonPositive<T>(x: v128): v128 {
   const rounded = madd<T>(x, constant<T>(LOG2E), constant<T>(ROUND));
   const r = reduce<T>(x, v128.sub<T>(rounded, constant<T>(ROUND)));
   const power = v128.add<T>(expm1Reduced<T>(r), constant<T>(ONE));
-  return v128.mul<T>(addExponent<T>(power, toExponent<T>(rounded)), constant<T>(UNSCALE));
+  return v128.mul<T>(v128.mul<T>(power, toPower<T>(rounded)), constant<T>(UNSCALE));
 }
 
 /** e^x. */
@@ -137,7 +132,7 @@ export function exp<T>(x: v128): v128 {
   const small = v128.lt<T>(x, v128.splat<T>(0));
   const shifted = v128.bitselect(rounded, v128.sub<T>(rounded, v128.splat<T>(128)), small);
   const factor = v128.bitselect(constant<T>(UNSCALE), constant<T>(SCALE), small);
-  return v128.mul<T>(addExponent<T>(power, toExponent<T>(shifted)), factor);
+  return v128.mul<T>(v128.mul<T>(power, toPower<T>(shifted)), factor);
 }
 
 /** 1 / (1 + e^-x), as e^-|x| / (1 + e^-|x|) for x < 0: right to the last denormal. */
@@ -156,7 +151,7 @@ export function tanh<T>(x: v128): v128 {
   const z = v128.pmin<T>(v128.abs<T>(x), constant<T>(TANH_MAX));
   const y = v128.add<T>(z, z);
   const rounded = madd<T>(y, constant<T>(LOG2E), constant<T>(ROUND_ONE));
-  const power = toExponent<T>(rounded); // 2^n
+  const power = toPower<T>(rounded); // 2^n
   const p = expm1Reduced<T>(reduce<T>(y, v128.sub<T>(rounded, constant<T>(ROUND_ONE))));
   const em = madd<T>(power, p, v128.sub<T>(power, constant<T>(ONE)));
   const t = v128.div<T>(em, v128.add<T>(em, constant<T>(TWO)));

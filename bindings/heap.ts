@@ -13,6 +13,7 @@ const ALIGNMENT = 64; // a cache line
  */
 export class Heap {
   readonly #memory: WebAssembly.Memory;
+  readonly #base: number;
   readonly #used = new Map<number, number>(); // address -> bytes
   #starts: number[] = []; // free blocks, ascending
   #sizes: number[] = [];
@@ -22,7 +23,7 @@ export class Heap {
   /** @param base first address that may be handed out */
   constructor(memory: WebAssembly.Memory, base: number) {
     this.#memory = memory;
-    const start = Math.ceil(base / ALIGNMENT) * ALIGNMENT;
+    const start = (this.#base = Math.ceil(base / ALIGNMENT) * ALIGNMENT);
     const size = memory.buffer.byteLength - start;
     if (size > 0) this.#insert(start, size);
     else this.#grow(PAGE);
@@ -47,17 +48,13 @@ export class Heap {
    * @throws OutOfMemoryError; nothing is changed then
    */
   allocate(bytes: number, purpose: string): number {
-    const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
+    const size = blockSize(bytes);
     let block = this.#sizes.findIndex((free) => free >= size);
     if (block < 0) {
       const last = this.#sizes.length - 1;
       const atEnd = last >= 0 && this.#starts[last]! + this.#sizes[last]! === this.byteLength;
       if (!this.#grow(size - (atEnd ? this.#sizes[last]! : 0))) {
-        throw new OutOfMemoryError(
-          purpose,
-          `${mebibytes(bytes)} beside ${mebibytes(this.#bytesUsed)} in use`,
-          "at most 4096 MiB in all",
-        );
+        this.#refuse(bytes, purpose);
       }
       block = this.#sizes.length - 1;
     }
@@ -75,13 +72,20 @@ export class Heap {
   }
 
   /**
-   * Makes sure that `bytes` bytes in all can be handed out next, so that a call with several steps fails before the
-   * first or not at all.
+   * Refuses what cannot fit in any case, so that many blocks together fail before the first one is taken.
    *
+   * @param sizes bytes of the blocks
    * @throws OutOfMemoryError; nothing is changed then
    */
-  reserve(bytes: number, purpose: string): void {
-    this.free(this.allocate(bytes, purpose));
+  checkRoom(sizes: readonly number[], purpose: string): void {
+    let bytes = 0;
+    for (const size of sizes) bytes += blockSize(size);
+    if (this.#base + this.#bytesUsed + bytes > MAX_PAGES * PAGE) this.#refuse(bytes, purpose);
+  }
+
+  /** Whether a typed array is a view of this memory. */
+  holds(data: TensorData): boolean {
+    return data.buffer === this.#memory.buffer;
   }
 
   /** Takes back what `allocate` handed out. */
@@ -123,6 +127,11 @@ export class Heap {
     return false;
   }
 
+  #refuse(bytes: number, purpose: string): never {
+    const received = `${mebibytes(bytes)} beside ${mebibytes(this.#bytesUsed)} in use`;
+    throw new OutOfMemoryError(purpose, received, "at most 4096 MiB in all");
+  }
+
   #insert(start: number, size: number): void {
     let i = this.#starts.length;
     while (i > 0 && this.#starts[i - 1]! > start) i--;
@@ -144,6 +153,10 @@ export class Heap {
     this.#starts.splice(i, 1);
     this.#sizes.splice(i, 1);
   }
+}
+
+function blockSize(bytes: number): number {
+  return Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
 }
 
 function mebibytes(bytes: number): string {

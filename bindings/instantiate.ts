@@ -44,7 +44,7 @@ export function currentCore(): Core {
  * @throws UnsupportedError where an explicit variant does not run here; the choice then stays as it was
  */
 export function configure(options: { variant: "auto" | Variant }): void {
-  const { variant } = options;
+  const { variant } = options ?? {};
   if (variant !== "auto" && variant !== "simd" && variant !== "relaxed") {
     throw new UnsupportedError("variant", describe(variant), '"auto", "simd" or "relaxed"');
   }
@@ -62,6 +62,7 @@ export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): vo
   if (cores.simd || cores.relaxed) {
     throw new StateError("initialize()", "a call after first use", "a call before any other of the package");
   }
+  checkEngine("moduleOrBytes");
   const isModule = moduleOrBytes instanceof WebAssembly.Module;
   if (!isModule && !ArrayBuffer.isView(moduleOrBytes) && !((moduleOrBytes as unknown) instanceof ArrayBuffer)) {
     throw new DtypeError("moduleOrBytes", describe(moduleOrBytes), "a WebAssembly.Module or its bytes");
@@ -94,22 +95,26 @@ function compile(variant: Variant): WebAssembly.Module {
 }
 
 function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {
-  if (typeof WebAssembly === "undefined") {
-    throw new UnsupportedError(argument, "an engine without WebAssembly", "an engine with WebAssembly and SIMD");
-  }
+  checkEngine(argument);
   try {
     return new WebAssembly.Module(bytes);
   } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
-    throw new UnsupportedError(argument, error.message, "an engine that has this build's WebAssembly features");
+    throw new UnsupportedError(argument, messageOf(error), "an engine that has this build's WebAssembly features");
   }
 }
 
-function instantiate(module: WebAssembly.Module): Core {
-  const { exports } = instantiateSync<Exports & { memory: WebAssembly.Memory }>(module);
-  if (typeof exports.madd_f64 !== "function" || !("RELAXED" in exports)) {
-    throw new UnsupportedError("module", "a module of another kind", "core.wasm or core.relaxed.wasm of this package");
+function checkEngine(argument: string): void {
+  if (typeof WebAssembly === "undefined") {
+    throw new UnsupportedError(argument, "an engine without WebAssembly", "an engine with WebAssembly and SIMD");
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : describe(error);
+}
+
+function instantiate(module: WebAssembly.Module): Core {
+  const exports = exportsOf(module);
   const variant: Variant = exports.RELAXED.value ? "relaxed" : "simd";
   if (variant === "relaxed" && !isFused(exports)) {
     throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
@@ -120,6 +125,24 @@ function instantiate(module: WebAssembly.Module): Core {
     heap: new Heap(exports.memory, exports.heapBase()),
     log: exports.log,
   };
+}
+
+function exportsOf(module: WebAssembly.Module): Exports & { memory: WebAssembly.Memory } {
+  const refuse = (what: string): never => {
+    throw new UnsupportedError("module", what, "core.wasm or core.relaxed.wasm of this package");
+  };
+  let exports: Exports & { memory: WebAssembly.Memory };
+  try {
+    ({ exports } = instantiateSync<typeof exports>(module));
+  } catch (error) {
+    return refuse(messageOf(error));
+  }
+  const { RELAXED, memory, heapBase, madd_f64, madd_f32, log } = exports;
+  const globals = RELAXED instanceof WebAssembly.Global && memory instanceof WebAssembly.Memory;
+  if (!globals || [heapBase, madd_f64, madd_f32, log].some((each) => typeof each !== "function")) {
+    refuse("a module of another kind");
+  }
+  return exports;
 }
 
 /** Whether (1 + e) (1 + e) - (1 + 2e) keeps e^2, which a product rounded on its own loses. */

@@ -5,8 +5,8 @@
 // arena.
 
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
-import { checkTensor, describe, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
-import type { Arena, WasmTensor } from "./memory.js";
+import { describe, showShape, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
+import { takeTensor, type Arena, type WasmTensor } from "./memory.js";
 import type { Kernels } from "./instantiate.js";
 
 /** A tensor of f64 or f32 numbers in wasm memory. */
@@ -53,6 +53,7 @@ export function linearForward(
 ): FloatTensor {
   const weight = arena.upload("weight", args.weight, dtype, ["out", "in"]);
   const [outFeatures, inFeatures] = weight.shape as [number, number];
+  if (inFeatures === 0) throw new ShapeError("weight", showShape(weight.shape), "at least one input feature");
   const bias = args.bias && arena.upload("bias", args.bias, dtype, [outFeatures]);
   const x = arena.upload("x", args.x, dtype, ["...", inFeatures]);
   const y = arena.allocate("y", dtype, [...leading(x.shape), outFeatures]);
@@ -70,7 +71,7 @@ export function linearBackward(
 ): FloatTensor {
   const { x, weight, dWeight, dBias } = args;
   const [outFeatures, inFeatures] = weight.shape as [number, number];
-  const dy = arena.upload("output", args.dy, dtype, [...leading(x.shape), outFeatures]);
+  const dy = arena.copy("output", args.dy, dtype, [...leading(x.shape), outFeatures]); // may be dWeight itself
   const dx = arena.allocate("dx", dtype, x.shape);
   // prettier-ignore
   kernelsOf(arena, dtype).linearBackward(sizeOf(leading(x.shape)), inFeatures, outFeatures, x.pointer, weight.pointer,
@@ -106,7 +107,7 @@ export function embeddingBackward(
 ): void {
   const { indices, dWeight, paddingIdx } = args;
   const d = dWeight.shape[1]!;
-  const dOutput = arena.upload("output", args.dOutput, dtype, [...indices.shape, d]);
+  const dOutput = arena.copy("output", args.dOutput, dtype, [...indices.shape, d]); // may be dWeight itself
   // prettier-ignore
   kernelsOf(arena, dtype).embeddingBackward(sizeOf(indices.shape), d, indices.pointer, dOutput.pointer,
     dWeight.pointer, paddingIdx);
@@ -115,7 +116,7 @@ export function embeddingBackward(
 /** Softmax over the last axis, in place. */
 export function softmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   const classes = x.shape[x.shape.length - 1]!;
-  kernelsOf(arena, dtype).softmax(sizeOf(leading(x.shape)), classes, x.pointer, x.pointer);
+  if (classes > 0) kernelsOf(arena, dtype).softmax(sizeOf(leading(x.shape)), classes, x.pointer, x.pointer);
 }
 
 /** Element-wise 1 / (1 + e^-x), in place. */
@@ -140,21 +141,23 @@ export function crossEntropy(
 ): { total: number; losses: FloatTensor; dLogits: FloatTensor } {
   const { ignoreIndex, reduction } = args;
   checkReduction(reduction);
-  checkTensor("logits", args.logits, dtype, ["...", "C"]);
-  const classes = args.logits.shape[args.logits.shape.length - 1]!;
-  const outer = leading(args.logits.shape);
+  const given = takeTensor(arena.core, "logits", args.logits, dtype, ["...", "C"]);
+  const classes = given.shape[given.shape.length - 1]!;
+  const outer = leading(given.shape);
   if (classes === 0) throw new ShapeError("logits", "0 classes", "at least one");
-  if (!Number.isInteger(ignoreIndex)) throw new ValueError("ignoreIndex", describe(ignoreIndex), "an integer");
-  checkTensor("targets", args.targets, "i32", outer);
-  checkIndices("targets", args.targets.data, classes, ignoreIndex);
+  if ((ignoreIndex | 0) !== ignoreIndex) {
+    throw new ValueError("ignoreIndex", describe(ignoreIndex), "a 32-bit integer");
+  }
+  const givenTargets = takeTensor(arena.core, "targets", args.targets, "i32", outer);
+  checkIndices("targets", givenTargets.data, classes, ignoreIndex);
   let weight = 1;
   if (reduction === "mean") {
     let count = 0;
-    for (const target of args.targets.data) if (target !== ignoreIndex) count++;
+    for (const target of givenTargets.data) if (target !== ignoreIndex) count++;
     weight = 1 / count;
   }
-  const logits = arena.upload("logits", args.logits, dtype, ["...", classes]);
-  const targets = arena.upload("targets", args.targets, "i32", outer);
+  const logits = arena.upload("logits", given, dtype, ["...", classes]);
+  const targets = arena.upload("targets", givenTargets, "i32", outer);
   const losses = arena.allocate("losses", dtype, outer);
   const dLogits = arena.allocate("dLogits", dtype, logits.shape);
   // prettier-ignore
@@ -170,9 +173,11 @@ export function mse(
   args: { prediction: Tensor; target: Tensor; reduction: Reduction },
 ): { total: number; losses: FloatTensor; dPrediction: FloatTensor } {
   checkReduction(args.reduction);
-  const prediction = arena.upload("prediction", args.prediction, dtype, ["..."]);
-  const { shape } = prediction;
-  const target = arena.upload("target", args.target, dtype, shape);
+  const given = takeTensor(arena.core, "prediction", args.prediction, dtype, ["..."]);
+  const { shape } = given;
+  const givenTarget = takeTensor(arena.core, "target", args.target, dtype, shape);
+  const prediction = arena.upload("prediction", given, dtype, shape);
+  const target = arena.upload("target", givenTarget, dtype, shape);
   const losses = arena.allocate("losses", dtype, shape);
   const dPrediction = arena.allocate("dPrediction", dtype, shape);
   const size = sizeOf(shape);

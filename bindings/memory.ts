@@ -1,8 +1,8 @@
 // Tensors in wasm memory and who owns them. Where in the memory they lie is heap.ts's business.
 
-import { DisposedError } from "./errors.js";
+import { DisposedError, ShapeError } from "./errors.js";
 import type { Core } from "./instantiate.js";
-import { BYTES, checkTensor, sizeOf, type Dtype, type Tensor, type TensorData } from "./tensor.js";
+import { BYTES, checkTensor, showShape, sizeOf, type Dtype, type Tensor, type TensorData } from "./tensor.js";
 
 /**
  * Owns tensors in the memory of one core and gives them all back at once: by `dispose()`, or, for an arena that lives
@@ -76,9 +76,9 @@ export class Arena {
     dtype: D,
     pattern: readonly (number | string)[],
   ): WasmTensor<D> {
-    checkTensor(argument, tensor, dtype, pattern);
-    const copy = this.allocate(argument, dtype, tensor.shape);
-    copy.set(tensor.data);
+    const { data, shape } = takeTensor(this.core, argument, tensor, dtype, pattern);
+    const copy = this.allocate(argument, dtype, shape);
+    copy.set(data);
     return copy;
   }
 
@@ -89,6 +89,23 @@ export class Arena {
     if (this.#finalized) registry.unregister(this);
     release(this.core, this.#addresses);
   }
+}
+
+/**
+ * A tensor from outside, checked (`checkTensor`), whose numbers stay where they are: a view of this core's memory, which
+ * growth would detach and which a kernel could write to, becomes a copy.
+ *
+ * @throws DtypeError, ShapeError
+ */
+export function takeTensor(
+  core: Core,
+  argument: string,
+  tensor: Tensor,
+  dtype: Dtype,
+  pattern: readonly (number | string)[],
+): Tensor {
+  const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
+  return { data: core.heap.holds(data) ? data.slice() : data, shape };
 }
 
 function release(core: Core, addresses: Set<number>): void {
@@ -122,14 +139,33 @@ export function withScratch(core: Core, purpose: string, bytes: number, body: (a
 
 /** A tensor in wasm memory. */
 export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
+  readonly #pointer: number;
   #view: TensorData | undefined;
 
   constructor(
     readonly arena: Arena,
     readonly dtype: D,
     readonly shape: readonly number[],
-    readonly pointer: number,
-  ) {}
+    pointer: number,
+  ) {
+    this.#pointer = pointer;
+  }
+
+  /** For what users hold: its shape cannot be changed any more, since kernels rely on it. */
+  freeze(): this {
+    Object.freeze(this.shape);
+    return Object.freeze(this);
+  }
+
+  /**
+   * The address.
+   *
+   * @throws DisposedError after its owner's dispose()
+   */
+  get pointer(): number {
+    if (this.arena.disposed) throw new DisposedError("tensor", "a tensor of a disposed object", "one that is alive");
+    return this.#pointer;
+  }
 
   /**
    * A live view of the numbers. It is made anew when the memory has grown: an array kept across a call that may
@@ -138,9 +174,9 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
    * @throws DisposedError after its owner's dispose()
    */
   get data(): TensorData {
-    if (this.arena.disposed) throw new DisposedError("tensor", "a tensor of a disposed object", "one that is alive");
+    const { pointer } = this;
     if (this.#view === undefined || this.#view.buffer.byteLength === 0) {
-      const first = this.pointer / BYTES[this.dtype];
+      const first = pointer / BYTES[this.dtype];
       this.#view = this.arena.core.heap.view(this.dtype).subarray(first, first + sizeOf(this.shape));
     }
     return this.#view;
@@ -148,37 +184,36 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
 
   /** Copies numbers in, converting their type. */
   set(numbers: ArrayLike<number>): void {
-    this.arena.core.heap.view(this.dtype).set(numbers, this.pointer / BYTES[this.dtype]);
+    this.data.set(numbers);
   }
 
   fill(value: number): void {
-    const first = this.pointer / BYTES[this.dtype];
-    this.arena.core.heap.view(this.dtype).fill(value, first, first + sizeOf(this.shape));
+    this.data.fill(value);
   }
 
   /** Copies the numbers of a tensor of the same size in the same memory. */
   copyFrom(other: WasmTensor<D>): void {
-    const bytes = BYTES[this.dtype];
-    const first = other.pointer / bytes;
-    this.arena.core.heap.view(this.dtype).copyWithin(this.pointer / bytes, first, first + sizeOf(this.shape));
+    this.data.set(other.data);
   }
 
   /** A fresh copy that is the caller's. */
   download(shape: readonly number[] = this.shape): Tensor {
-    const first = this.pointer / BYTES[this.dtype];
-    const data = this.arena.core.heap.view(this.dtype).slice(first, first + sizeOf(this.shape)) as TensorData;
-    return { data, shape: [...shape] };
+    return { data: this.data.slice(), shape: [...shape] };
   }
 
   /** The sub-tensor of the first axis from `first` on, `count` long; the same memory. */
   slice(first: number, count: number): WasmTensor<D> {
-    const rest = this.shape.slice(1);
+    const [length = 0, ...rest] = this.shape;
+    if (!(Number.isInteger(first) && Number.isInteger(count) && first >= 0 && count >= 0 && first + count <= length)) {
+      throw new ShapeError("slice", `${count} from ${first}`, `a part of 0 to ${length}`);
+    }
     const pointer = this.pointer + first * sizeOf(rest) * BYTES[this.dtype];
     return new WasmTensor(this.arena, this.dtype, [count, ...rest], pointer);
   }
 
   /** The same numbers in another shape of the same size. */
   reshape(shape: readonly number[]): WasmTensor<D> {
+    if (sizeOf(shape) !== sizeOf(this.shape)) throw new ShapeError("reshape", showShape(shape), showShape(this.shape));
     return new WasmTensor(this.arena, this.dtype, shape, this.pointer);
   }
 }

@@ -6,8 +6,7 @@
 
 import { ShapeError } from "./errors.js";
 import { checkTensor, showShape, type FloatDtype, type Tensor } from "./tensor.js";
-import type { Core } from "./instantiate.js";
-import { withScratch, type Arena } from "./memory.js";
+import { takeTensor, withScratch, type Arena } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
 
 /** The non-linearity phi of a cell; the codes are those of assembly/activation.ts. */
@@ -39,17 +38,39 @@ export interface LstmTape<W extends Tensor = FloatTensor> extends RnnTape<W> {
 /** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
-/** Bytes that the recurrent kernels need beside their arguments. */
-export function workspaceBytes(core: Core, dtype: FloatDtype, gates: 1 | 4, h: number): number {
-  const kernels = core.kernels[dtype];
-  return gates === 1 ? kernels.rnnWorkspace(h) : kernels.lstmWorkspace(h);
-}
-
-interface Sizes {
+/** Steps, batch, input size, hidden size of one layer. */
+export interface Sizes {
   t: number;
   n: number;
   d: number;
   h: number;
+}
+
+/** Runs a kernel with room for its packed weights; not where the batch is empty: there is nothing to compute then. */
+function withWorkspace(
+  arena: Arena,
+  dtype: FloatDtype,
+  gates: 1 | 4,
+  { n, h }: Sizes,
+  kernel: (work: number) => void,
+): void {
+  if (n === 0) return;
+  const kernels = kernelsOf(arena, dtype);
+  const bytes = gates === 1 ? kernels.rnnWorkspace(h) : kernels.lstmWorkspace(h);
+  withScratch(arena.core, "packed weights", bytes >>> 0, kernel); // wasm gives a signed number
+}
+
+/**
+ * Takes what rnnBackward (gates = 1) or lstmBackward (4) will take, in their order, and computes nothing: where memory
+ * does not do for a stack of layers, this finds out before the first gradient changes.
+ */
+export function rehearseBackward(arena: Arena, dtype: FloatDtype, gates: 1 | 4, dOutput: boolean, sizes: Sizes): void {
+  const { t, n, d, h } = sizes;
+  if (dOutput) arena.allocate("dOutput", dtype, [t, n, h]);
+  arena.allocate("dhn", dtype, [n, h]);
+  arena.allocate(gates === 1 ? "gradients of the states" : "dcn", dtype, gates === 1 ? [t, n, h] : [n, h]);
+  arena.allocate("dx", dtype, [t, n, d]);
+  withWorkspace(arena, dtype, gates, sizes, () => {});
 }
 
 /** Uploads x and the weights of a recurrent layer with `gates` gates, and reads the sizes off them. */
@@ -60,9 +81,10 @@ function uploadSequence(arena: Arena, dtype: FloatDtype, gates: number, x: Tenso
   const weightHh = arena.upload("weightHh", weights.weightHh, dtype, [g, h]);
   const weightIh = arena.upload("weightIh", weights.weightIh, dtype, [g, "D"]);
   const d = weightIh.shape[1]!;
+  checkFeatures(d, h);
   const on: FloatTensor = arena.upload("x", x, dtype, ["T", "N", d]);
   const [t, n] = on.shape as [number, number];
-  if (t === 0) throw new ShapeError("x", showShape(x.shape), "at least one step");
+  if (t === 0) throw new ShapeError("x", showShape(on.shape), "at least one step");
   const bias = (name: "biasIh" | "biasHh") => weights[name] && arena.upload(name, weights[name], dtype, [g]);
   const resident: RecurrentWeights<FloatTensor> = {
     weightIh,
@@ -71,7 +93,13 @@ function uploadSequence(arena: Arena, dtype: FloatDtype, gates: number, x: Tenso
     biasHh: bias("biasHh"),
   };
   if (!resident.biasIh !== !resident.biasHh) throw new ShapeError("biasHh", "one of the biases", "both or none");
-  return { x: on, weights: resident, t, n, d, h };
+  return { x: on, weights: resident, sizes: { t, n, d, h } };
+}
+
+/** A sum over no features would leave what it is stored to as it was. */
+function checkFeatures(d: number, h: number): void {
+  if (h === 0) throw new ShapeError("weightHh", showShape([h, h]), "at least one hidden unit");
+  if (d === 0) throw new ShapeError("weightIh", showShape(["G", d]), "at least one input feature");
 }
 
 /** Room for the states of all steps, with the first one copied in (or zero). */
@@ -84,11 +112,11 @@ function states(
   n: number,
   h: number,
 ) {
-  if (first !== undefined) checkTensor(name, first, dtype, [n, h]);
+  const given = first && takeTensor(arena.core, name, first, dtype, [n, h]);
   const all: FloatTensor = arena.allocate(`states of ${steps} steps`, dtype, [steps + 1, n, h]);
   const slot = all.slice(0, 1);
-  if (first === undefined) slot.fill(0);
-  else slot.set(first.data);
+  if (given === undefined) slot.fill(0);
+  else slot.set(given.data);
   return all;
 }
 
@@ -101,10 +129,7 @@ function carried(
   { n, h }: Sizes,
 ): FloatTensor {
   if (gradient === undefined) return arena.zeros(name, dtype, [n, h]);
-  checkTensor(name, gradient, dtype, [n, h]);
-  const copy = arena.allocate(name, dtype, [n, h]);
-  copy.set(gradient.data);
-  return copy;
+  return arena.copy(name, gradient, dtype, [n, h]);
 }
 
 function sizesOf(tape: { x: Tensor; hs: Tensor }): Sizes {
@@ -112,11 +137,11 @@ function sizesOf(tape: { x: Tensor; hs: Tensor }): Sizes {
   return { t, n, d, h: tape.hs.shape[2]! };
 }
 
-function checkGradients(dtype: FloatDtype, g: number, { d, h }: Sizes, gradients: RecurrentWeights): void {
-  checkTensor("dWeightIh", gradients.weightIh, dtype, [g, d]);
-  checkTensor("dWeightHh", gradients.weightHh, dtype, [g, h]);
-  if (gradients.biasIh) checkTensor("dBiasIh", gradients.biasIh, dtype, [g]);
-  if (gradients.biasHh) checkTensor("dBiasHh", gradients.biasHh, dtype, [g]);
+function checkWeights(dtype: FloatDtype, g: number, d: number, h: number, weights: RecurrentWeights): void {
+  checkTensor("weightIh", weights.weightIh, dtype, [g, d]);
+  checkTensor("weightHh", weights.weightHh, dtype, [g, h]);
+  if (weights.biasIh) checkTensor("biasIh", weights.biasIh, dtype, [g]);
+  if (weights.biasHh) checkTensor("biasHh", weights.biasHh, dtype, [g]);
 }
 
 /** All steps of an RNN: x [T,N,D], h0 [N,H] (zeros by default). */
@@ -125,10 +150,11 @@ export function rnnForward(
   dtype: FloatDtype,
   args: { nonlinearity: Nonlinearity; x: Tensor; h0?: Tensor | undefined; weights: RecurrentWeights },
 ): RnnTape {
-  const { x, weights, t, n, d, h } = uploadSequence(arena, dtype, 1, args.x, args.weights);
+  const { x, weights, sizes } = uploadSequence(arena, dtype, 1, args.x, args.weights);
+  const { t, n, d, h } = sizes;
   const hs = states(arena, dtype, "h0", t, args.h0, n, h);
   const kernels = kernelsOf(arena, dtype);
-  withScratch(arena.core, "packed weights", kernels.rnnWorkspace(h), (work) => {
+  withWorkspace(arena, dtype, 1, sizes, (work) => {
     // prettier-ignore
     kernels.rnnForward(PHI[args.nonlinearity], t, n, d, h, x.pointer, weights.weightIh.pointer, weights.weightHh.pointer,
       pointer(weights.biasIh), pointer(weights.biasHh), hs.pointer, work);
@@ -151,13 +177,13 @@ export function rnnBackward(
   const { tape, weights, gradients } = args;
   const sizes = sizesOf(tape);
   const { t, n, d, h } = sizes;
-  checkGradients(dtype, h, sizes, gradients);
+  checkWeights(dtype, h, d, h, gradients);
   const dOutput = args.dOutput && arena.upload("dOutput", args.dOutput, dtype, [t, n, h]);
   const dh = carried(arena, dtype, "dhn", args.dhn, sizes);
   const da = arena.allocate("gradients of the states", dtype, [t, n, h]);
   const dx = arena.allocate("dx", dtype, [t, n, d]);
   const kernels = kernelsOf(arena, dtype);
-  withScratch(arena.core, "packed weights", kernels.rnnWorkspace(h), (work) => {
+  withWorkspace(arena, dtype, 1, sizes, (work) => {
     // prettier-ignore
     kernels.rnnBackward(PHI[tape.nonlinearity], t, n, d, h, tape.x.pointer, tape.hs.pointer, weights.weightIh.pointer,
       weights.weightHh.pointer, pointer(dOutput), dh.pointer, da.pointer, dx.pointer, gradients.weightIh.pointer,
@@ -183,7 +209,8 @@ export function lstmForward(
     keep: boolean;
   },
 ): { tape: LstmTape | undefined; hs: FloatTensor; cn: FloatTensor } {
-  const { x, weights, t, n, d, h } = uploadSequence(arena, dtype, 4, args.x, args.weights);
+  const { x, weights, sizes } = uploadSequence(arena, dtype, 4, args.x, args.weights);
+  const { t, n, d, h } = sizes;
   const { nonlinearity, keep } = args;
   const hs = states(arena, dtype, "h0", t, args.h0, n, h);
   const cs = states(arena, dtype, "c0", keep ? t : 0, args.c0, n, h);
@@ -191,7 +218,7 @@ export function lstmForward(
   const gates: FloatTensor = arena.allocate("gates", dtype, [chunk, n, 4 * h]);
   const phiC: FloatTensor | undefined = keep ? arena.allocate("phi(c)", dtype, [t, n, h]) : undefined;
   const kernels = kernelsOf(arena, dtype);
-  withScratch(arena.core, "packed weights", kernels.lstmWorkspace(h), (work) => {
+  withWorkspace(arena, dtype, 4, sizes, (work) => {
     // prettier-ignore
     kernels.lstmForward(PHI[nonlinearity], t, n, d, h, x.pointer, weights.weightIh.pointer, weights.weightHh.pointer,
       pointer(weights.biasIh), pointer(weights.biasHh), hs.pointer, cs.pointer, pointer(phiC), gates.pointer, chunk,
@@ -220,13 +247,13 @@ export function lstmBackward(
   const { tape, weights, gradients } = args;
   const sizes = sizesOf(tape);
   const { t, n, d, h } = sizes;
-  checkGradients(dtype, 4 * h, sizes, gradients);
+  checkWeights(dtype, 4 * h, d, h, gradients);
   const dOutput = args.dOutput && arena.upload("dOutput", args.dOutput, dtype, [t, n, h]);
   const dh = carried(arena, dtype, "dhn", args.dhn, sizes);
   const dc = carried(arena, dtype, "dcn", args.dcn, sizes);
   const dx = arena.allocate("dx", dtype, [t, n, d]);
   const kernels = kernelsOf(arena, dtype);
-  withScratch(arena.core, "packed weights", kernels.lstmWorkspace(h), (work) => {
+  withWorkspace(arena, dtype, 4, sizes, (work) => {
     // prettier-ignore
     kernels.lstmBackward(PHI[tape.nonlinearity], t, n, d, h, tape.x.pointer, tape.hs.pointer, tape.cs.pointer, tape.phiC.pointer,
       tape.gates.pointer, weights.weightIh.pointer, weights.weightHh.pointer, pointer(dOutput), dh.pointer,
@@ -255,9 +282,11 @@ export function packWeights(
   const d = weightIh.shape[1]!;
   const h = weightHh.shape[1]!;
   const g = gates * h;
+  checkFeatures(d, h);
+  checkWeights(dtype, g, d, h, { weightIh, weightHh, biasIh, biasHh });
   const kernels = kernelsOf(arena, dtype);
   const packed = (k: number, weight: FloatTensor) => {
-    const out = arena.bytes("packed weights", kernels.packedBytes(k, g));
+    const out = arena.bytes("packed weights", kernels.packedBytes(k, g) >>> 0);
     kernels.packWeight(k, g, weight.pointer, 1, k, out);
     return out;
   };
@@ -323,7 +352,7 @@ export function rnnCellBackward(
   const x = arena.upload("x", args.x, dtype, ["N", "D"]);
   const [n, d] = x.shape as [number, number];
   const h = weights.weightHh.shape[1]!;
-  checkGradients(dtype, h, { t: 1, n, d, h }, gradients);
+  checkWeights(dtype, h, d, h, gradients);
   const hPrev = arena.upload("hPrev", args.hPrev, dtype, [n, h]);
   const hNext = arena.upload("hNext", args.hNext, dtype, [n, h]);
   const dhNext = arena.upload("dhNext", args.dhNext, dtype, [n, h]);
@@ -358,7 +387,7 @@ export function lstmCellBackward(
   const x = arena.upload("x", args.x, dtype, ["N", "D"]);
   const [n, d] = x.shape as [number, number];
   const h = weights.weightHh.shape[1]!;
-  checkGradients(dtype, 4 * h, { t: 1, n, d, h }, gradients);
+  checkWeights(dtype, 4 * h, d, h, gradients);
   const hPrev = arena.upload("hPrev", args.hPrev, dtype, [n, h]);
   const cPrev = arena.upload("cPrev", args.cPrev, dtype, [n, h]);
   const phiC = arena.upload("phiC", args.phiC, dtype, [n, h]);

@@ -1,6 +1,6 @@
 // Tensors as users have them: a typed array and a shape. Tensors that live in wasm memory are in memory.ts.
 
-import { DtypeError, ShapeError } from "./errors.js";
+import { DtypeError, OutOfMemoryError, ShapeError } from "./errors.js";
 
 /** The number types: 64-bit and 32-bit floating point, and 32-bit integers for indices. */
 export type Dtype = "f64" | "f32" | "i32";
@@ -22,12 +22,24 @@ export type NestedNumbers = number | ArrayLike<NestedNumbers>;
 
 const ARRAYS = { f64: Float64Array, f32: Float32Array, i32: Int32Array } as const;
 
+/** More axes than anyone needs; an array that contains itself has no end of them. */
+const MAX_RANK = 64;
+
 /** Bytes of one number of the type. */
 export const BYTES: Readonly<Record<Dtype, number>> = { f64: 8, f32: 4, i32: 4 };
 
-/** A new array of `size` zeros. */
+/**
+ * A new array of `size` zeros.
+ *
+ * @throws OutOfMemoryError
+ */
 export function zeros(dtype: Dtype, size: number): TensorData {
-  return new ARRAYS[dtype](size);
+  try {
+    return new ARRAYS[dtype](size);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new OutOfMemoryError("a new array", `${size} numbers of ${dtype}`, "what the engine can allocate");
+  }
 }
 
 /** How many numbers a shape holds; 1 for []. */
@@ -43,8 +55,11 @@ export function dtypeOf(data: TensorData): Dtype {
 }
 
 /** A shape for people: [2, 3]. */
-export function showShape(shape: readonly (number | string)[]): string {
-  return `[${shape.join(", ")}]`;
+export function showShape(shape: readonly unknown[]): string {
+  const first = Array.from(shape.slice(0, 16), (n) =>
+    typeof n === "number" || typeof n === "string" ? n : describe(n),
+  );
+  return `[${first.join(", ")}${shape.length > 16 ? ", ..." : ""}]`;
 }
 
 /**
@@ -59,13 +74,13 @@ export function showShape(shape: readonly (number | string)[]): string {
 export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?: Dtype): Tensor {
   const nested = nesting(values);
   const type = dtype ?? (isTensorData(values) ? dtypeOf(values) : "f64");
-  if (!(type in ARRAYS)) throw new DtypeError("dtype", String(dtype), '"f64", "f32" or "i32"');
+  if (type !== "f64" && type !== "f32" && type !== "i32") {
+    throw new DtypeError("dtype", describe(dtype), '"f64", "f32" or "i32"');
+  }
   const size = sizeOf(nested);
-  if (shape !== undefined) {
-    checkDimensions("shape", shape);
-    if (sizeOf(shape) !== size) {
-      throw new ShapeError("values", `${size} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
-    }
+  const given = shape === undefined ? nested : checkDimensions("shape", shape);
+  if (sizeOf(given) !== size) {
+    throw new ShapeError("values", `${size} numbers`, `${sizeOf(given)} for shape ${showShape(given)}`);
   }
   const data = zeros(type, size);
   let next = 0;
@@ -82,14 +97,15 @@ export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?:
     if (type === "i32" && (value | 0) !== value) throw new DtypeError("values", `${value}`, "a 32-bit integer");
     data[next++] = value;
   };
-  if (isTensorData(values) && dtypeOf(values) === type) data.set(values);
+  if (isTensorData(values) && dtypeOf(values) === type && lengthOf(values) === size) data.set(values);
   else fill(values, 0);
-  return { data, shape: Object.freeze([...(shape ?? nested)]) };
+  return { data, shape: Object.freeze(given) };
 }
 
 function nesting(values: NestedNumbers): number[] {
   const shape: number[] = [];
   for (let level = values; isArrayLike(level); level = level[0]!) {
+    if (shape.length === MAX_RANK) throw new ShapeError("values", "a deeper nesting", `at most ${MAX_RANK} axes`);
     shape.push(level.length);
     if (level.length === 0) break;
   }
@@ -101,26 +117,53 @@ function isArrayLike(value: unknown): value is ArrayLike<NestedNumbers> {
 }
 
 function isTensorData(value: unknown): value is TensorData {
+  if (!ArrayBuffer.isView(value)) return false; // an object that only has the prototype
   return value instanceof Float64Array || value instanceof Float32Array || value instanceof Int32Array;
+}
+
+const typedArrayLength = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Int32Array.prototype) as object,
+  "length",
+)!;
+
+/** How many numbers there really are: `data.length` can be shadowed by a property of the same name. */
+function lengthOf(data: TensorData): number {
+  return typedArrayLength.get!.call(data) as number;
 }
 
 /** What a value is, for an error message. */
 export function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") return value.constructor?.name ?? "an object";
-  return typeof value === "string" ? JSON.stringify(value) : `${typeof value} ${String(value)}`;
+  if (typeof value === "object") {
+    const name: unknown = value.constructor?.name;
+    return typeof name === "string" && name !== "" ? name : "an object";
+  }
+  if (typeof value === "function") return "a function";
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
+  return `${typeof value} ${(value as number).toString()}`;
 }
 
-function checkDimensions(argument: string, shape: unknown): asserts shape is readonly number[] {
-  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw new ShapeError(argument, Array.isArray(shape) ? showShape(shape) : describe(shape), "whole numbers >= 0");
+/** A copy of a shape from outside. */
+function checkDimensions(argument: string, shape: unknown): number[] {
+  if (!Array.isArray(shape)) throw new ShapeError(argument, describe(shape), "a shape: an array of whole numbers >= 0");
+  if (shape.length > MAX_RANK) throw new ShapeError(argument, `${shape.length} axes`, `at most ${MAX_RANK}`);
+  const copy: number[] = [];
+  for (let i = 0; i < shape.length; i++) {
+    const n: unknown = shape[i];
+    if (!Number.isSafeInteger(n) || (n as number) < 0) {
+      throw new ShapeError(argument, showShape(shape), "whole numbers >= 0");
+    }
+    copy.push(n as number);
   }
+  return copy;
 }
 
 /**
  * Holds a value from outside against what is expected of it.
  *
  * @param pattern a number fixes a dimension, a string names a free one; "..." at the front stands for any number of them
+ * @returns the data and a copy of the shape, as they were checked: use these, since reading a property of `value` again
+ *   may give something else
  * @throws DtypeError, ShapeError
  */
 export function checkTensor(
@@ -128,20 +171,21 @@ export function checkTensor(
   value: Tensor,
   dtype: Dtype,
   pattern: readonly (number | string)[],
-): void {
+): Tensor {
   const data: unknown = (value as Tensor | null | undefined)?.data;
   if (!isTensorData(data)) {
     throw new DtypeError(argument, describe(value), `a tensor { data, shape } with ${dtype} data`);
   }
-  checkDimensions(argument, value.shape);
-  const { shape } = value;
+  const shape = checkDimensions(argument, value.shape);
   if (dtypeOf(data) !== dtype) throw new DtypeError(argument, dtypeOf(data), dtype);
   const any = pattern[0] === "...";
   const fixed = any ? pattern.slice(1) : pattern;
   const skip = shape.length - fixed.length;
   const fits = (any ? skip >= 0 : skip === 0) && fixed.every((n, i) => typeof n === "string" || n === shape[skip + i]);
   if (!fits) throw new ShapeError(argument, showShape(shape), showShape(pattern));
-  if (data.length !== sizeOf(shape)) {
-    throw new ShapeError(argument, `${data.length} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
+  const length = lengthOf(data);
+  if (length !== sizeOf(shape)) {
+    throw new ShapeError(argument, `${length} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
   }
+  return { data, shape };
 }

@@ -2,6 +2,7 @@
 
 import { ValueError } from "../bindings/errors.js";
 import { checkTensor, describe, type Tensor } from "../bindings/tensor.js";
+import { checkOptions } from "./nn/layer.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
 export interface Checked {
@@ -39,13 +40,19 @@ export function gradCheck(
   parameters: readonly Checked[],
   options: GradCheckOptions = {},
 ): GradCheckResult {
+  checkOptions("gradCheck", options, ["eps", "tolerance"]);
   const { eps = 1e-5, tolerance = 1e-6 } = options;
-  if (!(eps > 0)) throw new ValueError("eps", describe(eps), "a number > 0");
-  if (!(tolerance >= 0)) throw new ValueError("tolerance", describe(tolerance), "a number >= 0");
+  if (typeof loss !== "function") throw new ValueError("loss", describe(loss), "a function that gives a number");
+  if (!Number.isFinite(eps) || eps <= 0) throw new ValueError("eps", describe(eps), "a number > 0");
+  if (!Number.isFinite(tolerance) || tolerance < 0) {
+    throw new ValueError("tolerance", describe(tolerance), "a number >= 0");
+  }
+  checkArray("parameters", parameters);
   if (parameters.length === 0) throw new ValueError("parameters", "none", "at least one");
-  for (const { name, value, grad } of parameters) {
-    checkTensor(`${name}.value`, value, "f64", ["..."]);
-    checkTensor(`${name}.grad`, grad, "f64", value.shape);
+  for (const parameter of parameters as readonly (Checked | undefined)[]) {
+    const { name, value, grad } = parameter ?? {};
+    const { shape } = checkTensor(`${name}.value`, value as Tensor, "f64", ["..."]);
+    checkTensor(`${name}.grad`, grad as Tensor, "f64", shape);
   }
   const gradients = parameters.map(({ grad }) => Float64Array.from(grad.data));
   let worst = { name: parameters[0]!.name, index: 0, analytic: 0, numeric: 0 };
@@ -77,4 +84,8 @@ export function gradCheck(
     parameters.forEach(({ grad }, p) => grad.data.set(gradients[p]!));
   }
   return { ok: worstShare <= 1, worst };
+}
+
+function checkArray(argument: string, value: unknown): void {
+  if (!Array.isArray(value)) throw new ValueError(argument, describe(value), "an array");
 }

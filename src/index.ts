@@ -55,3 +55,12 @@ export {
 } from "./optim.js";
 export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./gradcheck.js";
 export { Random } from "./random.js";
+export {
+  CharLM,
+  type CharLMOptions,
+  type CharLMState,
+  type SampleOptions,
+  type StepOptimizer,
+} from "./models/charlm.js";
+export { countParameters, readCharLM, writeCharLM, type CharLMTraining } from "./models/charlm-file.js";
+export { splitText, TextStreams, Vocabulary, type TextWindow } from "./text.js";

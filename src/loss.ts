@@ -5,6 +5,7 @@ import * as kernels from "../bindings/kernels.js";
 import { floatDtype, type Reduction } from "../bindings/kernels.js";
 import { withArena } from "../bindings/memory.js";
 import type { Tensor } from "../bindings/tensor.js";
+import { checkOptions } from "./nn/layer.js";
 
 export type { Reduction };
 
@@ -36,6 +37,7 @@ export function crossEntropy<R extends Reduction = "mean">(
   targets: Tensor,
   options: CrossEntropyOptions<R> = {},
 ): { loss: Loss<R>; dLogits: Tensor } {
+  checkOptions("crossEntropy", options, ["ignoreIndex", "reduction"]);
   const { ignoreIndex = -100 } = options;
   const reduction: Reduction = options.reduction ?? "mean";
   return withArena(currentCore(), (arena) => {
@@ -58,6 +60,7 @@ export function mse<R extends Reduction = "mean">(
   target: Tensor,
   options: MseOptions<R> = {},
 ): { loss: Loss<R>; dPrediction: Tensor } {
+  checkOptions("mse", options, ["reduction"]);
   const reduction: Reduction = options.reduction ?? "mean";
   return withArena(currentCore(), (arena) => {
     const args = { prediction, target, reduction };

@@ -2,9 +2,9 @@
 
 import { DisposedError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
 import { adam, clip, rmsprop, scale, sgd, sumSquares, type FloatTensor } from "../bindings/kernels.js";
-import { Arena } from "../bindings/memory.js";
-import { describe, tensor, type Tensor } from "../bindings/tensor.js";
-import { checkEntry, checkOptions, type Parameter } from "./nn/layer.js";
+import { Arena, WasmTensor } from "../bindings/memory.js";
+import { describe, showShape, tensor, type Tensor, type TensorData } from "../bindings/tensor.js";
+import { checkDict, checkFlag, checkOptions, takeEntry, type Parameter } from "./nn/layer.js";
 
 /** Options that all optimizers have. */
 export interface OptimizerOptions {
@@ -52,21 +52,38 @@ function checkNumber(argument: string, value: number, limit = Infinity): void {
   }
 }
 
-/** Holds parameters against: at least one, all alive, all in one core. */
-function checkParameters(parameters: readonly Parameter[]): readonly Parameter[] {
+/** Copies of parameters, held against: values and gradients fit, all alive, all in one core. */
+function takeParameters(parameters: readonly Parameter[]): Parameter[] {
   if (!Array.isArray(parameters)) throw new ValueError("parameters", describe(parameters), "an array of parameters");
+  const taken = Array.from(parameters as readonly (Parameter | undefined)[], (parameter, i) => {
+    const { name, value, grad } = parameter ?? {};
+    if (!(value instanceof WasmTensor && grad instanceof WasmTensor)) {
+      throw new ValueError(`parameters[${i}]`, describe(parameter), "a parameter of a layer");
+    }
+    return { name: String(name), value, grad };
+  });
+  checkParameters(taken);
+  return taken;
+}
+
+function checkParameters(parameters: readonly Parameter[]): void {
   const core = parameters[0]?.value.arena.core;
-  for (const { name, value } of parameters as readonly Parameter[]) {
-    if (value.arena.disposed) throw new DisposedError(name, "a parameter of a disposed layer", "one that is alive");
-    if (value.arena.core !== core) {
-      throw new StateError(
-        name,
-        `a parameter of the ${value.arena.core.variant} build`,
-        `one of the ${core!.variant} build, like the first`,
-      );
+  for (const { name, value, grad } of parameters) {
+    for (const { arena } of [value, grad]) {
+      if (arena.disposed) throw new DisposedError(name, "a parameter of a disposed layer", "one that is alive");
+      if (arena.core !== core) {
+        throw new StateError(
+          name,
+          `a parameter of the ${arena.core.variant} build`,
+          `one of the ${core!.variant} build, like the first`,
+        );
+      }
+    }
+    if (grad.dtype !== value.dtype || String(grad.shape) !== String(value.shape)) {
+      const kind = ({ dtype, shape }: FloatTensor) => `${dtype} ${showShape(shape)}`;
+      throw new ShapeError(`gradient of ${name}`, kind(grad), kind(value));
     }
   }
-  return parameters;
 }
 
 /** What the optimizers share: parameters, state by name, saving and loading. `Names` are PyTorch's names of the state. */
@@ -88,18 +105,19 @@ abstract class Optimizer<Names extends string> {
     lr: number,
     options: OptimizerOptions,
   ) {
-    checkParameters(parameters);
-    if (parameters.length === 0) throw new ValueError("parameters", "none", "at least one");
+    const taken = takeParameters(parameters);
+    if (taken.length === 0) throw new ValueError("parameters", "none", "at least one");
     checkNumber("lr", lr);
     this.lr = lr;
-    this.weightDecay = options.weightDecay ?? 0;
-    checkNumber("weightDecay", this.weightDecay);
+    const { weightDecay = 0 } = options;
+    checkNumber("weightDecay", weightDecay);
+    this.weightDecay = weightDecay;
     this.#kind = kind;
-    this.#parameters = [...parameters];
+    this.#parameters = taken;
     this.#names = names;
-    const arena = (this.#arena = new Arena(parameters[0]!.value.arena.core, true));
+    const arena = (this.#arena = new Arena(taken[0]!.value.arena.core, true));
     try {
-      this.#state = parameters.map(({ name, value }) => {
+      this.#state = taken.map(({ name, value }) => {
         const make = (state: Names) => [state, arena.zeros(`${state} of ${name}`, value.dtype, value.shape)];
         return Object.fromEntries(names.map(make)) as Record<Names, FloatTensor>;
       });
@@ -121,6 +139,7 @@ abstract class Optimizer<Names extends string> {
 
   /** Sets all gradients to zero. */
   zeroGrad(): void {
+    this.#checkAlive();
     checkParameters(this.#parameters);
     for (const { grad } of this.#parameters) grad.fill(0);
   }
@@ -144,13 +163,14 @@ abstract class Optimizer<Names extends string> {
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     this.#checkAlive();
+    checkDict(dict);
     const keys = new Set(Object.keys(dict));
+    const entries: [FloatTensor, TensorData][] = [];
     let steps = 0;
     if (keys.size > 0) {
       const take = (key: string, shape: readonly number[]) => {
         if (!keys.delete(key)) throw new ShapeError("dict", `no entry "${key}"`, "the state of every parameter");
-        checkEntry(key, dict[key]!, shape);
-        return dict[key]!.data;
+        return takeEntry(this.#arena, key, dict[key]!, shape).data;
       };
       this.#parameters.forEach(({ value }, i) => {
         const count = take(`${i}.step`, [])[0]!;
@@ -162,16 +182,12 @@ abstract class Optimizer<Names extends string> {
           );
         }
         steps = count;
-        for (const name of this.#names) take(`${i}.${name}`, value.shape);
+        for (const name of this.#names) entries.push([this.#state[i]![name], take(`${i}.${name}`, value.shape)]);
       });
       for (const key of keys) throw new ShapeError("dict", `an unknown entry "${key}"`, "the state of every parameter");
     }
-    this.#state.forEach((state, i) => {
-      for (const name of this.#names) {
-        if (steps === 0) state[name].fill(0);
-        else state[name].set(dict[`${i}.${name}`]!.data);
-      }
-    });
+    if (steps === 0) for (const state of this.#state) for (const name of this.#names) state[name].fill(0);
+    for (const [target, data] of entries) target.set(data);
     this.steps = steps;
     this.resumed();
   }
@@ -210,6 +226,7 @@ export class SGD extends Optimizer<"momentum_buffer"> {
     const { lr = 1e-3, momentum = 0, dampening = 0, nesterov = false } = options;
     checkNumber("momentum", momentum);
     checkNumber("dampening", dampening);
+    checkFlag("nesterov", nesterov);
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new ValueError("nesterov", `momentum ${momentum}, dampening ${dampening}`, "momentum > 0 and dampening 0");
     }
@@ -257,7 +274,11 @@ export class Adam extends Optimizer<"exp_avg" | "exp_avg_sq"> {
 
   protected override resumed(): void {
     this.#power1 = this.#power2 = 1;
-    for (let i = 0; i < this.steps; i++) this.beginStep();
+    for (let i = 0; i < this.steps; i++) {
+      const before = [this.#power1, this.#power2];
+      this.beginStep();
+      if (this.#power1 === before[0] && this.#power2 === before[1]) break; // as small as they get
+    }
   }
 
   protected override update(parameter: Parameter, state: Record<"exp_avg" | "exp_avg_sq", FloatTensor>): void {
@@ -285,6 +306,7 @@ export class RMSprop extends Optimizer<"square_avg" | "grad_avg" | "momentum_buf
     checkNumber("alpha", alpha, 1);
     checkNumber("eps", eps);
     checkNumber("momentum", momentum);
+    checkFlag("centered", centered);
     const names: ("square_avg" | "grad_avg" | "momentum_buffer")[] = ["square_avg"];
     if (centered) names.push("grad_avg");
     if (momentum > 0) names.push("momentum_buffer");
@@ -315,14 +337,15 @@ export class RMSprop extends Optimizer<"square_avg" | "grad_avg" | "momentum_buf
  * @throws ValueError, StateError (parameters of different builds), DisposedError
  */
 export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number): number {
-  checkParameters(parameters);
-  if (typeof maxNorm !== "number" || !(maxNorm >= 0))
+  const taken = takeParameters(parameters);
+  if (typeof maxNorm !== "number" || !(maxNorm >= 0)) {
     throw new ValueError("maxNorm", describe(maxNorm), "a number >= 0");
+  }
   let squares = 0;
-  for (const { grad } of parameters) squares += sumSquares(grad);
+  for (const { grad } of taken) squares += sumSquares(grad);
   const norm = Math.sqrt(squares);
   const factor = maxNorm / (norm + 1e-6);
-  if (!(factor >= 1)) for (const { grad } of parameters) scale(grad, factor);
+  if (!(factor >= 1)) for (const { grad } of taken) scale(grad, factor);
   return norm;
 }
 
@@ -332,7 +355,7 @@ export function clipGradNorm(parameters: readonly Parameter[], maxNorm: number):
  * @throws ValueError, StateError (parameters of different builds), DisposedError
  */
 export function clipGradValue(parameters: readonly Parameter[], value: number): void {
-  checkParameters(parameters);
+  const taken = takeParameters(parameters);
   if (typeof value !== "number" || !(value >= 0)) throw new ValueError("value", describe(value), "a number >= 0");
-  for (const { grad } of parameters) clip(grad, value);
+  for (const { grad } of taken) clip(grad, value);
 }

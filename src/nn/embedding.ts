@@ -25,16 +25,17 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
     checkOptions("Embedding", options, ["paddingIdx", "dtype", "seed"]);
     checkSize("numEmbeddings", numEmbeddings);
     checkSize("embeddingDim", embeddingDim);
-    const { paddingIdx } = options;
+    const { paddingIdx, dtype, seed } = options;
     if (paddingIdx !== undefined) {
       if (!Number.isInteger(paddingIdx) || paddingIdx < -numEmbeddings || paddingIdx >= numEmbeddings) {
         const expected = `an integer from ${-numEmbeddings} to ${numEmbeddings - 1}`;
         throw new ValueError("paddingIdx", describe(paddingIdx), expected);
       }
     }
-    super("Embedding", options.dtype);
-    const random = new Random(options.seed);
-    this.#weight = this.addParameter("weight", [numEmbeddings, embeddingDim], () => random.normal());
+    super("Embedding", dtype);
+    const random = new Random(seed);
+    const shapes = [["weight", [numEmbeddings, embeddingDim]]] as const;
+    [this.#weight] = this.addParameters(shapes, () => random.normal()) as [Parameter];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
   }
@@ -59,6 +60,7 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: { output: Tensor }): Record<string, never> {
+    checkOptions("Embedding.backward", gradients, ["output"]);
     return this.replay((indices, scratch) => {
       embeddingBackward(scratch, this.dtype, {
         indices,

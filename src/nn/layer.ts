@@ -1,10 +1,17 @@
 // What every layer has: parameters in wasm memory, modes, state_dict, disposal.
 
-import { DisposedError, ShapeError, StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import {
+  DisposedError,
+  DtypeError,
+  ShapeError,
+  StateError,
+  UnsupportedError,
+  ValueError,
+} from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { Arena, withArena, type WasmTensor } from "../../bindings/memory.js";
+import { Arena, takeTensor, withArena, type WasmTensor } from "../../bindings/memory.js";
 import { floatDtype } from "../../bindings/kernels.js";
-import { checkTensor, describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
 export interface Parameter {
@@ -31,8 +38,15 @@ export function checkOptions(owner: string, options: object, known: readonly str
   }
 }
 
-export function checkSize(argument: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) throw new ShapeError(argument, describe(value), "an integer >= 1");
+export function checkSize(argument: string, value: number, largest = Infinity): void {
+  if (!Number.isSafeInteger(value) || value < 1 || value > largest) {
+    const expected = largest === Infinity ? "an integer >= 1" : `an integer from 1 to ${largest}`;
+    throw new ShapeError(argument, describe(value), expected);
+  }
+}
+
+export function checkFlag(argument: string, value: boolean): void {
+  if (typeof value !== "boolean") throw new ValueError(argument, describe(value), "true or false");
 }
 
 function checkDtype(dtype: FloatDtype): void {
@@ -58,16 +72,33 @@ export abstract class Layer<Tape = unknown> {
     this.arena = new Arena(currentCore(), true);
   }
 
-  /** Adds a parameter whose numbers come from `draw`, in row-major order. */
-  protected addParameter(name: string, shape: readonly number[], draw: () => number): Parameter {
-    const purpose = `parameter ${name} ${showShape(shape)}`;
-    const value = this.arena.allocate(purpose, this.dtype, shape);
-    const grad = this.arena.zeros(`gradient of ${name}`, this.dtype, shape);
-    const { data } = value;
-    for (let i = 0; i < data.length; i++) data[i] = draw();
-    const parameter = { name, value, grad };
-    this.#parameters.push(parameter);
-    return parameter;
+  /**
+   * Adds parameters whose numbers come from `draw`, one after the other in row-major order: all, or, where memory does
+   * not do, none, and the layer is disposed of.
+   */
+  protected addParameters(
+    shapes: readonly (readonly [name: string, shape: readonly number[]])[],
+    draw: () => number,
+  ): Parameter[] {
+    const { arena, dtype } = this;
+    try {
+      const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
+      arena.core.heap.checkRoom([...sizes, ...sizes], `parameters of ${this.#kind}`);
+      for (const [name, shape] of shapes) {
+        const value = arena.allocate(`parameter ${name} ${showShape(shape)}`, dtype, [...shape]).freeze();
+        const grad = arena.allocate(`gradient of ${name}`, dtype, [...shape]).freeze();
+        this.#parameters.push(Object.freeze({ name, value, grad }));
+      }
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+    for (const { value, grad } of this.#parameters) {
+      const { data } = value;
+      for (let i = 0; i < data.length; i++) data[i] = draw();
+      grad.fill(0);
+    }
+    return [...this.#parameters];
   }
 
   /** Whether the layer is in training mode, in which `forward` keeps what `backward` needs. A new layer is. */
@@ -174,20 +205,27 @@ export abstract class Layer<Tape = unknown> {
 
 /** Copies `dict` into `targets`, all or nothing. */
 export function loadStrict(dict: Readonly<Record<string, Tensor>>, targets: ReadonlyMap<string, WasmTensor>): void {
+  checkDict(dict);
   const names = [...targets.keys()].join(", ");
   for (const name of Object.keys(dict)) {
     if (!targets.has(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names || "no entries");
   }
-  for (const [name, target] of targets) {
+  const entries = [...targets].map(([name, target]) => {
     const entry = Object.hasOwn(dict, name) ? dict[name] : undefined;
     if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, names);
-    checkEntry(name, entry, target.shape);
-  }
-  for (const [name, target] of targets) target.set(dict[name]!.data);
+    return [target, takeEntry(target.arena, name, entry, target.shape)] as const;
+  });
+  for (const [target, { data }] of entries) target.set(data);
 }
 
-/** Holds an entry against a shape; f64 and f32 will do. */
-export function checkEntry(name: string, entry: Tensor, shape: readonly number[]): void {
+export function checkDict(dict: unknown): void {
+  if (dict === null || typeof dict !== "object") {
+    throw new DtypeError("dict", describe(dict), "a record of tensors by name");
+  }
+}
+
+/** An entry, held against a shape; f64 and f32 will do. */
+export function takeEntry(arena: Arena, name: string, entry: Tensor, shape: readonly number[]): Tensor {
   const argument = `dict["${name}"]`;
-  checkTensor(argument, entry, floatDtype(argument, entry), shape);
+  return takeTensor(arena.core, argument, entry, floatDtype(argument, entry), shape);
 }

@@ -3,7 +3,7 @@
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkOptions, checkSize, Layer, type LayerOptions, type Parameter } from "./layer.js";
+import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions, type Parameter } from "./layer.js";
 
 export interface LinearOptions extends LayerOptions {
   /** Whether there is a bias (default true). */
@@ -25,12 +25,15 @@ export class Linear extends Layer<FloatTensor> {
     checkOptions("Linear", options, ["bias", "dtype", "seed"]);
     checkSize("inFeatures", inFeatures);
     checkSize("outFeatures", outFeatures);
-    super("Linear", options.dtype);
-    const random = new Random(options.seed);
+    const { bias = true, dtype, seed } = options;
+    checkFlag("bias", bias);
+    super("Linear", dtype);
+    const random = new Random(seed);
     const bound = 1 / Math.sqrt(inFeatures);
     const draw = () => (2 * random.uniform() - 1) * bound;
-    this.#weight = this.addParameter("weight", [outFeatures, inFeatures], draw);
-    this.#bias = (options.bias ?? true) ? this.addParameter("bias", [outFeatures], draw) : undefined;
+    const shapes: [string, number[]][] = [["weight", [outFeatures, inFeatures]]];
+    if (bias) shapes.push(["bias", [outFeatures]]);
+    [this.#weight, this.#bias] = this.addParameters(shapes, draw) as [Parameter, Parameter | undefined];
   }
 
   /**
@@ -54,6 +57,7 @@ export class Linear extends Layer<FloatTensor> {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: { output: Tensor }): { x: Tensor } {
+    checkOptions("Linear.backward", gradients, ["output"]);
     return this.replay((x, scratch) => {
       const dx = linearBackward(scratch, this.dtype, {
         x,

@@ -3,21 +3,21 @@
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena } from "../../bindings/memory.js";
+import { Arena, takeTensor } from "../../bindings/memory.js";
 import {
   lstmBackward,
   lstmForward,
+  rehearseBackward,
   rnnBackward,
   rnnForward,
-  workspaceBytes,
   type LstmTape,
   type Nonlinearity,
   type RecurrentWeights,
   type RnnTape,
 } from "../../bindings/recurrent.js";
-import { BYTES, checkTensor, describe, showShape, zeros, type Tensor } from "../../bindings/tensor.js";
+import { describe, showShape, zeros, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
+import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
 import { Stream, type StreamOptions } from "./stream.js";
 
 /** Options that all recurrent layers have. */
@@ -44,6 +44,9 @@ export interface RNNState {
 export interface LSTMState extends RNNState {
   c0?: Tensor;
 }
+
+/** No stack is that deep: a size that was meant for another argument is. */
+const MAX_LAYERS = 65536;
 
 const OPTIONS = ["numLayers", "bias", "batchFirst", "dtype", "seed"];
 
@@ -88,7 +91,9 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
     checkSize("inputSize", inputSize);
     checkSize("hiddenSize", hiddenSize);
     const { numLayers = 1, bias = true, batchFirst = false, dtype, seed } = options;
-    checkSize("numLayers", numLayers);
+    checkSize("numLayers", numLayers, MAX_LAYERS);
+    checkFlag("bias", bias);
+    checkFlag("batchFirst", batchFirst);
     super(kind, dtype);
     this.numLayers = numLayers;
     this.batchFirst = batchFirst;
@@ -96,13 +101,18 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
     const bound = 1 / Math.sqrt(hiddenSize);
     const draw = () => (2 * random.uniform() - 1) * bound;
     const rows = gates * hiddenSize;
+    const shapes: [string, number[]][] = [];
     for (let layer = 0; layer < numLayers; layer++) {
-      const add = (name: string, shape: number[]) => this.addParameter(`${name}_l${layer}`, shape, draw);
-      const ih = add("weight_ih", [rows, layer === 0 ? inputSize : hiddenSize]);
-      const hh = add("weight_hh", [rows, hiddenSize]);
-      const [bIh, bHh] = bias ? [add("bias_ih", [rows]), add("bias_hh", [rows])] : [];
-      this.weights.push({ weightIh: ih.value, weightHh: hh.value, biasIh: bIh?.value, biasHh: bHh?.value });
-      this.gradients.push({ weightIh: ih.grad, weightHh: hh.grad, biasIh: bIh?.grad, biasHh: bHh?.grad });
+      shapes.push([`weight_ih_l${layer}`, [rows, layer === 0 ? inputSize : hiddenSize]]);
+      shapes.push([`weight_hh_l${layer}`, [rows, hiddenSize]]);
+      if (bias) shapes.push([`bias_ih_l${layer}`, [rows]], [`bias_hh_l${layer}`, [rows]]);
+    }
+    const parameters = this.addParameters(shapes, draw);
+    const each = parameters.length / numLayers;
+    for (let first = 0; first < parameters.length; first += each) {
+      const [ih, hh, bIh, bHh] = parameters.slice(first, first + each);
+      this.weights.push({ weightIh: ih!.value, weightHh: hh!.value, biasIh: bIh?.value, biasHh: bHh?.value });
+      this.gradients.push({ weightIh: ih!.grad, weightHh: hh!.grad, biasIh: bIh?.grad, biasHh: bHh?.grad });
     }
   }
 
@@ -127,27 +137,32 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
   ): { output: Tensor; hn: Tensor; cn: Tensor | undefined } {
     const { dtype, numLayers, hiddenSize } = this;
     return this.record((keep) => {
-      const layout = this.checkInput(x);
-      const { t, n, unbatched } = layout;
-      const stateShape = unbatched ? [numLayers, hiddenSize] : [numLayers, n, hiddenSize];
-      for (const name of ["h0", "c0"] as const) {
-        if (states[name] !== undefined) checkTensor(name, states[name], dtype, stateShape);
-      }
-      const hn = { data: zeros(dtype, numLayers * n * hiddenSize), shape: stateShape };
-      const cn = this.kind === "LSTM" ? { data: zeros(dtype, hn.data.length), shape: [...stateShape] } : undefined;
-      const layers: (T | undefined)[] = [];
-      let input: Tensor = toTimeFirst(x, layout);
-      let output: FloatTensor | undefined;
+      const { sequence, layout } = this.takeInput(x);
+      const { t, n } = layout;
+      const stateShape = this.stateShape(layout);
+      const take = (name: "h0" | "c0") => {
+        const state = states[name];
+        return state === undefined ? undefined : takeTensor(keep.core, name, state, dtype, stateShape);
+      };
+      const [h0, c0] = [take("h0"), take("c0")];
+      const results: LayerResult<T | undefined>[] = [];
+      let input: Tensor = toTimeFirst(sequence, layout);
+      let output!: FloatTensor;
       for (let layer = 0; layer < numLayers; layer++) {
         const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
-        const result = forwardLayer(keep, layer, input, state(states.h0), state(states.c0));
-        const offset = layer * n * hiddenSize;
-        hn.data.set(result.hs.slice(t, 1).data, offset);
-        if (result.cn) cn!.data.set(result.cn.data, offset);
-        layers.push(result.tape);
+        const result = forwardLayer(keep, layer, input, state(h0), state(c0));
+        results.push(result);
         input = output = result.hs.slice(1, t);
       }
-      return { result: { output: fromTimeFirst(output!, layout), hn, cn }, tape: { layout, layers } };
+      const last = (of: (result: LayerResult<T | undefined>) => FloatTensor): Tensor => {
+        const all = zeros(dtype, numLayers * n * hiddenSize);
+        results.forEach((result, layer) => all.set(of(result).data, layer * n * hiddenSize));
+        return { data: all, shape: [...stateShape] };
+      };
+      const hn = last(({ hs }) => hs.slice(t, 1));
+      const cn = this.kind === "LSTM" ? last((result) => result.cn!) : undefined;
+      const layers = results.map(({ tape }) => tape);
+      return { result: { output: fromTimeFirst(output, layout), hn, cn }, tape: { layout, layers } };
     });
   }
 
@@ -167,61 +182,64 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
     const { dtype, numLayers, hiddenSize } = this;
     return this.replay((tape) => {
       const { layout } = tape;
-      const { n, unbatched } = layout;
-      const stateShape = unbatched ? [numLayers, hiddenSize] : [numLayers, n, hiddenSize];
-      if (gradients.output) checkTensor("output", gradients.output, dtype, sequenceShape(layout, hiddenSize));
-      for (const name of ["hn", "cn"] as const) {
-        if (gradients[name] !== undefined) checkTensor(name, gradients[name], dtype, stateShape);
-      }
-      this.reserveBackward(layout);
+      const { t, n } = layout;
+      const take = (name: "output" | "hn" | "cn", shape: number[]) => {
+        const gradient = gradients[name];
+        return gradient === undefined ? undefined : takeTensor(this.arena.core, name, gradient, dtype, shape);
+      };
+      const output = take("output", sequenceShape(layout, hiddenSize));
+      const stateShape = this.stateShape(layout);
+      const [hn, cn] = [take("hn", stateShape), take("cn", stateShape)];
+      let dOutput: Tensor | undefined = output && toTimeFirst(output, layout);
+      this.downwards((arena, layer) => {
+        const d = layer === 0 ? this.inputSize : hiddenSize;
+        const copied = layer === numLayers - 1 && dOutput !== undefined;
+        rehearseBackward(arena, dtype, this.gates, copied, { t, n, d, h: hiddenSize });
+      });
       const h0 = { data: zeros(dtype, numLayers * n * hiddenSize), shape: stateShape };
       const c0 = this.kind === "LSTM" ? { data: zeros(dtype, h0.data.length), shape: [...stateShape] } : undefined;
-      let dOutput: Tensor | undefined = gradients.output && toTimeFirst(gradients.output, layout);
-      let above: Arena | undefined; // holds dOutput
-      let dx!: FloatTensor;
-      try {
-        for (let layer = numLayers - 1; layer >= 0; layer--) {
-          const arena = new Arena(this.arena.core);
-          const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
-          const of = backwardLayer(
-            arena,
-            layer,
-            tape.layers[layer]!,
-            dOutput,
-            state(gradients.hn),
-            state(gradients.cn),
-          );
-          above?.dispose();
-          above = arena;
-          const offset = layer * n * hiddenSize;
-          h0.data.set(of.dh0.data, offset);
-          if (of.dc0) c0!.data.set(of.dc0.data, offset);
-          dOutput = dx = of.dx;
-        }
-        return { x: fromTimeFirst(dx, layout), h0, c0 };
-      } finally {
-        above?.dispose();
-      }
+      let x!: Tensor;
+      this.downwards((arena, layer) => {
+        const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
+        const of = backwardLayer(arena, layer, tape.layers[layer]!, dOutput, state(hn), state(cn));
+        const offset = layer * n * hiddenSize;
+        h0.data.set(of.dh0.data, offset);
+        if (of.dc0) c0!.data.set(of.dc0.data, offset);
+        dOutput = of.dx;
+        if (layer === 0) x = fromTimeFirst(of.dx, layout);
+      });
+      return { x, h0, c0 };
     });
   }
 
-  private checkInput(x: Tensor): Layout {
-    const unbatched = x?.shape?.length === 2;
-    const order = unbatched ? ["T"] : this.batchFirst ? ["N", "T"] : ["T", "N"];
-    checkTensor("x", x, this.dtype, [...order, this.inputSize]);
-    const [first, second] = x.shape as [number, number];
-    const batchFirst = this.batchFirst && !unbatched;
-    const [t, n] = unbatched ? [first, 1] : batchFirst ? [second, first] : [first, second];
-    if (t === 0) throw new ShapeError("x", showShape(x.shape), "at least one step");
-    return { unbatched, batchFirst, t, n };
+  /** From the last layer to the first, each with an arena that lives until the layer below it is done. */
+  private downwards(body: (arena: Arena, layer: number) => void): void {
+    const arenas: Arena[] = [];
+    try {
+      for (let layer = this.numLayers - 1; layer >= 0; layer--) {
+        const arena = new Arena(this.arena.core);
+        arenas.push(arena);
+        body(arena, layer);
+        if (arenas.length > 1) arenas.shift()!.dispose();
+      }
+    } finally {
+      for (const arena of arenas) arena.dispose();
+    }
   }
 
-  /** So that a backward pass that runs out of memory does so before the first gradient changes. */
-  private reserveBackward({ t, n }: Layout): void {
-    const { hiddenSize: h, inputSize: d } = this;
-    const numbers = t * n * (2 * h + 2 * Math.max(d, h)) + 8 * n * h;
-    const work = workspaceBytes(this.arena.core, this.dtype, this.gates, h);
-    this.arena.core.heap.reserve(numbers * BYTES[this.dtype] + work + 2048, `backward pass of ${t} x ${n} steps`);
+  private takeInput(x: Tensor): { sequence: Tensor; layout: Layout } {
+    const unbatched = x?.shape?.length === 2;
+    const order = unbatched ? ["T"] : this.batchFirst ? ["N", "T"] : ["T", "N"];
+    const sequence = takeTensor(this.arena.core, "x", x, this.dtype, [...order, this.inputSize]);
+    const [first, second] = sequence.shape as [number, number];
+    const batchFirst = this.batchFirst && !unbatched;
+    const [t, n] = unbatched ? [first, 1] : batchFirst ? [second, first] : [first, second];
+    if (t === 0) throw new ShapeError("x", showShape(sequence.shape), "at least one step");
+    return { sequence, layout: { unbatched, batchFirst, t, n } };
+  }
+
+  private stateShape({ unbatched, n }: Layout): number[] {
+    return unbatched ? [this.numLayers, this.hiddenSize] : [this.numLayers, n, this.hiddenSize];
   }
 }
 
@@ -247,6 +265,7 @@ function fromTimeFirst(x: FloatTensor, layout: Layout): Tensor {
 /** [a,b,features] -> [b,a,features]. */
 function swapAxes<D extends Tensor["data"]>(data: D, a: number, b: number, features: number): D {
   const out = data.slice() as D;
+  if (out.length === 0) return out;
   for (let i = 0; i < a; i++) {
     for (let j = 0; j < b; j++) {
       const from = (i * b + j) * features;

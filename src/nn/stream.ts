@@ -1,9 +1,9 @@
 // One step at a time: a recurrent stack with its state kept in wasm memory, and no allocation in a step.
 
-import { DisposedError, ShapeError } from "../../bindings/errors.js";
+import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js";
 import type { Core } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena } from "../../bindings/memory.js";
+import { Arena, takeTensor } from "../../bindings/memory.js";
 import {
   lstmCellForward,
   packWeights,
@@ -12,7 +12,7 @@ import {
   type PackedWeights,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
-import { checkTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "./layer.js";
 
 export interface StreamOptions {
@@ -68,7 +68,8 @@ export class Stream {
         this.#layers.push({ weights: packed, x, h: row(this.#h, i), c: row(this.#c, i) });
       });
       this.#output = row(this.#h, weights.length - 1);
-      this.state = kind === "LSTM" ? { h: this.#h, c: this.#c } : { h: this.#h };
+      for (const state of [this.#h, this.#c]) state.freeze();
+      this.state = Object.freeze(kind === "LSTM" ? { h: this.#h, c: this.#c } : { h: this.#h });
     } catch (error) {
       arena.dispose();
       throw error;
@@ -85,9 +86,7 @@ export class Stream {
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
     const input = this.#x.data;
-    if (x?.length !== input.length) {
-      throw new ShapeError("x", `${x?.length} numbers`, `${input.length} (batchSize x inputSize)`);
-    }
+    checkNumbers(x, input.length);
     input.set(x);
     for (const { weights, x: from, h, c } of this.#layers) {
       if (this.#kind === "LSTM") {
@@ -104,9 +103,11 @@ export class Stream {
   reset(state: { h0?: Tensor; c0?: Tensor } = {}): void {
     this.#checkAlive();
     checkOptions("reset", state, this.#kind === "LSTM" ? ["h0", "c0"] : ["h0"]);
-    const { h0, c0 } = state;
-    if (h0 !== undefined) checkTensor("h0", h0, this.#h.dtype, this.#h.shape);
-    if (c0 !== undefined) checkTensor("c0", c0, this.#c.dtype, this.#c.shape);
+    const take = (name: "h0" | "c0") => {
+      const value = state[name];
+      return value === undefined ? undefined : takeTensor(this.#arena.core, name, value, this.#h.dtype, this.#h.shape);
+    };
+    const [h0, c0] = [take("h0"), take("c0")];
     for (const [target, value] of [
       [this.#c, c0],
       [this.#h, h0],
@@ -127,5 +128,18 @@ export class Stream {
 
   #checkAlive(): void {
     if (this.#arena.disposed) throw new DisposedError("stream", "a disposed stream", "one that is alive");
+  }
+}
+
+/** Holds the input of a step against what it must be. */
+function checkNumbers(x: ArrayLike<number>, count: number): void {
+  const expected = `${count} numbers (batchSize x inputSize)`;
+  const typed =
+    ArrayBuffer.isView(x) && !(x instanceof DataView || x instanceof BigInt64Array || x instanceof BigUint64Array);
+  if (!typed && !Array.isArray(x)) throw new DtypeError("x", describe(x), expected);
+  if (x.length !== count) throw new ShapeError("x", `${x.length} numbers`, expected);
+  if (typed) return;
+  for (let i = 0; i < count; i++) {
+    if (typeof x[i] !== "number") throw new DtypeError(`x[${i}]`, describe(x[i]), "a number");
   }
 }

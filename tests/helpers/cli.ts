@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -77,6 +77,21 @@ export function snapshot(folder: string): Record<string, string> {
 export function sampleText(length: number): string {
   const words = "the whale — sea ship and of old captain ahab said white 🐋 deep\n into, night. stars under".split(" ");
   let text = "";
-  for (let n = 1; text.length < length; n = (n * 48271) % 2147483647) text += `${words[n % words.length] ?? ""} `;
+  for (let n = 1; text.length < 2 * length; n = (n * 48271) % 2147483647) text += `${words[n % words.length] ?? ""} `;
   return [...text].slice(0, length).join("");
+}
+
+/** A model so small that a step takes about a millisecond. */
+export const SMALL = ["--hidden", "16", "--embedding", "8", "--layers", "2", "--seq", "10", "--batch", "8"];
+
+/** A temporary folder with a text in it, book.txt. */
+export function folderWithText(length = 6000): string {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "book.txt"), sampleText(length));
+  return folder;
+}
+
+/** The lines of one event. */
+export function ofEvent(lines: readonly JsonLine[], event: string): JsonLine[] {
+  return lines.filter((line) => line.event === event);
 }

@@ -116,7 +116,7 @@ function split(result: object): { results: Tensors; cache: unknown } {
 }
 
 function named(result: object): Tensors {
-  return Object.fromEntries(Object.entries(result).filter(([, value]) => value !== undefined)) as Tensors;
+  return Object.fromEntries<Tensor>(Object.entries(result).filter(([, value]) => value !== undefined));
 }
 
 function parameters(t: Tensors): Tensors {

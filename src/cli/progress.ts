@@ -1,0 +1,218 @@
+// How a training tells what it does: a progress bar on a terminal, plain lines elsewhere, JSON for machines; all on
+// stdout. Warnings and errors, which go to stderr, are not printed here.
+
+import { MultiBar, Presets, type SingleBar } from "cli-progress";
+import type { OutputPaths } from "./files.js";
+
+export interface StartReport {
+  text: string;
+  characters: number;
+  vocabulary: number;
+  trainingCharacters: number;
+  validationCharacters: number;
+  settings: object;
+  /** The model in words. */
+  model: string;
+  parameters: number;
+  variant: string;
+  /** The step that a resumed training goes on from; 0 for a new one. */
+  step: number;
+  totalSteps: number;
+}
+
+export interface StepReport {
+  step: number;
+  totalSteps: number;
+  epoch: number;
+  /** This step's loss, and its mean over the latest steps, in nats per character. */
+  loss: number;
+  recentLoss: number;
+  gradNorm: number;
+  learningRate: number;
+  charactersPerSecond: number;
+  secondsLeft: number;
+}
+
+export interface EndReport {
+  /** "already finished": there was nothing left to do. */
+  reason: "finished" | "stopped" | "already finished";
+  step: number;
+  totalSteps: number;
+  trainingLoss: number | undefined;
+  validationLoss: number | undefined;
+  seconds: number;
+  charactersPerSecond: number;
+  files: OutputPaths;
+  /** The command that goes on from here. */
+  resume: string | undefined;
+}
+
+/** Told by the training loop, in this order: start, then steps with evaluations, samples and saves between, then end. */
+export interface Reporter {
+  start(report: StartReport): void;
+  step(report: StepReport): void;
+  evaluation(step: number, loss: number): void;
+  sample(step: number, text: string): void;
+  saved(step: number, files: OutputPaths): void;
+  end(report: EndReport): void;
+  /** Leaves the terminal in order; also after an error. */
+  close(): void;
+}
+
+/** The reporter that suits stdout. */
+export function makeReporter(json: boolean): Reporter {
+  return json ? new JsonReporter() : process.stdout.isTTY ? new BarReporter() : new LineReporter();
+}
+
+/** Nats in bits. */
+export function bits(nats: number): number {
+  return nats / Math.LN2;
+}
+
+/** "2.003 nats, 2.890 bits per character" */
+export function describeLoss(nats: number): string {
+  return `${nats.toFixed(3)} nats, ${bits(nats).toFixed(3)} bits per character`;
+}
+
+/** "1,234,567" */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
+
+/** "1:05", "2:00:09" */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const pad = (value: number) => String(value).padStart(2, "0");
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return `${minutes}:${pad(whole % 60)}`;
+  return `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(whole % 60)}`;
+}
+
+/** One JSON object a line, nothing else. */
+class JsonReporter implements Reporter {
+  #print(event: string, fields: object): void {
+    process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+  }
+
+  start(report: StartReport): void {
+    this.#print("start", report);
+  }
+
+  step({ recentLoss: _, ...report }: StepReport): void {
+    this.#print("step", { ...report, bits: bits(report.loss) });
+  }
+
+  evaluation(step: number, loss: number): void {
+    this.#print("evaluation", { step, loss, bits: bits(loss) });
+  }
+
+  sample(step: number, text: string): void {
+    this.#print("sample", { step, text });
+  }
+
+  saved(step: number, files: OutputPaths): void {
+    this.#print("saved", { step, ...files });
+  }
+
+  end(report: EndReport): void {
+    this.#print("end", report);
+  }
+
+  close(): void {}
+}
+
+/** Plain lines, a step's about every two seconds. */
+class LineReporter implements Reporter {
+  #printed = -Infinity;
+
+  protected print(line: string): void {
+    process.stdout.write(`${line}\n`);
+  }
+
+  start(report: StartReport): void {
+    const { characters, vocabulary, validationCharacters, totalSteps } = report;
+    this.print(`text: ${report.text}, ${count(characters)} characters, ${count(vocabulary)} different`);
+    this.print(`split: ${count(report.trainingCharacters)} to train on, ${count(validationCharacters)} for validation`);
+    this.print(`model: ${report.model}, ${count(report.parameters)} parameters, ${report.variant} build`);
+    this.print(`steps: ${count(totalSteps)}${report.step > 0 ? `, going on after step ${count(report.step)}` : ""}`);
+  }
+
+  step(report: StepReport): void {
+    const now = performance.now();
+    if (now - this.#printed < 2000 && report.step < report.totalSteps) return;
+    this.#printed = now;
+    const { step, totalSteps } = report;
+    const percent = Math.floor((100 * step) / totalSteps);
+    const speed = `${count(report.charactersPerSecond)} chars/s, ${duration(report.secondsLeft)} left`;
+    this.print(`step ${step}/${totalSteps} (${percent}%): loss ${describeLoss(report.recentLoss)}, ${speed}`);
+  }
+
+  evaluation(step: number, loss: number): void {
+    this.print(`step ${step}: validation loss ${describeLoss(loss)}`);
+  }
+
+  sample(step: number, text: string): void {
+    this.print(`step ${step}: sample\n${text.replace(/^/gm, "    | ")}`);
+  }
+
+  saved(): void {}
+
+  end(report: EndReport): void {
+    this.close();
+    const { step, totalSteps, validationLoss, files } = report;
+    if (report.reason === "already finished") {
+      this.print(`already finished: all ${totalSteps} steps are done (a larger --epochs goes on)`);
+      return;
+    }
+    const speed = `${duration(report.seconds)}, ${count(report.charactersPerSecond)} chars/s`;
+    this.print(`${report.reason} after step ${step} of ${totalSteps} (${speed})`);
+    if (report.trainingLoss !== undefined) this.print(`training loss ${describeLoss(report.trainingLoss)}`);
+    if (validationLoss !== undefined) this.print(`validation loss ${describeLoss(validationLoss)}`);
+    this.print(`files: ${files.model}, ${files.state}, ${files.curve}`);
+    if (report.resume !== undefined) this.print(`go on with: ${report.resume}`);
+  }
+
+  close(): void {}
+}
+
+/** A progress bar for the steps, everything else as lines above it. */
+class BarReporter extends LineReporter {
+  readonly #bars = new MultiBar(
+    {
+      stream: process.stdout,
+      format: "{bar} {value}/{total} | {loss} nats, {bits} bits/char | {speed} chars/s | {left} left",
+      barsize: 12, // with the rest, 80 columns
+      fps: 5,
+      gracefulExit: false, // signals are the training loop's
+    },
+    Presets.shades_classic,
+  );
+  #bar: SingleBar | undefined;
+
+  protected override print(line: string): void {
+    if (this.#bar === undefined) super.print(line);
+    else this.#bars.log(`\x1b[?7h${line}\x1b[?7l\n`); // the bars switch the wrapping of long lines off
+  }
+
+  override start(report: StartReport): void {
+    super.start(report);
+    const fields = { loss: "-", bits: "-", speed: "-", left: "-" };
+    this.#bar = this.#bars.create(report.totalSteps, report.step, fields);
+  }
+
+  override step(report: StepReport): void {
+    this.#bar?.update(report.step, {
+      loss: report.recentLoss.toFixed(3),
+      bits: bits(report.recentLoss).toFixed(3),
+      speed: count(report.charactersPerSecond),
+      left: duration(report.secondsLeft),
+    });
+  }
+
+  override close(): void {
+    if (this.#bar === undefined) return;
+    this.#bar = undefined;
+    this.#bars.update(); // prints the lines that wait
+    this.#bars.stop();
+  }
+}

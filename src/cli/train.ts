@@ -1,0 +1,132 @@
+// wasm-rnn train: drives a training, new or resumed, to its end or to a request to stop, and saves it. Setting it up is
+// setup.ts's, its numbers are trainer.ts's, its words progress.ts's.
+
+import { basename } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { writeCharLM } from "../models/charlm-file.js";
+import { CliError } from "./errors.js";
+import { sha256, writeFiles } from "./files.js";
+import { makeReporter, type Reporter } from "./progress.js";
+import { beginTraining, describeTraining, resumeTraining, type TrainOptions, type Training } from "./setup.js";
+import { writeState } from "./state-file.js";
+import { StopRequest } from "./stop.js";
+
+/** Runs the command; `text` may be left out on resuming. Returns the exit code. */
+export async function train(text: string | undefined, options: TrainOptions): Promise<number> {
+  const stop = new StopRequest();
+  const reporter = makeReporter(options.json);
+  let training: Training | undefined;
+  try {
+    training =
+      options.resume === undefined ? beginTraining(text, options) : resumeTraining(options.resume, text, options);
+    for (const note of training.notes) process.stderr.write(`wasm-rnn: ${note}\n`);
+    reporter.start(describeTraining(training));
+    await drive(training, options.steps, reporter, stop);
+    return stop.reason === "signal" ? 130 : 0;
+  } finally {
+    reporter.close();
+    stop.release();
+    training?.trainer.dispose();
+  }
+}
+
+/** Steps, evaluations and saves until the training is finished, `steps` steps are done, or a stop is asked for. */
+async function drive(training: Training, steps = Infinity, reporter: Reporter, stop: StopRequest): Promise<void> {
+  const { trainer, files } = training;
+  const firstStep = trainer.step;
+  const alreadyFinished = trainer.finished && !trainer.evaluationDue;
+  const started = performance.now();
+  let stepTime = 0; // milliseconds in training steps alone
+  const charactersPerSecond = () => (1000 * (trainer.step - firstStep) * trainer.charactersPerStep) / (stepTime || 1);
+
+  for (;;) {
+    if (trainer.evaluationDue) {
+      if (!(await evaluate(training, reporter, stop))) break;
+      await save(training, reporter);
+    }
+    if (trainer.finished || trainer.step - firstStep >= steps || stop.reason !== undefined) break;
+    const { epoch } = trainer.position;
+    const before = performance.now();
+    const result = trainer.advance();
+    const now = performance.now();
+    stepTime += now - before;
+    checkFinite(training, result.loss + result.gradNorm);
+    const { step, totalSteps, recentLoss } = trainer;
+    const secondsLeft = ((now - started) / 1000 / (step - firstStep)) * (totalSteps - step);
+    reporter.step({
+      step,
+      totalSteps,
+      epoch: epoch + 1,
+      ...result,
+      recentLoss,
+      charactersPerSecond: charactersPerSecond(),
+      secondsLeft,
+    });
+    await nextTurn(); // signals are seen here
+  }
+
+  if (training.savedStep !== trainer.step) await save(training, reporter);
+  const finished = trainer.finished && !trainer.evaluationDue;
+  reporter.end({
+    reason: alreadyFinished ? "already finished" : finished ? "finished" : "stopped",
+    step: trainer.step,
+    totalSteps: trainer.totalSteps,
+    trainingLoss: trainer.step > 0 ? trainer.recentLoss : undefined,
+    validationLoss: trainer.validationLoss?.loss,
+    seconds: (performance.now() - started) / 1000,
+    charactersPerSecond: charactersPerSecond(),
+    files,
+    resume: finished ? undefined : `wasm-rnn train --resume ${shellWord(files.model)}`,
+  });
+}
+
+/** The validation loss and a sample, reported and noted; false, and nothing noted, where a stop was asked for meanwhile. */
+async function evaluate(training: Training, reporter: Reporter, stop: StopRequest): Promise<boolean> {
+  const { trainer } = training;
+  let loss: number | undefined;
+  for (loss of trainer.evaluating()) {
+    await nextTurn();
+    if (stop.reason !== undefined) return false;
+  }
+  if (loss !== undefined) {
+    checkFinite(training, loss);
+    reporter.evaluation(trainer.step, loss);
+  }
+  trainer.noteEvaluation(loss);
+  reporter.sample(trainer.step, trainer.sample());
+  return true;
+}
+
+/** Gives up before broken numbers reach a file. */
+function checkFinite({ trainer, files, savedStep }: Training, value: number): void {
+  if (Number.isFinite(value)) return;
+  const kept = savedStep === undefined ? "nothing was saved" : `${files.model} holds step ${savedStep}`;
+  throw new CliError(`step ${trainer.step}: the loss is not finite any more; try a smaller --lr or --clip (${kept})`);
+}
+
+/** Writes model, state and curve. */
+async function save(training: Training, reporter: Reporter): Promise<void> {
+  const { trainer, files, build, text } = training;
+  const { step, validationLoss: validation } = trainer;
+  const model = writeCharLM(trainer.model, { steps: step, validation });
+  const state = writeState(trainer, {
+    build,
+    modelSha256: sha256(model),
+    textPath: text.path,
+    textSha256: text.sha256,
+  });
+  const { lossCurve } = await import("./chart.js"); // echarts is not loaded for anything else
+  const curve = lossCurve(`${basename(files.model)}: loss by step`, trainer.history);
+  await writeFiles([
+    [files.curve, curve],
+    [files.model, model],
+    [files.state, state],
+  ]);
+  training.savedStep = step;
+  reporter.saved(step, files);
+}
+
+/** `path` as one word of a POSIX shell. */
+function shellWord(path: string): string {
+  return /^[\w./@%+=:-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,112 @@
+// The file format of a CharLM: safetensors with the weights under their names, and architecture, vocabulary and training
+// figures in the metadata, so that one file is all that sampling needs, here or in Python. Bytes in, bytes out: disks
+// and the state that training needs to go on are handled elsewhere.
+
+import { describe } from "../../bindings/tensor.js";
+import { FormatError } from "../errors.js";
+import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
+import { Vocabulary } from "../text.js";
+import { CharLM } from "./charlm.js";
+
+const FORMAT = "wasm-rnn charlm";
+const VERSION = "1";
+
+/** Figures about the training of a model, written into its file. */
+export interface CharLMTraining {
+  /** Optimizer steps taken. */
+  steps: number;
+  /** The latest mean loss on text that was not trained on, in nats per character, and the step it was measured after. */
+  validation?: { loss: number; step: number };
+}
+
+/** The parameters that a CharLM of these sizes has. */
+export function countParameters(
+  vocabularySize: number,
+  { embeddingDim, hiddenSize, numLayers }: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers">,
+): number {
+  const layer = (inputSize: number) => 4 * hiddenSize * (inputSize + hiddenSize + 2);
+  const lstm = layer(embeddingDim) + (numLayers - 1) * layer(hiddenSize);
+  return vocabularySize * embeddingDim + lstm + (hiddenSize + 1) * vocabularySize;
+}
+
+/** The model as a safetensors file. Equal models and figures give equal bytes. */
+export function writeCharLM(model: CharLM, { steps, validation }: CharLMTraining): Uint8Array<ArrayBuffer> {
+  const { dtype, ...sizes } = model.architecture;
+  return writeSafetensors(model.stateDict(), {
+    format: FORMAT,
+    version: VERSION,
+    architecture: JSON.stringify({ layers: ["embedding", "lstm", "linear"], ...sizes }),
+    dtype,
+    vocabulary: JSON.stringify(model.vocabulary.characters),
+    trained_steps: String(steps),
+    ...(validation === undefined
+      ? {}
+      : { validation_loss: String(validation.loss), validation_step: String(validation.step) }),
+  });
+}
+
+/**
+ * Reads what writeCharLM wrote. The model is the caller's to dispose of.
+ *
+ * Throws FormatError for anything else: no safetensors file, a foreign one, metadata that do not agree with the number of
+ * weights; what loadStateDict throws for weights of other names or shapes; OutOfMemoryError.
+ */
+export function readCharLM(bytes: Uint8Array): { model: CharLM; training: CharLMTraining } {
+  const { tensors, metadata } = readSafetensors(bytes);
+  if (metadata.format !== FORMAT) throw new FormatError("format", metadata.format ?? "none", FORMAT);
+  if (metadata.version !== VERSION) {
+    throw new FormatError("version", metadata.version ?? "none", VERSION);
+  }
+  const { dtype } = metadata;
+  if (dtype !== "f32" && dtype !== "f64") throw new FormatError("dtype", dtype ?? "none", "f32 or f64");
+  const architecture = parse(metadata, "architecture");
+  const size = (name: string): number => {
+    const value =
+      typeof architecture === "object" ? (architecture as Record<string, unknown> | null)?.[name] : undefined;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+    throw new FormatError(`architecture ${name}`, describe(value), "a whole number from 1 up");
+  };
+  const sizes = { embeddingDim: size("embeddingDim"), hiddenSize: size("hiddenSize"), numLayers: size("numLayers") };
+  const characters = parse(metadata, "vocabulary");
+  if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
+  const vocabulary = new Vocabulary(characters);
+
+  // before memory is taken by sizes that the metadata claims
+  const claimed = countParameters(vocabulary.size, sizes);
+  const held = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
+  if (claimed !== held) {
+    throw new FormatError("tensors", `${held} numbers`, `${claimed}, the parameters of the architecture`);
+  }
+  const training: CharLMTraining = { steps: figure(metadata, "trained_steps") ?? 0 };
+  const loss = figure(metadata, "validation_loss");
+  const step = figure(metadata, "validation_step");
+  if (loss !== undefined && step !== undefined) training.validation = { loss, step };
+  const model = new CharLM(vocabulary, { ...sizes, dtype });
+  try {
+    model.loadStateDict(tensors);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+  return { model, training };
+}
+
+function isCharacters(value: unknown): value is string[] {
+  return Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === "string");
+}
+
+function parse(metadata: Readonly<Record<string, string>>, key: string): unknown {
+  try {
+    return JSON.parse(metadata[key] ?? "");
+  } catch {
+    throw new FormatError(`metadata ${key}`, metadata[key] === undefined ? "none" : "something else", "JSON");
+  }
+}
+
+function figure(metadata: Readonly<Record<string, string>>, key: string): number | undefined {
+  const text = metadata[key];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new FormatError(`metadata ${key}`, text, "a number");
+  return value;
+}

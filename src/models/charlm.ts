@@ -1,0 +1,262 @@
+// CharLM: a character-level language model, Embedding -> LSTM(numLayers) -> Linear, with training by truncated
+// backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
+// cutting of texts are in ../text.ts; loops over epochs belong to the caller.
+
+import { StateError, ValueError } from "../errors.js";
+import type { Tensor } from "../../bindings/tensor.js";
+import { crossEntropy, softmax } from "../loss.js";
+import { Embedding } from "../nn/embedding.js";
+import { loadStrict, type Parameter } from "../nn/layer.js";
+import { Linear } from "../nn/linear.js";
+import { LSTM } from "../nn/recurrent.js";
+import { clipGradNorm } from "../optim.js";
+import { Random } from "../random.js";
+import { TextStreams, type Vocabulary } from "../text.js";
+
+/** Sizes of a CharLM; what is left out takes the default given here. */
+export interface CharLMOptions {
+  /** Length of a character's vector: 64. */
+  embeddingDim?: number;
+  /** Units of each LSTM layer: 128. */
+  hiddenSize?: number;
+  /** LSTM layers: 2. */
+  numLayers?: number;
+  /** "f64". */
+  dtype?: "f32" | "f64";
+  /** Seed of the initial weights, an integer >= 0: another one each time. */
+  seed?: number;
+}
+
+/** The LSTM's state: h and c, each [numLayers, N, hiddenSize]. */
+export interface CharLMState {
+  h: Tensor;
+  c: Tensor;
+}
+
+/** How to sample: `length` characters; `temperature` 1 draws from the model's own distribution, 0 takes its maximum. */
+export interface SampleOptions {
+  length: number;
+  /** 1. */
+  temperature?: number;
+  /** Source of the draws: a new one, seeded differently each time. */
+  random?: Random;
+}
+
+/** What trainStep needs of an optimizer over this model's parameters(). */
+export interface StepOptimizer {
+  zeroGrad(): void;
+  step(): void;
+}
+
+/** Embedding -> LSTM -> Linear over the characters of a vocabulary of V. Sequences are [T, N], time first. */
+export class CharLM {
+  readonly vocabulary: Vocabulary;
+  /** The sizes and dtype that the model was made with, defaults filled in. */
+  readonly architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
+  /**
+   * The state that the next trainStep starts from: undefined for zeros, else what the latest one ended with. It is a
+   * constant there: no gradient flows into earlier windows. Set it to undefined where a new text begins.
+   */
+  state: CharLMState | undefined;
+
+  readonly #embedding: Embedding;
+  readonly #lstm: LSTM;
+  readonly #linear: Linear;
+  readonly #parameters: Parameter[];
+
+  /** Makes a model with seeded random weights. Throws ShapeError, OutOfMemoryError as its layers do. */
+  constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
+    const { embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
+    if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
+    this.vocabulary = vocabulary;
+    this.architecture = { embeddingDim, hiddenSize, numLayers, dtype };
+    const random = new Random(seed);
+    const draw = () => random.uint32(); // each layer its own seed
+    const made: { dispose(): void }[] = [];
+    const keep = <T extends { dispose(): void }>(layer: T): T => (made.push(layer), layer);
+    try {
+      this.#embedding = keep(new Embedding(vocabulary.size, embeddingDim, { dtype, seed: draw() }));
+      this.#lstm = keep(new LSTM(embeddingDim, hiddenSize, { numLayers, dtype, seed: draw() }));
+      this.#linear = keep(new Linear(hiddenSize, vocabulary.size, { dtype, seed: draw() }));
+    } catch (error) {
+      for (const layer of made) layer.dispose();
+      throw error;
+    }
+    this.#parameters = this.#layers().flatMap(([prefix, layer]) =>
+      layer.parameters().map((parameter) => ({ ...parameter, name: `${prefix}.${parameter.name}` })),
+    );
+  }
+
+  #layers() {
+    return [
+      ["embedding", this.#embedding],
+      ["lstm", this.#lstm],
+      ["linear", this.#linear],
+    ] as const;
+  }
+
+  /** All parameters, named `embedding.weight`, `lstm.weight_ih_l0` ... `linear.weight`, `linear.bias`. */
+  parameters(): Parameter[] {
+    return [...this.#parameters];
+  }
+
+  /** Copies of all parameters under their names. */
+  stateDict(): Record<string, Tensor> {
+    return Object.fromEntries(this.#parameters.map(({ name, value }) => [name, value.download()]));
+  }
+
+  /**
+   * Sets all parameters from tensors by name; f32 and f64 convert. Throws ShapeError, DtypeError naming a missing, unknown
+   * or misshapen entry; nothing is changed then.
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    loadStrict(dict, new Map(this.#parameters.map(({ name, value }) => [name, value])));
+  }
+
+  /**
+   * One step of truncated backpropagation through time over inputs and targets (i32, [T, N]), starting from `state` and
+   * leaving the new state there. Gradients are cleared, their norm over all parameters clipped to `clip` (default: not
+   * clipped), and the optimizer takes one step.
+   *
+   * Returns the mean loss in nats per character, before the step, and the gradient norm before clipping.
+   */
+  trainStep(
+    inputs: Tensor,
+    targets: Tensor,
+    optimizer: StepOptimizer,
+    { clip = Infinity }: { clip?: number } = {},
+  ): { loss: number; gradNorm: number } {
+    const { logits, state } = this.#forward(inputs, this.state);
+    const { loss, dLogits } = crossEntropy(logits, targets);
+    optimizer.zeroGrad();
+    const dHidden = this.#linear.backward({ output: dLogits }).x;
+    const dEmbedded = this.#lstm.backward({ output: dHidden }).x;
+    this.#embedding.backward({ output: dEmbedded });
+    const gradNorm = clipGradNorm(this.#parameters, clip);
+    optimizer.step();
+    this.state = state;
+    return { loss, gradNorm };
+  }
+
+  /** Logits [T, N, V] and the state after the window. */
+  #forward(inputs: Tensor, state: CharLMState | undefined): { logits: Tensor; state: CharLMState } {
+    const embedded = this.#embedding.forward(inputs).output;
+    const { output, hn, cn } = this.#lstm.forward(embedded, state === undefined ? {} : { h0: state.h, c0: state.c });
+    return { logits: this.#linear.forward(output).output, state: { h: hn, c: cn } };
+  }
+
+  /**
+   * Mean loss over an encoded text in nats per character, from a zero state, read as `batchSize` streams in windows of
+   * `seqLen` (TextStreams); neither parameters nor `state` change.
+   */
+  evaluate(codes: Int32Array, options: { batchSize?: number; seqLen?: number } = {}): number {
+    const steps = this.evaluating(codes, options);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+
+  /** As evaluate, one window at a time: yields the mean loss so far after each, and returns the final one. */
+  *evaluating(
+    codes: Int32Array,
+    { batchSize = 1, seqLen = 100 }: { batchSize?: number; seqLen?: number } = {},
+  ): Generator<number, number, undefined> {
+    const streams = new TextStreams(codes, batchSize, seqLen);
+    let state: CharLMState | undefined;
+    let sum = 0;
+    let count = 0;
+    for (let index = 0; index < streams.windows; index++) {
+      const { inputs, targets } = streams.window(index);
+      const result = this.#inference(() => this.#forward(inputs, state));
+      state = result.state;
+      sum += crossEntropy(result.logits, targets).loss * targets.data.length;
+      count += targets.data.length;
+      yield sum / count;
+    }
+    return sum / count;
+  }
+
+  /** `length` characters that follow `prompt`. See generate. */
+  sample(prompt: string, options: SampleOptions): string {
+    return [...this.generate(prompt, options)].join("");
+  }
+
+  /**
+   * Yields `length` characters that follow `prompt`, one by one. An empty prompt stands for the beginning of a line: the
+   * model starts from a newline or, where its vocabulary has none, from its first character.
+   *
+   * Throws ValueError for a prompt character that the vocabulary lacks, and for a length or temperature that is negative
+   * or no number. The LSTM's weights are copied when the first character is taken.
+   */
+  *generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
+    const { length, temperature = 1, random = new Random() } = options;
+    if (!Number.isSafeInteger(length) || length < 0) {
+      throw new ValueError("length", `${length}`, "a whole number from 0 up");
+    }
+    if (!(temperature >= 0)) throw new ValueError("temperature", `${temperature}`, "a number from 0 up");
+    let codes = this.vocabulary.encode(prompt, "prompt");
+    if (codes.length === 0) codes = Int32Array.of(this.vocabulary.codeOf("\n") ?? 0);
+
+    const { embeddingDim, hiddenSize } = this.architecture;
+    const stream = this.#lstm.stream({ batchSize: 1 });
+    try {
+      for (let made = 0; made < length; made++) {
+        const logits = this.#inference(() => {
+          const embedded = this.#embedding.forward({ data: codes, shape: [codes.length] }).output.data;
+          let hidden = embedded;
+          for (let start = 0; start < embedded.length; start += embeddingDim) {
+            hidden = stream.step(embedded.subarray(start, start + embeddingDim));
+          }
+          return this.#linear.forward({ data: hidden.slice(), shape: [1, hiddenSize] }).output; // a live view until here
+        });
+        codes = Int32Array.of(pick(logits, temperature, random));
+        yield this.vocabulary.decode(codes);
+      }
+    } finally {
+      stream.dispose();
+    }
+  }
+
+  /** Runs `work` with the layers in eval mode, in which they keep nothing for a backward pass. */
+  #inference<T>(work: () => T): T {
+    for (const [, layer] of this.#layers()) layer.eval();
+    try {
+      return work();
+    } finally {
+      for (const [, layer] of this.#layers()) layer.train();
+    }
+  }
+
+  /** Gives the memory of all layers back. */
+  dispose(): void {
+    for (const [, layer] of this.#layers()) layer.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** Draws an index from softmax(logits / temperature); logits [1, V]. Temperature 0 takes the first maximum. */
+function pick(logits: Tensor, temperature: number, random: Random): number {
+  const { data: values, shape } = logits;
+  let best = 0;
+  let sum = 0; // NaN where any is
+  for (let i = 0; i < values.length; i++) {
+    sum += values[i] ?? NaN;
+    if ((values[i] ?? NaN) > (values[best] ?? NaN)) best = i;
+  }
+  const largest = values[best] ?? NaN;
+  if (!Number.isFinite(sum)) throw new StateError("model", "outputs that are not finite", "finite weights");
+  if (temperature === 0) return best;
+  // the maximum goes first, so that a tiny temperature cannot overflow
+  const scaled = values.map((value) => (value - largest) / temperature);
+  const { data } = softmax({ data: scaled, shape });
+  let left = random.uniform();
+  for (let i = 0; i < data.length; i++) {
+    left -= data[i] ?? 0;
+    if (left < 0) return i;
+  }
+  return best; // rounding left a rest
+}

@@ -1,0 +1,304 @@
+// The character model: its gradients, its carried state, evaluation, sampling, and its file.
+
+import { describe, expect, test } from "vitest";
+import type { Tensor } from "../bindings/tensor.js";
+import { DisposedError, FormatError, ShapeError, StateError, ValueError } from "../src/errors.js";
+import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
+import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
+import { CharLM, type CharLMOptions } from "../src/models/charlm.js";
+import { Adam } from "../src/optim.js";
+import { Random } from "../src/random.js";
+import { TextStreams, Vocabulary } from "../src/text.js";
+import { centralDifferences } from "./helpers/gradient.js";
+
+const TEXT = "the whale and the sea, the old ship\nand the 🐋 under the stars. ".repeat(4);
+const vocabulary = Vocabulary.fromText(TEXT);
+const codes = vocabulary.encode(TEXT);
+const SMALL: CharLMOptions = { embeddingDim: 5, hiddenSize: 6, numLayers: 2, dtype: "f64", seed: 3 };
+
+/** An optimizer that leaves the weights alone, so that gradients can be looked at. */
+const still = { zeroGrad() {}, step() {} };
+
+function bits(tensors: Record<string, Tensor>): Record<string, number[]> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, [...data]]));
+}
+
+describe("training", () => {
+  test("gradients of all parameters are those of the loss, with a carried state", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const streams = new TextStreams(codes, 3, 4);
+    const first = streams.window(0);
+    const { inputs, targets } = streams.window(1);
+    model.trainStep(first.inputs, first.targets, still);
+    const carried = model.state;
+    for (const { grad } of model.parameters()) grad.data.fill(0);
+    model.trainStep(inputs, targets, still);
+    const analytic = model.parameters().map(({ grad }) => Float64Array.from(grad.data));
+    let compared = 0;
+    for (const [index, { name, value }] of model.parameters().entries()) {
+      const weights = Float64Array.from(value.data);
+      const loss = () => {
+        value.data.set(weights);
+        model.state = carried;
+        return model.trainStep(inputs, targets, still).loss;
+      };
+      const numeric = centralDifferences(loss, weights);
+      value.data.set(weights);
+      numeric.forEach((expected, i) => {
+        const error = Math.abs((analytic[index]?.[i] ?? NaN) - expected);
+        expect(error, `${name}[${i}]`).toBeLessThan(1e-6 * Math.abs(expected) + 1e-9);
+        compared++;
+      });
+    }
+    expect(compared).toBe(countParameters(vocabulary.size, model.architecture));
+    model.dispose();
+  });
+
+  test("the carried state is the one that a longer window has in its middle", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const step = (seqLen: number, index: number) => {
+      const { inputs, targets } = new TextStreams(codes, 2, seqLen).window(index);
+      return model.trainStep(inputs, targets, still).loss;
+    };
+    const whole = step(20, 0);
+    const end = model.state;
+    model.state = undefined;
+    const halves = [step(10, 0), step(10, 1)];
+    expect(model.state).toEqual(end); // the same bits
+    expect(whole).toBeCloseTo(((halves[0] ?? NaN) + (halves[1] ?? NaN)) / 2, 12);
+    expect(end?.h.shape).toEqual([2, 2, 6]);
+    model.dispose();
+  });
+
+  test("clip bounds the norm that the optimizer sees, and tells the one before", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const { inputs, targets } = new TextStreams(codes, 2, 8).window(0);
+    const norm = () => Math.hypot(...model.parameters().flatMap(({ grad }) => [...grad.data]));
+    const zeroGrad = () => model.parameters().forEach(({ grad }) => grad.data.fill(0));
+    const seen: number[] = [];
+    const watch = { zeroGrad, step: () => void seen.push(norm()) };
+    const { gradNorm } = model.trainStep(inputs, targets, watch);
+    model.state = undefined;
+    expect(model.trainStep(inputs, targets, watch, { clip: 0.01 }).gradNorm).toBe(gradNorm);
+    expect(seen[0]).toBeCloseTo(gradNorm, 10);
+    expect(seen[1]).toBeCloseTo(0.01, 6);
+    model.dispose();
+  });
+
+  test.each(["f32", "f64"] as const)("learns a text by heart and writes it down (%s)", (dtype) => {
+    const model = new CharLM(vocabulary, { ...SMALL, hiddenSize: 32, dtype });
+    const optimizer = new Adam(model.parameters(), { lr: 0.02 });
+    const streams = new TextStreams(codes, 2, 32);
+    for (let epoch = 0; epoch < 100; epoch++) {
+      model.state = undefined;
+      for (let index = 0; index < streams.wholeWindows; index++) {
+        const { inputs, targets } = streams.window(index);
+        model.trainStep(inputs, targets, optimizer, { clip: 1 });
+      }
+    }
+    expect(model.evaluate(codes)).toBeLessThan(0.1);
+    expect(model.sample(TEXT.slice(0, 20), { length: 40, temperature: 0 })).toBe(
+      [...TEXT.slice(20)].slice(0, 40).join(""),
+    );
+    model.dispose();
+  });
+
+  test("the same seed gives the same bits", () => {
+    const train = (seed: number) => {
+      const model = new CharLM(vocabulary, { ...SMALL, dtype: "f32", seed });
+      const optimizer = new Adam(model.parameters());
+      const streams = new TextStreams(codes, 2, 16);
+      for (let i = 0; i < 5; i++) {
+        const { inputs, targets } = streams.window(i % streams.wholeWindows);
+        model.trainStep(inputs, targets, optimizer);
+      }
+      const weights = bits(model.stateDict());
+      model.dispose();
+      return weights;
+    };
+    expect(train(1)).toEqual(train(1));
+    expect(train(1)).not.toEqual(train(2));
+  });
+});
+
+describe("evaluation", () => {
+  test("does not depend on how the text is cut, and changes nothing", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const { inputs, targets } = new TextStreams(codes, 2, 16).window(0);
+    model.trainStep(inputs, targets, still);
+    const before = [bits(model.stateDict()), model.state];
+    const whole = model.evaluate(codes, { seqLen: 1000 });
+    expect(model.evaluate(codes, { seqLen: 7 })).toBeCloseTo(whole, 12);
+    expect(model.evaluate(codes)).toBeCloseTo(whole, 12);
+    expect([bits(model.stateDict()), model.state]).toEqual(before);
+    const values = [...model.evaluating(codes, { seqLen: 7 })];
+    expect(values.length).toBe(Math.ceil((codes.length - 1) / 7));
+    expect(values.at(-1)).toBeCloseTo(whole, 12);
+    model.dispose();
+  });
+
+  test("is the mean of -log p over the text", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const bias = model.parameters().at(-1)?.value.data;
+    for (const { value } of model.parameters()) value.data.fill(0);
+    bias?.set(Float64Array.from({ length: vocabulary.size }, (_, i) => Math.log(i + 1)));
+    const sum = (vocabulary.size * (vocabulary.size + 1)) / 2;
+    const expected =
+      codes.subarray(1).reduce((total, code) => total - Math.log((code + 1) / sum), 0) / (codes.length - 1);
+    expect(model.evaluate(codes)).toBeCloseTo(expected, 12);
+    model.dispose();
+  });
+
+  test("a text of one character is refused", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    expect(() => model.evaluate(codes.subarray(0, 1))).toThrow(ShapeError);
+    model.dispose();
+  });
+});
+
+describe("sampling", () => {
+  /** A model of three characters whose next one is always drawn from (0.6, 0.3, 0.1). */
+  function threeCharacters(): CharLM {
+    const model = new CharLM(new Vocabulary(["a", "b", "c"]), { embeddingDim: 1, hiddenSize: 1, numLayers: 1 });
+    for (const { value } of model.parameters()) value.data.fill(0);
+    model
+      .parameters()
+      .at(-1)
+      ?.value.data.set([Math.log(0.6), Math.log(0.3), Math.log(0.1)]);
+    return model;
+  }
+
+  /** How often each character comes in 20,000. */
+  function frequencies(model: CharLM, temperature: number): number[] {
+    const text = model.sample("a", { length: 20_000, temperature, random: new Random(5) });
+    return ["a", "b", "c"].map((character) => (text.split(character).length - 1) / 20_000);
+  }
+
+  test("draws from softmax(logits / temperature)", () => {
+    const model = threeCharacters();
+    for (const temperature of [1, 0.5, 2]) {
+      const powers = [0.6, 0.3, 0.1].map((p) => p ** (1 / temperature));
+      const sum = powers.reduce((a, b) => a + b);
+      for (const [i, frequency] of frequencies(model, temperature).entries()) {
+        expect(Math.abs(frequency - (powers[i] ?? NaN) / sum)).toBeLessThan(0.015); // four standard deviations
+      }
+    }
+    expect(frequencies(model, 0)).toEqual([1, 0, 0]);
+    expect(frequencies(model, 1e-300)).toEqual([1, 0, 0]);
+    for (const frequency of frequencies(model, 1e300)) expect(frequency).toBeCloseTo(1 / 3, 1);
+    model.dispose();
+  });
+
+  test("steps through the same states as a whole sequence", () => {
+    const model = new CharLM(vocabulary, { ...SMALL, seed: 9 });
+    const prompt = TEXT.slice(0, 30);
+    const written = model.sample(prompt, { length: 10, temperature: 0 });
+    // greedy choice, the slow way: the whole text so far again for each character
+    let text = prompt;
+    for (let i = 0; i < 10; i++) {
+      const candidates = vocabulary.characters.map((character) => {
+        const all = vocabulary.encode(text + character);
+        return -model.evaluate(all, { seqLen: 1000 }) * (all.length - 1);
+      });
+      text += vocabulary.characters[candidates.indexOf(Math.max(...candidates))] ?? "";
+    }
+    expect(prompt + written).toBe(text);
+    model.dispose();
+  });
+
+  test("an empty prompt starts from a newline, or else the first character", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const options = { length: 20, temperature: 0 };
+    expect(model.sample("", options)).toBe(model.sample("\n", options));
+    model.dispose();
+    const three = threeCharacters();
+    expect(three.sample("", options)).toBe(three.sample("a", options));
+    three.dispose();
+  });
+
+  test("training goes on undisturbed while characters are taken", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const { inputs, targets } = new TextStreams(codes, 2, 16).window(0);
+    const characters = model.generate("the", { length: 3, random: new Random(1) });
+    characters.next();
+    const { loss } = model.trainStep(inputs, targets, still);
+    characters.next();
+    model.state = undefined;
+    expect(model.trainStep(inputs, targets, still).loss).toBe(loss);
+    expect([...characters].length).toBe(1);
+    model.dispose();
+  });
+
+  test("refuses what makes no sense", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    expect(() => model.sample("X", { length: 1 })).toThrow('prompt: got "X" (U+0058) at position 0');
+    for (const length of [-1, 1.5, NaN]) expect(() => model.sample("the", { length })).toThrow(ValueError);
+    for (const temperature of [-1, NaN]) {
+      expect(() => model.sample("the", { length: 1, temperature })).toThrow(ValueError);
+    }
+    model.parameters().at(-1)?.value.data.set([NaN]);
+    expect(() => model.sample("the", { length: 1 })).toThrow(StateError);
+    model.dispose();
+    expect(() => model.sample("the", { length: 1 })).toThrow(DisposedError);
+    expect(() => new CharLM(new Vocabulary([]))).toThrow(ValueError);
+    expect(() => new CharLM(vocabulary, { hiddenSize: 0 })).toThrow(ShapeError);
+  });
+});
+
+describe("files", () => {
+  test.each(["f32", "f64"] as const)("a model comes back as it was (%s)", (dtype) => {
+    const model = new CharLM(vocabulary, { ...SMALL, dtype });
+    const training = { steps: 12, validation: { loss: 1.25, step: 10 } };
+    const bytes = writeCharLM(model, training);
+    const read = readCharLM(bytes);
+    expect(read.training).toEqual(training);
+    expect(read.model.architecture).toEqual(model.architecture);
+    expect(read.model.vocabulary.characters).toEqual(vocabulary.characters);
+    expect(bits(read.model.stateDict())).toEqual(bits(model.stateDict()));
+    expect([...writeCharLM(read.model, training)]).toEqual([...bytes]);
+    expect(readCharLM(writeCharLM(model, { steps: 0 })).training).toEqual({ steps: 0 });
+    model.dispose();
+    read.model.dispose();
+  });
+
+  test("the state dict is strict, and changes nothing when it refuses", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const dict = model.stateDict();
+    const before = bits(dict);
+    const { "linear.bias": bias, ...rest } = dict;
+    expect(() => model.loadStateDict(rest)).toThrow('no entry "linear.bias"');
+    expect(() => model.loadStateDict({ ...dict, "lstm.bias": bias as Tensor })).toThrow('unknown entry "lstm.bias"');
+    const zeros = { data: new Float64Array(vocabulary.size * 5), shape: [vocabulary.size, 5] };
+    const misshapen = { ...dict, "embedding.weight": zeros, "linear.bias": { data: new Float64Array(1), shape: [1] } };
+    expect(() => model.loadStateDict(misshapen)).toThrow("linear.bias");
+    expect(bits(model.stateDict())).toEqual(before);
+    model.dispose();
+  });
+
+  test("anything else is refused", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const { tensors, metadata } = readSafetensors(writeCharLM(model, { steps: 1 }));
+    model.dispose();
+    const change = (key: string, value: string | undefined) => {
+      const { [key]: _, ...rest } = metadata;
+      return () => readCharLM(writeSafetensors(tensors, value === undefined ? rest : { ...rest, [key]: value }));
+    };
+    expect(change("format", undefined)).toThrow("format: got none, expected wasm-rnn charlm");
+    expect(change("format", "pt")).toThrow(FormatError);
+    expect(change("version", "2")).toThrow("version: got 2, expected 1");
+    expect(change("dtype", "f16")).toThrow("dtype: got f16");
+    expect(change("architecture", "{")).toThrow("metadata architecture: got something else, expected JSON");
+    for (const architecture of ["null", "[]", "{}", '{"embeddingDim":5,"hiddenSize":6,"numLayers":1e999}']) {
+      expect(change("architecture", architecture)).toThrow(FormatError);
+    }
+    const huge = JSON.stringify({ embeddingDim: 1e9, hiddenSize: 1e9, numLayers: 1e9 });
+    expect(change("architecture", huge)).toThrow("tensors: got");
+    for (const list of ["1", "[]", "[1]"]) expect(change("vocabulary", list)).toThrow(FormatError);
+    expect(change("vocabulary", '["ab"]')).toThrow(ValueError);
+    expect(change("vocabulary", '["a"]')).toThrow("tensors: got");
+    expect(change("trained_steps", "many")).toThrow("metadata trained_steps: got many");
+    const { "linear.bias": bias, ...rest } = tensors;
+    const renamed = writeSafetensors({ ...rest, "linear.bia": bias as Tensor }, metadata);
+    expect(() => readCharLM(renamed)).toThrow("linear.bia");
+  });
+});

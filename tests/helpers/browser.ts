@@ -1,0 +1,106 @@
+// Finds and starts a Chromium for tests, and serves them the built package on 127.0.0.1.
+
+import { accessSync, constants } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium, type Browser } from "playwright-core";
+import sirv from "sirv";
+
+export const HOW_TO_GET_A_BROWSER =
+  "No Chromium or Chrome was found. Install one (Debian, Ubuntu: sudo apt-get install chromium) or set CHROMIUM_PATH.";
+
+/** Whether this runs on a build server, where a missing browser is a failure. */
+export const ON_CI = !["", "0", "false", undefined].includes(process.env.CI);
+
+const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
+
+const PLACES: Partial<Record<NodeJS.Platform, (string | undefined)[]>> = {
+  darwin: ["Google Chrome", "Chromium", "Google Chrome for Testing"].flatMap((name) => [
+    `/Applications/${name}.app/Contents/MacOS/${name}`,
+    `${process.env.HOME}/Applications/${name}.app/Contents/MacOS/${name}`,
+  ]),
+  win32: ["ProgramFiles", "ProgramFiles(x86)", "LOCALAPPDATA"].flatMap((variable) => [
+    `${process.env[variable]}\\Google\\Chrome\\Application\\chrome.exe`,
+    `${process.env[variable]}\\Chromium\\Application\\chrome.exe`,
+  ]),
+};
+
+/**
+ * The path of a Chromium: CHROMIUM_PATH, else one of the usual names on PATH, else one of the usual places.
+ *
+ * @throws Error where CHROMIUM_PATH is set to something that cannot be run
+ */
+export function findBrowser(): string | undefined {
+  const given = process.env.CHROMIUM_PATH;
+  if (given) {
+    if (!isExecutable(given)) throw new Error(`CHROMIUM_PATH is ${given}, which is no program that can be run`);
+    return given;
+  }
+  const suffix = process.platform === "win32" ? ".exe" : "";
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const onPath = NAMES.flatMap((name) => folders.map((folder) => join(folder, name + suffix)));
+  return [...onPath, ...(PLACES[process.platform] ?? [])].find((path) => path !== undefined && isExecutable(path));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function launch(executablePath: string): Promise<Browser> {
+  const args = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ];
+  return chromium.launch({ executablePath, args });
+}
+
+export interface Server {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves tests/browser at / and dist at /dist/, and `files` (paths to JSON values) beside them.
+ *
+ * @param headers go with every answer
+ */
+export async function serve(files: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Server> {
+  const folder = (path: string) => sirv(fileURLToPath(new URL(path, import.meta.url)), { dev: true });
+  const [pages, dist] = [folder("../browser/"), folder("../../dist/")];
+  const server = createServer((request, response) => {
+    const path = request.url ?? "/";
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    if (path === "/favicon.ico") {
+      response.writeHead(204).end();
+    } else if (path in files) {
+      response.setHeader("Content-Type", "application/json").end(JSON.stringify(files[path]));
+    } else if (path.startsWith("/dist/")) {
+      request.url = path.slice("/dist".length);
+      dist(request, response);
+    } else {
+      pages(request, response);
+    }
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () =>
+      new Promise((resolve, reject) => {
+        server.close((error) => (error ? reject(error) : resolve()));
+        server.closeAllConnections();
+      }),
+  };
+}
