@@ -10,7 +10,7 @@
 // bits depend on its row of A, its column of B and its start alone.
 
 import { at, bytes } from "./simd";
-import { microkernel, microkernelRow, MR, nr } from "./microkernel";
+import { microkernel, microkernelPair, microkernelRow, MR, nr } from "./microkernel";
 import { pack } from "./pack";
 
 const MC: i32 = 64;
@@ -99,7 +99,10 @@ export function gemmPacked<T>(
   }
 }
 
-/** One block of k, at most KC: B in panels, `panelStride` bytes apart. */
+/**
+ * One block of k, at most KC: B in panels, `panelStride` bytes apart. Rows in fours by the micro-kernel, on packed A;
+ * the last one to three by the kernels for two rows and for one, on A as it is.
+ */
 function block<T>(
   m: i32,
   n: i32,
@@ -114,12 +117,13 @@ function block<T>(
   c: usize,
   ldc: i32,
 ): void {
-  if (m == 1) return row<T>(n, k, a, aColumn, panels, panelStride, start, c);
   const aPanelStride = <usize>k * bytes<T>(MR);
+  const aStride = bytes<T>(aColumn);
   const fromStride = start ? bytes<T>(startRow) : 0;
   const cStride = bytes<T>(ldc);
-  for (let i = 0; i < m; i += MC) {
-    const mc = min(MC, m - i);
+  const whole = m & ~(MR - 1);
+  for (let i = 0; i < whole; i += MC) {
+    const mc = min(MC, whole - i);
     pack<T>(k, mc, a + <usize>i * bytes<T>(aRow), aColumn, aRow, MR, A_BLOCK, aPanelStride);
     let bPanel = panels;
     for (let j = 0; j < n; j += nr<T>()) {
@@ -128,14 +132,12 @@ function block<T>(
       let from = start ? at<T>(start, j) + <usize>i * fromStride : ZEROS;
       let to = at<T>(c, j) + <usize>i * cStride;
       for (let r = 0; r < mc; r += MR) {
-        const rows = min(MR, mc - r);
-        if (rows == MR && columns == nr<T>()) {
+        if (columns == nr<T>()) {
           microkernel<T>(k, aPanel, bPanel, from, fromStride, to, cStride);
         } else {
-          memory.fill(TILE, 0, 256);
-          copyTile<T>(rows, columns, from, fromStride, TILE, bytes<T>(nr<T>()));
+          copyTile<T>(MR, columns, from, fromStride, TILE, bytes<T>(nr<T>()));
           microkernel<T>(k, aPanel, bPanel, TILE, bytes<T>(nr<T>()), TILE, bytes<T>(nr<T>()));
-          copyTile<T>(rows, columns, TILE, bytes<T>(nr<T>()), to, cStride);
+          copyTile<T>(MR, columns, TILE, bytes<T>(nr<T>()), to, cStride);
         }
         aPanel += aPanelStride;
         from += <usize>MR * fromStride;
@@ -144,14 +146,55 @@ function block<T>(
       bPanel += panelStride;
     }
   }
+  let from = start ? start + <usize>whole * fromStride : 0;
+  a += <usize>whole * bytes<T>(aRow);
+  c += <usize>whole * cStride;
+  if (m & 2) {
+    twoRows<T>(n, k, a, a + bytes<T>(aRow), aStride, panels, panelStride, from, fromStride, c, cStride);
+    if (from) from += 2 * fromStride;
+    a += 2 * bytes<T>(aRow);
+    c += 2 * cStride;
+  }
+  if (m & 1) oneRow<T>(n, k, a, aStride, panels, panelStride, from, c);
 }
 
-/** `block` for m = 1, four panels at a time; where fewer are left, the last one is computed again and dropped. */
-function row<T>(
+/** Two rows, two panels at a time; where one is left, it is computed twice and the copy dropped. */
+function twoRows<T>(
+  n: i32,
+  k: i32,
+  a0: usize,
+  a1: usize,
+  aStride: usize,
+  panels: usize,
+  panelStride: usize,
+  start: usize,
+  fromStride: usize,
+  c: usize,
+  cStride: usize,
+): void {
+  const width = 2 * nr<T>();
+  for (let j = 0; j < n; j += width) {
+    const columns = min(width, n - j);
+    const from = start ? at<T>(start, j) : ZEROS;
+    const to = at<T>(c, j);
+    const b1 = columns > nr<T>() ? panels + panelStride : panels;
+    if (columns == width) {
+      microkernelPair<T>(k, a0, a1, aStride, panels, b1, from, from + fromStride, to, to + cStride);
+    } else {
+      copyTile<T>(2, columns, from, fromStride, TILE, bytes<T>(width));
+      microkernelPair<T>(k, a0, a1, aStride, panels, b1, TILE, at<T>(TILE, width), TILE, at<T>(TILE, width));
+      copyTile<T>(2, columns, TILE, bytes<T>(width), to, cStride);
+    }
+    panels += 2 * panelStride;
+  }
+}
+
+/** One row, four panels at a time; where fewer are left, the last one is computed again and dropped. */
+function oneRow<T>(
   n: i32,
   k: i32,
   a: usize,
-  aColumn: i32,
+  aStride: usize,
   panels: usize,
   panelStride: usize,
   start: usize,
@@ -166,10 +209,10 @@ function row<T>(
     const b2 = min(panels + 2 * panelStride, last);
     const b3 = min(panels + 3 * panelStride, last);
     if (columns == width) {
-      microkernelRow<T>(k, a, bytes<T>(aColumn), panels, b1, b2, b3, from, at<T>(c, j));
+      microkernelRow<T>(k, a, aStride, panels, b1, b2, b3, from, at<T>(c, j));
     } else {
       memory.copy(TILE, from, bytes<T>(columns));
-      microkernelRow<T>(k, a, bytes<T>(aColumn), panels, b1, b2, b3, TILE, TILE);
+      microkernelRow<T>(k, a, aStride, panels, b1, b2, b3, TILE, TILE);
       memory.copy(at<T>(c, j), TILE, bytes<T>(columns));
     }
     panels += 4 * panelStride;

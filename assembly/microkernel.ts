@@ -1,4 +1,5 @@
-// The innermost loop of every matrix product, and nothing else.
+// The innermost loops of every matrix product, and nothing else: for four rows, for two and for one. All sum in the same
+// order, so that a row has the same bits alone and in a batch.
 
 import { bytes, lanes, loadSplat, madd } from "./simd";
 
@@ -82,8 +83,6 @@ export function microkernel<T>(
  *   a            [k], numbers `aStride` bytes apart
  *   b0..b3       four panels of B, [k][NR] each
  *   from, c      [4 NR]; may be the same
- *
- * Sums in the same order as `microkernel`, so a row has the same bits alone and in a batch.
  */
 export function microkernelRow<T>(
   k: i32,
@@ -128,4 +127,61 @@ export function microkernelRow<T>(
   v128.store(c, c5, 80);
   v128.store(c, c6, 96);
   v128.store(c, c7, 112);
+}
+
+/**
+ * Two rows and two panels of B at once.
+ *
+ *   a0, a1                   [k] each, numbers `aStride` bytes apart
+ *   b0, b1                   panels of B, [k][NR] each
+ *   from0, from1, to0, to1   [2 NR], one for each row; to may be from
+ */
+export function microkernelPair<T>(
+  k: i32,
+  a0: usize,
+  a1: usize,
+  aStride: usize,
+  b0: usize,
+  b1: usize,
+  from0: usize,
+  from1: usize,
+  to0: usize,
+  to1: usize,
+): void {
+  let c0 = v128.load(from0);
+  let c1 = v128.load(from0, 16);
+  let c2 = v128.load(from0, 32);
+  let c3 = v128.load(from0, 48);
+  let d0 = v128.load(from1);
+  let d1 = v128.load(from1, 16);
+  let d2 = v128.load(from1, 32);
+  let d3 = v128.load(from1, 48);
+  do {
+    const v0 = v128.load(b0);
+    const v1 = v128.load(b0, 16);
+    const v2 = v128.load(b1);
+    const v3 = v128.load(b1, 16);
+    const s = loadSplat<T>(a0);
+    c0 = madd<T>(s, v0, c0);
+    c1 = madd<T>(s, v1, c1);
+    c2 = madd<T>(s, v2, c2);
+    c3 = madd<T>(s, v3, c3);
+    const u = loadSplat<T>(a1);
+    d0 = madd<T>(u, v0, d0);
+    d1 = madd<T>(u, v1, d1);
+    d2 = madd<T>(u, v2, d2);
+    d3 = madd<T>(u, v3, d3);
+    a0 += aStride;
+    a1 += aStride;
+    b0 += 32;
+    b1 += 32;
+  } while (--k);
+  v128.store(to0, c0);
+  v128.store(to0, c1, 16);
+  v128.store(to0, c2, 32);
+  v128.store(to0, c3, 48);
+  v128.store(to1, d0);
+  v128.store(to1, d1, 16);
+  v128.store(to1, d2, 32);
+  v128.store(to1, d3, 48);
 }

@@ -26,7 +26,7 @@ export class Heap {
     const start = (this.#base = Math.ceil(base / ALIGNMENT) * ALIGNMENT);
     const size = memory.buffer.byteLength - start;
     if (size > 0) this.#insert(start, size);
-    else this.#grow(PAGE);
+    else this.#grow(PAGE - size);
     this.#view();
   }
 
@@ -118,7 +118,8 @@ export class Heap {
     for (const pages of [Math.min(room, Math.max(needed, Math.ceil(end / PAGE / 8))), needed]) {
       try {
         this.#memory.grow(pages);
-        this.#insert(end, this.byteLength - end);
+        const start = Math.max(end, this.#base);
+        this.#insert(start, this.byteLength - start);
         return true;
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;

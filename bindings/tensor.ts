@@ -71,10 +71,13 @@ export function showShape(shape: readonly unknown[]): string {
  * @throws ShapeError where the nesting is ragged or the count does not fit the shape; DtypeError where a value is no
  *   number, or not a 32-bit integer for "i32"
  */
-export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?: Dtype): Tensor {
+export function tensor(
+  values: NestedNumbers,
+  shape?: readonly number[],
+  dtype: Dtype = isTensorData(values) ? dtypeOf(values) : "f64",
+): Tensor {
   const nested = nesting(values);
-  const type = dtype ?? (isTensorData(values) ? dtypeOf(values) : "f64");
-  if (type !== "f64" && type !== "f32" && type !== "i32") {
+  if (dtype !== "f64" && dtype !== "f32" && dtype !== "i32") {
     throw new DtypeError("dtype", describe(dtype), '"f64", "f32" or "i32"');
   }
   const size = sizeOf(nested);
@@ -82,7 +85,7 @@ export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?:
   if (sizeOf(given) !== size) {
     throw new ShapeError("values", `${size} numbers`, `${sizeOf(given)} for shape ${showShape(given)}`);
   }
-  const data = zeros(type, size);
+  const data = zeros(dtype, size);
   let next = 0;
   const fill = (value: NestedNumbers, depth: number): void => {
     if (depth < nested.length) {
@@ -94,10 +97,10 @@ export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?:
       return;
     }
     if (typeof value !== "number") throw new DtypeError("values", describe(value), "a number");
-    if (type === "i32" && (value | 0) !== value) throw new DtypeError("values", `${value}`, "a 32-bit integer");
+    if (dtype === "i32" && (value | 0) !== value) throw new DtypeError("values", `${value}`, "a 32-bit integer");
     data[next++] = value;
   };
-  if (isTensorData(values) && dtypeOf(values) === type && lengthOf(values) === size) data.set(values);
+  if (isTensorData(values) && dtypeOf(values) === dtype && lengthOf(values) === size) data.set(values);
   else fill(values, 0);
   return { data, shape: Object.freeze(given) };
 }

@@ -44,14 +44,14 @@ function buildWasm() {
       "}",
       "",
       "/** The modules, in base64. */",
-      "export const modules = {",
+      'export const modules: Readonly<Record<"simd" | "relaxed", string>> = {',
       ...entries((b) => b.toString("base64")),
-      "} as const;",
+      "};",
       "",
       "/** SHA-256 of the modules, in hexadecimal. */",
-      "export const hashes = {",
+      'export const hashes: Readonly<Record<"simd" | "relaxed", string>> = {',
       ...entries((b) => createHash("sha256").update(b).digest("hex")),
-      "} as const;",
+      "};",
       "",
       `export const version = "${version}";`,
       "",
@@ -113,5 +113,6 @@ if (!process.argv.includes("--wasm")) {
   mkdirSync("dist");
   await bundle();
   node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+  writeFileSync("dist/types/core.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
   for (const path of Object.values(modules)) copyFileSync(path, join("dist", path.slice("build/".length)));
 }

@@ -85,7 +85,7 @@ function gradients(kept: Kept, { weightIh, weightHh, bias }: CourseWeights): Gra
 /** The gradient of `states`, in the core's layout. */
 function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
   const [t, n, h] = [x.shape[0]!, x.shape[1]!, hs.shape[2]!];
-  return toCore(convert(argument, dh, dtype as FloatDtype, cell ? [n, h] : [n, t, h]));
+  return toCore(convert(argument, dh, dtype, cell ? [n, h] : [n, t, h]));
 }
 
 /**

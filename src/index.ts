@@ -32,6 +32,7 @@ export {
 } from "./nn/recurrent.js";
 export type { Stream, StreamOptions } from "./nn/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
+export type { Nonlinearity } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export {
   crossEntropy,

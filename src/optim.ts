@@ -4,7 +4,7 @@ import { DisposedError, ShapeError, StateError, ValueError } from "../bindings/e
 import { adam, clip, rmsprop, scale, sgd, sumSquares, type FloatTensor } from "../bindings/kernels.js";
 import { Arena, WasmTensor } from "../bindings/memory.js";
 import { describe, showShape, tensor, type Tensor, type TensorData } from "../bindings/tensor.js";
-import { checkDict, checkFlag, checkOptions, takeEntry, type Parameter } from "./nn/layer.js";
+import { checkDict, checkFlag, checkOptions, takeEntry, type Parameter, type WasmParameter } from "./nn/layer.js";
 
 /** Options that all optimizers have. */
 export interface OptimizerOptions {
@@ -53,7 +53,7 @@ function checkNumber(argument: string, value: number, limit = Infinity): void {
 }
 
 /** Copies of parameters, held against: values and gradients fit, all alive, all in one core. */
-function takeParameters(parameters: readonly Parameter[]): Parameter[] {
+function takeParameters(parameters: readonly Parameter[]): WasmParameter[] {
   if (!Array.isArray(parameters)) throw new ValueError("parameters", describe(parameters), "an array of parameters");
   const taken = Array.from(parameters as readonly (Parameter | undefined)[], (parameter, i) => {
     const { name, value, grad } = parameter ?? {};
@@ -66,7 +66,7 @@ function takeParameters(parameters: readonly Parameter[]): Parameter[] {
   return taken;
 }
 
-function checkParameters(parameters: readonly Parameter[]): void {
+function checkParameters(parameters: readonly WasmParameter[]): void {
   const core = parameters[0]?.value.arena.core;
   for (const { name, value, grad } of parameters) {
     for (const { arena } of [value, grad]) {
@@ -92,7 +92,7 @@ abstract class Optimizer<Names extends string> {
   lr: number;
   protected readonly weightDecay: number;
   readonly #kind: string;
-  readonly #parameters: readonly Parameter[];
+  readonly #parameters: readonly WasmParameter[];
   readonly #names: readonly Names[];
   readonly #arena: Arena;
   readonly #state: Record<Names, FloatTensor>[];
@@ -211,7 +211,7 @@ abstract class Optimizer<Names extends string> {
   /** Called after `steps` was loaded. */
   protected resumed(): void {}
 
-  protected abstract update(parameter: Parameter, state: Record<Names, FloatTensor>): void;
+  protected abstract update(parameter: WasmParameter, state: Record<Names, FloatTensor>): void;
 }
 
 /** Stochastic gradient descent, as PyTorch's optim.SGD. */
@@ -236,7 +236,7 @@ export class SGD extends Optimizer<"momentum_buffer"> {
     this.#nesterov = nesterov;
   }
 
-  protected override update(parameter: Parameter, state: { momentum_buffer?: FloatTensor }): void {
+  protected override update(parameter: WasmParameter, state: { momentum_buffer?: FloatTensor }): void {
     sgd(parameter, state.momentum_buffer, {
       lr: this.lr,
       weightDecay: this.weightDecay,
@@ -281,7 +281,7 @@ export class Adam extends Optimizer<"exp_avg" | "exp_avg_sq"> {
     }
   }
 
-  protected override update(parameter: Parameter, state: Record<"exp_avg" | "exp_avg_sq", FloatTensor>): void {
+  protected override update(parameter: WasmParameter, state: Record<"exp_avg" | "exp_avg_sq", FloatTensor>): void {
     adam(parameter, state.exp_avg, state.exp_avg_sq, {
       stepSize: this.lr / (1 - this.#power1),
       beta1: this.#betas[0],
@@ -317,7 +317,7 @@ export class RMSprop extends Optimizer<"square_avg" | "grad_avg" | "momentum_buf
   }
 
   protected override update(
-    parameter: Parameter,
+    parameter: WasmParameter,
     state: { square_avg: FloatTensor; grad_avg?: FloatTensor; momentum_buffer?: FloatTensor },
   ): void {
     rmsprop(parameter, state.square_avg, state.grad_avg, state.momentum_buffer, {

@@ -34,7 +34,9 @@ export class Random {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
     if (words?.length !== 4) throw new ValueError("state", describe(words), expected);
     const given = Array.from(words);
-    for (const word of given) if (word >>> 0 !== word) throw new ValueError("state", describe(word), expected);
+    for (const word of given) {
+      if (typeof word !== "number" || word >>> 0 !== word) throw new ValueError("state", describe(word), expected);
+    }
     if (given.every((word) => word === 0)) throw new ValueError("state", "4 zeros", expected); // it would stay there
     this.#state.set(given);
   }

@@ -125,8 +125,8 @@ describe.each(variants)("%s build", (variant) => {
         const options = { ...each.options, dtype };
         const layer =
           each.kind === "RNN"
-            ? new RNN(each.inputSize, each.hiddenSize, options as ConstructorParameters<typeof RNN>[2])
-            : new LSTM(each.inputSize, each.hiddenSize, options as ConstructorParameters<typeof LSTM>[2]);
+            ? new RNN(each.inputSize, each.hiddenSize, options)
+            : new LSTM(each.inputSize, each.hiddenSize, options);
         layer.loadStateDict(tensorsOf(each.weights, dtype));
         const states = { ...(each.h0 && { h0: make(each.h0) }), ...(each.c0 && { c0: make(each.c0) }) };
         const expectations = dtype === "f32" && each.expected32 ? [each.expected, each.expected32] : [each.expected];
@@ -194,11 +194,11 @@ describe.each(variants)("%s build", (variant) => {
       const optimizer = ({ kind, options }: Trace, parameters: Parameter[]): SGD | Adam | RMSprop => {
         switch (kind) {
           case "SGD":
-            return new SGD(parameters, options as ConstructorParameters<typeof SGD>[1]);
+            return new SGD(parameters, options);
           case "Adam":
-            return new Adam(parameters, options as ConstructorParameters<typeof Adam>[1]);
+            return new Adam(parameters, options);
           case "RMSprop":
-            return new RMSprop(parameters, options as ConstructorParameters<typeof RMSprop>[1]);
+            return new RMSprop(parameters, options);
         }
       };
 

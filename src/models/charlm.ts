@@ -6,7 +6,7 @@ import { StateError, ValueError } from "../errors.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { crossEntropy, softmax } from "../loss.js";
 import { Embedding } from "../nn/embedding.js";
-import { loadStrict, type Parameter } from "../nn/layer.js";
+import { loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
 import { Linear } from "../nn/linear.js";
 import { LSTM } from "../nn/recurrent.js";
 import { clipGradNorm } from "../optim.js";
@@ -102,7 +102,7 @@ export class CharLM {
 
   /** Copies of all parameters under their names. */
   stateDict(): Record<string, Tensor> {
-    return Object.fromEntries(this.#parameters.map(({ name, value }) => [name, value.download()]));
+    return stateDictOf(this.#parameters);
   }
 
   /**
@@ -110,7 +110,7 @@ export class CharLM {
    * or misshapen entry; nothing is changed then.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
-    loadStrict(dict, new Map(this.#parameters.map(({ name, value }) => [name, value])));
+    loadStateDictInto(this.#parameters, dict);
   }
 
   /**

@@ -5,7 +5,7 @@ import { embeddingBackward, embeddingForward, uploadIndices } from "../../bindin
 import type { WasmTensor } from "../../bindings/memory.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkOptions, checkSize, Layer, type LayerOptions, type Parameter } from "./layer.js";
+import { checkOptions, checkSize, Layer, type LayerOptions, type WasmParameter } from "./layer.js";
 
 export interface EmbeddingOptions extends LayerOptions {
   /** The index whose row starts as zeros and gets no gradient; negative counts from the end (default: none). */
@@ -14,7 +14,7 @@ export interface EmbeddingOptions extends LayerOptions {
 
 /** Rows of a table by index, as PyTorch's nn.Embedding: `weight` [numEmbeddings, embeddingDim], drawn from N(0, 1). */
 export class Embedding extends Layer<WasmTensor<"i32">> {
-  readonly #weight: Parameter;
+  readonly #weight: WasmParameter;
   readonly #paddingIdx: number;
 
   constructor(
@@ -35,7 +35,7 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
     super("Embedding", dtype);
     const random = new Random(seed);
     const shapes = [["weight", [numEmbeddings, embeddingDim]]] as const;
-    [this.#weight] = this.addParameters(shapes, () => random.normal()) as [Parameter];
+    [this.#weight] = this.addParameters(shapes, () => random.normal()) as [WasmParameter];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
   }

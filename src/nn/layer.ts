@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // What every layer has: parameters in wasm memory, modes, state_dict, disposal.
 
 import {
@@ -16,6 +17,12 @@ import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor } from
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
 export interface Parameter {
   readonly name: string;
+  readonly value: Tensor;
+  readonly grad: Tensor;
+}
+
+/** A parameter as layers and optimizers have it. */
+export interface WasmParameter extends Parameter {
   readonly value: WasmTensor<FloatDtype>;
   readonly grad: WasmTensor<FloatDtype>;
 }
@@ -60,7 +67,7 @@ export abstract class Layer<Tape = unknown> {
   /** The number type of the parameters, and of what goes in and comes out. */
   readonly dtype: FloatDtype;
   protected readonly arena: Arena;
-  readonly #parameters: Parameter[] = [];
+  readonly #parameters: WasmParameter[] = [];
   readonly #kind: string;
   #training = true;
   #kept: { arena: Arena; tape: Tape } | undefined;
@@ -79,7 +86,7 @@ export abstract class Layer<Tape = unknown> {
   protected addParameters(
     shapes: readonly (readonly [name: string, shape: readonly number[]])[],
     draw: () => number,
-  ): Parameter[] {
+  ): WasmParameter[] {
     const { arena, dtype } = this;
     try {
       const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
@@ -135,7 +142,7 @@ export abstract class Layer<Tape = unknown> {
   /** Copies of the parameters by PyTorch's names. */
   stateDict(): Record<string, Tensor> {
     this.checkAlive();
-    return Object.fromEntries(this.#parameters.map(({ name, value }) => [name, value.download()]));
+    return stateDictOf(this.#parameters);
   }
 
   /**
@@ -145,7 +152,7 @@ export abstract class Layer<Tape = unknown> {
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     this.checkAlive();
-    loadStrict(dict, new Map(this.#parameters.map(({ name, value }) => [name, value])));
+    loadStateDictInto(this.#parameters, dict);
   }
 
   /** Gives the layer's memory back at once. The layer and its parameters cannot be used any more. */
@@ -203,16 +210,27 @@ export abstract class Layer<Tape = unknown> {
   }
 }
 
-/** Copies `dict` into `targets`, all or nothing. */
-export function loadStrict(dict: Readonly<Record<string, Tensor>>, targets: ReadonlyMap<string, WasmTensor>): void {
+/** Copies of the values of parameters, by name. */
+export function stateDictOf(parameters: readonly Parameter[]): Record<string, Tensor> {
+  return Object.fromEntries(parameters.map(({ name, value }) => [name, (value as WasmTensor).download()]));
+}
+
+/**
+ * Copies `dict` into the values of parameters, all or nothing; f32 and f64 convert.
+ *
+ * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry
+ */
+export function loadStateDictInto(parameters: readonly Parameter[], dict: Readonly<Record<string, Tensor>>): void {
   checkDict(dict);
-  const names = [...targets.keys()].join(", ");
+  const names = parameters.map(({ name }) => name);
   for (const name of Object.keys(dict)) {
-    if (!targets.has(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names || "no entries");
+    if (!names.includes(name))
+      throw new ShapeError("dict", `an unknown entry "${name}"`, names.join(", ") || "no entries");
   }
-  const entries = [...targets].map(([name, target]) => {
+  const entries = parameters.map(({ name, value }) => {
     const entry = Object.hasOwn(dict, name) ? dict[name] : undefined;
-    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, names);
+    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
+    const target = value as WasmTensor;
     return [target, takeEntry(target.arena, name, entry, target.shape)] as const;
   });
   for (const [target, { data }] of entries) target.set(data);

@@ -3,7 +3,7 @@
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions, type Parameter } from "./layer.js";
+import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions, type WasmParameter } from "./layer.js";
 
 export interface LinearOptions extends LayerOptions {
   /** Whether there is a bias (default true). */
@@ -14,8 +14,8 @@ export interface LinearOptions extends LayerOptions {
  * y = x W^T + b, as PyTorch's nn.Linear: `weight` [out,in] and `bias` [out], drawn from U(-1/sqrt(in), 1/sqrt(in)).
  */
 export class Linear extends Layer<FloatTensor> {
-  readonly #weight: Parameter;
-  readonly #bias: Parameter | undefined;
+  readonly #weight: WasmParameter;
+  readonly #bias: WasmParameter | undefined;
 
   constructor(
     readonly inFeatures: number,
@@ -33,7 +33,7 @@ export class Linear extends Layer<FloatTensor> {
     const draw = () => (2 * random.uniform() - 1) * bound;
     const shapes: [string, number[]][] = [["weight", [outFeatures, inFeatures]]];
     if (bias) shapes.push(["bias", [outFeatures]]);
-    [this.#weight, this.#bias] = this.addParameters(shapes, draw) as [Parameter, Parameter | undefined];
+    [this.#weight, this.#bias] = this.addParameters(shapes, draw) as [WasmParameter, WasmParameter | undefined];
   }
 
   /**

@@ -1,0 +1,245 @@
+// What the kernel tests share: guarded buffers, random numbers, comparisons. No kernel is called here.
+//
+// A kernel test fills `input` and `output` buffers, calls a kernel, compares with a naive loop, and ends with
+// `expectIntact`: no canary and no input may have changed. A canary read into a result shows up as a NaN.
+
+import { madd } from "../simd";
+
+export const SIZES: StaticArray<i32> = [1, 2, 3, 5, 7, 17, 33];
+
+/** Canaries on each side of a buffer. An odd number, so that no buffer is aligned to more than its numbers. */
+const GUARD: i32 = 5;
+
+let watched: Region[] = [];
+let serial: u32 = 0;
+
+/** Ends the test, with a message that the reporter prints. */
+export function fail(message: string): void {
+  watched = [];
+  assert(false, message);
+}
+
+/** A buffer between canaries, whatever the type of its numbers. */
+class Region {
+  /** Address of number 0. */
+  p: usize;
+  private block: StaticArray<u8>;
+  private frozen: StaticArray<u8> | null = null;
+  private canary: u64;
+
+  constructor(
+    public readonly length: i32,
+    private readonly width: i32,
+  ) {
+    this.block = new StaticArray<u8>((length + 2 * GUARD) * width);
+    this.p = changetype<usize>(this.block) + <usize>(GUARD * width);
+    // Signalling NaNs: arithmetic on a canary changes its bits. Each buffer has its own: so does copying from another.
+    serial++;
+    this.canary = width == 8 ? 0x7ff4c0de_00000000 | (<u64>serial) : 0x7fa00000 | (serial & 0xfffff);
+    this.setCanaries();
+    watched.push(this);
+  }
+
+  /** Canaries that survive min and max no better than a NaN survives arithmetic: for kernels that pass NaN on as it is. */
+  protected setCanary(bits: u64): void {
+    this.canary = bits;
+    this.setCanaries();
+  }
+
+  private setCanaries(): void {
+    for (let i = 1; i <= GUARD; i++) {
+      this.setBits(-i, this.canary);
+      this.setBits(this.length - 1 + i, this.canary);
+    }
+  }
+
+  bits(i: i32): u64 {
+    const address = this.p + <usize>(i * this.width);
+    return this.width == 8 ? load<u64>(address) : <u64>load<u32>(address);
+  }
+
+  setBits(i: i32, bits: u64): void {
+    const address = this.p + <usize>(i * this.width);
+    if (this.width == 8) store<u64>(address, bits);
+    else store<u32>(address, <u32>bits);
+  }
+
+  /** From here on the numbers must not change. */
+  freeze(): void {
+    this.frozen = this.block.slice<StaticArray<u8>>();
+  }
+
+  /** The first number that was written though it must not be, or the length + GUARD where there is none. */
+  firstDamage(): i32 {
+    const n = this.length;
+    for (let i = 1; i <= GUARD; i++) {
+      if (this.bits(-i) != this.canary) return -i;
+      if (this.bits(n - 1 + i) != this.canary) return n - 1 + i;
+    }
+    const frozen = this.frozen;
+    if (frozen) {
+      const before = changetype<usize>(frozen) + <usize>(GUARD * this.width);
+      for (let i = 0; i < n * this.width; i++) {
+        if (load<u8>(before + i) != load<u8>(this.p + i)) return i / this.width;
+      }
+    }
+    return n + GUARD;
+  }
+}
+
+/** `length` numbers of T between canaries, on exact boundaries: number `length` is a canary. */
+export class Buffer<T> extends Region {
+  constructor(length: i32) {
+    super(length, sizeof<T>());
+  }
+
+
+  @operator("[]")
+  get(i: i32): T {
+    assert(<u32>i < <u32>this.length, "the test reads outside a buffer");
+    return load<T>(this.p + <usize>i * sizeof<T>());
+  }
+
+
+  @operator("[]=")
+  set(i: i32, value: T): void {
+    assert(<u32>i < <u32>this.length, "the test writes outside a buffer");
+    store<T>(this.p + <usize>i * sizeof<T>(), value);
+  }
+
+  fill(value: T): this {
+    for (let i = 0; i < this.length; i++) this[i] = value;
+    return this;
+  }
+
+  randomize(scale: f64): this {
+    for (let i = 0; i < this.length; i++) this[i] = <T>(scale * random());
+    return this;
+  }
+
+  copy(): Buffer<T> {
+    const copy = new Buffer<T>(this.length);
+    memory.copy(copy.p, this.p, <usize>this.length * sizeof<T>());
+    return copy;
+  }
+
+  /** Canaries of this value instead of a NaN: for kernels that hand a NaN on with all its bits. */
+  guard(value: T): this {
+    this.setCanary(bitsOf<T>(value));
+    return this;
+  }
+}
+
+/** Random numbers in [-scale, scale) that the kernel must leave alone. */
+export function input<T>(length: i32, scale: f64 = 1): Buffer<T> {
+  const buffer = state<T>(length, scale);
+  buffer.freeze();
+  return buffer;
+}
+
+/** Random numbers in [-scale, scale) that the kernel may change. */
+export function state<T>(length: i32, scale: f64 = 1): Buffer<T> {
+  return new Buffer<T>(length).randomize(scale);
+}
+
+/** NaNs: a kernel that reads its output before it writes it is found out. */
+export function output<T>(length: i32): Buffer<T> {
+  return new Buffer<T>(length).fill(<T>NaN);
+}
+
+/** The given values. */
+export function given<T>(values: T[]): Buffer<T> {
+  const buffer = new Buffer<T>(values.length);
+  for (let i = 0; i < values.length; i++) buffer[i] = values[i];
+  return buffer;
+}
+
+/** Fails where a canary or a frozen number of any buffer since the last call has changed; forgets them all. */
+export function expectIntact(what: string): void {
+  for (let i = 0; i < watched.length; i++) {
+    const region = watched[i];
+    const at = region.firstDamage();
+    if (at < region.length + GUARD) fail(`${what}: number ${at} of a buffer of ${region.length} was written`);
+  }
+  watched = [];
+}
+
+let seed: u64 = 0x9e3779b97f4a7c15;
+
+/** 64 random bits (Marsaglia's xorshift). */
+export function randomBits(): u64 {
+  seed ^= seed << 13;
+  seed ^= seed >> 7;
+  seed ^= seed << 17;
+  return seed;
+}
+
+/** Uniform in [-1, 1). */
+export function random(): f64 {
+  return <f64>((<i64>randomBits()) >> 11) * (1.0 / 4503599627370496.0);
+}
+
+/** The bits of a number; all NaNs are one. */
+export function bitsOf<T>(x: T): u64 {
+  if (isFloat<T>() && x != x) return u64.MAX_VALUE;
+  if (sizeof<T>() == 8) return reinterpret<u64>(<f64>x);
+  return <u64>reinterpret<u32>(<f32>x);
+}
+
+/** Fails where two buffers differ in a bit; a NaN equals a NaN. */
+export function expectSame<T>(what: string, actual: Buffer<T>, expected: Buffer<T>): void {
+  if (actual.length != expected.length) fail(`${what}: ${actual.length} numbers, expected ${expected.length}`);
+  expectSameRange<T>(what, actual, 0, expected, 0, actual.length);
+}
+
+/** `expectSame` for `count` numbers. */
+export function expectSameRange<T>(
+  what: string,
+  actual: Buffer<T>,
+  first: i32,
+  expected: Buffer<T>,
+  firstExpected: i32,
+  count: i32,
+): void {
+  for (let i = 0; i < count; i++) {
+    const a = actual[first + i];
+    const e = expected[firstExpected + i];
+    if (bitsOf<T>(a) != bitsOf<T>(e)) fail(`${what}: number ${first + i} is ${a}, expected ${e} to the bit`);
+  }
+}
+
+/** Fails where a number is further from `expected` than `ulps` times 1e-16 (f64) or 1e-7 (f32), relative above 1. */
+export function expectClose<T>(what: string, actual: Buffer<T>, expected: StaticArray<f64>): void {
+  if (actual.length != expected.length) fail(`${what}: ${actual.length} numbers, expected ${expected.length}`);
+  const tolerance = sizeof<T>() == 8 ? 1e-12 : 1e-5;
+  for (let i = 0; i < actual.length; i++) {
+    const a = <f64>actual[i];
+    const e = expected[i];
+    if (a == e || (a != a && e != e)) continue;
+    if (!(abs(a - e) <= tolerance * max(1, abs(e)))) fail(`${what}: number ${i} is ${a}, expected ${e}`);
+  }
+}
+
+/** The numbers in f64: what naive loops compute with. */
+export function wide<T>(buffer: Buffer<T>): StaticArray<f64> {
+  const values = new StaticArray<f64>(buffer.length);
+  for (let i = 0; i < buffer.length; i++) values[i] = <f64>buffer[i];
+  return values;
+}
+
+/** a * b + c as the build computes it: rounded twice, or fused. */
+export function maddScalar<T>(a: T, b: T, c: T): T {
+  const v = madd<T>(v128.splat<T>(a), v128.splat<T>(b), v128.splat<T>(c));
+  return <T>(sizeof<T>() == 8 ? f64x2.extract_lane(v, 0) : f32x4.extract_lane(v, 0));
+}
+
+let ownedEnd: usize = 0;
+
+/** Address of `size` bytes at the very end of memory: one byte further traps. Valid until the next allocation. */
+export function endOfMemory(size: usize): usize {
+  if ((<usize>memory.size()) << 16 != ownedEnd) {
+    memory.grow(1);
+    ownedEnd = (<usize>memory.size()) << 16;
+  }
+  return ownedEnd - size;
+}

@@ -1,0 +1,205 @@
+// Parameter updates, every option on and off, over several steps, against scalar f64 loops of PyTorch's equations.
+
+import { adam, rmsprop, sgd } from "../optim";
+import { Buffer, expectClose, expectIntact, expectSame, fail, input, output, SIZES, state, wide } from "./helpers";
+
+const STEPS: i32 = 4;
+const LR: f64 = 0.1;
+
+/** option: bit 0 weight decay, 1 momentum, 2 nesterov, 3 dampening. */
+function sgdSizes<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    for (let option = 0; option < 16; option++) {
+      const n = SIZES[s];
+      const what = `sgd of ${n}, option ${option}`;
+      const decay: f64 = option & 1 ? 0.01 : 0;
+      const momentum: f64 = option & 2 ? 0.9 : 0;
+      const nesterov = (option & 4) != 0;
+      const dampening: f64 = option & 8 ? 0.3 : 0;
+      const p = state<T>(n);
+      const buffer = output<T>(n);
+      if (momentum) buffer.fill(0);
+      const expected = wide<T>(p);
+      const bufferExpected = new StaticArray<f64>(n);
+      for (let step = 0; step < STEPS; step++) {
+        const g = input<T>(n);
+        const keep = step == 0 ? 1 : 1 - dampening;
+        for (let i = 0; i < n; i++) {
+          const gradient = <f64>g[i] + decay * expected[i];
+          bufferExpected[i] = momentum * bufferExpected[i] + keep * gradient;
+          let d = gradient;
+          if (momentum) d = nesterov ? gradient + momentum * bufferExpected[i] : bufferExpected[i];
+          expected[i] -= LR * d;
+        }
+        const bufferP = momentum ? buffer.p : 0;
+        sgd<T>(n, p.p, g.p, bufferP, <T>LR, <T>decay, <T>momentum, <T>keep, nesterov);
+        expectClose<T>(`${what}, step ${step}`, p, expected);
+        if (momentum) expectClose<T>(`buffer, ${what}, step ${step}`, buffer, bufferExpected);
+        else expectSame<T>(`buffer, ${what}`, buffer, output<T>(n));
+      }
+      expectIntact(what);
+    }
+  }
+}
+
+function adamSizes<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    for (let option = 0; option < 2; option++) {
+      const n = SIZES[s];
+      const what = `adam of ${n}, option ${option}`;
+      const decay: f64 = option & 1 ? 0.01 : 0;
+      const beta1: f64 = 0.8;
+      const beta2: f64 = 0.95;
+      const eps: f64 = 1e-3;
+      const p = state<T>(n);
+      const m = new Buffer<T>(n).fill(0);
+      const v = new Buffer<T>(n).fill(0);
+      const expected = wide<T>(p);
+      const mExpected = new StaticArray<f64>(n);
+      const vExpected = new StaticArray<f64>(n);
+      let power1: f64 = 1;
+      let power2: f64 = 1;
+      for (let step = 0; step < STEPS; step++) {
+        const g = input<T>(n);
+        power1 *= beta1;
+        power2 *= beta2;
+        const stepSize = LR / (1 - power1);
+        const correction2 = sqrt(1 - power2);
+        for (let i = 0; i < n; i++) {
+          const gradient = <f64>g[i] + decay * expected[i];
+          mExpected[i] = beta1 * mExpected[i] + (1 - beta1) * gradient;
+          vExpected[i] = beta2 * vExpected[i] + (1 - beta2) * gradient * gradient;
+          const mHat = mExpected[i] / (1 - power1);
+          const vHat = vExpected[i] / (1 - power2);
+          expected[i] -= (LR * mHat) / (sqrt(vHat) + eps);
+        }
+        adam<T>(
+          n,
+          p.p,
+          g.p,
+          m.p,
+          v.p,
+          <T>stepSize,
+          <T>beta1,
+          <T>(1 - beta1),
+          <T>beta2,
+          <T>(1 - beta2),
+          <T>correction2,
+          <T>eps,
+          <T>decay,
+        );
+        expectClose<T>(`${what}, step ${step}`, p, expected);
+        expectClose<T>(`expAvg, ${what}, step ${step}`, m, mExpected);
+        expectClose<T>(`expAvgSq, ${what}, step ${step}`, v, vExpected);
+      }
+      expectIntact(what);
+    }
+  }
+}
+
+/** option: bit 0 weight decay, 1 momentum, 2 centered. */
+function rmspropSizes<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    for (let option = 0; option < 8; option++) {
+      const n = SIZES[s];
+      const what = `rmsprop of ${n}, option ${option}`;
+      const decay: f64 = option & 1 ? 0.01 : 0;
+      const momentum: f64 = option & 2 ? 0.9 : 0;
+      const centered = (option & 4) != 0;
+      const alpha: f64 = 0.9;
+      const eps: f64 = 0.01;
+      const p = state<T>(n);
+      const squareAvg = new Buffer<T>(n).fill(0);
+      const gradAvg = output<T>(n);
+      if (centered) gradAvg.fill(0);
+      const buffer = output<T>(n);
+      if (momentum) buffer.fill(0);
+      const expected = wide<T>(p);
+      const squaresExpected = new StaticArray<f64>(n);
+      const averagesExpected = new StaticArray<f64>(n);
+      const bufferExpected = new StaticArray<f64>(n);
+      for (let step = 0; step < STEPS; step++) {
+        const g = input<T>(n);
+        for (let i = 0; i < n; i++) {
+          const gradient = <f64>g[i] + decay * expected[i];
+          squaresExpected[i] = alpha * squaresExpected[i] + (1 - alpha) * gradient * gradient;
+          averagesExpected[i] = alpha * averagesExpected[i] + (1 - alpha) * gradient;
+          let variance = squaresExpected[i];
+          if (centered) variance -= averagesExpected[i] * averagesExpected[i];
+          const u = gradient / (sqrt(variance) + eps);
+          bufferExpected[i] = momentum * bufferExpected[i] + u;
+          expected[i] -= LR * (momentum ? bufferExpected[i] : u);
+        }
+        rmsprop<T>(
+          n,
+          p.p,
+          g.p,
+          squareAvg.p,
+          centered ? gradAvg.p : 0,
+          momentum ? buffer.p : 0,
+          <T>LR,
+          <T>alpha,
+          <T>(1 - alpha),
+          <T>eps,
+          <T>decay,
+          <T>momentum,
+        );
+        expectClose<T>(`${what}, step ${step}`, p, expected);
+        expectClose<T>(`squareAvg, ${what}, step ${step}`, squareAvg, squaresExpected);
+        if (centered) expectClose<T>(`gradAvg, ${what}, step ${step}`, gradAvg, averagesExpected);
+        else expectSame<T>(`gradAvg, ${what}`, gradAvg, output<T>(n));
+        if (momentum) expectClose<T>(`buffer, ${what}, step ${step}`, buffer, bufferExpected);
+        else expectSame<T>(`buffer, ${what}`, buffer, output<T>(n));
+      }
+      expectIntact(what);
+    }
+  }
+}
+
+/** The update of number `at` is NaN, all others are what they are without it. */
+function expectOnly<T>(what: string, at: i32, broken: Buffer<T>, clean: Buffer<T>): void {
+  for (let i = 0; i < clean.length; i++) {
+    const reached = broken[i] != broken[i];
+    if (reached != (i == at)) fail(`${what}: a NaN at ${at}, and number ${i} is ${broken[i]}`);
+    if (!reached && broken[i] != clean[i]) fail(`${what}: a NaN at ${at} changes number ${i}`);
+  }
+}
+
+function nan<T>(): void {
+  const n = 7;
+  for (let at = 0; at < n; at++) {
+    const p = input<T>(n);
+    const g = input<T>(n);
+    const m = input<T>(n);
+    const broken = g.copy();
+    broken[at] = <T>NaN;
+    const clean = p.copy();
+    sgd<T>(n, clean.p, g.p, 0, 1, 1, 0, 1, false);
+    const p1 = p.copy();
+    sgd<T>(n, p1.p, broken.p, 0, 1, 1, 0, 1, false);
+    expectOnly<T>("sgd", at, p1, clean);
+    const v = new Buffer<T>(n).fill(1);
+    const clean2 = p.copy();
+    adam<T>(n, clean2.p, g.p, m.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 0);
+    const p2 = p.copy();
+    adam<T>(n, p2.p, broken.p, m.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 0);
+    expectOnly<T>("adam", at, p2, clean2);
+    const clean3 = p.copy();
+    rmsprop<T>(n, clean3.p, g.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 0, 0);
+    const p3 = p.copy();
+    rmsprop<T>(n, p3.p, broken.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 0, 0);
+    expectOnly<T>("rmsprop", at, p3, clean3);
+    expectIntact("NaN");
+  }
+}
+
+describe("optim", () => {
+  test("sgd f64", () => sgdSizes<f64>());
+  test("sgd f32", () => sgdSizes<f32>());
+  test("adam f64", () => adamSizes<f64>());
+  test("adam f32", () => adamSizes<f32>());
+  test("rmsprop f64", () => rmspropSizes<f64>());
+  test("rmsprop f32", () => rmspropSizes<f32>());
+  test("NaN f64", () => nan<f64>());
+  test("NaN f32", () => nan<f32>());
+});

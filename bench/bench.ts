@@ -1,0 +1,242 @@
+// Measures kernels and layers of the built package in this process: `npm run bench`, or `npm run bench -- --help`.
+//
+// Each figure is the median of its runs, beside the peak that bench/peak.ts measures just before it.
+
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { Command } from "commander";
+import { Bench } from "tinybench";
+import * as wasmRnn from "wasm-rnn";
+import * as coursera from "wasm-rnn/coursera";
+import { CASES, CHARLM, COURSE, flops, GEMMS, STREAM, TOY, type Sizes } from "./cases.js";
+import { peakMeter, type Dtype, type Variant } from "./peak.js";
+
+const options = new Command("bench")
+  .description("Measures kernels and layers against the peak of one core in this process")
+  .option("--node <path>", "run with another node binary")
+  .option("--time <ms>", "time for each figure", (text) => Number(text), 400)
+  .option("--only <text>", "only cases whose name contains this")
+  .option("--toy", "toy sizes and one run of each: only to see that it works")
+  .option("--out <file>", "where the figures go, as JSON", "bench/results/latest.json")
+  .parse()
+  .opts<{ node?: string; time: number; only?: string; toy?: boolean; out: string }>();
+
+if (options.node !== undefined) {
+  const rest = process.argv.slice(2).filter((word, i, all) => word !== "--node" && all[i - 1] !== "--node");
+  execFileSync(options.node, ["--import", "tsx", "bench/bench.ts", ...rest], { stdio: "inherit" });
+  process.exit();
+}
+
+/** One figure. */
+interface Figure {
+  name: string;
+  variant: Variant;
+  dtype: Dtype;
+  /** Median time of one call, in microseconds. */
+  us: number;
+  runs: number;
+  /** Where operations are counted: rate, and percent of the peak. */
+  gflops?: number;
+  peak?: number;
+  percent?: number;
+  /** For element-wise kernels: nanoseconds an element. */
+  nsPerElement?: number;
+}
+
+const figures: Figure[] = [];
+
+async function measure(
+  name: string,
+  variant: Variant,
+  dtype: Dtype,
+  run: () => void,
+  work: { flops?: number; elements?: number },
+): Promise<void> {
+  if (options.only !== undefined && !name.includes(options.only)) return;
+  for (let i = 0; i < (options.toy ? 1 : 5); i++) run();
+  const peak = work.flops ? peaks[variant]!(dtype) : undefined;
+  const bench = new Bench(
+    options.toy ? { time: 0, iterations: 1, warmup: false } : { time: options.time, iterations: 5, warmup: false },
+  );
+  bench.add(name, run);
+  await bench.run();
+  const result = bench.tasks[0]!.result;
+  if (result.state !== "completed") throw new Error(`${name} did not run to its end: ${result.state}`);
+  const ms = result.latency.p50;
+  const figure: Figure = { name, variant, dtype, us: ms * 1000, runs: result.latency.samplesCount };
+  if (work.flops && peak) {
+    figure.gflops = work.flops / ms / 1e6;
+    figure.peak = peak;
+    figure.percent = (100 * figure.gflops) / peak;
+  }
+  if (work.elements) figure.nsPerElement = (ms * 1e6) / work.elements;
+  figures.push(figure);
+  const rate = figure.gflops
+    ? `${figure.gflops.toFixed(1)} GFLOP/s ${figure.percent!.toFixed(0).padStart(3)}% of peak`
+    : "";
+  const each = figure.nsPerElement ? `${figure.nsPerElement.toFixed(2)} ns/element` : "";
+  console.log(
+    `${name.padEnd(34)} ${variant.padEnd(8)} ${dtype} ${figure.us.toFixed(1).padStart(10)} us  ${rate}${each}`,
+  );
+}
+
+const random = new wasmRnn.Random(1);
+
+function draw(dtype: Dtype, ...shape: number[]): wasmRnn.Tensor {
+  const size = shape.reduce((product, n) => product * n, 1);
+  return wasmRnn.tensor(
+    Array.from({ length: size }, () => 2 * random.uniform() - 1),
+    shape,
+    dtype,
+  );
+}
+
+async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
+  for (const [name, full] of Object.entries(CASES)) {
+    const sizes = options.toy ? TOY : full;
+    const { N, T, D, H } = sizes;
+    for (const kind of ["LSTM", "RNN"] as const) {
+      if (options.only !== undefined && !`${kind} ${name}`.includes(options.only.split(" forward")[0]!)) continue;
+      const layer: wasmRnn.LSTM | wasmRnn.RNN = new wasmRnn[kind](D, H, { dtype, seed: 1 });
+      const x = draw(dtype, T, N, D);
+      const output = draw(dtype, T, N, H);
+      const gates = kind === "LSTM" ? 4 : 1;
+      layer.eval();
+      await measure(`${kind} ${name} forward`, variant, dtype, () => layer.forward(x), {
+        flops: flops(gates, sizes, false),
+      });
+      layer.train();
+      const both = () => {
+        layer.forward(x);
+        layer.backward({ output });
+      };
+      await measure(`${kind} ${name} forward+backward`, variant, dtype, both, { flops: flops(gates, sizes, true) });
+      layer.dispose();
+    }
+  }
+}
+
+async function benchStream(variant: Variant, dtype: Dtype): Promise<void> {
+  const { N, D, H } = options.toy ? TOY : STREAM;
+  const layer = new wasmRnn.LSTM(D, H, { dtype, seed: 1 });
+  const stream = layer.stream({ batchSize: N });
+  const x = draw(dtype, N, D).data;
+  await measure("LSTM stream step", variant, dtype, () => stream.step(x), {
+    flops: flops(4, { N, T: 1, D, H }, false),
+  });
+  stream.dispose();
+  layer.dispose();
+}
+
+async function benchCourse(variant: Variant, dtype: Dtype): Promise<void> {
+  const { N, T, D, H }: Sizes = COURSE;
+  const weight = () => draw(dtype, H, H + D);
+  const bias = () => draw(dtype, H, 1);
+  const p = { Wf: weight(), bf: bias(), Wi: weight(), bi: bias(), Wc: weight(), bc: bias(), Wo: weight(), bo: bias() };
+  const x = draw(dtype, D, N, T);
+  const a0 = draw(dtype, H, N);
+  const da = draw(dtype, H, N, T);
+  const run = () => coursera.lstmBackward(da, coursera.lstmForward(x, a0, p).caches);
+  await measure("course LSTM forward+backward", variant, dtype, run, { flops: flops(4, COURSE, true) });
+}
+
+async function benchCharlm(variant: Variant, dtype: Dtype): Promise<void> {
+  const { N, T, vocabulary, layers, H } = options.toy ? { N: 2, T: 3, vocabulary: 5, layers: 2, H: 4 } : CHARLM;
+  const embedding = new wasmRnn.Embedding(vocabulary, H, { dtype, seed: 1 });
+  const lstm = new wasmRnn.LSTM(H, H, { numLayers: layers, dtype, seed: 2 });
+  const dense = new wasmRnn.Linear(H, vocabulary, { dtype, seed: 3 });
+  const parameters = [embedding, lstm, dense].flatMap((layer) => layer.parameters());
+  const adam = new wasmRnn.Adam(parameters, { lr: 1e-3 });
+  const indices = () => {
+    const data = Int32Array.from({ length: T * N }, () => Math.floor(random.uniform() * vocabulary));
+    return { data, shape: [T, N] };
+  };
+  const [x, targets] = [indices(), indices()];
+  const step = () => {
+    adam.zeroGrad();
+    const logits = dense.forward(lstm.forward(embedding.forward(x).output).output).output;
+    const { dLogits } = wasmRnn.crossEntropy(logits, targets);
+    embedding.backward({ output: lstm.backward({ output: dense.backward({ output: dLogits }).x }).x });
+    wasmRnn.clipGradNorm(parameters, 5);
+    adam.step();
+  };
+  const work = layers * flops(4, { N, T, D: H, H }, true) + 3 * 2 * N * T * H * vocabulary;
+  await measure("charlm training step", variant, dtype, step, { flops: work });
+  for (const each of [embedding, lstm, dense, adam]) each.dispose();
+}
+
+/** Kernels, called as they are in the module: what the layers' figures are made of. */
+async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
+  const file = variant === "relaxed" ? "dist/core.relaxed.wasm" : "dist/core.wasm";
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)));
+  const exports = instance.exports as unknown as Record<string, (...args: number[]) => number>;
+  const memory = instance.exports.memory as WebAssembly.Memory;
+  const bytes = dtype === "f64" ? 8 : 4;
+  let top = exports.heapBase!();
+  const allocate = (size: number): number => {
+    const address = Math.ceil(top / 64) * 64;
+    top = address + size * bytes;
+    if (top > memory.buffer.byteLength) memory.grow(Math.ceil((top - memory.buffer.byteLength) / 65536));
+    const view =
+      dtype === "f64" ? new Float64Array(memory.buffer, address, size) : new Float32Array(memory.buffer, address, size);
+    for (let i = 0; i < size; i++) view[i] = 2 * random.uniform() - 1;
+    return address;
+  };
+  const start = top;
+  for (const [M, N, K] of options.toy ? [[3, 5, 7] as const] : GEMMS) {
+    top = start;
+    const [a, b, c] = [allocate(M * K), allocate(K * N), allocate(M * N)];
+    const run = () => exports[`gemm_${dtype}`]!(M, N, K, a, K, 1, b, N, 1, 0, 0, c, N);
+    await measure(`gemm ${M}x${N}x${K}`, variant, dtype, run, { flops: 2 * M * N * K });
+  }
+  top = start;
+  const size = 4096;
+  const [from, to] = [allocate(size), allocate(size)];
+  const kernels = { exp: ["exp"], sigmoid: ["sigmoid"], tanh: ["activation", 0] } as const;
+  for (const [name, [kernel, ...first]] of Object.entries(kernels)) {
+    const run = () => exports[`${kernel}_${dtype}`]!(...first, size, from, to);
+    await measure(`${name} of ${size}`, variant, dtype, run, { elements: size });
+  }
+}
+
+const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8" }).trim();
+const peaks: Partial<Record<Variant, (dtype: Dtype) => number>> = {};
+const variants: Variant[] = [];
+for (const variant of ["relaxed", "simd"] as const) {
+  try {
+    wasmRnn.configure({ variant });
+    peaks[variant] = peakMeter(variant);
+    variants.push(variant);
+  } catch (error) {
+    if (!(error instanceof wasmRnn.UnsupportedError)) throw error;
+    console.log(`The ${variant} build does not run here: ${error.message}`);
+  }
+}
+
+const machine = {
+  cpu: cpus()[0]!.model,
+  cores: cpus().length,
+  engine: `Node ${process.versions.node}, V8 ${process.versions.v8}`,
+  commit: git("describe", "--always", "--dirty"),
+  date: new Date().toISOString().slice(0, 10),
+};
+console.log(
+  Object.entries(machine)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join("; "),
+);
+for (const variant of variants) {
+  wasmRnn.configure({ variant });
+  for (const dtype of ["f64", "f32"] as const) {
+    console.log(`peak of the ${variant} build, ${dtype}: ${peaks[variant]!(dtype).toFixed(1)} GFLOP/s`);
+    await benchLayers(variant, dtype);
+    await benchStream(variant, dtype);
+    await benchCourse(variant, dtype);
+    await benchCharlm(variant, dtype);
+    await benchKernels(variant, dtype);
+  }
+}
+mkdirSync("bench/results", { recursive: true });
+writeFileSync(options.out, `${JSON.stringify({ machine, figures }, null, 1)}\n`);
+console.log(`Written to ${options.out}`);

@@ -1,0 +1,42 @@
+// What is measured: the sizes, and how their floating-point operations are counted.
+
+/** Sizes of a sequence: N rows, T steps, D inputs, H units. */
+export interface Sizes {
+  readonly N: number;
+  readonly T: number;
+  readonly D: number;
+  readonly H: number;
+}
+
+export const CASES: Readonly<Record<string, Sizes>> = {
+  tiny: { N: 1, T: 32, D: 16, H: 32 },
+  small: { N: 10, T: 50, D: 32, H: 64 },
+  medium: { N: 32, T: 64, D: 128, H: 256 },
+  large: { N: 64, T: 100, D: 256, H: 512 },
+};
+
+/** One step of layer.stream(). */
+export const STREAM: Sizes = { N: 1, T: 1, D: 64, H: 128 };
+
+/** The sizes of the Coursera exercise. */
+export const COURSE: Sizes = { N: 10, T: 7, D: 3, H: 5 };
+
+/** A training step of a character model. */
+export const CHARLM = { N: 50, T: 50, vocabulary: 65, layers: 2, H: 128 };
+
+/** Toy sizes, for a test that the scripts run to their end. */
+export const TOY: Sizes = { N: 2, T: 3, D: 4, H: 5 };
+
+/** Products M x K times K x N. */
+export const GEMMS: readonly (readonly [number, number, number])[] = [
+  [32, 128, 128],
+  [32, 1024, 256],
+  [64, 2048, 512],
+  [512, 512, 512],
+  [2048, 1024, 128],
+];
+
+/** 2 N T G H (D + H) for a forward pass, G = 4 (LSTM) or 1 (RNN); three times that with backward, dx included. */
+export function flops(gates: number, { N, T, D, H }: Sizes, backward: boolean): number {
+  return 2 * N * T * gates * H * (D + H) * (backward ? 3 : 1);
+}

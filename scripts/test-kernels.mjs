@@ -1,0 +1,53 @@
+// Runs the as-pect tests of assembly/__tests__ twice: with SIMD, and with relaxed SIMD where the engine has it.
+// Fails where a test fails, and where a file or a build has run none.
+
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+
+process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
+await import("../as-pect.config.js"); // turns relaxed SIMD on where that takes a flag
+
+const specs = readdirSync("assembly/__tests__").filter((name) => name.endsWith(".spec.ts"));
+
+/** A function that is one f32x4.relaxed_madd. */
+// prettier-ignore
+const relaxedModule = new Uint8Array([
+  0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0, 10, 19, 1, 17, 0,
+  0x41, 0, 0xfd, 0x11, 0x41, 0, 0xfd, 0x11, 0x41, 0, 0xfd, 0x11, 0xfd, 0x85, 0x02, 0x0b,
+]);
+
+/** Runs all files, and tells whether all went well. The report is printed in one piece: builds run side by side. */
+function run(build, config) {
+  return new Promise((resolve) => {
+    const asp = "node_modules/@as-pect/cli/lib/test.js";
+    const child = spawn(process.execPath, [asp, "--as-config", config], {
+      env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: "1" } : {}) },
+    });
+    let report = "";
+    child.stdout.on("data", (data) => (report += data));
+    child.stderr.on("data", (data) => (report += data));
+    child.on("close", (code) => {
+      const plain = stripVTControlCharacters(report);
+      const files = [...plain.matchAll(/^\S+ \S+\.spec\.ts Pass: (\d+) \/ (\d+)/gm)];
+      const tests = files.reduce((sum, [, , count]) => sum + Number(count), 0);
+      const complete = files.length === specs.length && files.every(([, , count]) => Number(count) > 0);
+      const passed = code === 0 && complete;
+      // Without as-pect's logo.
+      console.log(report.slice(Math.max(0, report.search(/^.*(✔|❌|ERROR|FAILURE)/m))).trimEnd());
+      if (code === 0 && !complete) console.log(`${files.length} of ${specs.length} files have run tests`);
+      console.log(`kernels, ${build}: ${tests} tests in ${files.length} files ${passed ? "passed" : "FAILED"}\n`);
+      resolve(passed);
+    });
+  });
+}
+
+const runs = [run("SIMD", "as-pect.asconfig.json")];
+if (WebAssembly.validate(relaxedModule)) {
+  runs.push(run("relaxed SIMD", "assembly/__tests__/relaxed.asconfig.json"));
+} else {
+  console.log("This engine has no relaxed SIMD: the kernels are tested without it alone.");
+}
+if (!(await Promise.all(runs)).every(Boolean)) process.exitCode = 1;

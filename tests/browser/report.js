@@ -1,0 +1,14 @@
+// What the pages share: the question (the build, the course's cases) and the place for the answer.
+
+export const variant = new URLSearchParams(location.search).get("variant");
+export const cases = await (await fetch("/cases.json")).json();
+
+/** Puts what `run` gives into the page as JSON; of an error, its name and message. */
+export async function show(run) {
+  const result = document.querySelector("#result");
+  try {
+    result.textContent = JSON.stringify(await run());
+  } catch (error) {
+    result.textContent = JSON.stringify({ error: { name: error.name, message: error.message } });
+  }
+}

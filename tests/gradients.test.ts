@@ -1,0 +1,278 @@
+// Gradients against central differences, for everything that has one: all parameters, inputs and first states. And
+// gradCheck, which compares them, against gradients that are wrong.
+import { describe, expect, test } from "vitest";
+import {
+  DtypeError,
+  Embedding,
+  LSTM,
+  Linear,
+  RNN,
+  Random,
+  ShapeError,
+  UnsupportedError,
+  ValueError,
+  crossEntropy,
+  gradCheck,
+  mse,
+  tensor,
+  type Checked,
+  type GradCheckOptions,
+  type Layer,
+  type Tensor,
+} from "../src/index.js";
+import { refuses } from "./helpers/refuses.js";
+import { wave } from "./helpers/tensors.js";
+import { useVariant, variants } from "./helpers/variants.js";
+
+/** Numbers of the standard normal distribution. */
+function random(shape: readonly number[], seed: number): Tensor {
+  const source = new Random(seed);
+  const size = shape.reduce((product, n) => product * n, 1);
+  return { data: Float64Array.from({ length: size }, () => source.normal()), shape };
+}
+
+function dot(a: Tensor, b: Tensor): number {
+  expect(a.shape).toEqual(b.shape);
+  return sumOf(a.data, (v, i) => v * b.data[i]!);
+}
+
+function sumOf(numbers: ArrayLike<number>, term: (v: number, i: number) => number): number {
+  return Array.from(numbers, term).reduce((sum, v) => sum + v, 0);
+}
+
+const checked = (name: string, value: Tensor, grad: Tensor): Checked => ({ name, value, grad });
+
+/** gradCheck finds nothing, and looked at something: no gradient is zeros. */
+function agrees(loss: () => number, all: readonly Checked[]): void {
+  for (const { name, grad } of all)
+    expect(
+      grad.data.some((g) => Math.abs(g) > 1e-4),
+      name,
+    ).toBe(true);
+  const { ok, worst } = gradCheck(loss, all);
+  expect(ok, JSON.stringify(worst)).toBe(true);
+}
+
+/** Larger parameters than a new layer has, so that no gradient is small. */
+function enliven(layer: Layer): void {
+  layer.parameters().forEach(({ value }, i) => value.data.set(random(value.shape, 10 * i).data));
+}
+
+describe.each(variants)("%s build", (variant) => {
+  useVariant(variant);
+
+  const sizes = { t: 4, n: 3, d: 5, h: 7 };
+  describe.each([
+    ["RNN tanh", { nonlinearity: "tanh" }],
+    ["RNN relu", { nonlinearity: "relu" }],
+    ["LSTM", {}],
+  ] as const)("%s", (kind, options) => {
+    test.each([
+      [{ numLayers: 1 }],
+      [{ numLayers: 2 }],
+      [{ numLayers: 3, bias: false }],
+      [{ numLayers: 2, batchFirst: true }],
+    ])("%j", (more) => {
+      const { t, n, d, h } = sizes;
+      const lstm = kind === "LSTM";
+      using layer = lstm ? new LSTM(d, h, more) : new RNN(d, h, { ...options, ...more });
+      enliven(layer);
+      const first = layer.batchFirst ? [n, t] : [t, n];
+      const states = [layer.numLayers, n, h];
+      const x = random([...first, d], 1);
+      const state = { h0: random(states, 2), ...(lstm && { c0: random(states, 3) }) };
+      const weights = {
+        output: random([...first, h], 4),
+        hn: random(states, 5),
+        ...(lstm && { cn: random(states, 6) }),
+      };
+
+      const forward = () => layer.forward(x, state) as { output: Tensor; hn: Tensor; cn?: Tensor };
+      forward();
+      const { x: dx, ...dState } = layer.backward(weights) as { x: Tensor; h0: Tensor; c0?: Tensor };
+      layer.eval();
+      const loss = (): number => {
+        const { output, hn, cn } = forward();
+        return dot(output, weights.output) + dot(hn, weights.hn) + (cn ? dot(cn, weights.cn!) : 0);
+      };
+      agrees(loss, [
+        ...layer.parameters(),
+        checked("x", x, dx),
+        checked("h0", state.h0, dState.h0),
+        ...(lstm ? [checked("c0", state.c0!, dState.c0!)] : []),
+      ]);
+    });
+
+    test("from the last states only, and unbatched", () => {
+      const lstm = kind === "LSTM";
+      using layer = lstm ? new LSTM(5, 3, { numLayers: 2 }) : new RNN(5, 3, { numLayers: 2, ...options });
+      enliven(layer);
+      const x = random([6, 5], 1);
+      const weights = { hn: random([2, 3], 5), ...(lstm && { cn: random([2, 3], 6) }) };
+      layer.forward(x);
+      const gradients = layer.backward(weights);
+      layer.eval();
+      const loss = (): number => {
+        const { hn, cn } = layer.forward(x) as { hn: Tensor; cn?: Tensor };
+        return dot(hn, weights.hn) + (cn ? dot(cn, weights.cn!) : 0);
+      };
+      agrees(loss, [...layer.parameters(), checked("x", x, gradients.x)]);
+    });
+  });
+
+  test.each([[[7]], [[3, 7]], [[2, 3, 7]]])("Linear, x %j", (shape) => {
+    using layer = new Linear(7, 5);
+    const x = random(shape, 1);
+    const weights = random([...shape.slice(0, -1), 5], 2);
+    layer.forward(x);
+    const dx = layer.backward({ output: weights }).x;
+    layer.eval();
+    agrees(() => dot(layer.forward(x).output, weights), [...layer.parameters(), checked("x", x, dx)]);
+  });
+
+  test.each([undefined, 2])("Embedding, paddingIdx %s", (paddingIdx) => {
+    using layer = new Embedding(4, 3, { paddingIdx });
+    const x = tensor([1, 2, 1, 0, 3, 1], [2, 3], "i32");
+    const weights = random([2, 3, 3], 2);
+    if (paddingIdx !== undefined) weights.data.fill(0, 3, 6); // the padding has no gradient, whatever the loss
+    layer.forward(x);
+    layer.backward({ output: weights });
+    agrees(() => dot(layer.forward(x).output, weights), layer.parameters());
+  });
+
+  describe("losses", () => {
+    const total = (loss: number | Tensor): number => (typeof loss === "number" ? loss : sumOf(loss.data, (v) => v));
+
+    describe.each(["mean", "sum", "none"] as const)("%s", (reduction) => {
+      test.each([
+        [[5], []],
+        [[4, 5], [4]],
+        [
+          [2, 3, 5],
+          [2, 3],
+        ],
+      ])("crossEntropy, logits %j", (shape, outer) => {
+        const logits = random(shape, 1);
+        logits.data.forEach((v, i) => (logits.data[i] = 3 * v));
+        const size = shape.reduce((product, n) => product * n, 1) / 5;
+        const targets = tensor(
+          Array.from({ length: size }, (_, i) => (i * 3 + 1) % 5),
+          outer,
+          "i32",
+        );
+        for (const ignoreIndex of [-100, 4]) {
+          const call = () => crossEntropy(logits, targets, { reduction, ignoreIndex });
+          agrees(() => total(call().loss), [checked("logits", logits, call().dLogits)]);
+        }
+      });
+
+      test.each([[[]], [[5]], [[2, 3, 4]]])("mse, %j", (shape) => {
+        const [prediction, target] = [random(shape, 1), random(shape, 2)];
+        const call = () => mse(prediction, target, { reduction });
+        agrees(() => total(call().loss), [checked("prediction", prediction, call().dPrediction)]);
+      });
+    });
+  });
+
+  test("a whole model: Embedding, LSTM, Linear, crossEntropy", () => {
+    using embedding = new Embedding(6, 3, { seed: 1 });
+    using lstm = new LSTM(3, 5, { numLayers: 2, seed: 2 });
+    using linear = new Linear(5, 6, { seed: 3 });
+    for (const layer of [embedding, lstm, linear]) enliven(layer);
+    const x = tensor([0, 3, 5, 1, 2, 2, 4, 0], [4, 2], "i32");
+    const y = tensor([3, 5, 1, 2, 2, 4, 0, 1], [4, 2], "i32");
+    const forward = () => crossEntropy(linear.forward(lstm.forward(embedding.forward(x).output).output).output, y);
+    const { dLogits } = forward();
+    embedding.backward({ output: lstm.backward({ output: linear.backward({ output: dLogits }).x }).x });
+    for (const layer of [embedding, lstm, linear]) layer.eval();
+    agrees(() => forward().loss, [...embedding.parameters(), ...lstm.parameters(), ...linear.parameters()]);
+  });
+});
+
+describe("gradCheck", () => {
+  // loss = sum of a^2 b
+  const problem = () => {
+    const [a, b] = [random([3], 1), random([3], 2)];
+    const da = { data: a.data.map((v, i) => 2 * v * b.data[i]!), shape: [3] };
+    const db = { data: a.data.map((v) => v * v), shape: [3] };
+    const loss = (): number => sumOf(a.data, (v, i) => v * v * b.data[i]!);
+    return { loss, a, b, da, db, all: [checked("a", a, da), checked("b", b, db)] };
+  };
+
+  test.each([
+    ["a", 0, 1e-4],
+    ["a", 2, -1e-4],
+    ["b", 1, 1e-5],
+    ["b", 0, NaN],
+    ["b", 2, Infinity],
+  ] as const)("finds a wrong gradient: %s[%i] off by %f", (name, index, error) => {
+    const { loss, all } = problem();
+    expect(gradCheck(loss, all).ok).toBe(true);
+    const { grad } = all.find((each) => each.name === name)!;
+    const right = grad.data[index]!;
+    const wrong = right + error;
+    grad.data[index] = wrong;
+    const { ok, worst } = gradCheck(loss, all);
+    expect(ok).toBe(false);
+    expect(worst).toMatchObject({ name, index, analytic: wrong });
+    expect(worst.numeric).toBeCloseTo(right, 8);
+  });
+
+  test("finds the worst of several", () => {
+    const { loss, all, da, db } = problem();
+    da.data[1]! *= 1 + 1e-3;
+    db.data[2]! *= 1 + 1e-2;
+    da.data[2]! *= 1 + 1e-4;
+    expect(gradCheck(loss, all).worst).toMatchObject({ name: "b", index: 2 });
+  });
+
+  test("a gradient of zeros is wrong where the loss has one", () => {
+    const { loss, a } = problem();
+    expect(gradCheck(loss, [checked("a", a, tensor([0, 0, 0]))]).ok).toBe(false);
+  });
+
+  test("tolerance and eps", () => {
+    const { loss, all, da } = problem();
+    da.data[0]! *= 1 + 1e-4;
+    expect(gradCheck(loss, all).ok).toBe(false);
+    expect(gradCheck(loss, all, { tolerance: 1e-3 }).ok).toBe(true);
+    expect(gradCheck(loss, all, { tolerance: 1e-5 }).ok).toBe(false);
+    const cube = tensor([1]); // (v + e)^3 - (v - e)^3 = 2 e (3 v^2 + e^2): half an eps of 0.1 is off by 0.01
+    const call = (eps: number) => gradCheck(() => cube.data[0]! ** 3, [checked("v", cube, tensor([3]))], { eps });
+    expect(call(0.1).worst.numeric).toBeCloseTo(3.01, 10);
+    expect(call(1e-5).ok).toBe(true);
+  });
+
+  test("leaves values and gradients as they were, also where the loss throws or adds to them", () => {
+    const { loss, all, a, b, da, db } = problem();
+    const before = structuredClone([a, b, da, db]);
+    gradCheck(() => (da.data[0]!++, loss()), all);
+    expect([a, b, da, db]).toEqual(before);
+    let calls = 0;
+    const failing = (): number => {
+      if (++calls === 3) throw new Error("no loss");
+      return loss();
+    };
+    expect(() => gradCheck(failing, all)).toThrow("no loss");
+    expect([a, b, da, db]).toEqual(before);
+  });
+
+  test("refuses", () => {
+    const { loss, all, a } = problem();
+    const call = (f: unknown, p: unknown, o?: unknown) => () =>
+      gradCheck(f as () => number, p as Checked[], o as GradCheckOptions);
+    using single = new Linear(2, 2, { dtype: "f32" });
+    refuses(call(loss, single.parameters()), DtypeError, "weight.value: got f32, expected f64");
+    refuses(call(loss, [checked("a", a, wave([3], "f32"))]), DtypeError, "a.grad: got f32, expected f64");
+    refuses(call(loss, [checked("a", a, tensor([1, 2]))]), ShapeError, "a.grad: got [2], expected [3]");
+    refuses(call(loss, [{ name: "a", value: a }]), DtypeError, "a.grad: got undefined");
+    refuses(call(loss, [null]), DtypeError);
+    refuses(call(loss, []), ValueError, "parameters");
+    refuses(call(loss, undefined), ValueError, "parameters");
+    refuses(call(3, all), ValueError, "loss");
+    for (const eps of [0, -1, NaN, Infinity, "1e-5"]) refuses(call(loss, all, { eps }), ValueError, "eps");
+    for (const tolerance of [-1, NaN, "0"]) refuses(call(loss, all, { tolerance }), ValueError, "tolerance");
+    refuses(call(loss, all, { rtol: 1 }), UnsupportedError, "rtol");
+    refuses(call(loss, all, null), ValueError);
+  });
+});
