@@ -9,9 +9,9 @@ import { ShapeError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
 import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatTensor } from "../bindings/kernels.js";
 import { withArena, type Arena } from "../bindings/memory.js";
-import { checkTensor, describe, dtypeOf, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights } from "./course.js";
-import { convert, permute, reshape } from "./layout.js";
+import { convert, permute, reshape, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
 /** Parameters of the RNN: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1); Wya (n_y, n_a) and by (n_y, 1) for predictions. */
@@ -106,18 +106,6 @@ function steps(x: Tensor, from: number, count: number): Tensor {
   return { data: x.data.subarray(from * size, (from + count) * size), shape: [count, ...x.shape.slice(1)] };
 }
 
-/** Block `index` of `count` along the last axis. */
-function block(x: Tensor, index: number, count: number): Tensor {
-  const width = x.shape[x.shape.length - 1]! / count;
-  const rows = x.data.length / (count * width) || 0;
-  const data = zeros(dtypeOf(x.data), rows * width);
-  for (let r = 0; r < rows; r++) {
-    const start = (r * count + index) * width;
-    data.set(x.data.subarray(start, start + width), r * width);
-  }
-  return { data, shape: [...x.shape.slice(0, -1), width] };
-}
-
 function checkCourseOptions(options: CourseOptions): Required<CourseOptions> {
   checkOptions("course", options, ["activation", "output"]);
   const { activation = "tanh", output = "softmax" } = options;
@@ -142,8 +130,8 @@ function predictor(
   if (weight === undefined && bias === undefined) return () => undefined;
   if (weight === undefined) throw new ShapeError(names[0], "none", `both ${names[0]} and ${names[1]}, or neither`);
   if (bias === undefined) throw new ShapeError(names[1], "none", `both ${names[0]} and ${names[1]}, or neither`);
-  const w = convert(names[0], weight, dtype, ["n_y", nA]);
-  const b = convert(names[1], bias, dtype, [w.shape[0]!, 1]);
+  const w = take(names[0], weight, dtype, ["n_y", nA]);
+  const b = take(names[1], bias, dtype, [w.shape[0]!, 1]);
   return (arena, a) => {
     const y = linearForward(arena, dtype, { x: a, weight: w, bias: reshape(b, [w.shape[0]!]) });
     (output === "softmax" ? softmaxRows : sigmoid)(arena, dtype, y);
@@ -238,14 +226,14 @@ function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients
  */
 export function rnnCellBackward(daNext: Tensor, cache: RnnCellCache): RnnGradients & { dxt: Tensor; daPrev: Tensor } {
   const kept = keptOf("cache", cache, "rnn", true);
-  const { dx, dh0, weights } = backward(kept, toCore(convert("daNext", daNext, kept.dtype, cache.aNext.shape)));
+  const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape)));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
 /** da (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
 function convertDa(da: Tensor, dtype: FloatDtype, { shape }: Tensor): Tensor {
   const [nA, m, tX] = shape as [number, number, number];
-  const converted = convert("da", da, dtype, [nA, m, "T"]);
+  const converted = take("da", da, dtype, [nA, m, "T"]);
   const t = converted.shape[2]!;
   if (t < 1 || t > tX) throw new ShapeError("da", `${t} steps`, `1 to ${tX}`);
   return toCore(converted);
@@ -271,13 +259,13 @@ function lstmWeights(p: LstmParameters, dtype: FloatDtype, nA: number, nX: numbe
   const weightIh = zeros(dtype, 4 * nA * nX);
   const bias = zeros(dtype, 4 * nA);
   LSTM_GATES.forEach((gate, g) => {
-    const w = convert(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data;
+    const w = take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data;
     for (let row = 0; row < nA; row++) {
       const start = row * (nA + nX);
       weightHh.set(w.subarray(start, start + nA), (g * nA + row) * nA);
       weightIh.set(w.subarray(start + nA, start + nA + nX), (g * nA + row) * nX);
     }
-    bias.set(convert(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data, g * nA);
+    bias.set(take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data, g * nA);
   });
   return {
     weightHh: { data: weightHh, shape: [4 * nA, nA] },
@@ -319,7 +307,11 @@ function runLstm(
     predictor(dtype, nA, ["Wy", "by"], p.Wy, p.by, output),
   );
   const t = kept.x.shape[0]!;
-  const [it, ft, cct, ot] = LSTM_GATES.map((_, g) => fromCore(block(kept.gates!, g, 4), cell));
+  const gates = kept.gates!;
+  const [it, ft, cct, ot] = LSTM_GATES.map((_, g) => {
+    const gate = permute(gates, [2, 1, 0], { start: g * nA, length: nA });
+    return cell ? reshape(gate, [nA, m]) : gate;
+  });
   return {
     kept,
     input,
@@ -417,8 +409,8 @@ export function lstmCellBackward(
   cache: LstmCellCache,
 ): LstmGradients & { dxt: Tensor; daPrev: Tensor; dcPrev: Tensor } {
   const kept = keptOf("cache", cache, "lstm", true);
-  const da = toCore(convert("daNext", daNext, kept.dtype, cache.aNext.shape));
-  const dc = permute(convert("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
+  const da = toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape));
+  const dc = permute(take("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
   const { dx, dh0, dc0, weights } = backward(kept, da, dc);
   return {
     dxt: fromCore(dx, true),

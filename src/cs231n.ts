@@ -4,9 +4,9 @@
 // Everything is computed and returned in the type of x; other floating-point inputs are converted.
 
 import { floatDtype } from "../bindings/kernels.js";
-import type { FloatDtype, Tensor } from "../bindings/tensor.js";
+import type { Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
-import { convert, permute, reshape } from "./layout.js";
+import { convert, permute, reshape, take } from "./layout.js";
 
 /** What a forward function keeps for its backward function; x is the input. */
 export interface Cache {
@@ -59,7 +59,7 @@ function run(
   const size = h0.shape[1]!;
   const c0 = c && convert("prevC", c, dtype, [n, size]);
   const weight = (name: string, value: Tensor, rows: number) =>
-    swapGates(permute(convert(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
+    swapGates(permute(take(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
   const weights: CourseWeights = {
     weightIh: weight("Wx", Wx, d),
     weightHh: weight("Wh", Wh, size),
@@ -85,7 +85,7 @@ function gradients(kept: Kept, { weightIh, weightHh, bias }: CourseWeights): Gra
 /** The gradient of `states`, in the core's layout. */
 function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
   const [t, n, h] = [x.shape[0]!, x.shape[1]!, hs.shape[2]!];
-  return toCore(convert(argument, dh, dtype, cell ? [n, h] : [n, t, h]));
+  return toCore(take(argument, dh, dtype, cell ? [n, h] : [n, t, h]));
 }
 
 /**
@@ -183,7 +183,7 @@ export function lstmStepBackward(
   cache: Cache,
 ): Gradients & { dx: Tensor; dprevH: Tensor; dprevC: Tensor } {
   const kept = keptOf("cache", cache, "lstm", true);
-  const dc = convert("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
+  const dc = take("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
   return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0, ...gradients(kept, weights) };
 }

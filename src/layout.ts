@@ -3,18 +3,24 @@
 import { floatDtype } from "../bindings/kernels.js";
 import { checkTensor, dtypeOf, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
 
-/** A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes. */
-export function permute(x: Tensor, axes: readonly number[]): Tensor {
-  const shape = axes.map((axis) => x.shape[axis]!);
-  const strides = axes.map((axis) => x.shape.slice(axis + 1).reduce((product, n) => product * n, 1));
-  const [a, b, c] = shape.length === 2 ? [1, ...shape] : shape;
-  const [sa, sb, sc] = strides.length === 2 ? [0, ...strides] : strides;
+/**
+ * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.
+ *
+ * @param part of the last axis of x only `length` numbers from `start`
+ */
+export function permute(x: Tensor, axes: readonly number[], part?: { start: number; length: number }): Tensor {
+  const last = x.shape.length - 1;
+  const extent = (axis: number) => (axis === last && part ? part.length : x.shape[axis]!);
+  const stride = (axis: number) => (axis === last ? 1 : axis === last - 1 ? x.shape[last]! : x.shape[1]! * x.shape[2]!);
+  const shape = axes.map(extent);
+  const [a, b, c] = last === 1 ? [1, ...shape] : shape;
+  const [sa, sb, sc] = last === 1 ? [0, ...axes.map(stride)] : axes.map(stride);
   const from = x.data;
-  const data = zeros(dtypeOf(from), from.length);
+  const data = zeros(dtypeOf(from), sizeOf(shape));
   let next = 0;
   for (let i = 0; i < a!; i++) {
     for (let j = 0; j < b!; j++) {
-      let at = i * sa! + j * sb!;
+      let at = i * sa! + j * sb! + (part?.start ?? 0);
       for (let k = 0; k < c!; k++, at += sc!) data[next++] = from[at]!;
     }
   }
@@ -27,15 +33,27 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 }
 
 /**
- * A copy in `dtype`, held against a shape; f64 and f32 convert.
+ * A tensor from outside in `dtype`, held against a shape; f64 and f32 convert. Where the type fits already, the numbers
+ * stay where they are: `convert` is for what is kept.
  *
  * @throws DtypeError, ShapeError naming `argument`
  */
+export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
+  const own = floatDtype(argument, x);
+  const { data, shape } = checkTensor(argument, x, own, pattern);
+  return own === dtype ? { data, shape } : copy({ data, shape }, dtype);
+}
+
+/** `take`, but always a copy. */
 export function convert(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  checkTensor(argument, x, floatDtype(argument, x), pattern);
-  const data = zeros(dtype, x.data.length);
-  data.set(x.data);
-  return { data, shape: [...x.shape] };
+  const taken = take(argument, x, dtype, pattern);
+  return taken.data === x.data ? copy(taken, dtype) : taken;
+}
+
+function copy({ data, shape }: Tensor, dtype: Dtype): Tensor {
+  const numbers = zeros(dtype, data.length);
+  numbers.set(data);
+  return { data: numbers, shape };
 }
 
 /** The first `count` of the first axis: the same memory. */

@@ -16,6 +16,7 @@ import {
   type RnnTape,
 } from "../../bindings/recurrent.js";
 import { describe, showShape, zeros, type Tensor } from "../../bindings/tensor.js";
+import { permute } from "../layout.js";
 import { Random } from "../random.js";
 import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
 import { Stream, type StreamOptions } from "./stream.js";
@@ -251,28 +252,12 @@ function sequenceShape({ unbatched, batchFirst, t, n }: Layout, features: number
 /** A sequence from outside as [T,N,features]. */
 function toTimeFirst(x: Tensor, { batchFirst, t, n }: Layout): Tensor {
   const features = x.shape[x.shape.length - 1]!;
-  return { data: batchFirst ? swapAxes(x.data, n, t, features) : x.data, shape: [t, n, features] };
+  return batchFirst ? permute(x, [1, 0, 2]) : { data: x.data, shape: [t, n, features] };
 }
 
 /** A copy of [T,N,features] as the caller has sequences. */
 function fromTimeFirst(x: FloatTensor, layout: Layout): Tensor {
-  const { batchFirst, t, n } = layout;
-  const features = x.shape[2]!;
-  const shape = sequenceShape(layout, features);
-  return batchFirst ? { data: swapAxes(x.data, t, n, features), shape } : x.download(shape);
-}
-
-/** [a,b,features] -> [b,a,features]. */
-function swapAxes<D extends Tensor["data"]>(data: D, a: number, b: number, features: number): D {
-  const out = data.slice() as D;
-  if (out.length === 0) return out;
-  for (let i = 0; i < a; i++) {
-    for (let j = 0; j < b; j++) {
-      const from = (i * b + j) * features;
-      out.set(data.subarray(from, from + features), (j * a + i) * features);
-    }
-  }
-  return out;
+  return layout.batchFirst ? permute(x, [1, 0, 2]) : x.download(sequenceShape(layout, x.shape[2]!));
 }
 
 /** One layer's [N,H] of [numLayers,N,H]. */

@@ -12,7 +12,7 @@ import {
   type PackedWeights,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
-import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { BYTES, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "./layer.js";
 
 export interface StreamOptions {
@@ -57,6 +57,11 @@ export class Stream {
     const arena = (this.#arena = new Arena(core, true));
     try {
       const stateShape = [weights.length, n, h];
+      const numbers = [n * d, sizeOf(stateShape), kind === "LSTM" ? sizeOf(stateShape) : 0, n * gates * h];
+      core.heap.checkRoom(
+        numbers.map((count) => count * BYTES[dtype]),
+        `stream of ${n} rows`,
+      );
       this.#x = arena.zeros("x", dtype, [n, d]);
       this.#h = arena.zeros("state", dtype, stateShape);
       this.#c = kind === "LSTM" ? arena.zeros("state", dtype, stateShape) : this.#h;
