@@ -24,7 +24,9 @@ const TWO: i32 = 8;
 const EXP_MIN: i32 = 9; // e^EXP_MIN rounds to 0
 const EXP_MAX: i32 = 10; // e^EXP_MAX rounds to infinity
 const TANH_MAX: i32 = 11; // tanh(TANH_MAX) rounds to 1
-const Q: i32 = 12; // q0, q1, ...
+const TANH_SMALL: i32 = 12; // below ln 2 / 4, see tanh
+const SIGN: i32 = 13; // -0
+const Q: i32 = 14; // q0, q1, ...
 
 // prettier-ignore
 const F64_CONSTANTS = memory.data<f64>([
@@ -34,6 +36,7 @@ const F64_CONSTANTS = memory.data<f64>([
   18446744073709551616.0, 18446744073709551616.0, 1, 1,
   2, 2, -746, -746,
   710, 710, 20, 20,
+  0.17, 0.17, -0.0, -0.0,
   0.5, 0.5, 0.16666666666666669, 0.16666666666666669,
   0.04166666666662413, 0.04166666666662413, 0.008333333333330062, 0.008333333333330062,
   0.0013888888917213717, 0.0013888888917213717, 0.00019841269863053618, 0.00019841269863053618,
@@ -51,6 +54,7 @@ const F32_CONSTANTS = memory.data<f32>([
   18446744073709551616.0, 18446744073709551616.0, 18446744073709551616.0, 18446744073709551616.0, 1, 1, 1, 1,
   2, 2, 2, 2, -104, -104, -104, -104,
   89, 89, 89, 89, 10, 10, 10, 10,
+  0.17, 0.17, 0.17, 0.17, -0.0, -0.0, -0.0, -0.0,
   0.5, 0.5, 0.5, 0.5, 0.16666576989698775, 0.16666576989698775, 0.16666576989698775, 0.16666576989698775,
   0.041666554617204574, 0.041666554617204574, 0.041666554617204574, 0.041666554617204574,
   0.008363179052722578, 0.008363179052722578, 0.008363179052722578, 0.008363179052722578,
@@ -71,8 +75,8 @@ export function one<T>(): v128 {
 }
 
 /**
- * 2^k, from the integer k + exponent bias that a rounding constant left in the low bits. Multiply with it: adding k to an
- * exponent field instead would turn a NaN that has a payload there into a number.
+ * 2^k, from the integer k + exponent bias that a rounding constant left in the low bits. Multiply with it: adding k to
+ * an exponent field instead would turn a NaN that has a payload there into a number.
  */
 // @ts-ignore: decorator
 @inline
@@ -144,18 +148,24 @@ export function sigmoid<T>(x: v128): v128 {
   return v128.div<T>(numerator, v128.add<T>(constant<T>(ONE), e));
 }
 
-/** tanh x = em / (em + 2) with em = e^(2|x|) - 1, and the sign of x. */
+/**
+ * tanh |x| = em / (em + 2) with em = e^(2|x|) - 1, and the sign of x.
+ *
+ * Below 0.17 it is -em / (em + 2) with em = e^(-2|x|) - 1: there em + 2 < 2 has half the rounding error, and em is as
+ * far up in its binade as the result. The first form alone comes to 2.58 ulp at 0.1255, the second to 2.81 at 0.2088.
+ */
 // @ts-ignore: decorator
 @inline
 export function tanh<T>(x: v128): v128 {
   const z = v128.pmin<T>(v128.abs<T>(x), constant<T>(TANH_MAX));
-  const y = v128.add<T>(z, z);
+  const negative = v128.and(v128.lt<T>(z, constant<T>(TANH_SMALL)), constant<T>(SIGN));
+  const y = v128.xor(v128.add<T>(z, z), negative);
   const rounded = madd<T>(y, constant<T>(LOG2E), constant<T>(ROUND_ONE));
   const power = toPower<T>(rounded); // 2^n
   const p = expm1Reduced<T>(reduce<T>(y, v128.sub<T>(rounded, constant<T>(ROUND_ONE))));
   const em = madd<T>(power, p, v128.sub<T>(power, constant<T>(ONE)));
   const t = v128.div<T>(em, v128.add<T>(em, constant<T>(TWO)));
-  return v128.or(t, v128.and(x, v128.splat<T>(<T>-0.0)));
+  return v128.bitselect(x, t, constant<T>(SIGN));
 }
 
 /** Natural logarithm of a normal x > 0, within 1 ulp (after FreeBSD's e_log.c). NaN and infinity come out as they are. */

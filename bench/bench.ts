@@ -29,7 +29,7 @@ if (options.node !== undefined) {
 }
 
 /** One figure. */
-interface Figure {
+export interface Figure {
   name: string;
   variant: Variant;
   dtype: Dtype;
@@ -42,6 +42,15 @@ interface Figure {
   percent?: number;
   /** For element-wise kernels: nanoseconds an element. */
   nsPerElement?: number;
+}
+
+/** What a run was made on. */
+export interface Machine {
+  cpu: string;
+  cores: number;
+  engine: string;
+  commit: string;
+  date: string;
 }
 
 const figures: Figure[] = [];
@@ -214,7 +223,7 @@ for (const variant of ["relaxed", "simd"] as const) {
   }
 }
 
-const machine = {
+const machine: Machine = {
   cpu: cpus()[0]!.model,
   cores: cpus().length,
   engine: `Node ${process.versions.node}, V8 ${process.versions.v8}`,

@@ -97,7 +97,8 @@ function compile(variant: Variant): WebAssembly.Module {
 function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {
   checkEngine(argument);
   try {
-    return new WebAssembly.Module(bytes);
+    const plain = ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
+    return new WebAssembly.Module(plain); // V8 takes no DataView
   } catch (error) {
     throw new UnsupportedError(argument, messageOf(error), "an engine that has this build's WebAssembly features");
   }

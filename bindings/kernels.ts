@@ -145,7 +145,7 @@ export function crossEntropy(
   const classes = given.shape[given.shape.length - 1]!;
   const outer = leading(given.shape);
   if (classes === 0) throw new ShapeError("logits", "0 classes", "at least one");
-  if ((ignoreIndex | 0) !== ignoreIndex) {
+  if (typeof ignoreIndex !== "number" || (ignoreIndex | 0) !== ignoreIndex) {
     throw new ValueError("ignoreIndex", describe(ignoreIndex), "a 32-bit integer");
   }
   const givenTargets = takeTensor(arena.core, "targets", args.targets, "i32", outer);

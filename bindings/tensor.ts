@@ -100,7 +100,7 @@ export function tensor(
     if (dtype === "i32" && (value | 0) !== value) throw new DtypeError("values", `${value}`, "a 32-bit integer");
     data[next++] = value;
   };
-  if (isTensorData(values) && dtypeOf(values) === dtype && lengthOf(values) === size) data.set(values);
+  if (isTensorData(values) && dtypeOf(values) === dtype && lengthOf(values) === size && size > 0) data.set(values);
   else fill(values, 0);
   return { data, shape: Object.freeze(given) };
 }
@@ -190,5 +190,5 @@ export function checkTensor(
   if (length !== sizeOf(shape)) {
     throw new ShapeError(argument, `${length} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
   }
-  return { data, shape };
+  return { data: length === 0 ? zeros(dtype, 0) : data, shape }; // a detached array has no numbers, and throws when read
 }

@@ -49,10 +49,11 @@ export function gradCheck(
   }
   checkArray("parameters", parameters);
   if (parameters.length === 0) throw new ValueError("parameters", "none", "at least one");
-  for (const parameter of parameters as readonly (Checked | undefined)[]) {
+  for (const [i, parameter] of (parameters as readonly (Checked | undefined)[]).entries()) {
     const { name, value, grad } = parameter ?? {};
-    const { shape } = checkTensor(`${name}.value`, value as Tensor, "f64", ["..."]);
-    checkTensor(`${name}.grad`, grad as Tensor, "f64", shape);
+    const label = typeof name === "string" ? name : `parameters[${i}]`;
+    const { shape } = checkTensor(`${label}.value`, value as Tensor, "f64", ["..."]);
+    checkTensor(`${label}.grad`, grad as Tensor, "f64", shape);
   }
   const gradients = parameters.map(({ grad }) => Float64Array.from(grad.data));
   let worst = { name: parameters[0]!.name, index: 0, analytic: 0, numeric: 0 };

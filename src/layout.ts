@@ -17,6 +17,7 @@ export function permute(x: Tensor, axes: readonly number[], part?: { start: numb
   const [sa, sb, sc] = last === 1 ? [0, ...axes.map(stride)] : axes.map(stride);
   const from = x.data;
   const data = zeros(dtypeOf(from), sizeOf(shape));
+  if (data.length === 0) return { data, shape }; // its axes may still be long
   let next = 0;
   for (let i = 0; i < a!; i++) {
     for (let j = 0; j < b!; j++) {

@@ -60,7 +60,7 @@ function takeParameters(parameters: readonly Parameter[]): WasmParameter[] {
     if (!(value instanceof WasmTensor && grad instanceof WasmTensor)) {
       throw new ValueError(`parameters[${i}]`, describe(parameter), "a parameter of a layer");
     }
-    return { name: String(name), value, grad };
+    return { name: typeof name === "string" ? name : `parameters[${i}]`, value, grad };
   });
   checkParameters(taken);
   return taken;

@@ -248,7 +248,7 @@ function captioning(file: GoldenFile, dtype: Dtype): Results {
   embedding.backward({ output: dx });
   project.backward({ output: dh0 });
   const results: Results = {
-    loss: (loss) / batch,
+    loss: loss / batch,
     dW_embed: gradientOf(embedding, "weight"),
     dW_proj: transposed(gradientOf(project, "weight")),
     db_proj: gradientOf(project, "bias"),

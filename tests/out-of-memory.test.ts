@@ -13,11 +13,9 @@ import {
   crossEntropy,
   mse,
   type Parameter,
-  type Tensor,
 } from "../src/index.js";
-import "./helpers/bits.js";
 import { refuses } from "./helpers/refuses.js";
-import { wave } from "./helpers/tensors.js";
+import { bytes, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 const heap = (): Heap => currentCore().heap;
@@ -76,8 +74,12 @@ function outgrow<R>(call: () => R, unchanged: () => unknown, step: number): R {
   }
 }
 
-const copies = (parameters: readonly Parameter[], of: "value" | "grad"): Tensor[] =>
-  parameters.map((each) => ({ data: each[of].data.slice(), shape: each.value.shape }));
+/** The bits of all gradients, as a text: quick to compare. */
+const gradients = (layer: { parameters(): Parameter[] }): string =>
+  layer
+    .parameters()
+    .map(({ grad }) => bytes(grad).toString("latin1"))
+    .join("");
 
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
@@ -88,7 +90,7 @@ describe.each(variants)("%s build", (variant) => {
       ["RNN, whose first matrix alone would fit", () => new RNN(1, 2 ** 28, { dtype: "f32" })],
       ["LSTM", () => new LSTM(2 ** 26, 1)],
       ["LSTM, whose layers alone would fit", () => new LSTM(1, 1000, { numLayers: 65536 })],
-      ["LSTM of small layers", () => new LSTM(1, 8, { numLayers: 65536, dtype: "f32" })],
+      ["LSTM of many small layers", () => new LSTM(1, 64, { numLayers: 65536, dtype: "f32" })],
       ["Linear", () => new Linear(2 ** 15, 2 ** 15)],
       ["Linear without its gradient", () => new Linear(2 ** 28, 1)],
       ["Linear", () => new Linear(2 ** 53 - 1, 2 ** 53 - 1)],
@@ -148,18 +150,17 @@ describe.each(variants)("%s build", (variant) => {
       const step = dtype === "f64" ? 1472 : 832;
 
       using layer = make(1) as LSTM;
-      const parameters = layer.parameters();
-      const grads = () => copies(parameters, "grad");
+      const grads = (): string => gradients(layer);
       layer.forward(other); // a tape, which stays until another takes its place
       const output = outgrow(() => layer.forward(x), grads, step);
       expect(output).toEqual(reference.forward(x));
-      const gradients = outgrow(() => layer.backward({ output: dOutput }), grads, step);
-      expect(gradients).toEqual(reference.backward({ output: dOutput }));
-      parameters.forEach(({ grad }, i) => expect(grad).toHaveBits(reference.parameters()[i]!.grad));
+      const dInputs = outgrow(() => layer.backward({ output: dOutput }), grads, step);
+      expect(dInputs).toEqual(reference.backward({ output: dOutput }));
+      expect(grads()).toBe(gradients(reference));
 
       layer.forward(x);
       withLittleLeft(640, () => expect(() => layer.forward(other)).toThrow(OutOfMemoryError));
-      expect(layer.backward({ output: dOutput })).toEqual(gradients); // the earlier tape, still there
+      expect(layer.backward({ output: dOutput })).toEqual(dInputs); // the earlier tape, still there
       expect(outgrow(() => layer.eval().forward(x), grads, step)).toEqual(output);
     });
 

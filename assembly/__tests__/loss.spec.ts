@@ -68,7 +68,7 @@ function softmaxSizes<T>(): void {
   }
 }
 
-/** A row with a NaN, +infinity or only -infinities is NaN; other -infinities have probability 0; the next row is its own. */
+/** A row with a NaN, +infinity or nothing but -infinity is NaN, and no other row; a -infinity has probability 0. */
 function softmaxSpecials<T>(): void {
   for (let n = 2; n <= 9; n++) {
     for (let j = 0; j < n; j++) {

@@ -4,8 +4,10 @@ import { Buffer, random } from "./helpers";
 
 export const ROWS: i32 = 0; // dense rows
 export const COLUMNS: i32 = 1; // dense columns: a transposed operand
-export const PADDED: i32 = 2; // rows with a gap behind them
-export const GENERAL: i32 = 3; // gaps everywhere
+export const PADDED: i32 = 2; // dense rows with a gap behind each
+export const SPREAD: i32 = 3; // rows with gaps everywhere
+export const TRANSPOSED: i32 = 4; // columns with gaps everywhere
+export const LAYOUTS: i32 = 5;
 
 /** A rows x columns matrix of random numbers; the gaps of its layout hold NaN. */
 export class Matrix<T> {
@@ -19,8 +21,18 @@ export class Matrix<T> {
     layout: i32,
     scale: f64 = 1,
   ) {
-    const row = layout == ROWS ? columns : layout == COLUMNS ? 1 : layout == PADDED ? columns + 2 : 3 * columns + 1;
-    const column = layout == COLUMNS ? rows : layout == GENERAL ? 3 : 1;
+    let row = layout == ROWS ? columns : columns + 2;
+    let column = 1;
+    if (layout == COLUMNS) {
+      row = 1;
+      column = rows;
+    } else if (layout == SPREAD) {
+      row = 2 * columns + 1;
+      column = 2;
+    } else if (layout == TRANSPOSED) {
+      row = 2;
+      column = 2 * rows + 1;
+    }
     this.rowStride = row;
     this.columnStride = column;
     this.buffer = new Buffer<T>((rows - 1) * row + (columns - 1) * column + 1).fill(<T>NaN);
