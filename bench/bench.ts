@@ -63,10 +63,11 @@ async function measure(
   work: { flops?: number; elements?: number },
 ): Promise<void> {
   if (options.only !== undefined && !name.includes(options.only)) return;
-  for (let i = 0; i < (options.toy ? 1 : 5); i++) run();
+  // Warm up: V8 needs some calls to get from its baseline compiler to the optimising one.
+  for (let i = 0, end = performance.now() + 200; i < (options.toy ? 1 : 20) && performance.now() < end; i++) run();
   const peak = work.flops ? peaks[variant]!(dtype) : undefined;
   const bench = new Bench(
-    options.toy ? { time: 0, iterations: 1, warmup: false } : { time: options.time, iterations: 5, warmup: false },
+    options.toy ? { time: 0, iterations: 1, warmup: false } : { time: options.time, iterations: 3, warmup: false },
   );
   bench.add(name, run);
   await bench.run();

@@ -182,23 +182,29 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
     return this.#view;
   }
 
-  /** Copies numbers in, converting their type. */
+  /** Copies as many numbers in as there are, converting their type. */
   set(numbers: ArrayLike<number>): void {
-    this.data.set(numbers);
+    const first = this.pointer / BYTES[this.dtype];
+    const size = sizeOf(this.shape);
+    if (numbers.length !== size) throw new ShapeError("set", `${numbers.length} numbers`, `${size}`);
+    this.arena.core.heap.view(this.dtype).set(numbers, first);
   }
 
   fill(value: number): void {
-    this.data.fill(value);
+    const first = this.pointer / BYTES[this.dtype];
+    this.arena.core.heap.view(this.dtype).fill(value, first, first + sizeOf(this.shape));
   }
 
-  /** Copies the numbers of a tensor of the same size in the same memory. */
+  /** Copies the numbers of a tensor of the same size. */
   copyFrom(other: WasmTensor<D>): void {
     this.data.set(other.data);
   }
 
   /** A fresh copy that is the caller's. */
   download(shape: readonly number[] = this.shape): Tensor {
-    return { data: this.data.slice(), shape: [...shape] };
+    const first = this.pointer / BYTES[this.dtype];
+    const data = this.arena.core.heap.view(this.dtype).slice(first, first + sizeOf(this.shape));
+    return { data, shape: [...shape] };
   }
 
   /** The sub-tensor of the first axis from `first` on, `count` long; the same memory. */

@@ -30,6 +30,7 @@ export interface CourseWeights {
 
 /** What a forward function keeps for its backward function: copies that are JavaScript's. */
 export interface Kept {
+  readonly course: "coursera" | "cs231n";
   readonly kind: "rnn" | "lstm";
   /** One step, by the cell kernels. */
   readonly cell: boolean;
@@ -51,9 +52,15 @@ export function withKept<C extends object>(cache: C, kept: Kept): C {
 }
 
 /** What `withKept` attached, where the cache is one of the function's own. */
-export function keptOf(argument: string, cache: object, kind: Kept["kind"], cell: boolean): Kept {
+export function keptOf(
+  argument: string,
+  cache: object,
+  course: Kept["course"],
+  kind: Kept["kind"],
+  cell: boolean,
+): Kept {
   const kept = (cache as { [KEPT]?: Kept } | null | undefined)?.[KEPT];
-  if (kept?.kind !== kind || kept.cell !== cell) {
+  if (kept?.course !== course || kept.kind !== kind || kept.cell !== cell) {
     throw new StateError(argument, describe(cache), "what the forward function of the same name returned");
   }
   return kept;
@@ -86,10 +93,10 @@ export function forward<R>(
   input: Omit<Kept, "hs" | "cs" | "phiC" | "gates"> & { h0: Tensor; c0?: Tensor },
   project: (arena: Arena, output: FloatTensor) => R,
 ): { kept: Kept; projected: R } {
-  const { kind, cell, dtype, nonlinearity, weights, x, h0, c0 } = input;
+  const { course, kind, cell, dtype, nonlinearity, weights, x, h0, c0 } = input;
   const [t, n] = x.shape as [number, number, number];
   const h = h0.shape[1]!;
-  const given = { kind, cell, dtype, nonlinearity, weights, x };
+  const given = { course, kind, cell, dtype, nonlinearity, weights, x };
   return withArena(currentCore(), (arena) => {
     const resident = upload(arena, dtype, weights);
     let hs: FloatTensor;

@@ -162,7 +162,16 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
   const first = convert(aName, a0, dtype, [nA, m]);
   const weights = { weightIh, weightHh, bias };
   const { kept, projected } = forward(
-    { kind: "rnn", cell, dtype, nonlinearity: activation, weights, x: toCore(input), h0: permute(first, [1, 0]) },
+    {
+      course: "coursera",
+      kind: "rnn",
+      cell,
+      dtype,
+      nonlinearity: activation,
+      weights,
+      x: toCore(input),
+      h0: permute(first, [1, 0]),
+    },
     predictor(dtype, nA, ["Wya", "by"], p.Wya, p.by, output),
   );
   const a = fromCore(steps(kept.hs, 1, kept.x.shape[0]!), cell);
@@ -225,7 +234,7 @@ function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnCellForward), OutOfMemoryError
  */
 export function rnnCellBackward(daNext: Tensor, cache: RnnCellCache): RnnGradients & { dxt: Tensor; daPrev: Tensor } {
-  const kept = keptOf("cache", cache, "rnn", true);
+  const kept = keptOf("cache", cache, "coursera", "rnn", true);
   const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape)));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
@@ -248,7 +257,7 @@ function convertDa(da: Tensor, dtype: FloatDtype, { shape }: Tensor): Tensor {
  * @throws ShapeError, DtypeError, StateError (not the caches of rnnForward), OutOfMemoryError
  */
 export function rnnBackward(da: Tensor, caches: RnnCaches): RnnGradients & { dx: Tensor; da0: Tensor } {
-  const kept = keptOf("caches", caches, "rnn", false);
+  const kept = keptOf("caches", caches, "coursera", "rnn", false);
   const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
@@ -295,6 +304,7 @@ function runLstm(
   const weights = lstmWeights(p, dtype, nA, nX);
   const { kept, projected } = forward(
     {
+      course: "coursera",
       kind: "lstm",
       cell,
       dtype,
@@ -408,7 +418,7 @@ export function lstmCellBackward(
   dcNext: Tensor,
   cache: LstmCellCache,
 ): LstmGradients & { dxt: Tensor; daPrev: Tensor; dcPrev: Tensor } {
-  const kept = keptOf("cache", cache, "lstm", true);
+  const kept = keptOf("cache", cache, "coursera", "lstm", true);
   const da = toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape));
   const dc = permute(take("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
   const { dx, dh0, dc0, weights } = backward(kept, da, dc);
@@ -429,7 +439,7 @@ export function lstmCellBackward(
  * @throws ShapeError, DtypeError, StateError (not the caches of lstmForward), OutOfMemoryError
  */
 export function lstmBackward(da: Tensor, caches: LstmCaches): LstmGradients & { dx: Tensor; da0: Tensor } {
-  const kept = keptOf("caches", caches, "lstm", false);
+  const kept = keptOf("caches", caches, "coursera", "lstm", false);
   const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
 }

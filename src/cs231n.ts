@@ -44,7 +44,7 @@ function run(
   cell: boolean,
   x: Tensor,
   [hName, h]: readonly [string, Tensor],
-  c: Tensor | undefined,
+  c: Tensor | undefined, // of one step of an LSTM
   Wx: Tensor,
   Wh: Tensor,
   b: Tensor,
@@ -57,7 +57,7 @@ function run(
   const d = input.shape[input.shape.length - 1]!;
   const h0 = convert(hName, h, dtype, [n, "H"]);
   const size = h0.shape[1]!;
-  const c0 = c && convert("prevC", c, dtype, [n, size]);
+  const c0 = kind === "lstm" && cell ? convert("prevC", c!, dtype, [n, size]) : undefined;
   const weight = (name: string, value: Tensor, rows: number) =>
     swapGates(permute(take(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
   const weights: CourseWeights = {
@@ -65,7 +65,17 @@ function run(
     weightHh: weight("Wh", Wh, size),
     bias: swapGates(convert("b", b, dtype, [gates * size]), gates),
   };
-  const pass = { kind, cell, dtype, nonlinearity: "tanh", weights, x: toCore(input), h0, c0 } as const;
+  const pass = {
+    course: "cs231n",
+    kind,
+    cell,
+    dtype,
+    nonlinearity: "tanh",
+    weights,
+    x: toCore(input),
+    h0,
+    c0,
+  } as const;
   const { kept } = forward(pass, () => undefined);
   return { kept, cache: withKept({ x: input }, kept) };
 }
@@ -116,7 +126,7 @@ export function rnnStepForward(
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnStepForward), OutOfMemoryError
  */
 export function rnnStepBackward(dnextH: Tensor, cache: Cache): Gradients & { dx: Tensor; dprevH: Tensor } {
-  const kept = keptOf("cache", cache, "rnn", true);
+  const kept = keptOf("cache", cache, "cs231n", "rnn", true);
   const { dx, dh0, weights } = backward(kept, upstream("dnextH", dnextH, kept));
   return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(kept, weights) };
 }
@@ -141,7 +151,7 @@ export function rnnForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Ten
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnForward), OutOfMemoryError
  */
 export function rnnBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
-  const kept = keptOf("cache", cache, "rnn", false);
+  const kept = keptOf("cache", cache, "cs231n", "rnn", false);
   const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
   return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
 }
@@ -182,7 +192,7 @@ export function lstmStepBackward(
   dnextC: Tensor,
   cache: Cache,
 ): Gradients & { dx: Tensor; dprevH: Tensor; dprevC: Tensor } {
-  const kept = keptOf("cache", cache, "lstm", true);
+  const kept = keptOf("cache", cache, "cs231n", "lstm", true);
   const dc = take("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
   return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0, ...gradients(kept, weights) };
@@ -208,7 +218,7 @@ export function lstmForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Te
  * @throws ShapeError, DtypeError, StateError (not a cache of lstmForward), OutOfMemoryError
  */
 export function lstmBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
-  const kept = keptOf("cache", cache, "lstm", false);
+  const kept = keptOf("cache", cache, "cs231n", "lstm", false);
   const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
   return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
 }

@@ -47,12 +47,11 @@ export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonl
 
 /** `take`, but always a copy. */
 export function convert(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  const taken = take(argument, x, dtype, pattern);
-  return taken.data === x.data ? copy(taken, dtype) : taken;
+  return copy(checkTensor(argument, x, floatDtype(argument, x), pattern), dtype);
 }
 
 function copy({ data, shape }: Tensor, dtype: Dtype): Tensor {
-  const numbers = zeros(dtype, data.length);
+  const numbers = zeros(dtype, sizeOf(shape));
   numbers.set(data);
   return { data: numbers, shape };
 }

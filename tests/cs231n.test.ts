@@ -1,7 +1,9 @@
 // The eight functions of CS231n's rnn_layers.py, against numbers by NumPy (tests/golden/course.py).
 import { describe, expect, test } from "vitest";
+import * as coursera from "../src/coursera.js";
+import * as cs231n from "../src/cs231n.js";
 import { lstmBackward, lstmForward, rnnBackward, rnnForward } from "../src/cs231n.js";
-import { DtypeError, type Tensor } from "../src/index.js";
+import { DtypeError, StateError, type Tensor } from "../src/index.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "./helpers/close.js";
 import { type CourseCase, TOLERANCES, cs231nLibrary as course, describeCases, need, run } from "./helpers/course.js";
 
@@ -77,3 +79,24 @@ function rows({ shape, data: all }: Tensor, step: number): Float64Array {
     Array.from({ length: n }, (_, row) => [...all.slice(start(row), start(row) + width)]).flat(),
   );
 }
+
+describe("caches and states", () => {
+  const t = (...shape: number[]) =>
+    tensorOf({ shape, data: Array.from({ length: shape.reduce((a, b) => a * b) }, () => 0.5) });
+
+  test("a cache belongs to one course, one cell, and one function", () => {
+    const { cache, h } = cs231n.rnnForward(t(2, 3, 4), t(2, 5), t(4, 5), t(5, 5), t(5));
+    const { caches } = coursera.rnnForward(t(4, 2, 3), t(5, 2), { Wax: t(5, 4), Waa: t(5, 5), ba: t(5, 1) });
+    expect(cs231n.rnnBackward(h, cache).dx.shape).toEqual([2, 3, 4]);
+    expect(() => cs231n.rnnBackward(h, caches as never)).toThrow(StateError);
+    expect(() => coursera.rnnBackward(t(5, 2, 3), cache as never)).toThrow(StateError);
+    expect(() => cs231n.lstmBackward(h, cache)).toThrow(StateError);
+    expect(() => cs231n.rnnStepBackward(t(2, 5), cache)).toThrow(StateError);
+  });
+
+  test("one step of an LSTM wants prevC", () => {
+    const step = () => cs231n.lstmStepForward(t(2, 4), t(2, 5), undefined as never, t(4, 20), t(5, 20), t(20));
+    expect(step).toThrow(DtypeError);
+    expect(step).toThrow(/prevC/);
+  });
+});

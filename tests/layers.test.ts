@@ -419,7 +419,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(() => Object.assign(layer.parameters()[0]!, { value: null })).toThrow(TypeError);
         expect(() => (value.shape as number[]).push(7)).toThrow(TypeError);
         expect(() => Object.assign(value, { shape: [1e6] })).toThrow(TypeError);
-        expect(() => value.set(new Float64Array(value.data.length + 1))).toThrow(RangeError);
+        refuses(() => value.set(new Float64Array(value.data.length + 1)), ShapeError);
         refuses(() => value.slice(0, value.shape[0]! + 1), ShapeError);
         refuses(() => value.reshape([1e6]), ShapeError);
         expect(layer.stateDict()).toEqual(make().stateDict());
@@ -441,12 +441,13 @@ describe.each(variants)("%s build", (variant) => {
       refuses(() => layer.backward({} as never), DtypeError, "output: got undefined");
       const { grad } = layer.parameters()[0]!;
       expect(layer.backward({ output: wave([4, 4], dtype) }).x.shape).toEqual([4, 3]);
-      // its own gradient as the gradient of the output: read before it is added to
-      using square = new Linear(4, 4, { dtype, seed: 1, bias: false });
-      using reference = new Linear(4, 4, { dtype, seed: 1, bias: false });
-      for (const each of [square, reference]) each.parameters()[0]!.grad.data.set(wave([4, 4], dtype, 3).data);
-      for (const each of [square, reference]) each.forward(wave([4, 4], dtype));
-      const expected = reference.backward({ output: wave([4, 4], dtype, 3) });
+      // its own gradient as the gradient of the output: read before it is added to, in products of several blocks, too
+      const n = 150;
+      using square = new Linear(n, n, { dtype, seed: 1, bias: false });
+      using reference = new Linear(n, n, { dtype, seed: 1, bias: false });
+      for (const each of [square, reference]) each.parameters()[0]!.grad.data.set(wave([n, n], dtype, 3).data);
+      for (const each of [square, reference]) each.forward(wave([n, n], dtype));
+      const expected = reference.backward({ output: wave([n, n], dtype, 3) });
       expect(square.backward({ output: square.parameters()[0]!.grad })).toEqual(expected);
       expect(square.parameters()[0]!.grad).toHaveBits(reference.parameters()[0]!.grad);
       expect(grad.shape).toEqual([4, 3]);

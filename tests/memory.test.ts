@@ -173,7 +173,7 @@ describe.each(variants)("%s build", (variant) => {
           refuses(() => x.slice(first, count), ShapeError);
         }
         refuses(() => x.reshape([13]), ShapeError);
-        expect(() => x.set(new Float64Array(13))).toThrow(RangeError);
+        refuses(() => x.set(new Float64Array(13)), ShapeError);
       });
     });
   });
@@ -219,7 +219,7 @@ describe.each(variants)("%s build", (variant) => {
     type View = (shape: readonly number[]) => Tensor;
 
     test.each(["f64", "f32"] as const)("of what goes in, while it is taken: %s", (dtype) => {
-      const [rows, columns] = [300, 40];
+      const [rows, columns] = [60, 40];
       const numbers = (count: number): TensorData => wave([count], dtype, 3).data;
       expect(heap().bytesUsed).toBe(0);
       const base = heap().allocate(1, "where the memory begins");

@@ -20,10 +20,14 @@ import { useVariant, variants } from "./helpers/variants.js";
 
 const heap = (): Heap => currentCore().heap;
 
-/** Runs `body` while `free` bytes, in one block, are all that is left. */
-function withLittleLeft<R>(free: number, body: () => R): R {
-  const room = heap().allocate(free, "room");
+/** Runs `body` while `free` bytes, in so many blocks apart from each other, are all that is left. */
+function withLittleLeft<R>(free: number, body: () => R, blocks = 1): R {
+  const room: number[] = [];
   const ballast: number[] = [];
+  for (let i = 0; i < blocks; i++) {
+    room.push(heap().allocate(free / blocks, "room"));
+    ballast.push(heap().allocate(64, "between"));
+  }
   for (let size = 2 ** 32; size >= 64; size /= 2) {
     for (;;) {
       try {
@@ -34,7 +38,7 @@ function withLittleLeft<R>(free: number, body: () => R): R {
       }
     }
   }
-  heap().free(room);
+  for (const address of room) heap().free(address);
   try {
     return body();
   } finally {
@@ -184,6 +188,21 @@ describe.each(variants)("%s build", (variant) => {
       ).dispose();
       layer.dispose();
       expect(heap().bytesUsed).toBe(bytesUsed);
+    });
+
+    test("enough, but in pieces", () => {
+      withLittleLeft(
+        2 ** 20,
+        () => {
+          const { bytesUsed } = heap();
+          const make = () => new LSTM(1, 20, { dtype }); // 4 KiB in each piece; weight_ih has 320 or 640 bytes, weight_hh 6400 or 12800
+          refuses(make, OutOfMemoryError, "parameter weight_hh_l0 [80, 20]");
+          expect(heap().bytesUsed).toBe(bytesUsed);
+          new LSTM(2, 2, { dtype }).dispose();
+          expect(heap().bytesUsed).toBe(bytesUsed);
+        },
+        256,
+      );
     });
 
     test("losses", () => {

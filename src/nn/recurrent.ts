@@ -146,24 +146,32 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
         return state === undefined ? undefined : takeTensor(keep.core, name, state, dtype, stateShape);
       };
       const [h0, c0] = [take("h0"), take("c0")];
-      const results: LayerResult<T | undefined>[] = [];
-      let input: Tensor = toTimeFirst(sequence, layout);
-      let output!: FloatTensor;
-      for (let layer = 0; layer < numLayers; layer++) {
-        const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
-        const result = forwardLayer(keep, layer, input, state(h0), state(c0));
-        results.push(result);
-        input = output = result.hs.slice(1, t);
+      const lasts: { h: Tensor; c: Tensor | undefined }[] = [];
+      const layers: (T | undefined)[] = [];
+      const passing: Arena[] = []; // inference: a layer's states are let go of when the layer above has run
+      try {
+        let input: Tensor = toTimeFirst(sequence, layout);
+        let output!: FloatTensor;
+        for (let layer = 0; layer < numLayers; layer++) {
+          const state = (all: Tensor | undefined) => all && layerState(all, layer, n, hiddenSize);
+          if (!this.training) passing.push(new Arena(keep.core));
+          const { hs, cn, tape } = forwardLayer(passing.at(-1) ?? keep, layer, input, state(h0), state(c0));
+          while (passing.length > 1) passing.shift()!.dispose();
+          lasts.push({ h: hs.slice(t, 1).download(), c: cn?.download() });
+          layers.push(tape);
+          input = output = hs.slice(1, t);
+        }
+        const stack = (of: (last: { h: Tensor; c: Tensor | undefined }) => Tensor): Tensor => {
+          const data = zeros(dtype, numLayers * n * hiddenSize);
+          lasts.forEach((last, layer) => data.set(of(last).data, layer * n * hiddenSize));
+          return { data, shape: [...stateShape] };
+        };
+        const hn = stack(({ h }) => h);
+        const cn = this.kind === "LSTM" ? stack(({ c }) => c!) : undefined;
+        return { result: { output: fromTimeFirst(output, layout), hn, cn }, tape: { layout, layers } };
+      } finally {
+        for (const arena of passing) arena.dispose();
       }
-      const last = (of: (result: LayerResult<T | undefined>) => FloatTensor): Tensor => {
-        const all = zeros(dtype, numLayers * n * hiddenSize);
-        results.forEach((result, layer) => all.set(of(result).data, layer * n * hiddenSize));
-        return { data: all, shape: [...stateShape] };
-      };
-      const hn = last(({ hs }) => hs.slice(t, 1));
-      const cn = this.kind === "LSTM" ? last((result) => result.cn!) : undefined;
-      const layers = results.map(({ tape }) => tape);
-      return { result: { output: fromTimeFirst(output, layout), hn, cn }, tape: { layout, layers } };
     });
   }
 
@@ -192,11 +200,12 @@ abstract class Recurrent<T extends RnnTape> extends Layer<RecurrentTape<T | unde
       const stateShape = this.stateShape(layout);
       const [hn, cn] = [take("hn", stateShape), take("cn", stateShape)];
       let dOutput: Tensor | undefined = output && toTimeFirst(output, layout);
-      this.downwards((arena, layer) => {
+      const rehearse = (arena: Arena, layer: number) => {
         const d = layer === 0 ? this.inputSize : hiddenSize;
         const copied = layer === numLayers - 1 && dOutput !== undefined;
         rehearseBackward(arena, dtype, this.gates, copied, { t, n, d, h: hiddenSize });
-      });
+      };
+      if (numLayers > 1) this.downwards(rehearse); // one layer alone takes everything before it computes
       const h0 = { data: zeros(dtype, numLayers * n * hiddenSize), shape: stateShape };
       const c0 = this.kind === "LSTM" ? { data: zeros(dtype, h0.data.length), shape: [...stateShape] } : undefined;
       let x!: Tensor;
