@@ -1,7 +1,7 @@
 // Text as numbers: a vocabulary of characters, and the cutting of an encoded text into streams and windows for truncated
 // backpropagation through time. Pure functions and classes; no files, no models.
 
-import { ShapeError, ValueError } from "./errors.js";
+import { ShapeError, ValueError } from "../bindings/errors.js";
 import type { Tensor } from "../bindings/tensor.js";
 
 /**

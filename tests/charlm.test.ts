@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
-import { DisposedError, FormatError, ShapeError, StateError, ValueError } from "../src/errors.js";
+import { DisposedError, FormatError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
 import { CharLM, type CharLMOptions } from "../src/models/charlm.js";

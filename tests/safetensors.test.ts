@@ -7,7 +7,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
-import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../src/errors.js";
+import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 
 /** A file from its header and data, without the writer under test. */

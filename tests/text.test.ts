@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ValueError } from "../src/errors.js";
+import { ValueError } from "../bindings/errors.js";
 import { splitText, TextStreams, Vocabulary } from "../src/text.js";
 
 describe("Vocabulary", () => {

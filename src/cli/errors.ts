@@ -1,6 +1,6 @@
 // What a command says when it cannot do its work: one line on stderr and an exit code. Nothing here prints.
 
-import { OutOfMemoryError } from "../errors.js";
+import { OutOfMemoryError } from "../../bindings/errors.js";
 
 /** A failure to be told in one line. Exit code 2: the command was called wrongly; 1: the rest. */
 export class CliError extends Error {

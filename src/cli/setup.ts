@@ -2,7 +2,7 @@
 // is found here, before anything is computed or written.
 
 import { dirname } from "node:path";
-import { UnsupportedError } from "../errors.js";
+import { UnsupportedError } from "../../bindings/errors.js";
 import { countParameters, readCharLM } from "../models/charlm-file.js";
 import { splitText, TextStreams, Vocabulary } from "../text.js";
 import { chooseBuild, type Build, type Variant } from "./build.js";

@@ -6,7 +6,7 @@
 //     history.validation              [n, 2]: step, loss             metadata          the rest, as JSON
 
 import type { Tensor } from "../../bindings/tensor.js";
-import { FormatError } from "../errors.js";
+import { FormatError } from "../../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import type { Build } from "./build.js";
 import { isSettings, type Settings } from "./settings.js";

@@ -6,7 +6,7 @@
 // Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
 // mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
 
-import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../errors.js";
+import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 

@@ -1,7 +1,7 @@
 // UTF-8 for the headers of binary files: strict decoding and encoding of strings, in plain TypeScript, since the hosts
 // that read weights include some without TextDecoder (an AudioWorklet). Reading text files is not done here.
 
-import { FormatError } from "../errors.js";
+import { FormatError } from "../../bindings/errors.js";
 
 /** Characters handed to String.fromCharCode at once: far below every engine's limit on arguments. */
 const CHUNK = 4096;

@@ -3,7 +3,7 @@
 // and the state that training needs to go on are handled elsewhere.
 
 import { describe } from "../../bindings/tensor.js";
-import { FormatError } from "../errors.js";
+import { FormatError } from "../../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
 import { CharLM } from "./charlm.js";

@@ -2,7 +2,7 @@
 // backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
 // cutting of texts are in ../text.ts; loops over epochs belong to the caller.
 
-import { StateError, ValueError } from "../errors.js";
+import { StateError, ValueError } from "../../bindings/errors.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { crossEntropy, softmax } from "../loss.js";
 import { Embedding } from "../nn/embedding.js";
