@@ -61,6 +61,8 @@ const folders: Readonly<Record<string, { files: string[]; check: (file: GoldenFi
   coursera: { files: filesOf("coursera"), check: checkCoursera },
   cs231n: { files: filesOf("cs231n"), check: checkCs231n },
 };
+/** Folders whose files want layers that the package does not have yet: GRU, bidirectional, masks, ONNX's operators. */
+const later = ["onnx", "tfjs"];
 
 const found = Object.values(folders).reduce((sum, { files }) => sum + files.length, 0);
 const ran = new Set<string>();
@@ -80,15 +82,26 @@ describe.each(found > 0 ? variants : [])("%s build", (variant) => {
 
 test("no file was left out", () => {
   expect(ran.size).toBe(found * variants.length);
+  const known = [...Object.keys(folders), ...later];
+  if (existsSync(directory)) {
+    const others = readdirSync(directory, { withFileTypes: true }).filter((each) => each.isDirectory());
+    expect(others.map(({ name }) => name).filter((name) => !known.includes(name))).toEqual([]);
+  }
   if (existsSync(directory)) expect(found).toBeGreaterThan(0);
 });
 
 afterAll(() => {
   if (found === 0) console.log(`golden data: none (no ${directory}; GOLDEN_DIR names another folder)`);
-  else
+  else {
+    const counts = Object.entries(folders).map(([folder, { files }]) => `${folder} ${files.length}`);
     console.log(
-      `golden data: ${ran.size / variants.length} of ${found} files, with the ${variants.join(" and the ")} build`,
+      `golden data: ${ran.size / variants.length} of ${found} files ran (${counts.join(", ")}), with each of ${variants.join(", ")}`,
     );
+    const waiting = later.map(
+      (folder) => `${folder} ${filesOf(folder).filter((name) => name.endsWith(".json")).length}`,
+    );
+    console.log(`golden data: not run, their layers are not there yet: ${waiting.join(", ")}`);
+  }
 });
 
 // --------------------------------------------------------------------------------------------------------------------
