@@ -10,7 +10,7 @@ export const SIZES: StaticArray<i32> = [1, 2, 3, 5, 7, 17, 33];
 /** Canaries on each side of a buffer. An odd number, so that no buffer is aligned to more than its numbers. */
 const GUARD: i32 = 5;
 
-/** Where no data lies: what is read or written through an address of 0 ("not wanted", "none") shows, too. */
+/** Below memoryBase (as-pect.asconfig.json): what is read or written through an address of 0, "none", shows, too. */
 const LOW_MEMORY: usize = 1024;
 const LOW_CANARY: u32 = 0x7ff4c0de;
 for (let p: usize = 0; p < LOW_MEMORY; p += 4) store<u32>(p, LOW_CANARY);

@@ -73,8 +73,8 @@ function accuracy32(f: i32): void {
   expectWithin(BOUND, `${NAMES[f]} f32`);
 }
 
-// Found by searches of 10^8 inputs: where these functions are at their worst, or where tanh was, by e^(2|x|) alone (2.58
-// ulp at 0.1255, 2.53 at 0.0613 with fused multiply-adds) or by e^(-2|x|) alone (2.73 at 0.2070, 2.81 at 0.2088).
+// Found by searches of 10^8 inputs: where these functions are at their worst, or where tanh would be by e^(2|x|) alone
+// (2.58 ulp at 0.1255, 2.53 at 0.0613 with fused multiply-adds) or by e^(-2|x|) alone (2.73 at 0.2070, 2.81 at 0.2088).
 // prettier-ignore
 const HARD: StaticArray<f64> = [
   0.061298720209912005, 0.12548252133646964, 0.12562247505111893, 0.18289576933429041, 0.18353385277335565,
