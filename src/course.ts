@@ -19,7 +19,7 @@ import {
   type RecurrentWeights,
 } from "../bindings/recurrent.js";
 import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
-import { first, reshape } from "./layout.js";
+import { reshape, slice } from "./layout.js";
 
 /** One layer's weights with one bias. */
 export interface CourseWeights {
@@ -162,10 +162,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
       biasHh: like(weights.biasIh!),
     };
     const up = (x: Tensor): FloatTensor => arena.upload("cache", x, dtype, ["T", "N", "H"]);
-    const row = (of: Tensor, i: number): Tensor => {
-      const size = of.data.length / of.shape[0]!;
-      return { data: of.data.subarray(i * size, (i + 1) * size), shape: of.shape.slice(1) };
-    };
+    const row = (of: Tensor, i: number) => reshape(slice(of, i, 1), of.shape.slice(1));
     let result: { dx: FloatTensor; dh0: FloatTensor; dc0?: FloatTensor };
     if (cell) {
       const { x, hs, cs, phiC } = kept;
@@ -180,13 +177,17 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
         result = { dx, dh0: dhPrev, dc0: dcPrev };
       }
     } else {
-      const tape = { nonlinearity, x: up(first(kept.x, steps)), hs: up(first(kept.hs, steps + 1)) };
+      const tape = { nonlinearity, x: up(slice(kept.x, 0, steps)), hs: up(slice(kept.hs, 0, steps + 1)) };
       const args = { weights, gradients, dOutput };
       if (kind === "rnn") {
         result = rnnBackward(arena, dtype, { ...args, tape });
       } else {
         const { cs, phiC, gates } = kept;
-        const more = { cs: up(first(cs!, steps + 1)), phiC: up(first(phiC!, steps)), gates: up(first(gates!, steps)) };
+        const more = {
+          cs: up(slice(cs!, 0, steps + 1)),
+          phiC: up(slice(phiC!, 0, steps)),
+          gates: up(slice(gates!, 0, steps)),
+        };
         result = lstmBackward(arena, dtype, { ...args, tape: { ...tape, ...more } });
       }
     }

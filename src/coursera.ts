@@ -11,7 +11,7 @@ import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatT
 import { withArena, type Arena } from "../bindings/memory.js";
 import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights } from "./course.js";
-import { convert, permute, reshape, take } from "./layout.js";
+import { convert, permute, reshape, slice, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
 /** Parameters of the RNN: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1); Wya (n_y, n_a) and by (n_y, 1) for predictions. */
@@ -100,12 +100,6 @@ function fromCore(x: Tensor, cell: boolean): Tensor {
   return cell ? permute(reshape(x, x.shape.slice(1)), [1, 0]) : permute(x, [2, 1, 0]);
 }
 
-/** Steps first to first + count - 1 of [T,...]. */
-function steps(x: Tensor, from: number, count: number): Tensor {
-  const size = x.data.length / x.shape[0]!;
-  return { data: x.data.subarray(from * size, (from + count) * size), shape: [count, ...x.shape.slice(1)] };
-}
-
 function checkCourseOptions(options: CourseOptions): Required<CourseOptions> {
   checkOptions("course", options, ["activation", "output"]);
   const { activation = "tanh", output = "softmax" } = options;
@@ -174,7 +168,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
     },
     predictor(dtype, nA, ["Wya", "by"], p.Wya, p.by, output),
   );
-  const a = fromCore(steps(kept.hs, 1, kept.x.shape[0]!), cell);
+  const a = fromCore(slice(kept.hs, 1, kept.x.shape[0]!), cell);
   return { kept, input, first, a, y: projected && fromCore(projected, cell) };
 }
 
@@ -327,8 +321,8 @@ function runLstm(
     input,
     first,
     c0,
-    a: fromCore(steps(kept.hs, 1, t), cell),
-    c: fromCore(steps(kept.cs!, 1, t), cell),
+    a: fromCore(slice(kept.hs, 1, t), cell),
+    c: fromCore(slice(kept.cs!, 1, t), cell),
     y: projected && fromCore(projected, cell),
     gates: { ft: ft!, it: it!, cct: cct!, ot: ot! },
   };

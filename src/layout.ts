@@ -56,8 +56,9 @@ function copy({ data, shape }: Tensor, dtype: Dtype): Tensor {
   return { data: numbers, shape };
 }
 
-/** The first `count` of the first axis: the same memory. */
-export function first(x: Tensor, count: number): Tensor {
-  const shape = [count, ...x.shape.slice(1)];
-  return { data: x.data.subarray(0, sizeOf(shape)), shape };
+/** `count` of the first axis from `first` on: the same memory. */
+export function slice(x: Tensor, first: number, count: number): Tensor {
+  const rest = x.shape.slice(1);
+  const size = sizeOf(rest);
+  return { data: x.data.subarray(first * size, (first + count) * size), shape: [count, ...rest] };
 }
