@@ -1,39 +1,89 @@
-// Element-wise functions: over arrays (exp, sigmoid, tanh, relu), and the choice of a cell's non-linearity.
+// Element-wise functions: over arrays (exp, sigmoid, tanh ...), and the choice of a cell's non-linearities.
 
-import { at, lanes, loadLanes, storeLanes } from "./simd";
+import { at, lanes, loadLanes, madd, storeLanes } from "./simd";
 import * as math from "./math";
 
-/** Codes of a cell's non-linearity. */
+/** Codes of a cell's non-linearities. */
 export const TANH: i32 = 0;
 export const RELU: i32 = 1;
+export const SIGMOID: i32 = 2;
+export const HARD_SIGMOID: i32 = 3;
+export const LINEAR: i32 = 4;
+
+/** Slope and offset of the hard sigmoid, in all lanes. */
+const HARD: usize = memory.data(32, 16);
+
+/** Sets min(max(slope x + offset, 0), 1) for what follows. */
+export function setHardSigmoid<T>(slope: f64, offset: f64): void {
+  v128.store(HARD, v128.splat<T>(<T>slope));
+  v128.store(HARD, v128.splat<T>(<T>offset), 16);
+}
 
 /** max(x, 0); NaN stays. */
 // @ts-ignore: decorator
 @inline
-export function relu<T>(x: v128): v128 {
+function relu<T>(x: v128): v128 {
   return v128.pmax<T>(x, v128.splat<T>(0));
 }
 
-/** y = phi(x). */
+/** y = phi(x), for a candidate or a state: tanh at once, the others by a call. */
 // @ts-ignore: decorator
 @inline
-export function activate<T>(activation: i32, x: v128): v128 {
-  return activation == RELU ? relu<T>(x) : math.tanh<T>(x);
+export function activate<T>(phi: i32, x: v128): v128 {
+  return phi == TANH ? math.tanh<T>(x) : activateAny<T>(phi, x);
 }
 
-/** dx = dy phi'(x), from y = phi(x): tanh' = 1 - y^2, relu' = [y > 0] (NaN passes dy on). */
+/** y = sigma(x), for a gate: sigmoid at once, the others by a call. */
 // @ts-ignore: decorator
 @inline
-export function activateBackward<T>(activation: i32, dy: v128, y: v128): v128 {
-  if (activation == RELU) return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
+export function activateGate<T>(sigma: i32, x: v128): v128 {
+  return sigma == SIGMOID ? math.sigmoid<T>(x) : activateAny<T>(sigma, x);
+}
+
+function activateAny<T>(code: i32, x: v128): v128 {
+  if (code == RELU) return relu<T>(x);
+  if (code == SIGMOID) return math.sigmoid<T>(x);
+  if (code == HARD_SIGMOID) {
+    return v128.pmin<T>(relu<T>(madd<T>(v128.load(HARD), x, v128.load(HARD, 16))), math.one<T>());
+  }
+  return code == TANH ? math.tanh<T>(x) : x;
+}
+
+/** dx = dy phi'(x), from y = phi(x): tanh' = 1 - y^2. */
+// @ts-ignore: decorator
+@inline
+export function activateBackward<T>(phi: i32, dy: v128, y: v128): v128 {
+  return phi == TANH ? tanhBackward<T>(dy, y) : activateAnyBackward<T>(phi, dy, y);
+}
+
+/** dx = dy sigma'(x), from y = sigma(x): sigmoid' = y (1 - y). */
+// @ts-ignore: decorator
+@inline
+export function activateGateBackward<T>(sigma: i32, dy: v128, y: v128): v128 {
+  return sigma == SIGMOID ? sigmoidBackward<T>(dy, y) : activateAnyBackward<T>(sigma, dy, y);
+}
+
+// @ts-ignore: decorator
+@inline
+function tanhBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.sub<T>(math.one<T>(), v128.mul<T>(y, y)));
 }
 
-/** dx = dy s'(x), from y = sigmoid(x): s' = y (1 - y). */
 // @ts-ignore: decorator
 @inline
-export function sigmoidBackward<T>(dy: v128, y: v128): v128 {
+function sigmoidBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.mul<T>(y, v128.sub<T>(math.one<T>(), y)));
+}
+
+/** relu' = [y > 0], hard sigmoid' = slope [0 < y < 1] (a NaN passes dy on). */
+function activateAnyBackward<T>(code: i32, dy: v128, y: v128): v128 {
+  if (code == RELU) return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
+  if (code == SIGMOID) return sigmoidBackward<T>(dy, y);
+  if (code == HARD_SIGMOID) {
+    const flat = v128.or(v128.le<T>(y, v128.splat<T>(0)), v128.ge<T>(y, math.one<T>()));
+    return v128.andnot(v128.mul<T>(dy, v128.load(HARD)), flat);
+  }
+  return code == TANH ? tanhBackward<T>(dy, y) : dy;
 }
 
 /** y [n] = e^x [n]; y may be x. */
@@ -50,8 +100,8 @@ export function sigmoid<T>(n: i32, x: usize, y: usize): void {
 }
 
 /** y [n] = phi(x [n]); y may be x. */
-export function activation<T>(kind: i32, n: i32, x: usize, y: usize): void {
+export function activation<T>(phi: i32, n: i32, x: usize, y: usize): void {
   for (let i = 0; i < n; i += lanes<T>()) {
-    storeLanes<T>(at<T>(y, i), activate<T>(kind, loadLanes<T>(at<T>(x, i), n - i)), n - i);
+    storeLanes<T>(at<T>(y, i), activate<T>(phi, loadLanes<T>(at<T>(x, i), n - i)), n - i);
   }
 }

@@ -10,6 +10,14 @@ export function add<T>(n: i32, a: usize, b: usize, out: usize): void {
   }
 }
 
+/** out [n] = a b; out may be a or b. */
+export function mul<T>(n: i32, a: usize, b: usize, out: usize): void {
+  for (let i = 0; i < n; i += lanes<T>()) {
+    const product = v128.mul<T>(loadLanes<T>(at<T>(a, i), n - i), loadLanes<T>(at<T>(b, i), n - i));
+    storeLanes<T>(at<T>(out, i), product, n - i);
+  }
+}
+
 /** x [n] *= factor. */
 export function scale<T>(n: i32, x: usize, factor: T): void {
   const f = v128.splat<T>(factor);

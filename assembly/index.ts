@@ -6,10 +6,12 @@ import * as activation from "./activation";
 import * as elementwise from "./elementwise";
 import * as rnn from "./rnn";
 import * as lstm from "./lstm";
+import * as gru from "./gru";
 import * as linear from "./linear";
-import * as embedding from "./embedding";
+import * as rows from "./rows";
 import * as loss from "./loss";
 import * as optim from "./optim";
+import { Sequence } from "./sequence";
 import { madd } from "./simd";
 import { log as naturalLog } from "./math";
 
@@ -29,23 +31,15 @@ export function madd_f32(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd<f32>(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
 
+/** Where the host describes the sequence that the next kernel of rnn.ts, lstm.ts or gru.ts is to run over. */
+export function sequence(): usize {
+  return SEQUENCE;
+}
+const SEQUENCE: usize = memory.data(512, 16);
+
 /** Natural logarithm, the same bits in both builds. */
 export function log(x: f64): f64 {
   return naturalLog(x);
-}
-
-export function packedBytes_f64(k: i32, n: i32): usize {
-  return gemm.packedBytes<f64>(k, n);
-}
-export function packedBytes_f32(k: i32, n: i32): usize {
-  return gemm.packedBytes<f32>(k, n);
-}
-
-export function packWeight_f64(k: i32, n: i32, b: usize, bRow: i32, bColumn: i32, packed: usize): void {
-  gemm.packWeight<f64>(k, n, b, bRow, bColumn, packed);
-}
-export function packWeight_f32(k: i32, n: i32, b: usize, bRow: i32, bColumn: i32, packed: usize): void {
-  gemm.packWeight<f32>(k, n, b, bRow, bColumn, packed);
 }
 
 export function gemm_f64(
@@ -111,6 +105,13 @@ export function add_f32(n: i32, a: usize, b: usize, out: usize): void {
   elementwise.add<f32>(n, a, b, out);
 }
 
+export function mul_f64(n: i32, a: usize, b: usize, out: usize): void {
+  elementwise.mul<f64>(n, a, b, out);
+}
+export function mul_f32(n: i32, a: usize, b: usize, out: usize): void {
+  elementwise.mul<f32>(n, a, b, out);
+}
+
 export function scale_f64(n: i32, x: usize, factor: f64): void {
   elementwise.scale<f64>(n, x, factor);
 }
@@ -132,502 +133,109 @@ export function sumSquares_f32(n: i32, x: usize): f64 {
   return elementwise.sumSquares<f32>(n, x);
 }
 
-export function rnnWorkspace_f64(h: i32): usize {
-  return rnn.rnnWorkspace<f64>(h);
+export function rnnPackedBytes_f64(s: Sequence): usize {
+  return rnn.rnnPackedBytes<f64>(s);
 }
-export function rnnWorkspace_f32(h: i32): usize {
-  return rnn.rnnWorkspace<f32>(h);
-}
-
-export function rnnCellForward_f64(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-): void {
-  rnn.rnnCellForward<f64>(phi, n, d, h, x, hPrev, packedIh, packedHh, bias, hNext);
-}
-export function rnnCellForward_f32(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-): void {
-  rnn.rnnCellForward<f32>(phi, n, d, h, x, hPrev, packedIh, packedHh, bias, hNext);
+export function rnnPackedBytes_f32(s: Sequence): usize {
+  return rnn.rnnPackedBytes<f32>(s);
 }
 
-export function rnnCellBackward_f64(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  hNext: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  da: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  rnn.rnnCellBackward<f64>(
-    phi,
-    n,
-    d,
-    h,
-    x,
-    hPrev,
-    hNext,
-    weightIh,
-    weightHh,
-    dhNext,
-    da,
-    dx,
-    dhPrev,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-  );
+export function rnnPack_f64(s: Sequence, packed: usize): void {
+  rnn.rnnPack<f64>(s, packed);
 }
-export function rnnCellBackward_f32(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  hNext: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  da: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  rnn.rnnCellBackward<f32>(
-    phi,
-    n,
-    d,
-    h,
-    x,
-    hPrev,
-    hNext,
-    weightIh,
-    weightHh,
-    dhNext,
-    da,
-    dx,
-    dhPrev,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-  );
+export function rnnPack_f32(s: Sequence, packed: usize): void {
+  rnn.rnnPack<f32>(s, packed);
 }
 
-export function rnnForward_f64(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  work: usize,
-): void {
-  rnn.rnnForward<f64>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, work);
+export function rnnWorkspace_f64(s: Sequence, backward: bool): usize {
+  return rnn.rnnWorkspace<f64>(s, backward);
 }
-export function rnnForward_f32(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  work: usize,
-): void {
-  rnn.rnnForward<f32>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, work);
+export function rnnWorkspace_f32(s: Sequence, backward: bool): usize {
+  return rnn.rnnWorkspace<f32>(s, backward);
 }
 
-export function rnnBackward_f64(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  da: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  rnn.rnnBackward<f64>(
-    phi,
-    t,
-    n,
-    d,
-    h,
-    x,
-    hs,
-    weightIh,
-    weightHh,
-    dOutput,
-    dh,
-    da,
-    dx,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-    work,
-  );
+export function rnnForward_f64(s: Sequence): void {
+  rnn.rnnForward<f64>(s);
 }
-export function rnnBackward_f32(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  da: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  rnn.rnnBackward<f32>(
-    phi,
-    t,
-    n,
-    d,
-    h,
-    x,
-    hs,
-    weightIh,
-    weightHh,
-    dOutput,
-    dh,
-    da,
-    dx,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-    work,
-  );
+export function rnnForward_f32(s: Sequence): void {
+  rnn.rnnForward<f32>(s);
 }
 
-export function lstmWorkspace_f64(h: i32): usize {
-  return lstm.lstmWorkspace<f64>(h);
+export function rnnBackward_f64(s: Sequence): void {
+  rnn.rnnBackward<f64>(s);
 }
-export function lstmWorkspace_f32(h: i32): usize {
-  return lstm.lstmWorkspace<f32>(h);
-}
-
-export function lstmCellForward_f64(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-  cNext: usize,
-  gates: usize,
-  phiC: usize,
-): void {
-  lstm.lstmCellForward<f64>(phi, n, d, h, x, hPrev, cPrev, packedIh, packedHh, bias, hNext, cNext, gates, phiC);
-}
-export function lstmCellForward_f32(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-  cNext: usize,
-  gates: usize,
-  phiC: usize,
-): void {
-  lstm.lstmCellForward<f32>(phi, n, d, h, x, hPrev, cPrev, packedIh, packedHh, bias, hNext, cNext, gates, phiC);
+export function rnnBackward_f32(s: Sequence): void {
+  rnn.rnnBackward<f32>(s);
 }
 
-export function lstmCellBackward_f64(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  gates: usize,
-  phiC: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  dc: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  lstm.lstmCellBackward<f64>(
-    phi,
-    n,
-    d,
-    h,
-    x,
-    hPrev,
-    cPrev,
-    gates,
-    phiC,
-    weightIh,
-    weightHh,
-    dhNext,
-    dc,
-    dx,
-    dhPrev,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-  );
+export function lstmPackedBytes_f64(s: Sequence): usize {
+  return lstm.lstmPackedBytes<f64>(s);
 }
-export function lstmCellBackward_f32(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  gates: usize,
-  phiC: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  dc: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  lstm.lstmCellBackward<f32>(
-    phi,
-    n,
-    d,
-    h,
-    x,
-    hPrev,
-    cPrev,
-    gates,
-    phiC,
-    weightIh,
-    weightHh,
-    dhNext,
-    dc,
-    dx,
-    dhPrev,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-  );
+export function lstmPackedBytes_f32(s: Sequence): usize {
+  return lstm.lstmPackedBytes<f32>(s);
 }
 
-export function lstmForward_f64(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  chunk: i32,
-  work: usize,
-): void {
-  lstm.lstmForward<f64>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, cs, phiC, gates, chunk, work);
+export function lstmPack_f64(s: Sequence, packed: usize): void {
+  lstm.lstmPack<f64>(s, packed);
 }
-export function lstmForward_f32(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  chunk: i32,
-  work: usize,
-): void {
-  lstm.lstmForward<f32>(phi, t, n, d, h, x, weightIh, weightHh, biasIh, biasHh, hs, cs, phiC, gates, chunk, work);
+export function lstmPack_f32(s: Sequence, packed: usize): void {
+  lstm.lstmPack<f32>(s, packed);
 }
 
-export function lstmBackward_f64(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  dc: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  lstm.lstmBackward<f64>(
-    phi,
-    t,
-    n,
-    d,
-    h,
-    x,
-    hs,
-    cs,
-    phiC,
-    gates,
-    weightIh,
-    weightHh,
-    dOutput,
-    dh,
-    dc,
-    dx,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-    work,
-  );
+export function lstmWorkspace_f64(s: Sequence, backward: bool): usize {
+  return lstm.lstmWorkspace<f64>(s, backward);
 }
-export function lstmBackward_f32(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  dc: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  lstm.lstmBackward<f32>(
-    phi,
-    t,
-    n,
-    d,
-    h,
-    x,
-    hs,
-    cs,
-    phiC,
-    gates,
-    weightIh,
-    weightHh,
-    dOutput,
-    dh,
-    dc,
-    dx,
-    dWeightIh,
-    dWeightHh,
-    dBiasIh,
-    dBiasHh,
-    work,
-  );
+export function lstmWorkspace_f32(s: Sequence, backward: bool): usize {
+  return lstm.lstmWorkspace<f32>(s, backward);
+}
+
+export function lstmForward_f64(s: Sequence): void {
+  lstm.lstmForward<f64>(s);
+}
+export function lstmForward_f32(s: Sequence): void {
+  lstm.lstmForward<f32>(s);
+}
+
+export function lstmBackward_f64(s: Sequence): void {
+  lstm.lstmBackward<f64>(s);
+}
+export function lstmBackward_f32(s: Sequence): void {
+  lstm.lstmBackward<f32>(s);
+}
+
+export function gruPackedBytes_f64(s: Sequence): usize {
+  return gru.gruPackedBytes<f64>(s);
+}
+export function gruPackedBytes_f32(s: Sequence): usize {
+  return gru.gruPackedBytes<f32>(s);
+}
+
+export function gruPack_f64(s: Sequence, packed: usize): void {
+  gru.gruPack<f64>(s, packed);
+}
+export function gruPack_f32(s: Sequence, packed: usize): void {
+  gru.gruPack<f32>(s, packed);
+}
+
+export function gruWorkspace_f64(s: Sequence, backward: bool): usize {
+  return gru.gruWorkspace<f64>(s, backward);
+}
+export function gruWorkspace_f32(s: Sequence, backward: bool): usize {
+  return gru.gruWorkspace<f32>(s, backward);
+}
+
+export function gruForward_f64(s: Sequence): void {
+  gru.gruForward<f64>(s);
+}
+export function gruForward_f32(s: Sequence): void {
+  gru.gruForward<f32>(s);
+}
+
+export function gruBackward_f64(s: Sequence): void {
+  gru.gruBackward<f64>(s);
+}
+export function gruBackward_f32(s: Sequence): void {
+  gru.gruBackward<f32>(s);
 }
 
 export function linearForward_f64(
@@ -680,32 +288,52 @@ export function linearBackward_f32(
   linear.linearBackward<f32>(rows, inFeatures, outFeatures, x, weight, dy, dx, dWeight, dBias);
 }
 
-export function embeddingForward_f64(count: i32, d: i32, indices: usize, weight: usize, out: usize): void {
-  embedding.embeddingForward<f64>(count, d, indices, weight, out);
+export function gatherRows_f64(
+  count: i32,
+  width: i32,
+  index: usize,
+  from: usize,
+  fromStride: i32,
+  to: usize,
+  toStride: i32,
+): void {
+  rows.gatherRows<f64>(count, width, index, from, fromStride, to, toStride);
 }
-export function embeddingForward_f32(count: i32, d: i32, indices: usize, weight: usize, out: usize): void {
-  embedding.embeddingForward<f32>(count, d, indices, weight, out);
+export function gatherRows_f32(
+  count: i32,
+  width: i32,
+  index: usize,
+  from: usize,
+  fromStride: i32,
+  to: usize,
+  toStride: i32,
+): void {
+  rows.gatherRows<f32>(count, width, index, from, fromStride, to, toStride);
 }
 
-export function embeddingBackward_f64(
+export function scatterRows_f64(
   count: i32,
-  d: i32,
-  indices: usize,
-  dOut: usize,
-  dWeight: usize,
-  paddingIdx: i32,
+  width: i32,
+  index: usize,
+  from: usize,
+  fromStride: i32,
+  to: usize,
+  toStride: i32,
+  skip: i32,
 ): void {
-  embedding.embeddingBackward<f64>(count, d, indices, dOut, dWeight, paddingIdx);
+  rows.scatterRows<f64>(count, width, index, from, fromStride, to, toStride, skip);
 }
-export function embeddingBackward_f32(
+export function scatterRows_f32(
   count: i32,
-  d: i32,
-  indices: usize,
-  dOut: usize,
-  dWeight: usize,
-  paddingIdx: i32,
+  width: i32,
+  index: usize,
+  from: usize,
+  fromStride: i32,
+  to: usize,
+  toStride: i32,
+  skip: i32,
 ): void {
-  embedding.embeddingBackward<f32>(count, d, indices, dOut, dWeight, paddingIdx);
+  rows.scatterRows<f32>(count, width, index, from, fromStride, to, toStride, skip);
 }
 
 export function softmax_f64(rows: i32, n: i32, x: usize, y: usize): void {

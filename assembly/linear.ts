@@ -1,7 +1,7 @@
 // The dense layer:  y = x W^T + b          x [rows,in], W [out,in], b [out] (0 for none), y [rows,out]
 
 import { gemm } from "./gemm";
-import { addColumnSums } from "./recurrent";
+import { addColumnSums, addWeightGradient } from "./recurrent";
 
 /** y = x W^T + b. */
 export function linearForward<T>(
@@ -29,20 +29,6 @@ export function linearBackward<T>(
   dBias: usize,
 ): void {
   if (dx) gemm<T>(rows, inFeatures, outFeatures, dy, outFeatures, 1, weight, inFeatures, 1, 0, 0, dx, inFeatures);
-  gemm<T>(
-    outFeatures,
-    inFeatures,
-    rows,
-    dy,
-    1,
-    outFeatures,
-    x,
-    inFeatures,
-    1,
-    dWeight,
-    inFeatures,
-    dWeight,
-    inFeatures,
-  );
-  if (dBias) addColumnSums<T>(rows, outFeatures, dy, dBias);
+  addWeightGradient<T>(rows, outFeatures, inFeatures, dy, outFeatures, x, dWeight);
+  if (dBias) addColumnSums<T>(rows, outFeatures, dy, outFeatures, dBias);
 }

@@ -1,53 +1,124 @@
-// Long short-term memory (Hochreiter & Schmidhuber 1997, forget gate: Gers et al. 2000), forward and backward: one step
-// (cell), then all steps (sequence).
+// Long short-term memory (Hochreiter & Schmidhuber 1997, forget gate: Gers et al. 2000), forward and backward: one step,
+// then all steps.
 //
-//   [i f g o]_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh         before the non-linearities below
-//   i = s(i), f = s(f), o = s(o), g = phi(g)                    s = sigmoid; phi = tanh (or ReLU)
-//   c_t = f c_(t-1) + i g
-//   h_t = o phi(c_t)
+//   [i f g o]_t = W_ih x_t + b_ih + W_hh (m h_(t-1)) + b_hh     before the non-linearities below
+//   i = s(i), f = s(f), o = s(o), g = phi(g)                    s = sigmoid, phi = psi = tanh, or other ones; m: the
+//   c_t = f c_(t-1) + i g                                       mask, where there is one
+//   h_t = o psi(c_t), or W_hr (o psi(c_t)) with a projection (Sak et al. 2014)
 //
 //   dh  = dOutput_t + dh_t                                      dh_t, dc_t: what step t + 1 hands down (dh_n, dc_n at
-//   do  = dh phi(c_t) s'(o)                                     the last step)
-//   dc  = dc_t + dh o phi'(c_t)
+//   dh  = W_hr^T dh with a projection                           the last step)
+//   do  = dh psi(c_t) s'(o)
+//   dc  = dc_t + dh o psi'(c_t)
 //   di  = dc g s'(i),  df = dc c_(t-1) s'(f),  dg = dc i phi'(g)
 //   dc_(t-1) = dc f
-//   dh_(t-1) = W_hh^T [di df dg do]
+//   dh_(t-1) = m W_hh^T [di df dg do]
 //
-// Shapes: x [T,N,D]; hs, cs [T+1,N,H] with h_0, c_0 in slot 0; gates [T,N,4H] in the order i f g o; phiC [T,N,H] = phi(c);
-// W_ih [4H,D]; W_hh [4H,H]; b [4H], or 0 for none. All buffers are dense, row-major, and do not overlap.
+// Forward only, for ONNX's operator: peepholes (Gers & Schmidhuber 2000: i and f also see p c_(t-1), o sees p c_t), f = 1 - i
+// (coupled), and a limit of what goes into the non-linearities.
+//
+// G = G' = 4H, gates in the order i f g o. The fields of a sequence are described in sequence.ts.
 
 import { at, bytes, lanes, loadLanes, madd, storeLanes } from "./simd";
-import { sigmoid } from "./math";
-import { activate, activateBackward, sigmoidBackward } from "./activation";
-import { gemm, gemmPacked, packedBytes, packWeight } from "./gemm";
-import { gatesBackward, inputForward, sumBiases } from "./recurrent";
+import { one } from "./math";
+import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
+import { add, mul } from "./elementwise";
+import { gemmPacked, packedBytes, packWeight } from "./gemm";
+import * as recurrent from "./recurrent";
+import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
 
-/** Bytes of `work` for lstmForward and lstmBackward. */
-export function lstmWorkspace<T>(h: i32): usize {
-  return max(packedBytes<T>(h, 4 * h) + bytes<T>(4 * h), packedBytes<T>(4 * h, h));
+/** Bytes of packed weights. */
+export function lstmPackedBytes<T>(s: Sequence): usize {
+  return recurrent.packedWeightsBytes<T>(s, 4 * s.h);
+}
+
+/** Packs the weights, once for many passes with `s.packed`. */
+export function lstmPack<T>(s: Sequence, packed: usize): void {
+  recurrent.packWeights<T>(s, 4 * s.h, packed);
+}
+
+let weights: usize = 0; // packed
+let weightsHr: usize = 0; // packed
+let maskedH: usize = 0; // [N,P]
+let hidden: usize = 0; // [N,H], o psi(c) or its gradient, with a projection
+let inputs: usize = 0; // [rows,P]
+let dhs: usize = 0; // [rows,P], dh of all steps, with a projection
+
+function layOutForward<T>(s: Sequence, work: usize): void {
+  openWork(work);
+  weights = s.packed ? s.packed : takeWork(lstmPackedBytes<T>(s));
+  maskedH = takeWork(s.mask ? bytes<T>(s.n * s.p) : 0);
+  hidden = takeWork(s.weightHr ? bytes<T>(s.n * s.h) : 0);
+}
+
+function layOutBackward<T>(s: Sequence, work: usize): void {
+  const projected = s.weightHr != 0;
+  openWork(work);
+  weights = takeWork(packedBytes<T>(4 * s.h, s.p));
+  weightsHr = takeWork(projected ? packedBytes<T>(s.p, s.h) : 0);
+  hidden = takeWork(projected ? bytes<T>(s.n * s.h) : 0);
+  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
+  dhs = takeWork(projected ? bytes<T>(s.rows * s.p) : 0);
+}
+
+/** Bytes of `work` for lstmForward, or for lstmBackward. */
+export function lstmWorkspace<T>(s: Sequence, backward: bool): usize {
+  if (backward) layOutBackward<T>(s, 0);
+  else layOutForward<T>(s, 0);
+  return endOfWork();
+}
+
+/** x [lanes], and where there is a peephole, peephole [lanes] c more; limited. */
+// @ts-ignore: decorator
+@inline
+function seen<T>(x: v128, peephole: usize, c: v128, limit: v128, rest: i32): v128 {
+  if (peephole) x = madd<T>(loadLanes<T>(peephole, rest), c, x);
+  return v128.pmin<T>(v128.pmax<T>(x, v128.neg<T>(limit)), limit);
+}
+
+// @ts-ignore: decorator
+@inline
+function limitOf<T>(s: Sequence): v128 {
+  return v128.splat<T>(s.clip != 0 ? <T>s.clip : <T>Infinity);
+}
+
+/** ONNX's variants: what i, f and g of m rows see before the non-linearities; o follows in `lstmStep`: it sees c_t. */
+function lstmVariant<T>(s: Sequence, m: i32, gates: usize, cPrev: usize): void {
+  const h = s.h;
+  const limit = limitOf<T>(s);
+  for (let row = 0; row < m; row++) {
+    for (let j = 0; j < h; j += lanes<T>()) {
+      const rest = h - j;
+      const c = loadLanes<T>(at<T>(cPrev, j), rest);
+      for (let g = 0; g < 3; g++) {
+        const p = at<T>(gates, g * h + j);
+        const peephole = g < 2 && s.peephole ? at<T>(s.peephole, g * h + j) : 0;
+        storeLanes<T>(p, seen<T>(loadLanes<T>(p, rest), peephole, c, limit, rest), rest);
+      }
+    }
+    gates += bytes<T>(4 * h);
+    cPrev += bytes<T>(h);
+  }
 }
 
 /**
- * The non-linear part of one step, and its product with W_hh.
+ * The non-linear part of one step of m rows.
  *
- *   gates        in: W_ih x + b [N,4H]; out: i f g o
+ *   gates        in: [m,4H] before the non-linearities; out, if `keep`: i f g o
  *   cPrev, cNext may be the same buffer
- *   phiC         out: [N,H], or 0 where no backward will follow
+ *   hNext        out: o psi(c)
+ *   phiC         out: [m,H], if `keep`
  */
-function lstmStep<T>(
-  phi: i32,
-  n: i32,
-  h: i32,
-  hPrev: usize,
-  packedHh: usize,
-  gates: usize,
-  cPrev: usize,
-  cNext: usize,
-  hNext: usize,
-  phiC: usize,
-): void {
-  gemmPacked<T>(n, 4 * h, h, hPrev, h, 1, packedHh, gates, 4 * h, gates, 4 * h);
-  for (let row = 0; row < n; row++) {
+function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usize, hNext: usize, phiC: usize): void {
+  const h = s.h;
+  const sigma = s.sigma;
+  const phi = s.phi;
+  const psi = s.psi;
+  const keep = s.keep;
+  const variant = s.peephole || s.coupled || s.clip != 0;
+  const limit = limitOf<T>(s);
+  if (variant) lstmVariant<T>(s, m, gates, cPrev);
+  for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const offset = bytes<T>(j);
@@ -55,15 +126,18 @@ function lstmStep<T>(
       const pf = pi + bytes<T>(h);
       const pg = pf + bytes<T>(h);
       const po = pg + bytes<T>(h);
-      const i = sigmoid<T>(loadLanes<T>(pi, rest));
-      const f = sigmoid<T>(loadLanes<T>(pf, rest));
+      const i = activateGate<T>(sigma, loadLanes<T>(pi, rest));
+      let f = activateGate<T>(sigma, loadLanes<T>(pf, rest));
+      if (variant && s.coupled) f = v128.sub<T>(one<T>(), i);
       const g = activate<T>(phi, loadLanes<T>(pg, rest));
-      const o = sigmoid<T>(loadLanes<T>(po, rest));
       const c = madd<T>(i, g, v128.mul<T>(f, loadLanes<T>(cPrev + offset, rest)));
-      const pc = activate<T>(phi, c);
+      let oSees = loadLanes<T>(po, rest);
+      if (variant) oSees = seen<T>(oSees, s.peephole ? at<T>(s.peephole, 2 * h + j) : 0, c, limit, rest);
+      const o = activateGate<T>(sigma, oSees);
+      const pc = activate<T>(psi, c);
       storeLanes<T>(cNext + offset, c, rest);
       storeLanes<T>(hNext + offset, v128.mul<T>(o, pc), rest);
-      if (phiC) {
+      if (keep) {
         storeLanes<T>(pi, i, rest);
         storeLanes<T>(pf, f, rest);
         storeLanes<T>(pg, g, rest);
@@ -75,29 +149,34 @@ function lstmStep<T>(
     cPrev += bytes<T>(h);
     cNext += bytes<T>(h);
     hNext += bytes<T>(h);
-    if (phiC) phiC += bytes<T>(h);
+    phiC += bytes<T>(h);
   }
 }
 
 /**
- * The non-linear part of one step backward.
+ * The non-linear part of one step of m rows backward.
  *
- *   gates       in: i f g o [N,4H]; out: their gradients before the non-linearities
- *   dOutput     in: [N,H], or 0
- *   dh, dc      in: [N,H], what the next step hands down; dc out: dc_(t-1)
+ *   gates       in: i f g o [m,4H]; out: their gradients before the non-linearities
+ *   phiC        in: psi(c) [m,H]; out, with a projection: o psi(c)
+ *   dOutput     in: [m,H], or 0
+ *   dh          in: [m,H], what the next step hands down; s.dc likewise, out: dc_(t-1)
  */
 function lstmStepBackward<T>(
-  phi: i32,
-  n: i32,
-  h: i32,
+  s: Sequence,
+  m: i32,
   cPrev: usize,
   phiC: usize,
   gates: usize,
   dOutput: usize,
   dh: usize,
-  dc: usize,
 ): void {
-  for (let row = 0; row < n; row++) {
+  const h = s.h;
+  const sigma = s.sigma;
+  const phi = s.phi;
+  const psi = s.psi;
+  const projected = s.weightHr != 0;
+  let dc = s.dc;
+  for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const offset = bytes<T>(j);
@@ -112,13 +191,15 @@ function lstmStepBackward<T>(
       const pc = loadLanes<T>(phiC + offset, rest);
       let dhRow = loadLanes<T>(dh + offset, rest);
       if (dOutput) dhRow = v128.add<T>(loadLanes<T>(dOutput + offset, rest), dhRow);
-      const through = activateBackward<T>(phi, v128.mul<T>(dhRow, o), pc);
+      const through = activateBackward<T>(psi, v128.mul<T>(dhRow, o), pc);
       const dcRow = v128.add<T>(loadLanes<T>(dc + offset, rest), through);
-      storeLanes<T>(pi, sigmoidBackward<T>(v128.mul<T>(dcRow, g), i), rest);
-      storeLanes<T>(pf, sigmoidBackward<T>(v128.mul<T>(dcRow, loadLanes<T>(cPrev + offset, rest)), f), rest);
+      const c = loadLanes<T>(cPrev + offset, rest);
+      storeLanes<T>(pi, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, g), i), rest);
+      storeLanes<T>(pf, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, c), f), rest);
       storeLanes<T>(pg, activateBackward<T>(phi, v128.mul<T>(dcRow, i), g), rest);
-      storeLanes<T>(po, sigmoidBackward<T>(v128.mul<T>(dhRow, pc), o), rest);
+      storeLanes<T>(po, activateGateBackward<T>(sigma, v128.mul<T>(dhRow, pc), o), rest);
       storeLanes<T>(dc + offset, v128.mul<T>(dcRow, f), rest);
+      if (projected) storeLanes<T>(phiC + offset, v128.mul<T>(o, pc), rest);
     }
     gates += bytes<T>(4 * h);
     cPrev += bytes<T>(h);
@@ -129,157 +210,79 @@ function lstmStepBackward<T>(
   }
 }
 
-/**
- * One step: hNext, cNext [N,H] (out) from x [N,D], hPrev, cPrev [N,H].
- *
- *   packedIh, packedHh   W_ih^T [D,4H] and W_hh^T [H,4H], packed by `packWeight` once for many steps
- *   bias                 [4H] = b_ih + b_hh, or 0
- *   gates                out: [N,4H], i f g o where phiC is given; else scratch
- *   phiC                 out: [N,H], or 0 where no backward will follow
- * cNext may be cPrev.
- */
-export function lstmCellForward<T>(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-  cNext: usize,
-  gates: usize,
-  phiC: usize,
-): void {
-  gemmPacked<T>(n, 4 * h, d, x, d, 1, packedIh, bias, 0, gates, 4 * h);
-  lstmStep<T>(phi, n, h, hPrev, packedHh, gates, cPrev, cNext, hNext, phiC);
-}
-
-/**
- * One step backward, from the gradients of hNext and cNext.
- *
- *   gates          in: i f g o [N,4H]; out: their gradients before the non-linearities
- *   dh             in: dhNext [N,H]; dhPrev out in dhPrev
- *   dc             in: dcNext [N,H]; out: dcPrev
- *   dx             out: [N,D]
- *   dWeightIh ...  in/out: += the gradients of the weights and biases
- */
-export function lstmCellBackward<T>(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  cPrev: usize,
-  gates: usize,
-  phiC: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  dc: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  lstmStepBackward<T>(phi, n, h, cPrev, phiC, gates, 0, dhNext, dc);
-  gemm<T>(n, h, 4 * h, gates, 4 * h, 1, weightHh, h, 1, 0, 0, dhPrev, h);
-  gatesBackward<T>(n, d, h, 4 * h, gates, x, hPrev, weightIh, dx, dWeightIh, dWeightHh, dBiasIh, dBiasHh);
-}
-
-/**
- * All steps: hs [T+1,N,H], in h_0 in slot 0, out the rest.
- *
- * To keep what backward needs, phiC is given: cs [T+1,N,H] (c_0 in slot 0), phiC [T,N,H] and gates [T,N,4H] are filled
- * and chunk = T. Without (phiC = 0): cs is one [N,H], in c_0 and out c_n, and gates holds `chunk` steps [chunk,N,4H].
- *
- *   work     lstmWorkspace bytes
- */
-export function lstmForward<T>(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  chunk: i32,
-  work: usize,
-): void {
+/** All steps: hs and cs from x, h_0, c_0. */
+export function lstmForward<T>(s: Sequence): void {
+  const h = s.h;
+  const p = s.p;
   const g = 4 * h;
-  const packedHh = work;
-  const bias = sumBiases<T>(g, biasIh, biasHh, work + packedBytes<T>(h, g));
-  const step = bytes<T>(n * h);
-  packWeight<T>(h, g, weightHh, 1, h, packedHh);
-  for (let first = 0; first < t; first += chunk) {
-    const steps = min(chunk, t - first);
-    inputForward<T>(steps * n, d, g, x, weightIh, bias, gates);
-    let gatesStep = gates;
-    for (let i = 0; i < steps; i++) {
-      const cNext = phiC ? cs + step : cs;
-      lstmStep<T>(phi, n, h, hs, packedHh, gatesStep, cs, cNext, hs + step, phiC);
-      gatesStep += 4 * step;
-      hs += step;
-      cs = cNext;
-      if (phiC) phiC += step;
+  const keep = s.keep;
+  layOutForward<T>(s, s.work);
+  if (!s.packed) lstmPack<T>(s, weights);
+  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  const packedHh = recurrent.packedHh<T>(s, g, weights);
+  const packedHr = recurrent.packedHr<T>(s, g, weights);
+  const bias = recurrent.packedBias<T>(s, g, weights);
+  let x = s.x;
+  let hPrev = s.hs;
+  let hNext = hPrev + bytes<T>(s.n * p);
+  let cPrev = s.cs;
+  let cNext = keep ? cPrev + bytes<T>(s.n * h) : cPrev;
+  let phiC = s.phiC;
+  for (let first = 0; first < s.t; first += s.chunk) {
+    const end = min(first + s.chunk, s.t);
+    let rows = 0;
+    for (let i = first; i < end; i++) rows += rowsAt(s, i);
+    let gates = s.gates;
+    gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, bias, 0, gates, g);
+    x += bytes<T>(rows * s.d);
+    for (let i = first; i < end; i++) {
+      const m = rowsAt(s, i);
+      gemmPacked<T>(m, g, p, recurrent.masked<T>(s, m, hPrev, maskedH), p, 1, packedHh, gates, g, gates, g);
+      lstmStep<T>(s, m, gates, cPrev, cNext, s.weightHr ? hidden : hNext, phiC);
+      if (s.weightHr) gemmPacked<T>(m, p, h, hidden, h, 1, packedHr, 0, 0, hNext, p);
+      gates += bytes<T>(m * g);
+      hPrev = hNext;
+      hNext += bytes<T>(m * p);
+      if (keep) {
+        cPrev = cNext;
+        cNext += bytes<T>(m * h);
+        phiC += bytes<T>(m * h);
+      }
     }
-    x += <usize>steps * bytes<T>(n * d);
   }
 }
 
-/**
- * All steps backward, from what lstmForward kept.
- *
- *   gates          in: i f g o [T,N,4H]; out: their gradients before the non-linearities
- *   dOutput        in: [T,N,H], or 0
- *   dh, dc         in: dh_n, dc_n [N,H]; out: dh_0, dc_0
- *   dx             out: [T,N,D], or 0
- *   dWeightIh ...  in/out: +=
- */
-export function lstmBackward<T>(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  cs: usize,
-  phiC: usize,
-  gates: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  dc: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  packWeight<T>(4 * h, h, weightHh, h, 1, work);
-  const step = bytes<T>(n * h);
-  for (let i = t - 1; i >= 0; i--) {
-    const offset = <usize>i * step;
-    const gatesStep = gates + 4 * offset;
-    const dOutputStep = dOutput ? dOutput + offset : 0;
-    lstmStepBackward<T>(phi, n, h, cs + offset, phiC + offset, gatesStep, dOutputStep, dh, dc);
-    gemmPacked<T>(n, h, 4 * h, gatesStep, 4 * h, 1, work, 0, 0, dh, h);
+/** All steps backward, from what lstmForward kept. */
+export function lstmBackward<T>(s: Sequence): void {
+  const h = s.h;
+  const p = s.p;
+  const g = 4 * h;
+  const projected = s.weightHr != 0;
+  layOutBackward<T>(s, s.work);
+  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  packWeight<T>(g, p, s.weightHh, p, 1, weights);
+  if (projected) packWeight<T>(p, h, s.weightHr, h, 1, weightsHr);
+  let row = s.rows;
+  for (let i = s.t - 1; i >= 0; i--) {
+    const m = rowsAt(s, i);
+    row -= m;
+    const gates = at<T>(s.gates, row * g);
+    const cPrev = at<T>(s.cs, i == 0 ? 0 : (s.n + row - rowsBefore(s, i)) * h);
+    const phiC = at<T>(s.phiC, row * h);
+    let dOutput = s.dOutput ? at<T>(s.dOutput, row * p) : 0;
+    let dh = s.dh;
+    if (projected) {
+      const total = at<T>(dhs, row * p);
+      if (dOutput) add<T>(m * p, dOutput, dh, total);
+      else memory.copy(total, dh, bytes<T>(m * p));
+      gemmPacked<T>(m, h, p, total, p, 1, weightsHr, 0, 0, hidden, h);
+      dOutput = 0;
+      dh = hidden;
+    }
+    lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
+    gemmPacked<T>(m, p, g, gates, g, 1, weights, 0, 0, s.dh, p);
+    if (s.mask) mul<T>(m * p, s.dh, s.mask, s.dh);
   }
-  gatesBackward<T>(t * n, d, h, 4 * h, gates, x, hs, weightIh, dx, dWeightIh, dWeightHh, dBiasIh, dBiasHh);
+  recurrent.gatesBackward<T>(s, g, s.gates, recurrent.recurrentInputs<T>(s, inputs));
+  if (projected) recurrent.addWeightGradient<T>(s.rows, p, h, dhs, p, s.phiC, s.dWeightHr);
 }

@@ -1,64 +1,129 @@
-// What all recurrent layers share: the product with the input and the gradients of the weights, for all steps at once.
+// What all recurrent layers share: packed weights, the recurrent product's input, the gradients of the weights.
 //
-// G is the number of gate columns: H for RNN, 4H for LSTM. `rows` is T*N. All buffers are dense and row-major.
+// The weights of a layer are packed once, into one block that the cells lay out alike:
+//
+//   W_ih^T [D,G'] | W_hh^T [P,G'] | b_ih + b_hh [G'] | W_hr^T [H,P] where there is a projection
 
 import { at, bytes, lanes, loadLanes, storeLanes } from "./simd";
-import { gemm } from "./gemm";
-import { add } from "./elementwise";
+import { gemm, packedBytes, packWeight } from "./gemm";
+import { add, mul } from "./elementwise";
+import { rowsAt, rowsBefore, Sequence } from "./sequence";
 
-/** out [G] = biasIh + biasHh; returns out, or 0 where there are no biases (both 0). */
-export function sumBiases<T>(g: i32, biasIh: usize, biasHh: usize, out: usize): usize {
-  if (!biasIh) return 0;
-  add<T>(g, biasIh, biasHh, out);
+/** Bytes of weights packed by `packWeights`; g = G' gate columns. */
+export function packedWeightsBytes<T>(s: Sequence, g: i32): usize {
+  const projection = s.weightHr ? packedBytes<T>(s.h, s.p) : 0;
+  return packedBytes<T>(s.d, g) + packedBytes<T>(s.p, g) + biasBytes<T>(g) + projection;
+}
+
+// @ts-ignore: decorator
+@inline
+function biasBytes<T>(g: i32): usize {
+  return (bytes<T>(g) + 31) & ~31;
+}
+
+/** Packs the weights of a layer; b_ih + b_hh is zeros where there are no biases. */
+export function packWeights<T>(s: Sequence, g: i32, packed: usize): void {
+  packWeight<T>(s.d, g, s.weightIh, 1, s.d, packed);
+  packWeight<T>(s.p, g, s.weightHh, 1, s.p, packedHh<T>(s, g, packed));
+  sumBiases<T>(g, s.biasIh, s.biasHh, packedBias<T>(s, g, packed));
+  if (s.weightHr) packWeight<T>(s.h, s.p, s.weightHr, 1, s.h, packedHr<T>(s, g, packed));
+}
+
+// @ts-ignore: decorator
+@inline
+export function packedHh<T>(s: Sequence, g: i32, packed: usize): usize {
+  return packed + packedBytes<T>(s.d, g);
+}
+
+// @ts-ignore: decorator
+@inline
+export function packedBias<T>(s: Sequence, g: i32, packed: usize): usize {
+  return packedHh<T>(s, g, packed) + packedBytes<T>(s.p, g);
+}
+
+// @ts-ignore: decorator
+@inline
+export function packedHr<T>(s: Sequence, g: i32, packed: usize): usize {
+  return packedBias<T>(s, g, packed) + biasBytes<T>(g);
+}
+
+/** out [n] = biasIh + biasHh, or zeros where there are none (both 0). */
+export function sumBiases<T>(n: i32, biasIh: usize, biasHh: usize, out: usize): void {
+  if (biasIh) add<T>(n, biasIh, biasHh, out);
+  else memory.fill(out, 0, bytes<T>(n));
+}
+
+/** What the recurrent product takes at one step of m rows: h, or h times the mask, which goes to `scratch`. */
+// @ts-ignore: decorator
+@inline
+export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize {
+  if (!s.mask) return h;
+  mul<T>(m * s.p, h, s.mask, scratch);
+  return scratch;
+}
+
+/** Bytes of `out` for `recurrentInputs`. */
+export function recurrentInputsBytes<T>(s: Sequence): usize {
+  return s.counts || s.mask ? bytes<T>(s.rows) * <usize>s.p : 0;
+}
+
+/** [rows,P], what the recurrent product took at every step: the first rows of hs, or `out`. */
+export function recurrentInputs<T>(s: Sequence, out: usize): usize {
+  if (!s.counts && !s.mask) return s.hs;
+  let h = s.hs;
+  let to = out;
+  for (let i = 0; i < s.t; i++) {
+    const size = rowsAt(s, i) * s.p;
+    if (s.mask) mul<T>(size, h, s.mask, to);
+    else memory.copy(to, h, bytes<T>(size));
+    h += bytes<T>(rowsBefore(s, i)) * <usize>s.p;
+    to += bytes<T>(size);
+  }
   return out;
 }
 
-/** gates [rows,G] = bias + x [rows,D] W_ih^T, W_ih [G,D]; bias [G], or 0 for none. */
-export function inputForward<T>(rows: i32, d: i32, g: i32, x: usize, weightIh: usize, bias: usize, gates: usize): void {
-  gemm<T>(rows, g, d, x, d, 1, weightIh, 1, d, bias, 0, gates, g);
-}
-
 /**
- * From dGates [rows,G]:
+ * dW [columns,width] += dGates^T other, db += column sums of dGates.
  *
- *   dx [rows,D]     = dGates W_ih          out, overwritten; 0 where it is not wanted
- *   dW_ih [G,D]    += dGates^T x
- *   dW_hh [G,H]    += dGates^T hPrev       hPrev [rows,H]
- *   db_ih, db_hh   += column sums          [G] each, 0 where the layer has no biases
+ *   dGates   in: [rows,columns], rows `stride` numbers apart
+ *   other    in: [rows,width]
  */
-export function gatesBackward<T>(
+export function addWeightGradient<T>(
   rows: i32,
-  d: i32,
-  h: i32,
-  g: i32,
+  columns: i32,
+  width: i32,
   dGates: usize,
-  x: usize,
-  hPrev: usize,
-  weightIh: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
+  stride: i32,
+  other: usize,
+  dWeight: usize,
 ): void {
-  if (dx) gemm<T>(rows, d, g, dGates, g, 1, weightIh, d, 1, 0, 0, dx, d);
-  gemm<T>(g, d, rows, dGates, 1, g, x, d, 1, dWeightIh, d, dWeightIh, d);
-  gemm<T>(g, h, rows, dGates, 1, g, hPrev, h, 1, dWeightHh, h, dWeightHh, h);
-  if (dBiasIh) {
-    addColumnSums<T>(rows, g, dGates, dBiasIh);
-    addColumnSums<T>(rows, g, dGates, dBiasHh);
-  }
+  gemm<T>(columns, width, rows, dGates, 1, stride, other, width, 1, dWeight, width, dWeight, width);
 }
 
-/** sums [columns] += the sums of m [rows,columns] over its rows, from first to last. */
-export function addColumnSums<T>(rows: i32, columns: i32, m: usize, sums: usize): void {
+/** sums [columns] += the sums of m [rows,columns] over its rows, from first to last; rows `stride` numbers apart. */
+export function addColumnSums<T>(rows: i32, columns: i32, m: usize, stride: i32, sums: usize): void {
   for (let j = 0; j < columns; j += lanes<T>()) {
     let p = at<T>(m, j);
     let sum = loadLanes<T>(at<T>(sums, j), columns - j);
     for (let i = 0; i < rows; i++) {
       sum = v128.add<T>(sum, loadLanes<T>(p, columns - j));
-      p += bytes<T>(columns);
+      p += bytes<T>(stride);
     }
     storeLanes<T>(at<T>(sums, j), sum, columns - j);
+  }
+}
+
+/**
+ * The gradients that all steps give at once, from dGates [rows,g] of RNN and LSTM: dx, dW_ih, dW_hh and the biases'.
+ *
+ *   hs   in: [rows,P], what the recurrent product took
+ */
+export function gatesBackward<T>(s: Sequence, g: i32, dGates: usize, hs: usize): void {
+  if (s.dx) gemm<T>(s.rows, s.d, g, dGates, g, 1, s.weightIh, s.d, 1, 0, 0, s.dx, s.d);
+  addWeightGradient<T>(s.rows, g, s.d, dGates, g, s.x, s.dWeightIh);
+  addWeightGradient<T>(s.rows, g, s.p, dGates, g, hs, s.dWeightHh);
+  if (s.dBiasIh) {
+    addColumnSums<T>(s.rows, g, dGates, g, s.dBiasIh);
+    addColumnSums<T>(s.rows, g, dGates, g, s.dBiasHh);
   }
 }

@@ -1,27 +1,50 @@
-// The simple recurrent network (Elman 1990), forward and backward: one step (cell), then all steps (sequence).
+// The simple recurrent network (Elman 1990), forward and backward: one step, then all steps.
 //
-//   h_t = phi(W_ih x_t + b_ih + W_hh h_(t-1) + b_hh)            phi = tanh or ReLU
+//   h_t = phi(W_ih x_t + b_ih + W_hh (m h_(t-1)) + b_hh)        phi = tanh, ReLU ...; m: the mask, where there is one
 //
 //   da_t = (dOutput_t + dh_t) phi'(h_t)                         dh_t: what step t + 1 hands down (dh_n at the last step)
-//   dh_(t-1) = W_hh^T da_t
+//   dh_(t-1) = m W_hh^T da_t
 //
-// Shapes: x [T,N,D]; hs [T+1,N,H] with h_0 in slot 0, so that h_(t-1) of all steps is the same buffer; W_ih [H,D];
-// W_hh [H,H]; b [H], or 0 for none. All buffers are dense, row-major, and do not overlap.
+// G = G' = P = H. The fields of a sequence are described in sequence.ts.
 
 import { at, bytes, lanes, loadLanes, storeLanes } from "./simd";
-import { activate, activateBackward, activation } from "./activation";
-import { gemm, gemmPacked, packedBytes, packWeight } from "./gemm";
-import { gatesBackward, inputForward, sumBiases } from "./recurrent";
+import { activateBackward, activation, setHardSigmoid } from "./activation";
+import { clip, mul } from "./elementwise";
+import { gemmPacked, packedBytes, packWeight } from "./gemm";
+import * as recurrent from "./recurrent";
+import { endOfWork, openWork, rowsAt, Sequence, takeWork } from "./sequence";
 
-/** Bytes of `work` for rnnForward and rnnBackward. */
-export function rnnWorkspace<T>(h: i32): usize {
-  return packedBytes<T>(h, h) + bytes<T>(h);
+/** Bytes of packed weights. */
+export function rnnPackedBytes<T>(s: Sequence): usize {
+  return recurrent.packedWeightsBytes<T>(s, s.h);
 }
 
-/** hNext [N,H]: in W_ih x + b, out phi(that + W_hh hPrev); weightHh packed. */
-function rnnStep<T>(phi: i32, n: i32, h: i32, hPrev: usize, packedHh: usize, hNext: usize): void {
-  gemmPacked<T>(n, h, h, hPrev, h, 1, packedHh, hNext, h, hNext, h);
-  activation<T>(phi, n * h, hNext, hNext);
+/** Packs the weights, once for many passes with `s.packed`. */
+export function rnnPack<T>(s: Sequence, packed: usize): void {
+  recurrent.packWeights<T>(s, s.h, packed);
+}
+
+let scratch: usize = 0; // [N,H]
+let weights: usize = 0; // packed
+let inputs: usize = 0; // [rows,H]
+
+function layOutForward<T>(s: Sequence, work: usize): void {
+  openWork(work);
+  weights = s.packed ? s.packed : takeWork(rnnPackedBytes<T>(s));
+  scratch = takeWork(s.mask ? bytes<T>(s.n * s.h) : 0);
+}
+
+function layOutBackward<T>(s: Sequence, work: usize): void {
+  openWork(work);
+  weights = takeWork(packedBytes<T>(s.h, s.h));
+  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
+}
+
+/** Bytes of `work` for rnnForward, or for rnnBackward. */
+export function rnnWorkspace<T>(s: Sequence, backward: bool): usize {
+  if (backward) layOutBackward<T>(s, 0);
+  else layOutForward<T>(s, 0);
+  return endOfWork();
 }
 
 /** da [count] = (dOutput + dh) phi'(h); dOutput may be 0. */
@@ -34,118 +57,42 @@ function rnnStepBackward<T>(phi: i32, count: i32, h: usize, dOutput: usize, dh: 
   }
 }
 
-/**
- * One step: hNext [N,H] (out) from x [N,D] and hPrev [N,H].
- *
- *   packedIh, packedHh   W_ih^T [D,H] and W_hh^T [H,H], packed by `packWeight` once for many steps
- *   bias                 [H] = b_ih + b_hh, or 0
- */
-export function rnnCellForward<T>(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  packedIh: usize,
-  packedHh: usize,
-  bias: usize,
-  hNext: usize,
-): void {
-  gemmPacked<T>(n, h, d, x, d, 1, packedIh, bias, 0, hNext, h);
-  rnnStep<T>(phi, n, h, hPrev, packedHh, hNext);
-}
-
-/**
- * One step backward, from hNext [N,H] and its gradient dhNext [N,H].
- *
- *   da              out: [N,H], the gradient of what phi was taken of
- *   dx, dhPrev      out: [N,D], [N,H]
- *   dWeightIh ...   in/out: += the gradients of the weights and biases
- */
-export function rnnCellBackward<T>(
-  phi: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hPrev: usize,
-  hNext: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dhNext: usize,
-  da: usize,
-  dx: usize,
-  dhPrev: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-): void {
-  rnnStepBackward<T>(phi, n * h, hNext, 0, dhNext, da);
-  gemm<T>(n, h, h, da, h, 1, weightHh, h, 1, 0, 0, dhPrev, h);
-  gatesBackward<T>(n, d, h, h, da, x, hPrev, weightIh, dx, dWeightIh, dWeightHh, dBiasIh, dBiasHh);
-}
-
-/** All steps: hs [T+1,N,H], in h_0 in slot 0, out the rest. work: rnnWorkspace bytes. */
-export function rnnForward<T>(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  weightIh: usize,
-  weightHh: usize,
-  biasIh: usize,
-  biasHh: usize,
-  hs: usize,
-  work: usize,
-): void {
-  const packedHh = work;
-  const bias = sumBiases<T>(h, biasIh, biasHh, work + packedBytes<T>(h, h));
-  const step = bytes<T>(n * h);
-  inputForward<T>(t * n, d, h, x, weightIh, bias, hs + step);
-  packWeight<T>(h, h, weightHh, 1, h, packedHh);
-  for (let i = 0; i < t; i++, hs += step) rnnStep<T>(phi, n, h, hs, packedHh, hs + step);
-}
-
-/**
- * All steps backward.
- *
- *   dOutput        in: [T,N,H], or 0
- *   dh             in: dh_n [N,H]; out: dh_0
- *   da             out: [T,N,H]
- *   dx             out: [T,N,D], or 0
- *   dWeightIh ...  in/out: +=
- */
-export function rnnBackward<T>(
-  phi: i32,
-  t: i32,
-  n: i32,
-  d: i32,
-  h: i32,
-  x: usize,
-  hs: usize,
-  weightIh: usize,
-  weightHh: usize,
-  dOutput: usize,
-  dh: usize,
-  da: usize,
-  dx: usize,
-  dWeightIh: usize,
-  dWeightHh: usize,
-  dBiasIh: usize,
-  dBiasHh: usize,
-  work: usize,
-): void {
-  packWeight<T>(h, h, weightHh, h, 1, work);
-  const step = bytes<T>(n * h);
-  for (let i = t - 1; i >= 0; i--) {
-    const offset = <usize>i * step;
-    const daStep = da + offset;
-    rnnStepBackward<T>(phi, n * h, hs + offset + step, dOutput ? dOutput + offset : 0, dh, daStep);
-    gemmPacked<T>(n, h, h, daStep, h, 1, work, 0, 0, dh, h);
+/** All steps: hs from x and h_0. */
+export function rnnForward<T>(s: Sequence): void {
+  const h = s.h;
+  layOutForward<T>(s, s.work);
+  if (!s.packed) rnnPack<T>(s, weights);
+  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  const packedHh = recurrent.packedHh<T>(s, h, weights);
+  const bias = recurrent.packedBias<T>(s, h, weights);
+  let hPrev = s.hs;
+  let hNext = hPrev + bytes<T>(s.n * h);
+  gemmPacked<T>(s.rows, h, s.d, s.x, s.d, 1, weights, bias, 0, hNext, h);
+  for (let i = 0; i < s.t; i++) {
+    const m = rowsAt(s, i);
+    gemmPacked<T>(m, h, h, recurrent.masked<T>(s, m, hPrev, scratch), h, 1, packedHh, hNext, h, hNext, h);
+    if (s.clip != 0) clip<T>(m * h, hNext, <T>s.clip);
+    activation<T>(s.phi, m * h, hNext, hNext);
+    hPrev = hNext;
+    hNext += bytes<T>(m * h);
   }
-  gatesBackward<T>(t * n, d, h, h, da, x, hs, weightIh, dx, dWeightIh, dWeightHh, dBiasIh, dBiasHh);
+}
+
+/** All steps backward, from x and hs. */
+export function rnnBackward<T>(s: Sequence): void {
+  const h = s.h;
+  layOutBackward<T>(s, s.work);
+  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  packWeight<T>(h, h, s.weightHh, h, 1, weights);
+  let row = s.rows;
+  for (let i = s.t - 1; i >= 0; i--) {
+    const m = rowsAt(s, i);
+    row -= m;
+    const da = at<T>(s.da, row * h);
+    const hNext = at<T>(s.hs, (s.n + row) * h);
+    rnnStepBackward<T>(s.phi, m * h, hNext, s.dOutput ? at<T>(s.dOutput, row * h) : 0, s.dh, da);
+    gemmPacked<T>(m, h, h, da, h, 1, weights, 0, 0, s.dh, h);
+    if (s.mask) mul<T>(m * h, s.dh, s.mask, s.dh);
+  }
+  recurrent.gatesBackward<T>(s, h, s.da, recurrent.recurrentInputs<T>(s, inputs));
 }

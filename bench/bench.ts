@@ -2,14 +2,15 @@
 //
 // Each figure is the median of its runs, beside the peak that bench/peak.ts measures just before it.
 
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { Bench } from "tinybench";
-import * as wasmRnn from "wasm-rnn";
-import * as coursera from "wasm-rnn/coursera";
-import { CASES, CHARLM, COURSE, flops, GEMMS, STREAM, TOY, type Sizes } from "./cases.js";
+import * as wasmRnn from "../dist/index.js";
+import * as coursera from "../dist/coursera.js";
+import { CASES, CHARLM, COURSE, flops, GEMMS, SCALING, STREAM, TOY, type Sizes } from "./cases.js";
+import { describeMachine, runWith, thisMachine, write, type Machine } from "./common.js";
+import { draw, drawIndex } from "./draw.js";
+import { scaling, type Scaling } from "./scaling.js";
 import { peakMeter, type Dtype, type Variant } from "./peak.js";
 
 const options = new Command("bench")
@@ -22,11 +23,7 @@ const options = new Command("bench")
   .parse()
   .opts<{ node?: string; time: number; only?: string; toy?: boolean; out: string }>();
 
-if (options.node !== undefined) {
-  const rest = process.argv.slice(2).filter((word, i, all) => word !== "--node" && all[i - 1] !== "--node");
-  execFileSync(options.node, ["--import", "tsx", "bench/bench.ts", ...rest], { stdio: "inherit" });
-  process.exit();
-}
+runWith(options.node, "bench/bench.ts");
 
 /** One figure. */
 export interface Figure {
@@ -44,16 +41,14 @@ export interface Figure {
   nsPerElement?: number;
 }
 
-/** What a run was made on. */
-export interface Machine {
-  cpu: string;
-  cores: number;
-  engine: string;
-  commit: string;
-  date: string;
+export interface BenchResult {
+  machine: Machine;
+  figures: Figure[];
+  scalings: Scaling[];
 }
 
 const figures: Figure[] = [];
+const scalings: Scaling[] = [];
 
 async function measure(
   name: string,
@@ -91,27 +86,19 @@ async function measure(
   );
 }
 
-const random = new wasmRnn.Random(1);
-
-function draw(dtype: Dtype, ...shape: number[]): wasmRnn.Tensor {
-  const size = shape.reduce((product, n) => product * n, 1);
-  return wasmRnn.tensor(
-    Array.from({ length: size }, () => 2 * random.uniform() - 1),
-    shape,
-    dtype,
-  );
-}
-
 async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
   for (const [name, full] of Object.entries(CASES)) {
     const sizes = options.toy ? TOY : full;
     const { N, T, D, H } = sizes;
-    for (const kind of ["LSTM", "RNN"] as const) {
+    for (const [kind, gates] of [
+      ["LSTM", 4],
+      ["GRU", 3],
+      ["RNN", 1],
+    ] as const) {
       if (options.only !== undefined && !`${kind} ${name}`.includes(options.only.split(" forward")[0]!)) continue;
-      const layer: wasmRnn.LSTM | wasmRnn.RNN = new wasmRnn[kind](D, H, { dtype, seed: 1 });
+      const layer: wasmRnn.LSTM | wasmRnn.GRU | wasmRnn.RNN = new wasmRnn[kind](D, H, { dtype, seed: 1 });
       const x = draw(dtype, T, N, D);
       const output = draw(dtype, T, N, H);
-      const gates = kind === "LSTM" ? 4 : 1;
       layer.eval();
       await measure(`${kind} ${name} forward`, variant, dtype, () => layer.forward(x), {
         flops: flops(gates, sizes, false),
@@ -159,7 +146,7 @@ async function benchCharlm(variant: Variant, dtype: Dtype): Promise<void> {
   const parameters = [embedding, lstm, dense].flatMap((layer) => layer.parameters());
   const adam = new wasmRnn.Adam(parameters, { lr: 1e-3 });
   const indices = () => {
-    const data = Int32Array.from({ length: T * N }, () => Math.floor(random.uniform() * vocabulary));
+    const data = Int32Array.from({ length: T * N }, () => drawIndex(vocabulary));
     return { data, shape: [T, N] };
   };
   const [x, targets] = [indices(), indices()];
@@ -190,7 +177,7 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
     if (top > memory.buffer.byteLength) memory.grow(Math.ceil((top - memory.buffer.byteLength) / 65536));
     const view =
       dtype === "f64" ? new Float64Array(memory.buffer, address, size) : new Float32Array(memory.buffer, address, size);
-    for (let i = 0; i < size; i++) view[i] = 2 * random.uniform() - 1;
+    view.set(draw(dtype, size).data);
     return address;
   };
   const start = top;
@@ -210,7 +197,20 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   }
 }
 
-const git = (...args: string[]) => execFileSync("git", args, { encoding: "utf8" }).trim();
+async function benchScaling(variant: Variant): Promise<void> {
+  for (const sizes of options.toy ? [{ ...TOY, T: 100 }] : SCALING) {
+    const name = `scaling T=${sizes.T} N=${sizes.N}`;
+    if (options.only !== undefined && !name.includes(options.only)) continue;
+    const row = await scaling(variant, sizes, options.toy ? 0 : options.time / 2);
+    scalings.push(row);
+    const { nsPerStepRow, kept, designed } = row;
+    console.log(
+      `${name.padEnd(34)} ${variant.padEnd(8)} f64 ${nsPerStepRow.toFixed(0).padStart(10)} ns a step and row; ` +
+        `${kept.toFixed(1)} numbers kept, ${designed} by design`,
+    );
+  }
+}
+
 const peaks: Partial<Record<Variant, (dtype: Dtype) => number>> = {};
 const variants: Variant[] = [];
 for (const variant of ["relaxed", "simd"] as const) {
@@ -224,18 +224,8 @@ for (const variant of ["relaxed", "simd"] as const) {
   }
 }
 
-const machine: Machine = {
-  cpu: cpus()[0]!.model,
-  cores: cpus().length,
-  engine: `Node ${process.versions.node}, V8 ${process.versions.v8}`,
-  commit: git("describe", "--always", "--dirty"),
-  date: new Date().toISOString().slice(0, 10),
-};
-console.log(
-  Object.entries(machine)
-    .map(([key, value]) => `${key}: ${value}`)
-    .join("; "),
-);
+const machine = thisMachine();
+console.log(describeMachine(machine));
 for (const variant of variants) {
   wasmRnn.configure({ variant });
   for (const dtype of ["f64", "f32"] as const) {
@@ -246,7 +236,6 @@ for (const variant of variants) {
     await benchCharlm(variant, dtype);
     await benchKernels(variant, dtype);
   }
+  await benchScaling(variant);
 }
-mkdirSync("bench/results", { recursive: true });
-writeFileSync(options.out, `${JSON.stringify({ machine, figures }, null, 1)}\n`);
-console.log(`Written to ${options.out}`);
+write(options.out, { machine, figures, scalings } satisfies BenchResult);

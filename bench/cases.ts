@@ -36,7 +36,20 @@ export const GEMMS: readonly (readonly [number, number, number])[] = [
   [2048, 1024, 128],
 ];
 
-/** 2 N T G H (D + H) for a forward pass, G = 4 (LSTM) or 1 (RNN); three times that with backward, dx included. */
+/** 2 N T G H (D + H) for a forward pass, G = 4 (LSTM), 3 (GRU) or 1 (RNN); three times that with backward, dx included. */
 export function flops(gates: number, { N, T, D, H }: Sizes, backward: boolean): number {
   return 2 * N * T * gates * H * (D + H) * (backward ? 3 : 1);
 }
+
+/** Small layers, whose steps cost the same however many there are, or do not. */
+export const SCALING: readonly Sizes[] = [
+  ...[10, 30, 100, 300, 1000, 3000, 10_000].map((T) => ({ N: 1, T, D: 16, H: 32 })),
+  ...[1, 2, 4, 8, 16, 32, 64, 128, 256].map((N) => ({ N, T: 50, D: 16, H: 32 })),
+];
+
+/** What wasm-rnn and its peers are measured on, through the layer; `stream` is one step with the state carried. */
+export const PEER_CASES: Readonly<Record<string, Sizes>> = { ...CASES, course: COURSE, stream: STREAM };
+export const TOY_PEER_CASES: Readonly<Record<string, Sizes>> = {
+  tiny: { ...TOY, N: 1 },
+  stream: { ...TOY, N: 1, T: 1 },
+};

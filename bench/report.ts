@@ -1,28 +1,35 @@
 // Renders bench/results/*.json into bench/README.md and a plot: `npm run bench:report`.
 
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as echarts from "echarts/core";
 import { BarChart } from "echarts/charts";
 import { GridComponent, LegendComponent, TitleComponent } from "echarts/components";
 import { SVGRenderer } from "echarts/renderers";
-import type { Figure, Machine } from "./bench.js";
+import { format, resolveConfig } from "prettier";
+import type { BenchResult, Figure } from "./bench.js";
+import { median, showTime, type Machine } from "./common.js";
+import type { ImportResult } from "./import.js";
+import type { PeersResult, Row } from "./peers.js";
+import type { Scaling } from "./scaling.js";
 
 echarts.use([BarChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
 
 const directory = "bench/results";
+const read = (name: string) => JSON.parse(readFileSync(join(directory, name), "utf8")) as unknown;
+const others = ["peers.json", "import.json"];
 const runs = readdirSync(directory)
-  .filter((name) => name.endsWith(".json"))
+  .filter((name) => name.endsWith(".json") && !others.includes(name))
   .sort()
-  .map((name) => {
-    const file = readFileSync(join(directory, name), "utf8");
-    return { name: name.slice(0, -".json".length), ...(JSON.parse(file) as { machine: Machine; figures: Figure[] }) };
-  });
+  .map((name) => ({ name: name.slice(0, -".json".length), ...(read(name) as BenchResult) }));
+const [peers, imports] = others.map((name) => (existsSync(join(directory, name)) ? read(name) : undefined)) as [
+  PeersResult?,
+  ImportResult?,
+];
 
 const cell = ({ us, gflops, percent, nsPerElement }: Figure): string => {
   if (nsPerElement !== undefined) return `${nsPerElement.toFixed(2)} ns/element`;
-  const time = us < 1000 ? `${us.toFixed(1)} us` : `${(us / 1000).toFixed(2)} ms`;
-  return gflops === undefined ? time : `${time}, ${gflops.toFixed(1)} GFLOP/s, ${percent!.toFixed(0)}%`;
+  return gflops === undefined ? showTime(us) : `${showTime(us)}, ${gflops.toFixed(1)} GFLOP/s, ${percent!.toFixed(0)}%`;
 };
 
 const lines = [
@@ -31,18 +38,16 @@ const lines = [
   "Made by `npm run bench -- --out bench/results/<name>.json` (other engines by `--node <path>`) and `npm run bench:report`.",
   "Each figure is the median time of one call, warm, on one thread, with what that makes in GFLOP/s and in percent of the",
   "peak: what independent chains of multiply-add in registers reach in the same process and build, measured just before.",
-  "Operations are counted as 2 N T G H (D + H) for a forward pass (G = 4 for LSTM, 1 for RNN) and three times that with",
+  "Operations are counted as 2 N T G H (D + H) for a forward pass (G = 4 for LSTM, 3 for GRU, 1 for RNN) and three times that with",
   "backward, dx included. Layers are called as users call them: inputs are copied in and results out.",
   "",
   "tiny: N=1 T=32 D=16 H=32; small: N=10 T=50 D=32 H=64; medium: N=32 T=64 D=128 H=256; large: N=64 T=100 D=256 H=512;",
   "stream: one step, N=1 D=64 H=128; course: N=10 T=7 D=3 H=5 through `wasm-rnn/coursera`; charlm: a training step, N=50",
   "T=50, vocabulary 65, 2 layers of 128, cross-entropy, clipping and Adam.",
 ];
-for (const { name, machine, figures } of runs) {
+for (const { name, machine, figures, scalings } of runs) {
   lines.push("", `## ${machine.engine}`, "");
-  lines.push(
-    `${machine.cpu}, ${machine.cores} cores; commit ${machine.commit}; ${machine.date}. Peaks (GFLOP/s, median):`,
-  );
+  lines.push(`${describe(machine)} Peaks (GFLOP/s, median):`);
   const columns = [...new Set(figures.map(({ variant, dtype }) => `${variant} ${dtype}`))];
   const find = (column: string, figure?: string) =>
     figures.filter((f) => `${f.variant} ${f.dtype}` === column && (figure === undefined || f.name === figure));
@@ -50,17 +55,133 @@ for (const { name, machine, figures } of runs) {
     const all = find(column).flatMap(({ peak }) => peak ?? []);
     return `${column} ${all.sort((a, b) => a - b)[all.length >> 1]!.toFixed(1)}`;
   });
-  lines.push(`${peaks.join(", ")}.`, "", `| | ${columns.join(" | ")} |`, `|---|${columns.map(() => "---|").join("")}`);
-  for (const figure of new Set(figures.map(({ name }) => name))) {
-    lines.push(`| ${figure} | ${columns.map((column) => find(column, figure).map(cell).join()).join(" | ")} |`);
-  }
+  lines.push(`${peaks.join(", ")}.`, "");
+  const rows = [...new Set(figures.map(({ name }) => name))];
+  lines.push(
+    ...table(["", ...columns], rows, (figure) => columns.map((column) => find(column, figure).map(cell).join())),
+  );
   const shown = [...new Set(figures.filter(({ gflops }) => gflops).map(({ name }) => name))].filter((n) =>
     n.startsWith("LSTM"),
   );
   writeFileSync(`${directory}/${name}.svg`, plot(machine, columns, shown, find));
   lines.push("", `![LSTM, ${machine.engine}](results/${name}.svg)`);
+  if (scalings?.length) lines.push(...scalingSection(machine, scalings));
 }
-writeFileSync("bench/README.md", `${lines.join("\n")}\n`);
+if (peers) lines.push(...peersSection(peers));
+if (imports) lines.push(...importSection(imports));
+if (existsSync("bench/analysis.md")) lines.push("", readFileSync("bench/analysis.md", "utf8").trim());
+const file = "bench/README.md";
+writeFileSync(file, await format(lines.join("\n"), { ...(await resolveConfig(file)), filepath: file }));
+
+function describe({ cpu, cores, commit, date }: Machine): string {
+  return `${cpu}, ${cores} cores; commit ${commit}; ${date}.`;
+}
+
+/** A table whose first column names its rows. */
+function table<R>(
+  head: readonly string[],
+  rows: readonly R[],
+  cells: (row: R) => string[],
+  title: (row: R) => string = String,
+): string[] {
+  const line = (words: readonly string[]) => `| ${words.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map((row) => line([title(row), ...cells(row)]))];
+}
+
+/** Time and memory of a step and row. */
+function scalingSection(machine: Machine, all: readonly Scaling[]): string[] {
+  const variants = [...new Set(all.map(({ variant }) => variant))];
+  const rows = all.filter(({ variant }) => variant === variants[0]);
+  const cells = ({ T, N, kept, designed }: Scaling) => [
+    ...variants.map((v) => {
+      const { nsPerStepRow } = all.find((row) => row.variant === v && row.T === T && row.N === N)!;
+      return `${(nsPerStepRow / 1000).toFixed(2)} us`;
+    }),
+    `${kept.toFixed(1)} (${designed})`,
+  ];
+  const { D, H } = all[0]!;
+  return [
+    ...["", `### Long sequences, large batches: ${machine.engine}`, ""],
+    `LSTM forward+backward, f64, D=${D} H=${H}: time of one call divided by T N, and the numbers that the forward pass keeps`,
+    `for the backward pass in wasm memory, divided by T N, beside what the design says: 7 H + D (gates 4 H, c, phi(c), h, x).`,
+    "First states and alignment, which are there once, make the difference.",
+    "",
+    ...table(["", ...variants, "kept (designed)"], rows, cells, ({ T, N }) => `T=${T} N=${N}`),
+  ];
+}
+
+/** One row for each case, operation and number type, one column for each peer; reasons and remarks are footnotes. */
+function peersSection({ machine, variant, versions, rows }: PeersResult): string[] {
+  const notes: string[] = [];
+  const footnote = (note: string): string => {
+    if (!notes.includes(note)) notes.push(note);
+    return ` [^${notes.indexOf(note) + 1}]`;
+  };
+  const peer = ({ ratio, peer_us, note, cannot, error }: Row): string => {
+    if (ratio === undefined) return `-${footnote(cannot ?? `failed: ${error!.split("\n")[0]}`)}`;
+    const times = ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0);
+    return `${times}x (${showTime(peer_us!)})${note ? footnote(note) : ""}`;
+  };
+  const columns = [...new Set(rows.map((row) => row.peer))];
+  const titles = [...new Set(rows.map((row) => `${row.case} ${row.op} ${row.dtype}`))];
+  const cells = (title: string) => {
+    const those = rows.filter((row) => `${row.case} ${row.op} ${row.dtype}` === title);
+    const ours = those.flatMap(({ ours_us }) => ours_us ?? []);
+    return [
+      ours.length > 0 ? showTime(median(ours)) : "",
+      ...columns.map((column) =>
+        those
+          .filter((row) => row.peer === column)
+          .map(peer)
+          .join(),
+      ),
+    ];
+  };
+  const body = table(["", "wasm-rnn", ...columns], titles, cells);
+  return [
+    ...["", "## Beside peers", ""],
+    `\`npm run bench:peers\`. ${machine.engine}, ${variant} build; ${describe(machine)}`,
+    "",
+    "One thread each, each in a process of its own, warm, in turns. 3x: the peer takes three times as long as wasm-rnn (median",
+    "of the ratios of neighbouring turns); below 1, the peer is faster. In parentheses the time of one call of the peer; where",
+    "that is above 20 s, of its first call. All but brain.js compute the same LSTM from the same numbers, which was checked",
+    "before they were timed: outputs, and gradients of x, weights and biases. Peers find their inputs in tensors of their own",
+    "and give their own; wasm-rnn copies inputs in and results out. Course sizes run through the layer here.",
+    "",
+    `Versions: ${Object.entries(versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(", ")}.`,
+    ...["", ...body, ""],
+    ...notes.flatMap((note, i) => [...(i === 0 ? [] : [""]), `[^${i + 1}]: ${note}`]),
+  ];
+}
+
+function importSection({ machine, starts, bundles }: ImportResult): string[] {
+  const ms = (value?: number) => `${value!.toFixed(0)} ms`;
+  const kB = (bytes?: number | string) => (typeof bytes === "number" ? `${(bytes / 1000).toFixed(0)} kB` : bytes!);
+  return [
+    ...["", "## To begin with", ""],
+    `\`npm run bench:import\`. ${machine.engine}; ${describe(machine)}`,
+    "",
+    "Time of a fresh process until it has ended, median of runs in turns:",
+    "",
+    ...table(
+      ["", "all of it", 'above `node -e ""`', ""],
+      starts,
+      (start) => (start.cannot ? ["-", "-", start.cannot] : [ms(start.ms), ms(start.above), start.does]),
+      ({ name }) => name,
+    ),
+    "",
+    "An app with one LSTM, bundled for browsers and minified by esbuild, and the wasm file that it fetches:",
+    "",
+    ...table(
+      ["", "JavaScript", "wasm", "both gzipped"],
+      bundles,
+      (bundle) => (bundle.cannot ? ["-", "-", bundle.cannot] : [kB(bundle.js), kB(bundle.wasm), kB(bundle.gzipped)]),
+      ({ name }) => name,
+    ),
+  ];
+}
 
 /** Bars of GFLOP/s; the axis ends at the highest peak. */
 function plot(

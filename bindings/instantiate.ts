@@ -20,6 +20,8 @@ export interface Core {
   readonly variant: Variant;
   readonly kernels: Readonly<Record<FloatDtype, Kernels>>;
   readonly heap: Heap;
+  /** Where `Sequence`s are described to the kernels. */
+  readonly sequence: number;
   /** Natural logarithm with the same bits everywhere. */
   readonly log: (x: number) => number;
 }
@@ -124,6 +126,7 @@ function instantiate(module: WebAssembly.Module): Core {
     variant,
     kernels: { f64: kernelsOf(exports, "f64"), f32: kernelsOf(exports, "f32") },
     heap: new Heap(exports.memory, exports.heapBase()),
+    sequence: exports.sequence(),
     log: exports.log,
   };
 }
@@ -138,9 +141,9 @@ function exportsOf(module: WebAssembly.Module): Exports & { memory: WebAssembly.
   } catch (error) {
     return refuse(messageOf(error));
   }
-  const { RELAXED, memory, heapBase, madd_f64, madd_f32, log } = exports;
+  const { RELAXED, memory, heapBase, sequence, madd_f64, madd_f32, log } = exports;
   const globals = RELAXED instanceof WebAssembly.Global && memory instanceof WebAssembly.Memory;
-  if (!globals || [heapBase, madd_f64, madd_f32, log].some((each) => typeof each !== "function")) {
+  if (!globals || [heapBase, sequence, madd_f64, madd_f32, log].some((each) => typeof each !== "function")) {
     refuse("a module of another kind");
   }
   return exports;

@@ -5,7 +5,7 @@
 // arena.
 
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
-import { describe, showShape, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
+import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
 import { takeTensor, type Arena, type WasmTensor } from "./memory.js";
 import type { Kernels } from "./instantiate.js";
 
@@ -95,7 +95,7 @@ export function embeddingForward(
   const d = weight.shape[1]!;
   const output = arena.allocate("output", dtype, [...indices.shape, d]);
   const rows = sizeOf(indices.shape);
-  kernelsOf(arena, dtype).embeddingForward(rows, d, indices.pointer, weight.pointer, output.pointer);
+  kernelsOf(arena, dtype).gatherRows(rows, d, indices.pointer, weight.pointer, d, output.pointer, d);
   return output;
 }
 
@@ -109,8 +109,56 @@ export function embeddingBackward(
   const d = dWeight.shape[1]!;
   const dOutput = arena.copy("output", args.dOutput, dtype, [...indices.shape, d]); // may be dWeight itself
   // prettier-ignore
-  kernelsOf(arena, dtype).embeddingBackward(sizeOf(indices.shape), d, indices.pointer, dOutput.pointer,
-    dWeight.pointer, paddingIdx);
+  kernelsOf(arena, dtype).scatterRows(sizeOf(indices.shape), d, indices.pointer, dOutput.pointer, d,
+    dWeight.pointer, d, paddingIdx);
+}
+
+/** Some columns of a matrix in wasm memory: `width` numbers a row, rows `stride` numbers apart. */
+export interface Columns {
+  /** The matrix; rows are all its axes but the last, whose length is the stride. */
+  of: FloatTensor;
+  first: number;
+  width: number;
+}
+
+const columns = (dtype: FloatDtype, { of, first }: Columns): [number, number] => [
+  of.pointer + first * BYTES[dtype],
+  of.shape[of.shape.length - 1]!,
+];
+
+/** Rows of `to` [count] = the rows `index` of `from` (row i is row i by default; negative: zeros). */
+export function gatherRows(
+  dtype: FloatDtype,
+  count: number,
+  index: WasmTensor<"i32"> | undefined,
+  from: Columns,
+  to: Columns,
+): void {
+  kernelsOf(to.of.arena, dtype).gatherRows(
+    count,
+    to.width,
+    pointer(index),
+    ...columns(dtype, from),
+    ...columns(dtype, to),
+  );
+}
+
+/** The rows `index` of `to` += the rows of `from` [count]; a negative index adds nothing. */
+export function scatterRows(
+  dtype: FloatDtype,
+  count: number,
+  index: WasmTensor<"i32"> | undefined,
+  from: Columns,
+  to: Columns,
+): void {
+  // prettier-ignore
+  kernelsOf(to.of.arena, dtype).scatterRows(count, to.width, pointer(index), ...columns(dtype, from),
+    ...columns(dtype, to), -1);
+}
+
+/** x *= y, element by element. */
+export function mul(x: FloatTensor, y: FloatTensor): void {
+  kernelsOf(x.arena, x.dtype).mul(sizeOf(x.shape), x.pointer, y.pointer, x.pointer);
 }
 
 /** Softmax over the last axis, in place. */

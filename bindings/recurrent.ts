@@ -1,404 +1,341 @@
-// One typed function per recurrent kernel: checks shapes, makes room for results, calls. The other kernels are in
-// kernels.ts; the mathematics is in assembly/.
+// One layer of a recurrent network over a sequence, in one direction, forward and backward: describes it to the kernels
+// and makes room for what they leave. The other kernels are in kernels.ts; the mathematics is in assembly/.
 //
-// Tensors that come in may lie anywhere (`Arena.upload` copies them in where needed); those that come out lie in the
-// arena. T, N, D, H: steps, batch, input size, hidden size; G: gate columns, H (RNN) or 4H (LSTM, order i f g o).
+// T, N, D, H: steps, batch, input size, hidden size; P: size of h, H unless an LSTM projects it; rows: of all steps, T*N
+// or, where rows differ in length, the sum of `counts` (assembly/sequence.ts tells how they lie then).
 
 import { ShapeError } from "./errors.js";
-import { checkTensor, showShape, type FloatDtype, type Tensor } from "./tensor.js";
-import { takeTensor, withScratch, type Arena } from "./memory.js";
+import type { Core } from "./instantiate.js";
+import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
+import { withScratch, type Arena, type WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
+import { sequenceBytes, sequenceFields } from "./wasm.js";
 
-/** The non-linearity phi of a cell; the codes are those of assembly/activation.ts. */
-export type Nonlinearity = "tanh" | "relu";
-const PHI: Readonly<Record<Nonlinearity, number>> = { tanh: 0, relu: 1 };
+export type CellKind = "RNN" | "LSTM" | "GRU";
 
-/** W_ih [G,D], W_hh [G,H], b_ih and b_hh [G], or their gradients. */
-export interface RecurrentWeights<W extends Tensor = Tensor> {
+/** What a non-linearity of a cell can be. */
+export type Activation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
+
+/** The codes of assembly/activation.ts. */
+const CODES: Readonly<Record<Activation, number>> = { tanh: 0, relu: 1, sigmoid: 2, hardSigmoid: 3, linear: 4 };
+
+/** Rows of the weights, in multiples of H: i f g o; r z n. */
+export const GATES: Readonly<Record<CellKind, number>> = { RNN: 1, LSTM: 4, GRU: 3 };
+
+/** A cell and its non-linearities. */
+export interface Cell {
+  readonly kind: CellKind;
+  /** Of the candidate, or of the RNN's state. */
+  readonly phi: Activation;
+  /** Of the gates (default sigmoid). */
+  readonly sigma?: Activation | undefined;
+  /** Of c on its way to h (default phi). */
+  readonly psi?: Activation | undefined;
+  /** Slope and offset of the hard sigmoid (default 0.2 and 0.5). */
+  readonly hard?: readonly [slope: number, offset: number];
+  /** GRU: whether r is applied after the recurrent product. */
+  readonly resetAfter?: boolean;
+  /** Forward only: limit of what goes into non-linearities; whether the LSTM's f is 1 - i. */
+  readonly clip?: number | undefined;
+  readonly coupled?: boolean;
+}
+
+/** W_ih [G,D], W_hh [G,P], b_ih and b_hh [G], W_hr [P,H], peepholes of i, f, o [3,H] (forward only), or gradients. */
+export interface RecurrentWeights<W extends Tensor = FloatTensor> {
   weightIh: W;
   weightHh: W;
   biasIh?: W | undefined;
   biasHh?: W | undefined;
+  weightHr?: W | undefined;
+  peephole?: W | undefined;
 }
 
-/** What a forward pass keeps for the backward pass. */
-export interface RnnTape<W extends Tensor = FloatTensor> {
-  nonlinearity: Nonlinearity;
-  x: W; // [T,N,D]
-  hs: W; // [T+1,N,H], h_0 first
+/** A layer's pass over a sequence: what goes in. */
+export interface Input {
+  readonly cell: Cell;
+  readonly t: number;
+  readonly n: number;
+  /** [T] rows of each step, none more than the one before; N at each by default. */
+  readonly counts?: WasmTensor<"i32"> | undefined;
+  /** Rows of all steps. */
+  readonly rows: number;
+  /** [rows,D], in any shape. */
+  readonly x: FloatTensor;
+  /** [N,P], what h is multiplied with before the recurrent product. */
+  readonly mask?: FloatTensor | undefined;
 }
 
-/** What a forward pass keeps for the backward pass, which overwrites `gates`. */
-export interface LstmTape<W extends Tensor = FloatTensor> extends RnnTape<W> {
-  cs: W; // [T+1,N,H], c_0 first
-  phiC: W; // [T,N,H]
-  gates: W; // [T,N,4H], i f g o
+/** What it leaves: for the backward pass everything, else hs and cn. */
+export interface Pass extends Input {
+  /** [N + rows,P], h_0 first. */
+  readonly hs: FloatTensor;
+  /** [N + rows,H], c_0 first (LSTM); without a backward pass [N,H], c_n. */
+  readonly cs?: FloatTensor;
+  /** [rows,4H]: i f g o, or n r z q. The backward pass overwrites them, and phiC where there is a projection. */
+  readonly gates?: FloatTensor;
+  /** [rows,H] (LSTM). */
+  readonly phiC?: FloatTensor;
 }
 
 /** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
-/** Steps, batch, input size, hidden size of one layer. */
-export interface Sizes {
-  t: number;
-  n: number;
-  d: number;
-  h: number;
+type Field = keyof typeof sequenceFields;
+type Fields = Partial<Record<Field, number>>;
+
+/** Writes a `Sequence`; what is not given is 0. */
+function describeSequence(core: Core, address: number, fields: Fields): void {
+  const words = core.heap.view("i32");
+  words.fill(0, address / 4, (address + sequenceBytes) / 4);
+  for (const name in fields) {
+    const [offset, type] = sequenceFields[name as Field];
+    if (type === "f64") core.heap.view("f64")[(address + offset) / 8] = fields[name as Field]!;
+    else words[(address + offset) / 4] = fields[name as Field]!;
+  }
 }
 
-/** Runs a kernel with room for its packed weights; not where the batch is empty: there is nothing to compute then. */
-function withWorkspace(
-  arena: Arena,
-  dtype: FloatDtype,
-  gates: 1 | 4,
-  { n, h }: Sizes,
-  kernel: (work: number) => void,
-): void {
-  if (n === 0) return;
-  const kernels = kernelsOf(arena, dtype);
-  const bytes = gates === 1 ? kernels.rnnWorkspace(h) : kernels.lstmWorkspace(h);
-  withScratch(arena.core, "packed weights", bytes >>> 0, kernel); // wasm gives a signed number
+/** The kernels of a cell. */
+function kernelsOfCell(arena: Arena, dtype: FloatDtype, kind: CellKind) {
+  const k = kernelsOf(arena, dtype);
+  if (kind === "LSTM") {
+    return [k.lstmForward, k.lstmBackward, k.lstmWorkspace, k.lstmPackedBytes, k.lstmPack] as const;
+  }
+  if (kind === "GRU") return [k.gruForward, k.gruBackward, k.gruWorkspace, k.gruPackedBytes, k.gruPack] as const;
+  return [k.rnnForward, k.rnnBackward, k.rnnWorkspace, k.rnnPackedBytes, k.rnnPack] as const;
 }
 
-/**
- * Takes what rnnBackward (gates = 1) or lstmBackward (4) will take, in their order, and computes nothing: where memory
- * does not do for a stack of layers, this finds out before the first gradient changes.
- */
-export function rehearseBackward(arena: Arena, dtype: FloatDtype, gates: 1 | 4, dOutput: boolean, sizes: Sizes): void {
-  const { t, n, d, h } = sizes;
-  if (dOutput) arena.allocate("dOutput", dtype, [t, n, h]);
-  arena.allocate("dhn", dtype, [n, h]);
-  arena.allocate(gates === 1 ? "gradients of the states" : "dcn", dtype, gates === 1 ? [t, n, h] : [n, h]);
-  arena.allocate("dx", dtype, [t, n, d]);
-  withWorkspace(arena, dtype, gates, sizes, () => {});
+/** H and P of a layer. */
+export function sizesOf(cell: Cell, { weightIh, weightHh }: RecurrentWeights<Tensor>): { h: number; p: number } {
+  return { h: weightIh.shape[0]! / GATES[cell.kind], p: weightHh.shape[1]! };
 }
 
-/** Uploads x and the weights of a recurrent layer with `gates` gates, and reads the sizes off them. */
-function uploadSequence(arena: Arena, dtype: FloatDtype, gates: number, x: Tensor, weights: RecurrentWeights) {
-  checkTensor("weightHh", weights.weightHh, dtype, ["G", "H"]);
-  const h = weights.weightHh.shape[1]!;
-  const g = gates * h;
-  const weightHh = arena.upload("weightHh", weights.weightHh, dtype, [g, h]);
-  const weightIh = arena.upload("weightIh", weights.weightIh, dtype, [g, "D"]);
-  const d = weightIh.shape[1]!;
-  checkFeatures(d, h);
-  const on: FloatTensor = arena.upload("x", x, dtype, ["T", "N", d]);
-  const [t, n] = on.shape as [number, number];
-  if (t === 0) throw new ShapeError("x", showShape(on.shape), "at least one step");
-  const bias = (name: "biasIh" | "biasHh") => weights[name] && arena.upload(name, weights[name], dtype, [g]);
-  const resident: RecurrentWeights<FloatTensor> = {
-    weightIh,
-    weightHh,
-    biasIh: bias("biasIh"),
-    biasHh: bias("biasHh"),
+/** The fields of forward and backward alike. */
+function commonFields(input: Input, weights: RecurrentWeights): Fields {
+  const { cell, t, n, rows, counts, x, mask } = input;
+  const [slope, offset] = cell.hard ?? [0.2, 0.5];
+  return {
+    hardSlope: slope,
+    hardOffset: offset,
+    clip: cell.clip ?? 0,
+    t,
+    n,
+    d: weights.weightIh.shape[1]!,
+    ...sizesOf(cell, weights),
+    rows,
+    counts: pointer(counts),
+    sigma: CODES[cell.sigma ?? "sigmoid"],
+    phi: CODES[cell.phi],
+    psi: CODES[cell.psi ?? cell.phi],
+    resetAfter: cell.resetAfter === false ? 0 : 1,
+    coupled: cell.coupled === true ? 1 : 0,
+    x: x.pointer,
+    weightIh: weights.weightIh.pointer,
+    weightHh: weights.weightHh.pointer,
+    biasIh: pointer(weights.biasIh),
+    biasHh: pointer(weights.biasHh),
+    weightHr: pointer(weights.weightHr),
+    peephole: pointer(weights.peephole),
+    mask: pointer(mask),
   };
-  if (!resident.biasIh !== !resident.biasHh) throw new ShapeError("biasHh", "one of the biases", "both or none");
-  return { x: on, weights: resident, sizes: { t, n, d, h } };
 }
 
-/** A sum over no features would leave what it is stored to as it was. */
-function checkFeatures(d: number, h: number): void {
-  if (h === 0) throw new ShapeError("weightHh", showShape([h, h]), "at least one hidden unit");
-  if (d === 0) throw new ShapeError("weightIh", showShape(["G", d]), "at least one input feature");
-}
-
-/** Room for the states of all steps, with the first one copied in (or zero). */
-function states(
+/** Runs a kernel with room for its scratch; not where the batch is empty: there is nothing to compute then. */
+function run(
   arena: Arena,
   dtype: FloatDtype,
-  name: string,
-  steps: number,
-  first: Tensor | undefined,
-  n: number,
-  h: number,
-) {
-  const given = first && takeTensor(arena.core, name, first, dtype, [n, h]);
-  const all: FloatTensor = arena.allocate(`states of ${steps} steps`, dtype, [steps + 1, n, h]);
-  const slot = all.slice(0, 1);
-  if (given === undefined) slot.fill(0);
-  else slot.set(given.data);
+  kind: CellKind,
+  rows: number,
+  fields: Fields,
+  backward: boolean,
+  rehearse: boolean,
+): void {
+  if (rows === 0) return;
+  const { core } = arena;
+  const address = core.sequence;
+  const [forwardKernel, backwardKernel, workspace] = kernelsOfCell(arena, dtype, kind);
+  describeSequence(core, address, fields);
+  const bytes = workspace(address, backward) >>> 0; // wasm gives a signed number
+  withScratch(core, "packed weights", bytes, (work) => {
+    core.heap.view("i32")[(address + sequenceFields.work[0]) / 4] = work;
+    if (!rehearse) (backward ? backwardKernel : forwardKernel)(address);
+  });
+}
+
+/** Refuses a layer of no size: a sum over nothing would leave what it is stored to as it was. */
+export function checkSizes({ weightIh, weightHh }: RecurrentWeights<Tensor>): void {
+  if (weightHh.shape.includes(0)) {
+    throw new ShapeError("weightHh", showShape(weightHh.shape), "at least one hidden unit");
+  }
+  if (weightIh.shape.includes(0)) {
+    throw new ShapeError("weightIh", showShape(weightIh.shape), "at least one input feature");
+  }
+}
+
+/** Room for states, with the first ones copied in (or zero). */
+export function allocateStates(
+  arena: Arena,
+  dtype: FloatDtype,
+  purpose: string,
+  { n, rows }: { n: number; rows: number },
+  size: number,
+  first?: Tensor,
+): FloatTensor {
+  const all: FloatTensor = arena.allocate(purpose, dtype, [n + rows, size]);
+  const slot = all.slice(0, n);
+  if (first === undefined) slot.fill(0);
+  else slot.set(first.data);
   return all;
 }
 
-/** The gradient that comes from behind the last step: a copy, since the kernel turns it into that of the first. */
-function carried(
-  arena: Arena,
-  dtype: FloatDtype,
-  name: string,
-  gradient: Tensor | undefined,
-  { n, h }: Sizes,
-): FloatTensor {
-  if (gradient === undefined) return arena.zeros(name, dtype, [n, h]);
-  return arena.copy(name, gradient, dtype, [n, h]);
-}
-
-function sizesOf(tape: { x: Tensor; hs: Tensor }): Sizes {
-  const [t, n, d] = tape.x.shape as [number, number, number];
-  return { t, n, d, h: tape.hs.shape[2]! };
-}
-
-function checkWeights(dtype: FloatDtype, g: number, d: number, h: number, weights: RecurrentWeights): void {
-  checkTensor("weightIh", weights.weightIh, dtype, [g, d]);
-  checkTensor("weightHh", weights.weightHh, dtype, [g, h]);
-  if (weights.biasIh) checkTensor("biasIh", weights.biasIh, dtype, [g]);
-  if (weights.biasHh) checkTensor("biasHh", weights.biasHh, dtype, [g]);
-}
-
-/** All steps of an RNN: x [T,N,D], h0 [N,H] (zeros by default). */
-export function rnnForward(
-  arena: Arena,
-  dtype: FloatDtype,
-  args: { nonlinearity: Nonlinearity; x: Tensor; h0?: Tensor | undefined; weights: RecurrentWeights },
-): RnnTape {
-  const { x, weights, sizes } = uploadSequence(arena, dtype, 1, args.x, args.weights);
-  const { t, n, d, h } = sizes;
-  const hs = states(arena, dtype, "h0", t, args.h0, n, h);
-  const kernels = kernelsOf(arena, dtype);
-  withWorkspace(arena, dtype, 1, sizes, (work) => {
-    // prettier-ignore
-    kernels.rnnForward(PHI[args.nonlinearity], t, n, d, h, x.pointer, weights.weightIh.pointer, weights.weightHh.pointer,
-      pointer(weights.biasIh), pointer(weights.biasHh), hs.pointer, work);
-  });
-  return { nonlinearity: args.nonlinearity, x, hs };
-}
-
-/** All steps of an RNN backward: dOutput [T,N,H], dhn [N,H] (zeros by default); gradients of weights are added to. */
-export function rnnBackward(
-  arena: Arena,
-  dtype: FloatDtype,
-  args: {
-    tape: RnnTape;
-    weights: RecurrentWeights<FloatTensor>;
-    gradients: RecurrentWeights<FloatTensor>;
-    dOutput?: Tensor | undefined;
-    dhn?: Tensor | undefined;
-  },
-): { dx: FloatTensor; dh0: FloatTensor } {
-  const { tape, weights, gradients } = args;
-  const sizes = sizesOf(tape);
-  const { t, n, d, h } = sizes;
-  checkWeights(dtype, h, d, h, gradients);
-  const dOutput = args.dOutput && arena.upload("dOutput", args.dOutput, dtype, [t, n, h]);
-  const dh = carried(arena, dtype, "dhn", args.dhn, sizes);
-  const da = arena.allocate("gradients of the states", dtype, [t, n, h]);
-  const dx = arena.allocate("dx", dtype, [t, n, d]);
-  const kernels = kernelsOf(arena, dtype);
-  withWorkspace(arena, dtype, 1, sizes, (work) => {
-    // prettier-ignore
-    kernels.rnnBackward(PHI[tape.nonlinearity], t, n, d, h, tape.x.pointer, tape.hs.pointer, weights.weightIh.pointer,
-      weights.weightHh.pointer, pointer(dOutput), dh.pointer, da.pointer, dx.pointer, gradients.weightIh.pointer,
-      gradients.weightHh.pointer, pointer(gradients.biasIh), pointer(gradients.biasHh), work);
-  });
-  return { dx, dh0: dh };
+/** The first states of a pass, [N,P] and [N,H], to be copied (zeros by default); or the buffers themselves. */
+export interface First {
+  h0?: Tensor | undefined;
+  c0?: Tensor | undefined;
+  hs?: FloatTensor | undefined;
+  cs?: FloatTensor | undefined;
 }
 
 /**
- * All steps of an LSTM: x [T,N,D], h0, c0 [N,H] (zeros by default).
+ * All steps of a layer, from what the caller has checked.
  *
- * @param args.keep whether a backward pass will follow: the tape then holds everything; else only `hs`, and cn
+ * @param keep whether a backward pass will follow
+ * @param rehearse as for sequenceBackward
  */
-export function lstmForward(
+export function sequenceForward(
   arena: Arena,
   dtype: FloatDtype,
-  args: {
-    nonlinearity: Nonlinearity;
-    x: Tensor;
-    h0?: Tensor | undefined;
-    c0?: Tensor | undefined;
-    weights: RecurrentWeights;
-    keep: boolean;
-  },
-): { tape: LstmTape | undefined; hs: FloatTensor; cn: FloatTensor } {
-  const { x, weights, sizes } = uploadSequence(arena, dtype, 4, args.x, args.weights);
-  const { t, n, d, h } = sizes;
-  const { nonlinearity, keep } = args;
-  const hs = states(arena, dtype, "h0", t, args.h0, n, h);
-  const cs = states(arena, dtype, "c0", keep ? t : 0, args.c0, n, h);
+  input: Input,
+  weights: RecurrentWeights,
+  first: First,
+  keep: boolean,
+  rehearse = false,
+): Pass {
+  const { cell, t, n, rows } = input;
+  const { h, p } = sizesOf(cell, weights);
+  const lstm = cell.kind === "LSTM";
+  const hs = first.hs ?? allocateStates(arena, dtype, `states of ${t} steps`, input, p, first.h0);
+  const cells = { n, rows: keep ? rows : 0 };
+  const cs = lstm ? (first.cs ?? allocateStates(arena, dtype, `cells of ${t} steps`, cells, h, first.c0)) : undefined;
   const chunk = keep ? t : Math.max(1, Math.min(t, Math.floor(CHUNK / (4 * n * h))));
-  const gates: FloatTensor = arena.allocate("gates", dtype, [chunk, n, 4 * h]);
-  const phiC: FloatTensor | undefined = keep ? arena.allocate("phi(c)", dtype, [t, n, h]) : undefined;
-  const kernels = kernelsOf(arena, dtype);
-  withWorkspace(arena, dtype, 4, sizes, (work) => {
-    // prettier-ignore
-    kernels.lstmForward(PHI[nonlinearity], t, n, d, h, x.pointer, weights.weightIh.pointer, weights.weightHh.pointer,
-      pointer(weights.biasIh), pointer(weights.biasHh), hs.pointer, cs.pointer, pointer(phiC), gates.pointer, chunk,
-      work);
-  });
-  const tape = phiC && { nonlinearity, x, hs, cs, phiC, gates };
-  return { tape, hs, cn: cs.slice(keep ? t : 0, 1).reshape([n, h]) };
-}
-
-/**
- * All steps of an LSTM backward: dOutput [T,N,H], dhn, dcn [N,H] (zeros by default). Gradients of weights are added to;
- * `tape.gates` is overwritten.
- */
-export function lstmBackward(
-  arena: Arena,
-  dtype: FloatDtype,
-  args: {
-    tape: LstmTape;
-    weights: RecurrentWeights<FloatTensor>;
-    gradients: RecurrentWeights<FloatTensor>;
-    dOutput?: Tensor | undefined;
-    dhn?: Tensor | undefined;
-    dcn?: Tensor | undefined;
-  },
-): { dx: FloatTensor; dh0: FloatTensor; dc0: FloatTensor } {
-  const { tape, weights, gradients } = args;
-  const sizes = sizesOf(tape);
-  const { t, n, d, h } = sizes;
-  checkWeights(dtype, 4 * h, d, h, gradients);
-  const dOutput = args.dOutput && arena.upload("dOutput", args.dOutput, dtype, [t, n, h]);
-  const dh = carried(arena, dtype, "dhn", args.dhn, sizes);
-  const dc = carried(arena, dtype, "dcn", args.dcn, sizes);
-  const dx = arena.allocate("dx", dtype, [t, n, d]);
-  const kernels = kernelsOf(arena, dtype);
-  withWorkspace(arena, dtype, 4, sizes, (work) => {
-    // prettier-ignore
-    kernels.lstmBackward(PHI[tape.nonlinearity], t, n, d, h, tape.x.pointer, tape.hs.pointer, tape.cs.pointer, tape.phiC.pointer,
-      tape.gates.pointer, weights.weightIh.pointer, weights.weightHh.pointer, pointer(dOutput), dh.pointer,
-      dc.pointer, dx.pointer, gradients.weightIh.pointer, gradients.weightHh.pointer, pointer(gradients.biasIh),
-      pointer(gradients.biasHh), work);
-  });
-  return { dx, dh0: dh, dc0: dc };
-}
-
-/** Weights packed once for many single steps; `bias` is b_ih + b_hh. */
-export interface PackedWeights {
-  d: number;
-  h: number;
-  ih: number;
-  hh: number;
-  bias: number;
-}
-
-/** Packs the weights of a layer with `gates` gates (1: RNN, 4: LSTM) for rnnCellForward and lstmCellForward. */
-export function packWeights(
-  arena: Arena,
-  dtype: FloatDtype,
-  gates: number,
-  { weightIh, weightHh, biasIh, biasHh }: RecurrentWeights<FloatTensor>,
-): PackedWeights {
-  const d = weightIh.shape[1]!;
-  const h = weightHh.shape[1]!;
-  const g = gates * h;
-  checkFeatures(d, h);
-  checkWeights(dtype, g, d, h, { weightIh, weightHh, biasIh, biasHh });
-  const kernels = kernelsOf(arena, dtype);
-  const packed = (k: number, weight: FloatTensor) => {
-    const out = arena.bytes("packed weights", kernels.packedBytes(k, g) >>> 0);
-    kernels.packWeight(k, g, weight.pointer, 1, k, out);
-    return out;
+  const gateRows = keep ? rows : Math.min(rows, chunk * n);
+  const gates: FloatTensor | undefined =
+    cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
+  const phiC: FloatTensor | undefined = lstm && keep ? arena.allocate("phi(c)", dtype, [rows, h]) : undefined;
+  const fields = {
+    ...commonFields(input, weights),
+    keep: keep ? 1 : 0,
+    chunk,
+    hs: hs.pointer,
+    cs: pointer(cs),
+    gates: pointer(gates),
+    phiC: pointer(phiC),
   };
-  const bias = biasIh && biasHh && arena.allocate("bias", dtype, [g]);
-  if (bias) kernels.add(g, biasIh.pointer, biasHh.pointer, bias.pointer);
-  return { d, h, ih: packed(d, weightIh), hh: packed(h, weightHh), bias: pointer(bias) };
+  run(arena, dtype, cell.kind, rows, fields, false, rehearse);
+  return { ...input, hs, cs, gates, phiC };
 }
 
-/** One step of an RNN: x [N,D], hPrev [N,H], hNext [N,H] (out; not hPrev). All in wasm memory, shapes as made. */
-export function rnnCellForward(
-  nonlinearity: Nonlinearity,
-  x: FloatTensor,
-  hPrev: FloatTensor,
-  weights: PackedWeights,
-  hNext: FloatTensor,
-): void {
-  const { d, h, ih, hh, bias } = weights;
-  const n = x.shape[0]!;
-  // prettier-ignore
-  kernelsOf(x.arena, x.dtype).rnnCellForward(PHI[nonlinearity], n, d, h, x.pointer, hPrev.pointer, ih, hh, bias,
-    hNext.pointer);
+/** What backward takes and leaves, besides the pass: all in wasm memory. */
+export interface Backward {
+  /** [rows,P]; zeros by default. */
+  dOutput?: FloatTensor | undefined;
+  /** [N,P]: in, the gradient of h_n; out, of h_0. */
+  dh: FloatTensor;
+  /** [N,H]: in, the gradient of c_n; out, of c_0 (LSTM). */
+  dc?: FloatTensor | undefined;
+  /** [rows,D], overwritten. */
+  dx?: FloatTensor | undefined;
 }
 
 /**
- * One step of an LSTM: x [N,D], hPrev, cPrev, hNext, cNext [N,H] (the next ones out; they may be the previous ones).
+ * All steps of a layer backward; gradients of weights are added to.
  *
- * @param gates out: [N,4H], i f g o where phiC is given, else scratch
- * @param phiC  out: [N,H], for the backward pass
+ * @param rehearse takes the memory that it will take and computes nothing: where memory does not do for a stack of
+ *   layers, this finds out before the first gradient changes
  */
-export function lstmCellForward(
-  nonlinearity: Nonlinearity,
-  x: FloatTensor,
-  hPrev: FloatTensor,
-  cPrev: FloatTensor,
-  weights: PackedWeights,
-  hNext: FloatTensor,
-  cNext: FloatTensor,
-  gates: FloatTensor,
-  phiC?: FloatTensor,
+export function sequenceBackward(
+  arena: Arena,
+  dtype: FloatDtype,
+  pass: Pass,
+  weights: RecurrentWeights,
+  gradients: RecurrentWeights,
+  { dOutput, dh, dc, dx }: Backward,
+  rehearse = false,
 ): void {
-  const { d, h, ih, hh, bias } = weights;
-  const n = x.shape[0]!;
-  // prettier-ignore
-  kernelsOf(x.arena, x.dtype).lstmCellForward(PHI[nonlinearity], n, d, h, x.pointer, hPrev.pointer, cPrev.pointer, ih,
-    hh, bias, hNext.pointer, cNext.pointer, gates.pointer, pointer(phiC));
+  const { cell, rows, hs, cs, gates, phiC } = pass;
+  const fields = {
+    ...commonFields(pass, weights),
+    hs: hs.pointer,
+    cs: pointer(cs),
+    gates: pointer(gates),
+    phiC: pointer(phiC),
+    dOutput: pointer(dOutput),
+    dh: dh.pointer,
+    dc: pointer(dc),
+    dx: pointer(dx),
+    dWeightIh: gradients.weightIh.pointer,
+    dWeightHh: gradients.weightHh.pointer,
+    dBiasIh: pointer(gradients.biasIh),
+    dBiasHh: pointer(gradients.biasHh),
+    dWeightHr: pointer(gradients.weightHr),
+  };
+  if (cell.kind !== "RNN") return run(arena, dtype, cell.kind, rows, fields, true, rehearse);
+  const da = rows * hs.shape[1]! * BYTES[dtype];
+  withScratch(arena.core, "gradients of the states", da, (address) =>
+    run(arena, dtype, cell.kind, rows, { ...fields, da: address }, true, rehearse),
+  );
 }
 
-/** One step of an RNN backward: dhNext [N,H]; gradients of weights are added to. */
-export function rnnCellBackward(
-  arena: Arena,
-  dtype: FloatDtype,
-  args: {
-    nonlinearity: Nonlinearity;
-    x: Tensor;
-    hPrev: Tensor;
-    hNext: Tensor;
-    weights: RecurrentWeights<FloatTensor>;
-    gradients: RecurrentWeights<FloatTensor>;
-    dhNext: Tensor;
-  },
-): { dx: FloatTensor; dhPrev: FloatTensor } {
-  const { weights, gradients } = args;
-  const x = arena.upload("x", args.x, dtype, ["N", "D"]);
-  const [n, d] = x.shape as [number, number];
-  const h = weights.weightHh.shape[1]!;
-  checkWeights(dtype, h, d, h, gradients);
-  const hPrev = arena.upload("hPrev", args.hPrev, dtype, [n, h]);
-  const hNext = arena.upload("hNext", args.hNext, dtype, [n, h]);
-  const dhNext = arena.upload("dhNext", args.dhNext, dtype, [n, h]);
-  const da = arena.allocate("da", dtype, [n, h]);
-  const dx = arena.allocate("dx", dtype, [n, d]);
-  const dhPrev = arena.allocate("dhPrev", dtype, [n, h]);
-  // prettier-ignore
-  kernelsOf(arena, dtype).rnnCellBackward(PHI[args.nonlinearity], n, d, h, x.pointer, hPrev.pointer, hNext.pointer,
-    weights.weightIh.pointer, weights.weightHh.pointer, dhNext.pointer, da.pointer, dx.pointer, dhPrev.pointer,
-    gradients.weightIh.pointer, gradients.weightHh.pointer, pointer(gradients.biasIh), pointer(gradients.biasHh));
-  return { dx, dhPrev };
-}
+/** A layer that takes one step at a time: its weights packed, its `Sequence` written once. */
+export class Stepper {
+  readonly #forward: (address: number) => void;
+  readonly #address: number;
+  readonly #h: FloatTensor;
+  readonly #hs: FloatTensor;
 
-/** One step of an LSTM backward: dhNext, dcNext [N,H]; gradients of weights are added to, `gates` is overwritten. */
-export function lstmCellBackward(
-  arena: Arena,
-  dtype: FloatDtype,
-  args: {
-    nonlinearity: Nonlinearity;
-    x: Tensor;
-    hPrev: Tensor;
-    cPrev: Tensor;
-    gates: FloatTensor;
-    phiC: Tensor;
-    weights: RecurrentWeights<FloatTensor>;
-    gradients: RecurrentWeights<FloatTensor>;
-    dhNext: Tensor;
-    dcNext: Tensor;
-  },
-): { dx: FloatTensor; dhPrev: FloatTensor; dcPrev: FloatTensor } {
-  const { weights, gradients, gates } = args;
-  const x = arena.upload("x", args.x, dtype, ["N", "D"]);
-  const [n, d] = x.shape as [number, number];
-  const h = weights.weightHh.shape[1]!;
-  checkWeights(dtype, 4 * h, d, h, gradients);
-  const hPrev = arena.upload("hPrev", args.hPrev, dtype, [n, h]);
-  const cPrev = arena.upload("cPrev", args.cPrev, dtype, [n, h]);
-  const phiC = arena.upload("phiC", args.phiC, dtype, [n, h]);
-  const dhNext = arena.upload("dhNext", args.dhNext, dtype, [n, h]);
-  const dc = carried(arena, dtype, "dcNext", args.dcNext, { t: 1, n, d, h });
-  const dx = arena.allocate("dx", dtype, [n, d]);
-  const dhPrev = arena.allocate("dhPrev", dtype, [n, h]);
-  // prettier-ignore
-  kernelsOf(arena, dtype).lstmCellBackward(PHI[args.nonlinearity], n, d, h, x.pointer, hPrev.pointer, cPrev.pointer,
-    gates.pointer, phiC.pointer, weights.weightIh.pointer, weights.weightHh.pointer, dhNext.pointer, dc.pointer,
-    dx.pointer, dhPrev.pointer, gradients.weightIh.pointer, gradients.weightHh.pointer, pointer(gradients.biasIh),
-    pointer(gradients.biasHh));
-  return { dx, dhPrev, dcPrev: dc };
+  /**
+   * @param weights copied
+   * @param x [N,D], read at every step
+   * @param h, c [N,P], [N,H]: the state, which every step replaces (c: LSTM)
+   */
+  constructor(
+    arena: Arena,
+    dtype: FloatDtype,
+    cell: Cell,
+    weights: RecurrentWeights,
+    x: FloatTensor,
+    h: FloatTensor,
+    c: FloatTensor | undefined,
+  ) {
+    const [n, p] = h.shape as [number, number];
+    const [forward, , workspace, packedBytes, pack] = kernelsOfCell(arena, dtype, cell.kind);
+    this.#forward = forward;
+    this.#h = h;
+    this.#hs = arena.zeros("states", dtype, [2, n, p]);
+    const gates = arena.allocate("gates", dtype, [n, 4 * sizesOf(cell, weights).h]);
+    const address = (this.#address = arena.bytes("sequence", sequenceBytes));
+    const fields: Fields = {
+      ...commonFields({ cell, t: 1, n, rows: n, x }, weights),
+      chunk: 1,
+      hs: this.#hs.pointer,
+      cs: pointer(c),
+      gates: gates.pointer,
+    };
+    describeSequence(arena.core, address, fields);
+    const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
+    pack(address, packed);
+    describeSequence(arena.core, address, { ...fields, packed });
+    const work = arena.bytes("scratch", workspace(address, false) >>> 0);
+    describeSequence(arena.core, address, { ...fields, packed, work });
+  }
+
+  /** One step. */
+  step(): void {
+    const numbers = this.#h.arena.core.heap.view(this.#h.dtype);
+    const size = this.#h.data.length;
+    const h = this.#h.pointer / numbers.BYTES_PER_ELEMENT;
+    const first = this.#hs.pointer / numbers.BYTES_PER_ELEMENT;
+    numbers.copyWithin(first, h, h + size);
+    this.#forward(this.#address);
+    numbers.copyWithin(h, first + size, first + 2 * size);
+  }
 }

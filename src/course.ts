@@ -6,20 +6,15 @@ import { currentCore } from "../bindings/instantiate.js";
 import type { FloatTensor } from "../bindings/kernels.js";
 import { withArena, type Arena } from "../bindings/memory.js";
 import {
-  lstmBackward,
-  lstmCellBackward,
-  lstmCellForward,
-  lstmForward,
-  packWeights,
-  rnnBackward,
-  rnnCellBackward,
-  rnnCellForward,
-  rnnForward,
-  type Nonlinearity,
+  checkSizes,
+  sequenceBackward,
+  sequenceForward,
+  type Cell,
+  type Pass,
   type RecurrentWeights,
 } from "../bindings/recurrent.js";
 import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
-import { reshape, slice } from "./layout.js";
+import { slice } from "./layout.js";
 
 /** One layer's weights with one bias. */
 export interface CourseWeights {
@@ -32,10 +27,10 @@ export interface CourseWeights {
 export interface Kept {
   readonly course: "coursera" | "cs231n";
   readonly kind: "rnn" | "lstm";
-  /** One step, by the cell kernels. */
+  /** Whether it is one of the functions for one step. */
   readonly cell: boolean;
   readonly dtype: FloatDtype;
-  readonly nonlinearity: Nonlinearity;
+  readonly nonlinearity: "tanh" | "relu";
   readonly weights: CourseWeights;
   readonly x: Tensor; // [T,N,D]
   readonly hs: Tensor; // [T+1,N,H]
@@ -43,6 +38,11 @@ export interface Kept {
   readonly phiC?: Tensor; // [T,N,H]
   readonly gates?: Tensor; // [T,N,4H], i f g o
 }
+
+const cellOf = ({ kind, nonlinearity }: Pick<Kept, "kind" | "nonlinearity">): Cell => ({
+  kind: kind === "rnn" ? "RNN" : "LSTM",
+  phi: nonlinearity,
+});
 
 const KEPT = Symbol("kept");
 
@@ -83,7 +83,7 @@ function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, bias }: C
 }
 
 /**
- * All steps, or one by the cell kernels.
+ * All steps.
  *
  * @param input.x [T,N,D]
  * @param input.h0, input.c0 [N,H]; zeros where c0 is left out
@@ -93,45 +93,20 @@ export function forward<R>(
   input: Omit<Kept, "hs" | "cs" | "phiC" | "gates"> & { h0: Tensor; c0?: Tensor },
   project: (arena: Arena, output: FloatTensor) => R,
 ): { kept: Kept; projected: R } {
-  const { course, kind, cell, dtype, nonlinearity, weights, x, h0, c0 } = input;
+  const { h0, c0, ...given } = input;
+  const { dtype, weights, x } = given;
   const [t, n] = x.shape as [number, number, number];
   const h = h0.shape[1]!;
-  const given = { course, kind, cell, dtype, nonlinearity, weights, x };
   return withArena(currentCore(), (arena) => {
     const resident = upload(arena, dtype, weights);
-    let hs: FloatTensor;
-    let rest = {};
-    if (!cell) {
-      const args = { nonlinearity, x, h0, weights: resident };
-      if (kind === "rnn") {
-        hs = rnnForward(arena, dtype, args).hs;
-      } else {
-        const tape = lstmForward(arena, dtype, { ...args, c0, keep: true }).tape!;
-        hs = tape.hs;
-        rest = { cs: tape.cs.download(), phiC: tape.phiC.download(), gates: tape.gates.download() };
-      }
-    } else {
-      const packed = packWeights(arena, dtype, kind === "rnn" ? 1 : 4, resident);
-      const step = arena.upload("x", reshape(x, x.shape.slice(1)), dtype, ["N", "D"]);
-      const states = (value: Tensor) => {
-        const both = arena.allocate("states", dtype, [2, n, h]);
-        both.slice(0, 1).set(value.data);
-        return [both, both.slice(0, 1).reshape([n, h]), both.slice(1, 1).reshape([n, h])] as const;
-      };
-      const [all, hPrev, hNext] = states(h0);
-      hs = all;
-      if (kind === "rnn") {
-        rnnCellForward(nonlinearity, step, hPrev, packed, hNext);
-      } else {
-        const [cs, cPrev, cNext] = states(c0!);
-        const gates = arena.allocate("gates", dtype, [1, n, 4 * h]);
-        const phiC = arena.allocate("phi(c)", dtype, [1, n, h]);
-        lstmCellForward(nonlinearity, step, hPrev, cPrev, packed, hNext, cNext, gates, phiC);
-        rest = { cs: cs.download(), phiC: phiC.download(), gates: gates.download() };
-      }
-    }
-    const projected = project(arena, hs.slice(1, t));
-    return { kept: { ...given, hs: hs.download(), ...rest }, projected };
+    const on = arena.upload("x", x, dtype, ["T", "N", "D"]);
+    const pass = { cell: cellOf(given), t, n, rows: t * n, x: on };
+    checkSizes(resident);
+    const { hs, cs, phiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, true);
+    const projected = project(arena, hs.slice(n, t * n).reshape([t, n, h]));
+    const steps = (of: FloatTensor | undefined) => of?.download([t, n, of.shape[1]!]);
+    const [all, cells] = [hs, cs].map((of) => of?.download([t + 1, n, h]));
+    return { kept: { ...given, hs: all!, cs: cells, phiC: steps(phiC), gates: steps(gates) }, projected };
   });
 }
 
@@ -147,55 +122,32 @@ export interface CourseGradients {
  * Backward through the first steps of a forward pass.
  *
  * @param dOutput [T',N,H], T' <= T: the steps behind have no gradient
- * @param dcNext  [N,H], cells only
+ * @param dcNext  [N,H]; zeros where it is left out
  */
 export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
-  const { kind, cell, dtype, nonlinearity } = kept;
-  const steps = dOutput.shape[0]!;
+  const { dtype, x, hs, cs, phiC, gates } = kept;
+  const [t, n, h] = dOutput.shape as [number, number, number];
   return withArena(currentCore(), (arena) => {
     const weights = upload(arena, dtype, kept.weights);
     const like = ({ shape }: FloatTensor) => arena.zeros("gradients of the weights", dtype, shape);
-    const gradients: RecurrentWeights<FloatTensor> = {
+    const gradients: RecurrentWeights = {
       weightIh: like(weights.weightIh),
       weightHh: like(weights.weightHh),
       biasIh: like(weights.biasIh!),
       biasHh: like(weights.biasIh!),
     };
-    const up = (x: Tensor): FloatTensor => arena.upload("cache", x, dtype, ["T", "N", "H"]);
-    const row = (of: Tensor, i: number) => reshape(slice(of, i, 1), of.shape.slice(1));
-    let result: { dx: FloatTensor; dh0: FloatTensor; dc0?: FloatTensor };
-    if (cell) {
-      const { x, hs, cs, phiC } = kept;
-      const args = { nonlinearity, x: row(x, 0), hPrev: row(hs, 0), weights, gradients, dhNext: row(dOutput, 0) };
-      if (kind === "rnn") {
-        const { dx, dhPrev } = rnnCellBackward(arena, dtype, { ...args, hNext: row(hs, 1) });
-        result = { dx, dh0: dhPrev };
-      } else {
-        const gates = up(kept.gates!).slice(0, 1);
-        const state = { cPrev: row(cs!, 0), phiC: row(phiC!, 0), gates, dcNext: dcNext! };
-        const { dx, dhPrev, dcPrev } = lstmCellBackward(arena, dtype, { ...args, ...state });
-        result = { dx, dh0: dhPrev, dc0: dcPrev };
-      }
-    } else {
-      const tape = { nonlinearity, x: up(slice(kept.x, 0, steps)), hs: up(slice(kept.hs, 0, steps + 1)) };
-      const args = { weights, gradients, dOutput };
-      if (kind === "rnn") {
-        result = rnnBackward(arena, dtype, { ...args, tape });
-      } else {
-        const { cs, phiC, gates } = kept;
-        const more = {
-          cs: up(slice(cs!, 0, steps + 1)),
-          phiC: up(slice(phiC!, 0, steps)),
-          gates: up(slice(gates!, 0, steps)),
-        };
-        result = lstmBackward(arena, dtype, { ...args, tape: { ...tape, ...more } });
-      }
-    }
-    const { dx, dh0, dc0 } = result;
+    const up = (of: Tensor, steps = t): FloatTensor =>
+      arena.upload("cache", slice(of, 0, steps), dtype, ["T", "N", "H"]).reshape([steps * n, of.shape[2]!]);
+    const lstm = cs && phiC && gates && { cs: up(cs, t + 1), phiC: up(phiC), gates: up(gates) };
+    const pass: Pass = { cell: cellOf(kept), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
+    const dh = arena.zeros("dh", dtype, [n, h]);
+    const dc = dcNext ? arena.copy("dcNext", dcNext, dtype, [n, h]) : arena.zeros("dc", dtype, [n, h]);
+    const dx = arena.allocate("dx", dtype, [t, n, x.shape[2]!]);
+    sequenceBackward(arena, dtype, pass, weights, gradients, { dOutput: up(dOutput), dh, dc, dx });
     return {
-      dx: dx.download([steps, ...kept.x.shape.slice(1)]),
-      dh0: dh0.download(),
-      dc0: dc0?.download() ?? { data: zeros(dtype, 0), shape: [0] },
+      dx: dx.download(),
+      dh0: dh.download(),
+      dc0: lstm ? dc.download() : { data: zeros(dtype, 0), shape: [0] },
       weights: {
         weightIh: gradients.weightIh.download(),
         weightHh: gradients.weightHh.download(),

@@ -22,17 +22,31 @@ export {
 } from "../bindings/errors.js";
 export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
 export {
+  GRU,
   LSTM,
   RNN,
+  type GatedOptions,
+  type GRUOptions,
   type LSTMOptions,
   type LSTMState,
   type RecurrentOptions,
   type RNNOptions,
   type RNNState,
 } from "./nn/recurrent.js";
+export {
+  CellCache,
+  GRUCell,
+  LSTMCell,
+  RNNCell,
+  type CellOptions,
+  type CellState,
+  type GRUCellOptions,
+  type LSTMCellState,
+  type RNNCellOptions,
+} from "./nn/cells.js";
 export type { Stream, StreamOptions } from "./nn/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
-export type { Nonlinearity } from "../bindings/recurrent.js";
+export type { Activation } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export {
   crossEntropy,

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import {
   DtypeError,
   Embedding,
+  GRU,
   LSTM,
   Linear,
   RNN,
@@ -108,12 +109,14 @@ describe("constructors refuse", () => {
   const makers: Record<string, (a: unknown, b: unknown, options?: unknown) => unknown> = {
     RNN: (a, b, options) => new RNN(a as number, b as number, options as object),
     LSTM: (a, b, options) => new LSTM(a as number, b as number, options as object),
+    GRU: (a, b, options) => new GRU(a as number, b as number, options as object),
     Linear: (a, b, options) => new Linear(a as number, b as number, options as object),
     Embedding: (a, b, options) => new Embedding(a as number, b as number, options as object),
   };
   const sizeNames: Record<string, [string, string]> = {
     RNN: ["inputSize", "hiddenSize"],
     LSTM: ["inputSize", "hiddenSize"],
+    GRU: ["inputSize", "hiddenSize"],
     Linear: ["inFeatures", "outFeatures"],
     Embedding: ["numEmbeddings", "embeddingDim"],
   };
@@ -129,7 +132,7 @@ describe("constructors refuse", () => {
 
     test("unknown options, by their names", () => {
       refuses(() => make(3, 4, { dtpye: "f32" }), UnsupportedError, name, "dtpye", "dtype");
-      refuses(() => make(3, 4, { projSize: 2 }), UnsupportedError, "projSize");
+      refuses(() => make(3, 4, { embedSize: 2 }), UnsupportedError, "embedSize");
       for (const options of [null, 3, "f32"]) refuses(() => make(3, 4, options), ValueError, `${name} options`);
     });
 
@@ -144,20 +147,37 @@ describe("constructors refuse", () => {
   });
 
   test("options of their own", () => {
-    for (const make of [makers.RNN!, makers.LSTM!]) {
+    for (const make of [makers.RNN!, makers.LSTM!, makers.GRU!]) {
       for (const numLayers of [0, -1, 1.5, "2", null, 65537, 1e9]) {
         refuses(() => make(3, 4, { numLayers }), ShapeError, "numLayers");
       }
-      for (const flag of ["bias", "batchFirst"]) {
+      for (const flag of ["bias", "batchFirst", "bidirectional", "goBackwards", "stateful"]) {
         for (const value of [0, 1, "yes", null]) refuses(() => make(3, 4, { [flag]: value }), ValueError, flag);
       }
-      refuses(() => make(3, 4, { bidirectional: true }), UnsupportedError, "bidirectional");
+      for (const name of ["dropout", "recurrentDropout"]) {
+        for (const value of [-0.1, 1.1, NaN, "0.5", null])
+          refuses(() => make(3, 4, { [name]: value }), ValueError, name);
+      }
+      for (const checkpoint of [0, -1, 1.5, "2", null]) {
+        refuses(() => make(3, 4, { checkpoint }), ShapeError, "checkpoint", "an integer >= 1");
+      }
+      for (const activation of ["softmax", "", null, 0, "toString"]) {
+        refuses(() => make(3, 4, { activation }), ValueError, "activation", "hardSigmoid");
+      }
     }
     refuses(() => makers.Linear!(3, 4, { bias: "no" }), ValueError, "bias");
     for (const nonlinearity of ["sigmoid", "", null, 0, "toString"]) {
       refuses(() => makers.RNN!(3, 4, { nonlinearity }), ValueError, "nonlinearity", '"tanh" or "relu"');
     }
     refuses(() => makers.LSTM!(3, 4, { nonlinearity: "tanh" }), UnsupportedError, "nonlinearity");
+    for (const projSize of [-1, 4, 1.5, "2", null]) {
+      refuses(() => makers.LSTM!(3, 4, { projSize }), ValueError, "projSize", "from 0 to 3");
+    }
+    for (const value of [0, "yes", null]) {
+      refuses(() => makers.GRU!(3, 4, { resetAfter: value }), ValueError, "resetAfter");
+      refuses(() => makers.LSTM!(3, 4, { unitForgetBias: value }), ValueError, "unitForgetBias");
+    }
+    refuses(() => makers.GRU!(3, 4, { projSize: 2 }), UnsupportedError, "projSize");
     for (const paddingIdx of [3, -4, 0.5, "1", null, NaN]) {
       refuses(() => makers.Embedding!(3, 4, { paddingIdx }), ValueError, "paddingIdx", "-3 to 2");
     }

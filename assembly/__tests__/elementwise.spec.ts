@@ -1,4 +1,4 @@
-// add, scale, clip, sumSquares.
+// add, mul, scale, clip, sumSquares.
 
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
@@ -20,6 +20,26 @@ function add<T>(): void {
     elementwise.add<T>(n, a.p, right.p, right.p);
     expectSame<T>(`add ${n} onto b`, right, expected);
     expectIntact(`add ${n}`);
+  }
+}
+
+function mul<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    const n = SIZES[s];
+    const a = input<T>(n);
+    const b = input<T>(n);
+    const expected = new Buffer<T>(n);
+    for (let i = 0; i < n; i++) expected[i] = a[i] * b[i];
+    const out = output<T>(n);
+    elementwise.mul<T>(n, a.p, b.p, out.p);
+    expectSame<T>(`mul ${n}`, out, expected);
+    const left = a.copy();
+    elementwise.mul<T>(n, left.p, b.p, left.p);
+    expectSame<T>(`mul ${n} onto a`, left, expected);
+    const right = b.copy();
+    elementwise.mul<T>(n, a.p, right.p, right.p);
+    expectSame<T>(`mul ${n} onto b`, right, expected);
+    expectIntact(`mul ${n}`);
   }
 }
 
@@ -86,16 +106,19 @@ function sumSquares<T>(): void {
   expect(elementwise.sumSquares<T>(3, given<T>([1, 16777216, 1]).p)).toBe(281474976710658);
 }
 
-function addSpecials<T>(): void {
+function arithmeticSpecials<T>(): void {
   for (let first = 0; first < 11; first++) {
     const a = specials<T>(17, first);
     const b = specials<T>(17, 3 * first + 1);
     const x = a.copy();
     const out = output<T>(17);
+    const product = output<T>(17);
     elementwise.add<T>(17, a.p, b.p, out.p);
+    elementwise.mul<T>(17, a.p, b.p, product.p);
     elementwise.scale<T>(17, x.p, <T>0.5);
     for (let i = 0; i < 17; i++) {
       if (bitsOf<T>(out[i]) != bitsOf<T>(a[i] + b[i])) fail(`${a[i]} + ${b[i]} is ${out[i]}`);
+      if (bitsOf<T>(product[i]) != bitsOf<T>(a[i] * b[i])) fail(`${a[i]} * ${b[i]} is ${product[i]}`);
       if (bitsOf<T>(x[i]) != bitsOf<T>(a[i] * <T>0.5)) fail(`${a[i]} * 0.5 is ${x[i]}`);
     }
     expectIntact("specials");
@@ -105,10 +128,12 @@ function addSpecials<T>(): void {
 describe("elementwise", () => {
   test("add f64", () => add<f64>());
   test("add f32", () => add<f32>());
+  test("mul f64", () => mul<f64>());
+  test("mul f32", () => mul<f32>());
   test("scale f64", () => scale<f64>());
   test("scale f32", () => scale<f32>());
-  test("add and scale: NaN, infinities, denormals f64", () => addSpecials<f64>());
-  test("add and scale: NaN, infinities, denormals f32", () => addSpecials<f32>());
+  test("add, mul, scale: NaN, infinities, denormals f64", () => arithmeticSpecials<f64>());
+  test("add, mul, scale: NaN, infinities, denormals f32", () => arithmeticSpecials<f32>());
   test("clip f64", () => clip<f64>());
   test("clip f32", () => clip<f32>());
   test("sumSquares f64", () => sumSquares<f64>());

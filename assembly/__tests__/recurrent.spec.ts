@@ -1,26 +1,47 @@
-// What the recurrent layers share: the product with the input, the gradients of the weights, column sums.
+// What the recurrent layers share: packed weights, the recurrent product's input, the gradients of the weights, column sums.
+// All to the bit.
 
-import { addColumnSums, gatesBackward, inputForward, sumBiases } from "../recurrent";
-import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES, state } from "./helpers";
+import { gemmPacked } from "../gemm";
+import * as recurrent from "../recurrent";
+import { Sequence } from "../sequence";
+import { bytes } from "../simd";
+import { descriptor } from "./calls";
+import {
+  Buffer,
+  expectIntact,
+  expectSame,
+  expectSameRange,
+  given,
+  input,
+  maddScalar,
+  output,
+  SIZES,
+  state,
+} from "./helpers";
+import { Matrix, PADDED, ROWS } from "./matrix";
 
-/** sums += rows of m, from first to last: to the bit. */
-function addRows<T>(rows: i32, columns: i32, m: Buffer<T>, sums: Buffer<T>): Buffer<T> {
+/** sums += rows of m, from first to last. */
+function addRows<T>(m: Matrix<T>, sums: Buffer<T>): Buffer<T> {
   const expected = sums.copy();
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) expected[j] = expected[j] + m[i * columns + j];
+  for (let i = 0; i < m.rows; i++) {
+    for (let j = 0; j < m.columns; j++) expected[j] = expected[j] + m.get(i, j);
   }
   return expected;
 }
 
+/** Dense rows, and rows with NaNs between them. */
 function columnSums<T>(): void {
   for (let r = 0; r < SIZES.length; r++) {
     for (let c = 0; c < SIZES.length; c++) {
-      const m = input<T>(SIZES[r] * SIZES[c]);
-      const sums = state<T>(SIZES[c]);
-      const expected = addRows<T>(SIZES[r], SIZES[c], m, sums);
-      addColumnSums<T>(SIZES[r], SIZES[c], m.p, sums.p);
-      expectSame<T>(`column sums of ${SIZES[r]} x ${SIZES[c]}`, sums, expected);
-      expectIntact(`column sums of ${SIZES[r]} x ${SIZES[c]}`);
+      for (let layout = ROWS; layout <= PADDED; layout += PADDED - ROWS) {
+        const what = `column sums of ${SIZES[r]} x ${SIZES[c]}, layout ${layout}`;
+        const m = new Matrix<T>(SIZES[r], SIZES[c], layout);
+        const sums = state<T>(SIZES[c]);
+        const expected = addRows<T>(m, sums);
+        recurrent.addColumnSums<T>(SIZES[r], SIZES[c], m.buffer.p, m.rowStride, sums.p);
+        expectSame<T>(what, sums, expected);
+        expectIntact(what);
+      }
     }
   }
 }
@@ -32,77 +53,193 @@ function biases<T>(): void {
     const expected = new Buffer<T>(SIZES[s]);
     for (let i = 0; i < SIZES[s]; i++) expected[i] = a[i] + b[i];
     const out = output<T>(SIZES[s]);
-    expect(sumBiases<T>(SIZES[s], 0, 0, out.p)).toBe(0);
-    expectSame<T>("no biases", out, output<T>(SIZES[s]));
-    expect(sumBiases<T>(SIZES[s], a.p, b.p, out.p)).toBe(out.p);
+    recurrent.sumBiases<T>(SIZES[s], a.p, b.p, out.p);
     expectSame<T>("the sum of the biases", out, expected);
+    recurrent.sumBiases<T>(SIZES[s], 0, 0, out.p);
+    expectSame<T>("no biases", out, new Buffer<T>(SIZES[s]).fill(0));
     expectIntact("biases");
   }
 }
 
-/** rows x G x D: x W_ih^T + b, to the bit. */
-function inputProducts<T>(): void {
-  for (let r = 0; r < SIZES.length; r++) {
-    for (let s = 0; s < SIZES.length; s++) {
-      const rows = SIZES[r];
-      const g = SIZES[s];
-      const d = SIZES[(r + s) % SIZES.length];
-      const x = input<T>(rows * d);
-      const weight = input<T>(g * d);
-      const bias = input<T>(g);
-      for (let flags = 0; flags < 2; flags++) {
-        const expected = new Buffer<T>(rows * g);
-        for (let i = 0; i < rows; i++) {
-          for (let j = 0; j < g; j++) {
-            let sum: T = flags ? bias[j] : 0;
-            for (let p = 0; p < d; p++) sum = maddScalar<T>(x[i * d + p], weight[j * d + p], sum);
-            expected[i * g + j] = sum;
-          }
+/** start + a weight^T of `rows` rows; weight [columns,k]. */
+function product<T>(rows: i32, columns: i32, k: i32, a: Buffer<T>, weight: Buffer<T>, start: Buffer<T>): Buffer<T> {
+  const out = new Buffer<T>(rows * columns);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      let sum = start[j];
+      for (let p = 0; p < k; p++) sum = maddScalar<T>(a[i * k + p], weight[j * k + p], sum);
+      out[i * columns + j] = sum;
+    }
+  }
+  return out;
+}
+
+/** W_ih x + b_ih + b_hh, W_hh h and W_hr h from a block of packed weights, exactly as long as it must be. */
+function packed<T>(): void {
+  for (let a = 0; a < SIZES.length; a++) {
+    for (let b = 0; b < SIZES.length; b++) {
+      for (let flags = 0; flags < 4; flags++) {
+        const d = SIZES[a];
+        const h = SIZES[b];
+        const p = flags & 1 ? SIZES[(a + b + 2) % SIZES.length] : h;
+        const g = 4 * h - 1;
+        const rows = SIZES[(a + 2 * b) % SIZES.length];
+        const what = `packed weights, D ${d}, H ${h}, P ${p}, flags ${flags}`;
+        const block = descriptor();
+        const s = changetype<Sequence>(block.p);
+        const weightIh = input<T>(g * d);
+        const weightHh = input<T>(g * p);
+        const weightHr = input<T>(p * h);
+        const biasIh = input<T>(g);
+        const biasHh = input<T>(g);
+        s.d = d;
+        s.h = h;
+        s.p = p;
+        s.weightIh = weightIh.p;
+        s.weightHh = weightHh.p;
+        s.weightHr = flags & 1 ? weightHr.p : 0;
+        s.biasIh = flags & 2 ? biasIh.p : 0;
+        s.biasHh = flags & 2 ? biasHh.p : 0;
+        block.freeze();
+        const weights = output<T>(<i32>(recurrent.packedWeightsBytes<T>(s, g) / sizeof<T>()));
+        recurrent.packWeights<T>(s, g, weights.p);
+        weights.freeze();
+        const bias = new Buffer<T>(g).fill(0);
+        if (flags & 2) for (let i = 0; i < g; i++) bias[i] = biasIh[i] + biasHh[i];
+        const zeros = new Buffer<T>(max(g, p)).fill(0);
+        const start = recurrent.packedBias<T>(s, g, weights.p);
+
+        const x = input<T>(rows * d);
+        const fromX = output<T>(rows * g);
+        gemmPacked<T>(rows, g, d, x.p, d, 1, weights.p, start, 0, fromX.p, g);
+        expectSame<T>(`from x, ${what}`, fromX, product<T>(rows, g, d, x, weightIh, bias));
+        const hPrev = input<T>(rows * p);
+        const fromH = output<T>(rows * g);
+        gemmPacked<T>(rows, g, p, hPrev.p, p, 1, recurrent.packedHh<T>(s, g, weights.p), 0, 0, fromH.p, g);
+        expectSame<T>(`from h, ${what}`, fromH, product<T>(rows, g, p, hPrev, weightHh, zeros));
+        if (flags & 1) {
+          const hidden = input<T>(rows * h);
+          const projected = output<T>(rows * p);
+          const packedHr = recurrent.packedHr<T>(s, g, weights.p);
+          gemmPacked<T>(rows, p, h, hidden.p, h, 1, packedHr, 0, 0, projected.p, p);
+          expectSame<T>(`projected, ${what}`, projected, product<T>(rows, p, h, hidden, weightHr, zeros));
         }
-        const gates = output<T>(rows * g);
-        inputForward<T>(rows, d, g, x.p, weight.p, flags ? bias.p : 0, gates.p);
-        expectSame<T>(`input of ${rows} x ${d} x ${g}`, gates, expected);
+        expectIntact(what);
       }
-      expectIntact(`input of ${rows} x ${d} x ${g}`);
     }
   }
 }
 
-/** start += dGates^T other, in the order of the rows: to the bit. */
-function outer<T>(rows: i32, g: i32, width: i32, dGates: Buffer<T>, other: Buffer<T>, start: Buffer<T>): Buffer<T> {
+/** What the recurrent product takes: the states as they are, or packed, or times the mask. */
+function inputs<T>(): void {
+  const counts = given<i32>([4, 4, 3, 1, 0]);
+  for (let size = 0; size < SIZES.length; size++) {
+    for (let flags = 0; flags < 4; flags++) {
+      const ragged = flags & 1;
+      const p = SIZES[size];
+      const n = 5;
+      const rows = ragged ? 12 : 25;
+      const what = `the recurrent product's input, P ${p}, flags ${flags}`;
+      const hs = input<T>((n + rows) * p);
+      const mask = input<T>(n * p);
+      const block = descriptor();
+      const s = changetype<Sequence>(block.p);
+      s.t = 5;
+      s.n = n;
+      s.p = p;
+      s.rows = rows;
+      s.hs = hs.p;
+      s.counts = ragged ? counts.p : 0;
+      s.mask = flags & 2 ? mask.p : 0;
+      block.freeze();
+      const expected = new Buffer<T>(rows * p);
+      let from = 0; // the block of states that a step starts from
+      let to = 0;
+      for (let i = 0; i < 5; i++) {
+        const m = ragged ? counts[i] : n;
+        const scratch = output<T>(m * p);
+        const seen = recurrent.masked<T>(s, m, hs.p + bytes<T>(from * p), scratch.p);
+        for (let j = 0; j < m * p; j++) {
+          expected[to * p + j] = flags & 2 ? hs[from * p + j] * mask[j] : hs[from * p + j];
+        }
+        if (flags & 2) {
+          expect(seen).toBe(scratch.p);
+          expectSameRange<T>(`step ${i} of ${what}`, scratch, 0, expected, to * p, m * p);
+        } else {
+          expect(seen).toBe(hs.p + bytes<T>(from * p));
+        }
+        from += i == 0 ? n : ragged ? counts[i - 1] : n;
+        to += m;
+      }
+      const out = output<T>(<i32>(recurrent.recurrentInputsBytes<T>(s) / sizeof<T>()));
+      const all = recurrent.recurrentInputs<T>(s, out.p);
+      if (flags) {
+        expect(all).toBe(out.p);
+        expectSame<T>(what, out, expected);
+      } else {
+        expect(out.length).toBe(0);
+        expect(all).toBe(hs.p);
+      }
+      expectIntact(what);
+    }
+  }
+}
+
+/** start += dGates^T other, in the order of the rows. */
+function outer<T>(dGates: Matrix<T>, width: i32, other: Buffer<T>, start: Buffer<T>): Buffer<T> {
   const expected = start.copy();
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < g; j++) {
+  for (let i = 0; i < dGates.rows; i++) {
+    for (let j = 0; j < dGates.columns; j++) {
       for (let p = 0; p < width; p++) {
         const sum = expected[j * width + p];
-        expected[j * width + p] = maddScalar<T>(dGates[i * g + j], other[i * width + p], sum);
+        expected[j * width + p] = maddScalar<T>(dGates.get(i, j), other[i * width + p], sum);
       }
     }
   }
   return expected;
 }
 
+/** Dense rows of gradients, and rows with NaNs between them. */
+function weightGradient<T>(): void {
+  for (let r = 0; r < SIZES.length; r++) {
+    for (let c = 0; c < SIZES.length; c++) {
+      for (let layout = ROWS; layout <= PADDED; layout += PADDED - ROWS) {
+        const width = SIZES[(r + c) % SIZES.length];
+        const what = `dW of ${SIZES[r]} rows, ${SIZES[c]} x ${width}, layout ${layout}`;
+        const dGates = new Matrix<T>(SIZES[r], SIZES[c], layout);
+        const other = input<T>(SIZES[r] * width);
+        const dWeight = state<T>(SIZES[c] * width);
+        const expected = outer<T>(dGates, width, other, dWeight);
+        const stride = dGates.rowStride;
+        recurrent.addWeightGradient<T>(SIZES[r], SIZES[c], width, dGates.buffer.p, stride, other.p, dWeight.p);
+        expectSame<T>(what, dWeight, expected);
+        expectIntact(what);
+      }
+    }
+  }
+}
+
 function backward<T>(): void {
   for (let r = 0; r < SIZES.length; r++) {
-    for (let s = 0; s < SIZES.length; s++) {
+    for (let c = 0; c < SIZES.length; c++) {
       const rows = SIZES[r];
-      const g = SIZES[s];
-      const d = SIZES[(r + s) % SIZES.length];
-      const h = SIZES[(r + 2 * s + 3) % SIZES.length];
-      const what = `gradients of ${rows} rows, D ${d}, H ${h}, G ${g}`;
-      const dGates = input<T>(rows * g);
+      const g = SIZES[c];
+      const d = SIZES[(r + c) % SIZES.length];
+      const p = SIZES[(r + 2 * c + 3) % SIZES.length];
+      const what = `gradients of ${rows} rows, D ${d}, P ${p}, G ${g}`;
+      const dGates = new Matrix<T>(rows, g, ROWS);
       const x = input<T>(rows * d);
-      const hPrev = input<T>(rows * h);
+      const hPrev = input<T>(rows * p);
       const weight = input<T>(g * d);
       const startIh = input<T>(g * d);
-      const startHh = input<T>(g * h);
+      const startHh = input<T>(g * p);
       const startBias = input<T>(g);
       const dxExpected = new Buffer<T>(rows * d);
       for (let i = 0; i < rows; i++) {
-        for (let p = 0; p < d; p++) {
+        for (let k = 0; k < d; k++) {
           let sum: T = 0;
-          for (let j = 0; j < g; j++) sum = maddScalar<T>(dGates[i * g + j], weight[j * d + p], sum);
-          dxExpected[i * d + p] = sum;
+          for (let j = 0; j < g; j++) sum = maddScalar<T>(dGates.get(i, j), weight[j * d + k], sum);
+          dxExpected[i * d + k] = sum;
         }
       }
       for (let flags = 0; flags < 4; flags++) {
@@ -113,25 +250,24 @@ function backward<T>(): void {
         const dHh = startHh.copy();
         const bIh = startBias.copy();
         const bHh = startBias.copy();
-        gatesBackward<T>(
-          rows,
-          d,
-          h,
-          g,
-          dGates.p,
-          x.p,
-          hPrev.p,
-          weight.p,
-          hasDx ? dx.p : 0,
-          dIh.p,
-          dHh.p,
-          hasBias ? bIh.p : 0,
-          hasBias ? bHh.p : 0,
-        );
-        const bias = hasBias ? addRows<T>(rows, g, dGates, startBias) : startBias;
+        const block = descriptor();
+        const s = changetype<Sequence>(block.p);
+        s.d = d;
+        s.p = p;
+        s.rows = rows;
+        s.x = x.p;
+        s.weightIh = weight.p;
+        s.dx = hasDx ? dx.p : 0;
+        s.dWeightIh = dIh.p;
+        s.dWeightHh = dHh.p;
+        s.dBiasIh = hasBias ? bIh.p : 0;
+        s.dBiasHh = hasBias ? bHh.p : 0;
+        block.freeze();
+        recurrent.gatesBackward<T>(s, g, dGates.buffer.p, hPrev.p);
+        const bias = hasBias ? addRows<T>(dGates, startBias) : startBias;
         expectSame<T>(`dx, ${what}`, dx, hasDx ? dxExpected : output<T>(rows * d));
-        expectSame<T>(`dW_ih, ${what}`, dIh, outer<T>(rows, g, d, dGates, x, startIh));
-        expectSame<T>(`dW_hh, ${what}`, dHh, outer<T>(rows, g, h, dGates, hPrev, startHh));
+        expectSame<T>(`dW_ih, ${what}`, dIh, outer<T>(dGates, d, x, startIh));
+        expectSame<T>(`dW_hh, ${what}`, dHh, outer<T>(dGates, p, hPrev, startHh));
         expectSame<T>(`db_ih, ${what}`, bIh, bias);
         expectSame<T>(`db_hh, ${what}`, bHh, bias);
       }
@@ -145,8 +281,12 @@ describe("recurrent", () => {
   test("column sums f32", () => columnSums<f32>());
   test("biases f64", () => biases<f64>());
   test("biases f32", () => biases<f32>());
-  test("the product with the input f64", () => inputProducts<f64>());
-  test("the product with the input f32", () => inputProducts<f32>());
+  test("packed weights f64", () => packed<f64>());
+  test("packed weights f32", () => packed<f32>());
+  test("the recurrent product's input f64", () => inputs<f64>());
+  test("the recurrent product's input f32", () => inputs<f32>());
+  test("gradients of a weight f64", () => weightGradient<f64>());
+  test("gradients of a weight f32", () => weightGradient<f32>());
   test("gradients of the weights f64", () => backward<f64>());
   test("gradients of the weights f32", () => backward<f32>());
 });

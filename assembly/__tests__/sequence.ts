@@ -1,11 +1,45 @@
-// A recurrent layer's inputs and gradients, for the tests of rnn and lstm, and the part of the naive backward pass that
-// they share. G is the number of gate columns: H for RNN, 4H for LSTM.
+// Cases for the tests of rnn, lstm and gru: what goes into a layer, what comes out, and how its kernels are called. The
+// scalar loops that they are held against are in naive.ts, what must hold of every cell in properties.ts.
+//
+// A buffer that is not there has the length 0, and the kernel gets the address 0.
 
-import { packWeight, packedBytes } from "../gemm";
-import { Buffer, expectClose, expectSame, expectSameRange, input, output, state, wide } from "./helpers";
+import { SIGMOID, TANH } from "../activation";
+import { Buffer, input, randomBits } from "./helpers";
+
+export const RNN: i32 = 0;
+export const LSTM: i32 = 1;
+export const GRU: i32 = 2;
+
+// What a case leaves out, and what it has beyond the plain layer.
+export const NO_BIAS: i32 = 1;
+export const NO_DOUTPUT: i32 = 2;
+export const NO_DX: i32 = 4;
+export const MASKED: i32 = 8;
+export const RAGGED: i32 = 16;
+export const PROJECTED: i32 = 32; // LSTM
+export const RESET_AFTER: i32 = 32; // GRU
+// Forward only; the first two LSTM only.
+export const PEEPHOLE: i32 = 64;
+export const COUPLED: i32 = 128;
+export const CLIPPED: i32 = 256;
 
 /** Everything that goes into a layer, forward and backward. */
 export class Case<T> {
+  sigma: i32 = SIGMOID;
+  phi: i32 = TANH;
+  psi: i32 = TANH;
+  slope: f64 = 0.2;
+  offset: f64 = 0.5;
+
+  /** Size of h. */
+  readonly p: i32;
+  /** Rows of the weights, and gate columns that are kept. */
+  readonly g: i32;
+  readonly columns: i32;
+  /** Rows of each step, and of all. */
+  readonly counts: Buffer<i32>;
+  readonly rows: i32;
+
   x: Buffer<T>;
   h0: Buffer<T>;
   c0: Buffer<T>;
@@ -13,233 +47,131 @@ export class Case<T> {
   weightHh: Buffer<T>;
   biasIh: Buffer<T>;
   biasHh: Buffer<T>;
+  weightHr: Buffer<T>;
+  peephole: Buffer<T>;
+  mask: Buffer<T>;
   dOutput: Buffer<T>;
   dhn: Buffer<T>;
   dcn: Buffer<T>;
-  // What the gradients of the parameters are before backward adds to them.
-  startIh: Buffer<T>;
-  startHh: Buffer<T>;
-  startBias: Buffer<T>;
 
-  /** variant: bit 0 the non-linearity, 1 no biases, 2 no dOutput, 3 no dx. */
+  /** Random numbers; parameters and non-linearities of `like`, if given. */
   constructor(
-    readonly variant: i32,
+    readonly cell: i32,
+    readonly flags: i32,
     readonly t: i32,
     readonly n: i32,
     readonly d: i32,
     readonly h: i32,
-    readonly g: i32,
+    like: Case<T> | null = null,
   ) {
-    this.x = input<T>(t * n * d);
-    this.h0 = input<T>(n * h);
-    this.c0 = input<T>(n * h);
-    this.weightIh = input<T>(g * d, 1 / sqrt<f64>(d));
-    this.weightHh = input<T>(g * h, 1 / sqrt<f64>(h));
-    this.biasIh = input<T>(g);
-    this.biasHh = input<T>(g);
-    this.dOutput = input<T>(t * n * h);
-    this.dhn = input<T>(n * h);
-    this.dcn = input<T>(n * h);
-    this.startIh = input<T>(g * d);
-    this.startHh = input<T>(g * h);
-    this.startBias = input<T>(g);
+    const projected = cell == LSTM && (flags & PROJECTED) != 0;
+    const p = projected ? (h < 3 ? h + 1 : (h + 1) / 2) : h;
+    const g = (cell == RNN ? 1 : cell == LSTM ? 4 : 3) * h;
+    this.p = p;
+    this.g = g;
+    this.columns = cell == RNN ? 0 : 4 * h;
+    const counts = new Buffer<i32>(t).fill(0);
+    let rows = 0;
+    for (let r = 0; r < n; r++) {
+      const length = flags & RAGGED ? <i32>(randomBits() % (t + 1)) : t;
+      for (let i = 0; i < length; i++) counts[i] = counts[i] + 1;
+      rows += length;
+    }
+    counts.freeze();
+    this.counts = counts;
+    this.rows = rows;
+
+    this.x = input<T>(rows * d);
+    this.h0 = input<T>(n * p);
+    this.c0 = input<T>(cell == LSTM ? n * h : 0);
+    const bias = flags & NO_BIAS ? 0 : g;
+    this.weightIh = like ? like.weightIh : input<T>(g * d, 1 / sqrt<f64>(d));
+    this.weightHh = like ? like.weightHh : input<T>(g * p, 1 / sqrt<f64>(p));
+    this.biasIh = like ? like.biasIh : input<T>(bias);
+    this.biasHh = like ? like.biasHh : input<T>(bias);
+    this.weightHr = like ? like.weightHr : input<T>(projected ? p * h : 0, 1 / sqrt<f64>(h));
+    this.peephole = like ? like.peephole : input<T>(flags & PEEPHOLE ? 3 * h : 0);
+    if (like) {
+      this.sigma = like.sigma;
+      this.phi = like.phi;
+      this.psi = like.psi;
+      this.slope = like.slope;
+      this.offset = like.offset;
+    }
+    const mask = new Buffer<T>(flags & MASKED ? n * p : 0).randomize(2);
+    for (let i = 0; i < mask.length; i += 5) mask[i] = 0;
+    mask.freeze();
+    this.mask = mask;
+    this.dOutput = input<T>(flags & NO_DOUTPUT ? 0 : rows * p);
+    this.dhn = input<T>(n * p);
+    this.dcn = input<T>(cell == LSTM ? n * h : 0);
   }
 
+  get projected(): bool {
+    return this.cell == LSTM && (this.flags & PROJECTED) != 0;
+  }
+  get resetAfter(): bool {
+    return this.cell == GRU && (this.flags & RESET_AFTER) != 0;
+  }
+  get clip(): f64 {
+    return this.flags & CLIPPED ? 0.4 : 0;
+  }
   get name(): string {
-    return `T ${this.t}, N ${this.n}, D ${this.d}, H ${this.h}, variant ${this.variant}`;
-  }
-  get phi(): i32 {
-    return this.variant & 1;
-  }
-  get hasBias(): bool {
-    return !(this.variant & 2);
-  }
-  get hasDOutput(): bool {
-    return !(this.variant & 4);
-  }
-  get hasDx(): bool {
-    return !(this.variant & 8);
-  }
-  get biasIhP(): usize {
-    return this.hasBias ? this.biasIh.p : 0;
-  }
-  get biasHhP(): usize {
-    return this.hasBias ? this.biasHh.p : 0;
-  }
-  get dOutputP(): usize {
-    return this.hasDOutput ? this.dOutput.p : 0;
+    const sizes = `T ${this.t}, N ${this.n}, D ${this.d}, H ${this.h}`;
+    return `${sizes}, flags ${this.flags}, non-linearities ${this.sigma} ${this.phi} ${this.psi}`;
   }
 
-  /** One row of the batch, with the same parameters. */
-  row(r: i32): Case<T> {
-    const one = new Case<T>(this.variant, this.t, 1, this.d, this.h, this.g);
-    one.x = pick<T>(this.x, this.t, this.n, r);
-    one.h0 = pick<T>(this.h0, 1, this.n, r);
-    one.c0 = pick<T>(this.c0, 1, this.n, r);
-    one.dOutput = pick<T>(this.dOutput, this.t, this.n, r);
-    one.dhn = pick<T>(this.dhn, 1, this.n, r);
-    one.dcn = pick<T>(this.dcn, 1, this.n, r);
-    one.weightIh = this.weightIh;
-    one.weightHh = this.weightHh;
-    one.biasIh = this.biasIh;
-    one.biasHh = this.biasHh;
+  /** Steps of row r of the batch. */
+  lengthOf(r: i32): i32 {
+    let length = 0;
+    while (length < this.t && this.counts[length] > r) length++;
+    return length;
+  }
+
+  /** The first row of step i among those of all steps. */
+  start(i: i32): i32 {
+    let rows = 0;
+    for (let before = 0; before < i; before++) rows += this.counts[before];
+    return rows;
+  }
+
+  /** Where in the states row r starts step i from; its last state is where step lengthOf(r) would start from. */
+  before(i: i32, r: i32): i32 {
+    return i == 0 ? r : this.n + this.start(i - 1) + r;
+  }
+
+  /** Row r of the batch, `width` numbers of each of its steps. */
+  pick(all: Buffer<T>, width: i32, r: i32): Buffer<T> {
+    const length = all.length ? this.lengthOf(r) : 0;
+    const one = new Buffer<T>(length * width);
+    for (let i = 0; i < length; i++) {
+      for (let j = 0; j < width; j++) one[i * width + j] = all[(this.start(i) + r) * width + j];
+    }
+    one.freeze();
     return one;
   }
 
-  /** W_ih^T and W_hh^T, packed for the cells. */
-  packedIh(): Buffer<T> {
-    const packed = output<T>(<i32>(packedBytes<T>(this.d, this.g) / sizeof<T>()));
-    packWeight<T>(this.d, this.g, this.weightIh.p, 1, this.d, packed.p);
-    return packed;
-  }
-  packedHh(): Buffer<T> {
-    const packed = output<T>(<i32>(packedBytes<T>(this.h, this.g) / sizeof<T>()));
-    packWeight<T>(this.h, this.g, this.weightHh.p, 1, this.h, packed.p);
-    return packed;
-  }
-
-  /** [slots + 1, N, H] with `first` in slot 0 and NaN in the others. */
-  states(first: Buffer<T>): Buffer<T> {
-    const states = output<T>((this.t + 1) * this.n * this.h);
-    memory.copy(states.p, first.p, <usize>first.length * sizeof<T>());
-    return states;
-  }
-
-  /** b_ih + b_hh in the kernels' order. */
-  bias(): Buffer<T> {
-    const sum = new Buffer<T>(this.g);
-    for (let i = 0; i < this.g; i++) sum[i] = this.biasIh[i] + this.biasHh[i];
-    return sum;
+  /** Row r of the batch alone, over its own length, with the same parameters. */
+  row(r: i32): Case<T> {
+    const one = new Case<T>(this.cell, this.flags & ~RAGGED, this.lengthOf(r), 1, this.d, this.h, this);
+    one.x = this.pick(this.x, this.d, r);
+    one.dOutput = this.pick(this.dOutput, this.p, r);
+    one.h0 = slice<T>(this.h0, r, this.n);
+    one.c0 = slice<T>(this.c0, r, this.n);
+    one.mask = slice<T>(this.mask, r, this.n);
+    one.dhn = slice<T>(this.dhn, r, this.n);
+    one.dcn = slice<T>(this.dcn, r, this.n);
+    return one;
   }
 }
 
-/** Row r of the n rows of each of `slots`. */
-function pick<T>(all: Buffer<T>, slots: i32, n: i32, r: i32): Buffer<T> {
-  const width = all.length / (slots * n);
-  const one = new Buffer<T>(slots * width);
-  for (let s = 0; s < slots; s++) {
-    for (let i = 0; i < width; i++) one[s * width + i] = all[(s * n + r) * width + i];
-  }
+/** Row r of n. */
+export function slice<T>(all: Buffer<T>, r: i32, n: i32): Buffer<T> {
+  const width = all.length / n;
+  const one = new Buffer<T>(width);
+  for (let j = 0; j < width; j++) one[j] = all[r * width + j];
   one.freeze();
   return one;
-}
-
-/** Row r of the batch in `all` [slots, N, ...] has the bits of `one`, the same row alone. */
-export function expectSameRow<T>(what: string, all: Buffer<T>, one: Buffer<T>, slots: i32, n: i32, r: i32): void {
-  expectSame<T>(`${what}: row ${r} of the batch, and alone`, pick<T>(all, slots, n, r), one);
-}
-
-/** Everything that backward writes. */
-export class Gradients<T> {
-  dx: Buffer<T>;
-  dh: Buffer<T>;
-  dc: Buffer<T>;
-  weightIh: Buffer<T>;
-  weightHh: Buffer<T>;
-  biasIh: Buffer<T>;
-  biasHh: Buffer<T>;
-
-  constructor(readonly source: Case<T>) {
-    this.dx = output<T>(source.x.length);
-    this.dh = source.dhn.copy();
-    this.dc = source.dcn.copy();
-    this.weightIh = source.startIh.copy();
-    this.weightHh = source.startHh.copy();
-    this.biasIh = source.startBias.copy();
-    this.biasHh = source.startBias.copy();
-  }
-
-  get dxP(): usize {
-    return this.source.hasDx ? this.dx.p : 0;
-  }
-  get biasIhP(): usize {
-    return this.source.hasBias ? this.biasIh.p : 0;
-  }
-  get biasHhP(): usize {
-    return this.source.hasBias ? this.biasHh.p : 0;
-  }
-
-  /** dx, dh_0, dc_0 have the bits of `other`, the gradients of the parameters differ by rounding alone. */
-  expectSame(what: string, other: Gradients<T>): void {
-    expectSame<T>(`${what}: dh0`, this.dh, other.dh);
-    expectSame<T>(`${what}: dc0`, this.dc, other.dc);
-    if (this.source.hasDx) expectSame<T>(`${what}: dx`, this.dx, other.dx);
-    expectClose<T>(`${what}: dW_ih`, this.weightIh, wide<T>(other.weightIh));
-    expectClose<T>(`${what}: dW_hh`, this.weightHh, wide<T>(other.weightHh));
-    expectClose<T>(`${what}: db_ih`, this.biasIh, wide<T>(other.biasIh));
-    expectClose<T>(`${what}: db_hh`, this.biasHh, wide<T>(other.biasHh));
-  }
-}
-
-/** The naive gradients, in f64. */
-export class Expected<T> {
-  dx: StaticArray<f64>;
-  dh: StaticArray<f64>;
-  dc: StaticArray<f64>;
-  weightIh: StaticArray<f64>;
-  weightHh: StaticArray<f64>;
-  bias: StaticArray<f64>;
-
-  constructor(readonly source: Case<T>) {
-    this.dx = new StaticArray<f64>(source.x.length);
-    this.dh = wide<T>(source.dhn);
-    this.dc = wide<T>(source.dcn);
-    this.weightIh = wide<T>(source.startIh);
-    this.weightHh = wide<T>(source.startHh);
-    this.bias = wide<T>(source.startBias);
-  }
-
-  /** One row of one step, from da [G]: dx, dh_(t-1), and what it adds to the gradients of the parameters. */
-  addRow(s: i32, r: i32, da: StaticArray<f64>, hs: StaticArray<f64>): void {
-    const c = this.source;
-    const row = s * c.n + r;
-    for (let p = 0; p < c.h; p++) this.dh[r * c.h + p] = 0;
-    for (let j = 0; j < c.g; j++) {
-      this.bias[j] += c.hasBias ? da[j] : 0;
-      for (let p = 0; p < c.d; p++) {
-        this.weightIh[j * c.d + p] += da[j] * <f64>c.x[row * c.d + p];
-        this.dx[row * c.d + p] += da[j] * <f64>c.weightIh[j * c.d + p];
-      }
-      for (let p = 0; p < c.h; p++) {
-        this.weightHh[j * c.h + p] += da[j] * hs[row * c.h + p];
-        this.dh[r * c.h + p] += da[j] * <f64>c.weightHh[j * c.h + p];
-      }
-    }
-  }
-
-  expectClose(gradients: Gradients<T>): void {
-    const c = this.source;
-    if (c.hasDx) expectClose<T>(`dx, ${c.name}`, gradients.dx, this.dx);
-    expectClose<T>(`dh0, ${c.name}`, gradients.dh, this.dh);
-    expectClose<T>(`dc0, ${c.name}`, gradients.dc, this.dc);
-    expectClose<T>(`dW_ih, ${c.name}`, gradients.weightIh, this.weightIh);
-    expectClose<T>(`dW_hh, ${c.name}`, gradients.weightHh, this.weightHh);
-    expectClose<T>(`db_ih, ${c.name}`, gradients.biasIh, this.bias);
-    expectClose<T>(`db_hh, ${c.name}`, gradients.biasHh, this.bias);
-  }
-}
-
-/** b_ih + b_hh + W_ih x + W_hh h of one row and gate column j, at step s. */
-export function preactivation<T>(c: Case<T>, s: i32, r: i32, j: i32, hs: StaticArray<f64>): f64 {
-  const row = s * c.n + r;
-  let sum: f64 = c.hasBias ? <f64>c.biasIh[j] + <f64>c.biasHh[j] : 0;
-  for (let p = 0; p < c.d; p++) sum += <f64>c.weightIh[j * c.d + p] * <f64>c.x[row * c.d + p];
-  for (let p = 0; p < c.h; p++) sum += <f64>c.weightHh[j * c.h + p] * hs[row * c.h + p];
-  return sum;
-}
-
-/** The chosen non-linearity, and its derivative from its value. */
-export function phi(variant: i32, x: f64): f64 {
-  return variant & 1 ? max(x, 0) : Math.tanh(x);
-}
-export function phiDerivative(variant: i32, y: f64): f64 {
-  return variant & 1 ? (y > 0 ? 1 : 0) : 1 - y * y;
-}
-
-/** For the naive loops: e^-x would overflow where the sigmoid is a denormal. */
-export function sigmoid(x: f64): f64 {
-  const e = Math.exp(-abs(x));
-  return (x < 0 ? e : 1) / (1 + e);
 }
 
 /** T, N, D, H: odd and even, one and many; rows, gate columns and inputs on both sides of the blocks of gemm. */
@@ -248,7 +180,12 @@ export const SHAPES: StaticArray<i32> = [
   2, 5, 1, 9, 33, 3, 2, 1, 2, 259, 3, 2, 3, 2, 131,
 ];
 
-/** Small shapes run all 16 variants, the others 4 in which every bit is on and off. */
-export function stride(shape: i32): i32 {
-  return SHAPES[shape] * SHAPES[shape + 1] * SHAPES[shape + 3] > 100 ? 5 : 1;
+/** A case of the shape at this place of SHAPES. */
+export function caseOf<T>(cell: i32, flags: i32, shape: i32): Case<T> {
+  return new Case<T>(cell, flags, SHAPES[shape], SHAPES[shape + 1], SHAPES[shape + 2], SHAPES[shape + 3]);
+}
+
+/** Whether a shape is small: then it runs all variants, else some in which every bit is on and off. */
+export function isSmall(shape: i32): bool {
+  return SHAPES[shape] * SHAPES[shape + 1] * SHAPES[shape + 3] <= 100;
 }

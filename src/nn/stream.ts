@@ -4,15 +4,8 @@ import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js"
 import type { Core } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor } from "../../bindings/memory.js";
-import {
-  lstmCellForward,
-  packWeights,
-  rnnCellForward,
-  type Nonlinearity,
-  type PackedWeights,
-  type RecurrentWeights,
-} from "../../bindings/recurrent.js";
-import { BYTES, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
+import { BYTES, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "./layer.js";
 
 export interface StreamOptions {
@@ -23,58 +16,44 @@ export interface StreamOptions {
 /** A recurrent stack that takes one step at a time; made by `layer.stream()`, with a copy of the layer's weights. */
 export class Stream {
   /**
-   * The state, live in wasm memory: h and (LSTM) c, [numLayers,N,H]. Reading `.data` gives a current view; writing to it
-   * changes the state.
+   * The state, live in wasm memory: h [numLayers,N,P] and (LSTM) c [numLayers,N,H]. Reading `.data` gives a current view;
+   * writing to it changes the state.
    */
   readonly state: { readonly h: Tensor; readonly c?: Tensor };
   readonly #arena: Arena;
-  readonly #kind: "RNN" | "LSTM";
-  readonly #nonlinearity: Nonlinearity;
-  readonly #layers: { weights: PackedWeights; x: FloatTensor; h: FloatTensor; c: FloatTensor }[] = [];
+  readonly #layers: Stepper[] = [];
   readonly #x: FloatTensor;
   readonly #h: FloatTensor;
-  readonly #c: FloatTensor;
+  readonly #c: FloatTensor | undefined;
   readonly #output: FloatTensor;
-  readonly #scratch: FloatTensor; // gates [N,4H] (LSTM), or the next state [N,H] (RNN)
 
   /** @internal */
-  constructor(
-    core: Core,
-    dtype: FloatDtype,
-    kind: "RNN" | "LSTM",
-    weights: readonly RecurrentWeights<FloatTensor>[],
-    nonlinearity: Nonlinearity,
-    options: StreamOptions,
-  ) {
+  constructor(core: Core, dtype: FloatDtype, cell: Cell, weights: readonly RecurrentWeights[], options: StreamOptions) {
     checkOptions("stream", options, ["batchSize"]);
     const { batchSize: n = 1 } = options;
     checkSize("batchSize", n);
-    this.#kind = kind;
-    this.#nonlinearity = nonlinearity;
-    const gates = kind === "LSTM" ? 4 : 1;
     const d = weights[0]!.weightIh.shape[1]!;
-    const h = weights[0]!.weightHh.shape[1]!;
+    const { h, p } = sizesOf(cell, weights[0]!);
+    const layers = weights.length;
     const arena = (this.#arena = new Arena(core, true));
     try {
-      const stateShape = [weights.length, n, h];
-      const numbers = [n * d, sizeOf(stateShape), kind === "LSTM" ? sizeOf(stateShape) : 0, n * gates * h];
+      const numbers = [n * d, layers * n * p, layers * n * h, layers * n * 4 * h];
       core.heap.checkRoom(
         numbers.map((count) => count * BYTES[dtype]),
         `stream of ${n} rows`,
       );
       this.#x = arena.zeros("x", dtype, [n, d]);
-      this.#h = arena.zeros("state", dtype, stateShape);
-      this.#c = kind === "LSTM" ? arena.zeros("state", dtype, stateShape) : this.#h;
-      this.#scratch = arena.allocate("gates", dtype, [n, gates * h]);
-      const row = (of: FloatTensor, layer: number) => of.slice(layer, 1).reshape([n, h]);
+      this.#h = arena.zeros("state", dtype, [layers, n, p]);
+      this.#c = cell.kind === "LSTM" ? arena.zeros("state", dtype, [layers, n, h]) : undefined;
+      const state = (of: FloatTensor, layer: number) => of.slice(layer, 1).reshape([n, of.shape[2]!]);
       weights.forEach((layer, i) => {
-        const x = i === 0 ? this.#x : row(this.#h, i - 1);
-        const packed = packWeights(arena, dtype, gates, layer);
-        this.#layers.push({ weights: packed, x, h: row(this.#h, i), c: row(this.#c, i) });
+        const x = i === 0 ? this.#x : state(this.#h, i - 1);
+        const c = this.#c && state(this.#c, i);
+        this.#layers.push(new Stepper(arena, dtype, cell, layer, x, state(this.#h, i), c));
       });
-      this.#output = row(this.#h, weights.length - 1);
-      for (const state of [this.#h, this.#c]) state.freeze();
-      this.state = Object.freeze(kind === "LSTM" ? { h: this.#h, c: this.#c } : { h: this.#h });
+      this.#output = state(this.#h, layers - 1);
+      for (const each of [this.#h, this.#c]) each?.freeze();
+      this.state = Object.freeze(this.#c ? { h: this.#h, c: this.#c } : { h: this.#h });
     } catch (error) {
       arena.dispose();
       throw error;
@@ -85,7 +64,7 @@ export class Stream {
    * One step.
    *
    * @param x N*D numbers, row by row
-   * @returns N*H numbers: a live view, valid until the next call of this package (copy it to keep it)
+   * @returns N*P numbers: a live view, valid until the next call of this package (copy it to keep it)
    * @throws ShapeError, DisposedError
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
@@ -93,32 +72,26 @@ export class Stream {
     const input = this.#x.data;
     checkNumbers(x, input.length);
     input.set(x);
-    for (const { weights, x: from, h, c } of this.#layers) {
-      if (this.#kind === "LSTM") {
-        lstmCellForward(this.#nonlinearity, from, h, c, weights, h, c, this.#scratch);
-      } else {
-        rnnCellForward(this.#nonlinearity, from, h, weights, this.#scratch);
-        h.copyFrom(this.#scratch);
-      }
-    }
+    for (const layer of this.#layers) layer.step();
     return this.#output.data as Float64Array | Float32Array;
   }
 
-  /** Sets the state: h0 and c0 [numLayers,N,H], zeros by default. */
+  /** Sets the state: h0 [numLayers,N,P] and c0 [numLayers,N,H], zeros by default. */
   reset(state: { h0?: Tensor; c0?: Tensor } = {}): void {
     this.#checkAlive();
-    checkOptions("reset", state, this.#kind === "LSTM" ? ["h0", "c0"] : ["h0"]);
-    const take = (name: "h0" | "c0") => {
+    checkOptions("reset", state, this.#c ? ["h0", "c0"] : ["h0"]);
+    const take = (name: "h0" | "c0", target: FloatTensor | undefined) => {
       const value = state[name];
-      return value === undefined ? undefined : takeTensor(this.#arena.core, name, value, this.#h.dtype, this.#h.shape);
+      if (value === undefined || target === undefined) return undefined;
+      return takeTensor(this.#arena.core, name, value, target.dtype, target.shape);
     };
-    const [h0, c0] = [take("h0"), take("c0")];
+    const [h0, c0] = [take("h0", this.#h), take("c0", this.#c)];
     for (const [target, value] of [
       [this.#c, c0],
       [this.#h, h0],
     ] as const) {
-      if (value) target.set(value.data);
-      else target.fill(0);
+      if (value) target?.set(value.data);
+      else target?.fill(0);
     }
   }
 

@@ -1,0 +1,346 @@
+// The recurrent layers in f64 and scalar loops, a row of a step at a time: what the kernels are held against. The equations
+// are those at the head of rnn.ts, lstm.ts and gru.ts.
+
+import { HARD_SIGMOID, RELU, SIGMOID, TANH } from "../activation";
+import { Gradients, Kept, some } from "./calls";
+import { expectClose, wide } from "./helpers";
+import { Case, COUPLED, GRU, LSTM, RNN } from "./sequence";
+
+/** A non-linearity of the case. */
+function activate<T>(c: Case<T>, code: i32, x: f64): f64 {
+  if (code == TANH) return Math.tanh(x);
+  if (code == RELU) return max(x, 0);
+  if (code == HARD_SIGMOID) return min(max(c.slope * x + c.offset, 0), 1);
+  if (code != SIGMOID) return x;
+  const e = Math.exp(-abs(x)); // e^-x would overflow where the sigmoid is a denormal
+  return (x < 0 ? e : 1) / (1 + e);
+}
+
+/** Its derivative, from its value. */
+function derivative<T>(c: Case<T>, code: i32, y: f64): f64 {
+  if (code == TANH) return 1 - y * y;
+  if (code == RELU) return y > 0 ? 1 : 0;
+  if (code == HARD_SIGMOID) return y > 0 && y < 1 ? c.slope : 0;
+  return code == SIGMOID ? y * (1 - y) : 1;
+}
+
+/** The sum of a[i + k] b[j + k]. */
+function dot(n: i32, a: StaticArray<f64>, i: i32, b: StaticArray<f64>, j: i32): f64 {
+  let sum: f64 = 0;
+  for (let k = 0; k < n; k++) sum += a[i + k] * b[j + k];
+  return sum;
+}
+
+/** y[i + k] += factor x[j + k]. */
+function addScaled(n: i32, factor: f64, x: StaticArray<f64>, j: i32, y: StaticArray<f64>, i: i32): void {
+  for (let k = 0; k < n; k++) y[i + k] += factor * x[j + k];
+}
+
+function orZeros(values: StaticArray<f64>, length: i32): StaticArray<f64> {
+  return values.length ? values : new StaticArray<f64>(length);
+}
+
+export class Naive<T> {
+  // As in sequence.ts.
+  hs: StaticArray<f64>;
+  cs: StaticArray<f64>;
+  gates: StaticArray<f64>;
+  phiC: StaticArray<f64>;
+  dx: StaticArray<f64>;
+  dh: StaticArray<f64>;
+  dc: StaticArray<f64>;
+  dGates: StaticArray<f64>;
+  dWeightIh: StaticArray<f64>;
+  dWeightHh: StaticArray<f64>;
+  dBiasIh: StaticArray<f64>;
+  dBiasHh: StaticArray<f64>;
+  dWeightHr: StaticArray<f64>;
+
+  private readonly x: StaticArray<f64>;
+  private readonly weightIh: StaticArray<f64>;
+  private readonly weightHh: StaticArray<f64>;
+  private readonly biasIh: StaticArray<f64>;
+  private readonly biasHh: StaticArray<f64>;
+  private readonly weightHr: StaticArray<f64>;
+  private readonly peephole: StaticArray<f64>;
+  private readonly dOutput: StaticArray<f64>;
+
+  // Of one row: h' = m h, what W_ih x + b_ih and W_hh h' + b_hh give and their gradients, o psi(c) and its gradient.
+  private readonly seen: StaticArray<f64>;
+  private readonly dSeen: StaticArray<f64>;
+  private readonly fromX: StaticArray<f64>;
+  private readonly fromH: StaticArray<f64>;
+  private readonly hidden: StaticArray<f64>;
+  /** What comes down to h_t, and what goes to h_(t-1) past W_hh. */
+  private readonly dhRow: StaticArray<f64>;
+  private readonly past: StaticArray<f64>;
+  /** GRU, of one row: r q or r h'. */
+  private readonly q: StaticArray<f64>;
+
+  constructor(readonly c: Case<T>) {
+    const rows = c.rows;
+    this.hs = new StaticArray<f64>((rows + c.n) * c.p);
+    this.cs = new StaticArray<f64>((rows + c.n) * c.h);
+    this.gates = new StaticArray<f64>(rows * c.columns);
+    this.phiC = new StaticArray<f64>(c.cell == LSTM ? rows * c.h : 0);
+    this.dx = new StaticArray<f64>(rows * c.d);
+    this.dh = wide<T>(c.dhn);
+    this.dc = wide<T>(c.dcn);
+    this.dGates = new StaticArray<f64>(rows * (c.cell == RNN ? c.h : c.columns));
+    this.dWeightIh = wide<T>(some<T>(c.weightIh.length));
+    this.dWeightHh = wide<T>(some<T>(c.weightHh.length));
+    this.dBiasIh = wide<T>(some<T>(c.g));
+    this.dBiasHh = wide<T>(some<T>(c.g));
+    this.dWeightHr = wide<T>(some<T>(c.weightHr.length));
+    this.x = wide<T>(c.x);
+    this.weightIh = wide<T>(c.weightIh);
+    this.weightHh = wide<T>(c.weightHh);
+    this.biasIh = orZeros(wide<T>(c.biasIh), c.g);
+    this.biasHh = orZeros(wide<T>(c.biasHh), c.g);
+    this.weightHr = wide<T>(c.weightHr);
+    this.peephole = wide<T>(c.peephole);
+    this.dOutput = orZeros(wide<T>(c.dOutput), rows * c.p);
+    this.seen = new StaticArray<f64>(c.p);
+    this.dSeen = new StaticArray<f64>(c.p);
+    this.fromX = new StaticArray<f64>(c.g);
+    this.fromH = new StaticArray<f64>(c.g);
+    this.hidden = new StaticArray<f64>(c.h);
+    this.dhRow = new StaticArray<f64>(c.p);
+    this.past = new StaticArray<f64>(c.p);
+    this.q = new StaticArray<f64>(c.h);
+    for (let i = 0; i < c.h0.length; i++) this.hs[i] = <f64>c.h0[i];
+    for (let i = 0; i < c.c0.length; i++) this.cs[i] = <f64>c.c0[i];
+    for (let i = 0; i < c.t; i++) {
+      for (let r = 0; r < c.counts[i]; r++) this.forward(i, r);
+    }
+  }
+
+  private maskOf(r: i32, p: i32): f64 {
+    return this.c.mask.length ? <f64>this.c.mask[r * this.c.p + p] : 1;
+  }
+
+  private limited(x: f64): f64 {
+    const limit = this.c.clip;
+    return limit ? min(max(x, -limit), limit) : x;
+  }
+
+  private forward(i: i32, r: i32): void {
+    const c = this.c;
+    const row = c.start(i) + r;
+    const before = c.before(i, r);
+    for (let p = 0; p < c.p; p++) this.seen[p] = this.maskOf(r, p) * this.hs[before * c.p + p];
+    for (let j = 0; j < c.g; j++) {
+      this.fromX[j] = this.biasIh[j] + dot(c.d, this.weightIh, j * c.d, this.x, row * c.d);
+      this.fromH[j] = this.biasHh[j] + dot(c.p, this.weightHh, j * c.p, this.seen, 0);
+    }
+    if (c.cell == LSTM) this.lstmForward(row, before);
+    else if (c.cell == GRU) this.gruForward(row, before);
+    else {
+      for (let j = 0; j < c.h; j++) {
+        this.hs[(c.n + row) * c.h + j] = activate<T>(c, c.phi, this.limited(this.fromX[j] + this.fromH[j]));
+      }
+    }
+  }
+
+  private lstmForward(row: i32, before: i32): void {
+    const c = this.c;
+    const h = c.h;
+    for (let j = 0; j < h; j++) {
+      const cPrev = this.cs[before * h + j];
+      let seenI = this.fromX[j] + this.fromH[j];
+      let seenF = this.fromX[h + j] + this.fromH[h + j];
+      let seenO = this.fromX[3 * h + j] + this.fromH[3 * h + j];
+      if (this.peephole.length) {
+        seenI += this.peephole[j] * cPrev;
+        seenF += this.peephole[h + j] * cPrev;
+      }
+      const i = activate<T>(c, c.sigma, this.limited(seenI));
+      const f = c.flags & COUPLED ? 1 - i : activate<T>(c, c.sigma, this.limited(seenF));
+      const g = activate<T>(c, c.phi, this.limited(this.fromX[2 * h + j] + this.fromH[2 * h + j]));
+      const next = f * cPrev + i * g;
+      if (this.peephole.length) seenO += this.peephole[2 * h + j] * next;
+      const o = activate<T>(c, c.sigma, this.limited(seenO));
+      const phiC = activate<T>(c, c.psi, next);
+      this.setGates(row, j, i, f, g, o);
+      this.cs[(c.n + row) * h + j] = next;
+      this.phiC[row * h + j] = phiC;
+      this.hidden[j] = o * phiC;
+    }
+    for (let p = 0; p < c.p; p++) {
+      const out = c.projected ? dot(h, this.weightHr, p * h, this.hidden, 0) : this.hidden[p];
+      this.hs[(c.n + row) * c.p + p] = out;
+    }
+  }
+
+  private gruForward(row: i32, before: i32): void {
+    const c = this.c;
+    const h = c.h;
+    const at = row * 4 * h;
+    for (let j = 0; j < h; j++) {
+      const r = activate<T>(c, c.sigma, this.limited(this.fromX[j] + this.fromH[j]));
+      const z = activate<T>(c, c.sigma, this.limited(this.fromX[h + j] + this.fromH[h + j]));
+      this.q[j] = c.resetAfter ? this.fromH[2 * h + j] : r * this.seen[j];
+      this.setGates(row, j, 0, r, z, this.q[j]);
+    }
+    for (let j = 0; j < h; j++) {
+      let a = this.fromX[2 * h + j];
+      if (c.resetAfter) a += this.gates[at + h + j] * this.q[j];
+      else a += this.biasHh[2 * h + j] + dot(h, this.weightHh, (2 * h + j) * h, this.q, 0);
+      const n = activate<T>(c, c.phi, this.limited(a));
+      const z = this.gates[at + 2 * h + j];
+      this.gates[at + j] = n;
+      this.hs[(c.n + row) * h + j] = (1 - z) * n + z * this.hs[before * h + j];
+    }
+  }
+
+  private setGates(row: i32, j: i32, a: f64, b: f64, c: f64, d: f64): void {
+    setFour(this.gates, row, this.c.h, j, a, b, c, d);
+  }
+
+  /** The whole backward pass. */
+  backward(): this {
+    const c = this.c;
+    for (let i = c.t - 1; i >= 0; i--) {
+      for (let r = 0; r < c.counts[i]; r++) this.backwardRow(i, r);
+    }
+    return this;
+  }
+
+  private backwardRow(i: i32, r: i32): void {
+    const c = this.c;
+    const row = c.start(i) + r;
+    const before = c.before(i, r);
+    for (let p = 0; p < c.p; p++) {
+      this.seen[p] = this.maskOf(r, p) * this.hs[before * c.p + p];
+      this.dhRow[p] = this.dOutput[row * c.p + p] + this.dh[r * c.p + p];
+      this.dSeen[p] = 0;
+      this.past[p] = 0;
+    }
+    // From here on fromX and fromH are gradients.
+    if (c.cell == LSTM) this.lstmBackward(row, before, r);
+    else if (c.cell == GRU) this.gruBackward(row, before);
+    else {
+      for (let j = 0; j < c.h; j++) {
+        const da = this.dhRow[j] * derivative<T>(c, c.phi, this.hs[(c.n + row) * c.h + j]);
+        this.dGates[row * c.h + j] = da;
+        this.fromX[j] = da;
+        this.fromH[j] = da;
+      }
+    }
+    for (let j = 0; j < c.g; j++) {
+      this.dBiasIh[j] += this.fromX[j];
+      this.dBiasHh[j] += this.fromH[j];
+      addScaled(c.d, this.fromX[j], this.x, row * c.d, this.dWeightIh, j * c.d);
+      addScaled(c.d, this.fromX[j], this.weightIh, j * c.d, this.dx, row * c.d);
+      if (c.cell == GRU && !c.resetAfter && j >= 2 * c.h) {
+        addScaled(c.p, this.fromH[j], this.q, 0, this.dWeightHh, j * c.p); // W_hn sees r h'
+      } else {
+        addScaled(c.p, this.fromH[j], this.seen, 0, this.dWeightHh, j * c.p);
+        addScaled(c.p, this.fromH[j], this.weightHh, j * c.p, this.dSeen, 0);
+      }
+    }
+    for (let p = 0; p < c.p; p++) this.dh[r * c.p + p] = this.past[p] + this.maskOf(r, p) * this.dSeen[p];
+  }
+
+  private lstmBackward(row: i32, before: i32, r: i32): void {
+    const c = this.c;
+    const h = c.h;
+    for (let j = 0; j < h; j++) {
+      const i = this.gates[row * 4 * h + j];
+      const f = this.gates[row * 4 * h + h + j];
+      const g = this.gates[row * 4 * h + 2 * h + j];
+      const o = this.gates[row * 4 * h + 3 * h + j];
+      const phiC = this.phiC[row * h + j];
+      let dHidden: f64 = 0;
+      if (c.projected) {
+        for (let p = 0; p < c.p; p++) {
+          dHidden += this.dhRow[p] * this.weightHr[p * h + j];
+          this.dWeightHr[p * h + j] += this.dhRow[p] * (o * phiC);
+        }
+      } else {
+        dHidden = this.dhRow[j];
+      }
+      const dc = this.dc[r * h + j] + dHidden * o * derivative<T>(c, c.psi, phiC);
+      const di = dc * g * derivative<T>(c, c.sigma, i);
+      const df = dc * this.cs[before * h + j] * derivative<T>(c, c.sigma, f);
+      const dg = dc * i * derivative<T>(c, c.phi, g);
+      const dO = dHidden * phiC * derivative<T>(c, c.sigma, o);
+      setFour(this.dGates, row, h, j, di, df, dg, dO);
+      setFour(this.fromX, 0, h, j, di, df, dg, dO);
+      setFour(this.fromH, 0, h, j, di, df, dg, dO);
+      this.dc[r * h + j] = dc * f;
+    }
+  }
+
+  private gruBackward(row: i32, before: i32): void {
+    const c = this.c;
+    const h = c.h;
+    const at = row * 4 * h;
+    for (let j = 0; j < h; j++) {
+      const n = this.gates[at + j];
+      const z = this.gates[at + 2 * h + j];
+      const dh = this.dhRow[j];
+      this.q[j] = this.gates[at + 3 * h + j];
+      this.fromX[h + j] = dh * (this.hs[before * h + j] - n) * derivative<T>(c, c.sigma, z);
+      this.fromX[2 * h + j] = dh * (1 - z) * derivative<T>(c, c.phi, n);
+      this.past[j] = dh * z;
+    }
+    for (let j = 0; j < h; j++) {
+      const r = this.gates[at + h + j];
+      const dn = this.fromX[2 * h + j];
+      let dr: f64;
+      if (c.resetAfter) {
+        dr = dn * this.q[j];
+      } else {
+        let dq: f64 = 0;
+        for (let k = 0; k < h; k++) dq += this.fromX[2 * h + k] * this.weightHh[(2 * h + k) * h + j];
+        dr = dq * this.seen[j];
+        this.dSeen[j] = dq * r;
+      }
+      this.fromX[j] = dr * derivative<T>(c, c.sigma, r);
+      this.fromH[j] = this.fromX[j];
+      this.fromH[h + j] = this.fromX[h + j];
+      this.fromH[2 * h + j] = c.resetAfter ? dn * r : dn;
+      const last = c.resetAfter ? dn * r : this.q[j];
+      setFour(this.dGates, row, h, j, dn, this.fromX[j], this.fromX[h + j], last);
+    }
+  }
+
+  expectForward(kept: Kept<T>): void {
+    const c = this.c;
+    expectClose<T>(`hs, ${c.name}`, kept.hs, this.hs);
+    if (kept.keep) {
+      if (c.cell == LSTM) expectClose<T>(`cs, ${c.name}`, kept.cs, this.cs);
+      expectClose<T>(`gates, ${c.name}`, kept.gates, this.gates);
+      expectClose<T>(`psi(c), ${c.name}`, kept.phiC, this.phiC);
+    } else if (c.cell == LSTM) {
+      const cn = new StaticArray<f64>(c.n * c.h);
+      for (let r = 0; r < c.n; r++) addScaled(c.h, 1, this.cs, c.before(c.lengthOf(r), r) * c.h, cn, r * c.h);
+      expectClose<T>(`cn, ${c.name}`, kept.cs, cn);
+    }
+  }
+
+  expectBackward(grad: Gradients<T>): void {
+    const c = this.c;
+    if (grad.dx.length) expectClose<T>(`dx, ${c.name}`, grad.dx, this.dx);
+    expectClose<T>(`dh0, ${c.name}`, grad.dh, this.dh);
+    expectClose<T>(`dc0, ${c.name}`, grad.dc, this.dc);
+    expectClose<T>(`gradients of the gates, ${c.name}`, grad.gates, this.dGates);
+    expectClose<T>(`dW_ih, ${c.name}`, grad.weightIh, this.dWeightIh);
+    expectClose<T>(`dW_hh, ${c.name}`, grad.weightHh, this.dWeightHh);
+    expectClose<T>(`dW_hr, ${c.name}`, grad.weightHr, this.dWeightHr);
+    if (grad.biasIh.length) {
+      expectClose<T>(`db_ih, ${c.name}`, grad.biasIh, this.dBiasIh);
+      expectClose<T>(`db_hh, ${c.name}`, grad.biasHh, this.dBiasHh);
+    }
+  }
+}
+
+/** Column j of each of the four gates of a row. */
+function setFour(gates: StaticArray<f64>, row: i32, h: i32, j: i32, a: f64, b: f64, c: f64, d: f64): void {
+  const at = row * 4 * h + j;
+  gates[at] = a;
+  gates[at + h] = b;
+  gates[at + 2 * h] = c;
+  gates[at + 3 * h] = d;
+}

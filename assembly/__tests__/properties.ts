@@ -1,0 +1,306 @@
+// What holds of every recurrent cell: the numbers of the scalar loops, and the same bits however a sequence is cut.
+
+import { HARD_SIGMOID, LINEAR, RELU, SIGMOID, TANH } from "../activation";
+import { backward, forward, Gradients, Kept, packOnce } from "./calls";
+import { Buffer, expectIntact, expectSame, expectSameRange, fail } from "./helpers";
+import { Naive } from "./naive";
+import {
+  Case,
+  caseOf,
+  CLIPPED,
+  COUPLED,
+  GRU,
+  isSmall,
+  LSTM,
+  MASKED,
+  NO_BIAS,
+  PEEPHOLE,
+  PROJECTED,
+  RAGGED,
+  RESET_AFTER,
+  RNN,
+  SHAPES,
+  slice,
+} from "./sequence";
+
+/** How many variants of a training pass there are: tanh or ReLU in bit 0, flags in the others. */
+function variants(cell: i32): i32 {
+  return cell == RNN ? 64 : 128;
+}
+function variantOf<T>(cell: i32, variant: i32, shape: i32): Case<T> {
+  const c = caseOf<T>(cell, variant >> 1, shape);
+  c.phi = c.psi = variant & 1 ? RELU : TANH;
+  return c;
+}
+
+/** Small shapes run all variants, the others some in which every bit is on and off. */
+function stride(shape: i32): i32 {
+  return isSmall(shape) ? 1 : 11;
+}
+
+/** The same of a forward pass: without NO_DOUTPUT and NO_DX. */
+function forwardVariants(cell: i32): i32 {
+  return variants(cell) / 4;
+}
+function forwardVariantOf<T>(cell: i32, variant: i32, shape: i32, own: i32 = 0): Case<T> {
+  const low = variant & (1 | (NO_BIAS << 1));
+  return variantOf<T>(cell, low | ((variant - low) << 2) | (own << 1), shape);
+}
+function forwardStride(shape: i32): i32 {
+  return isSmall(shape) ? 1 : 3;
+}
+
+/** Forward and backward against the scalar loops: all variants of a layer, with tanh and ReLU. */
+export function naive<T>(cell: i32): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
+      checkNaive<T>(variantOf<T>(cell, variant, shape));
+    }
+  }
+}
+
+function checkNaive<T>(c: Case<T>): void {
+  const kept = forward<T>(c);
+  const expected = new Naive<T>(c);
+  expected.expectForward(kept);
+  expected.backward().expectBackward(backward<T>(c, kept));
+  expectIntact(c.name);
+}
+
+/** All choices of non-linearities. */
+export function nonlinearities<T>(cell: i32): void {
+  const codes: StaticArray<i32> = [TANH, RELU, SIGMOID, LINEAR, HARD_SIGMOID];
+  const shapes: StaticArray<i32> = [4, 12, 16];
+  let count = 0;
+  for (let sigma = 0; sigma < (cell == RNN ? 1 : codes.length); sigma++) {
+    const unbounded = codes[sigma] == RELU || codes[sigma] == LINEAR; // rounding errors grow fast from step to step
+    for (let phi = 0; phi < codes.length; phi++) {
+      for (let psi = 0; psi < (cell == LSTM ? codes.length : 1); psi++) {
+        for (let variant = 0; variant < (cell == RNN ? 2 : 4); variant++) {
+          const own = variant & 2 ? PROJECTED | RESET_AFTER : 0;
+          const c = caseOf<T>(cell, own, unbounded ? 4 : shapes[count++ % shapes.length]);
+          c.sigma = codes[sigma];
+          c.phi = codes[phi];
+          c.psi = codes[psi];
+          if (variant & 1) c.slope = 1.0 / 6;
+          checkNaive<T>(c);
+        }
+      }
+    }
+  }
+}
+
+/** A pass that keeps nothing, in chunks of any size: the same bits in h and c_n. */
+export function chunks<T>(cell: i32): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < forwardVariants(cell); variant += forwardStride(shape)) {
+      const c = forwardVariantOf<T>(cell, variant, shape);
+      const kept = forward<T>(c);
+      for (let chunk = 1; chunk <= c.t; chunk++) {
+        forward<T>(c, false, chunk).expectSameResults(`in chunks of ${chunk}, ${c.name}`, kept);
+      }
+      expectIntact(c.name);
+    }
+  }
+}
+
+/** All steps, each a sequence of its own between the states of all, with weights packed once. */
+function forwardBySteps<T>(c: Case<T>, keep: bool): Kept<T> {
+  const kept = new Kept<T>(c, keep, keep ? c.t : 1);
+  const packed = packOnce<T>(c);
+  for (let i = 0; i < c.t; i++) {
+    const call = kept.call(packed.p);
+    call.narrow(i);
+    call.forward();
+  }
+  return kept;
+}
+
+function backwardBySteps<T>(c: Case<T>, kept: Kept<T>): Gradients<T> {
+  const grad = new Gradients<T>(c, kept, null);
+  for (let i = c.t - 1; i >= 0; i--) {
+    const call = grad.call(kept);
+    call.narrow(i);
+    call.backward();
+  }
+  return grad;
+}
+
+/** Step by step, forward and backward: the same bits. */
+export function steps<T>(cell: i32): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
+      const c = variantOf<T>(cell, variant, shape);
+      const kept = forward<T>(c);
+      forwardBySteps<T>(c, true).expectSame(`by steps, ${c.name}`, kept);
+      forwardBySteps<T>(c, false).expectSameResults(`by steps in place, ${c.name}`, kept);
+      backwardBySteps<T>(c, kept).expectSame(`by steps, ${c.name}`, backward<T>(c, kept));
+      expectIntact(c.name);
+    }
+  }
+}
+
+/** Weights packed once serve without the weights, to the same bits. */
+export function packed<T>(cell: i32): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < forwardVariants(cell); variant += forwardStride(shape)) {
+      const c = forwardVariantOf<T>(cell, variant, shape);
+      const weights = packOnce<T>(c);
+      const kept = new Kept<T>(c, true, c.t);
+      for (let pass = 0; pass < 2; pass++) {
+        const call = kept.call(weights.p);
+        call.s.weightIh = call.s.weightHh = call.s.biasIh = call.s.biasHh = 0;
+        call.forward();
+      }
+      kept.expectSame(`packed once, ${c.name}`, forward<T>(c));
+      expectIntact(c.name);
+    }
+  }
+}
+
+/** Row r of the batch has the bits of the pass over this row alone. */
+function expectSameRow<T>(c: Case<T>, kept: Kept<T>, r: i32, one: Kept<T>): void {
+  for (let i = 0; i <= one.c.t; i++) {
+    const what = `row ${r} at step ${i}, ${c.name}`;
+    expectSameRange<T>(`hs, ${what}`, kept.hs, c.before(i, r) * c.p, one.hs, i * c.p, c.p);
+    if (kept.cs.length) expectSameRange<T>(`cs, ${what}`, kept.cs, c.before(i, r) * c.h, one.cs, i * c.h, c.h);
+  }
+}
+
+/** Each row of a batch, of one length or of its own, alone: the same bits. The parameters get the sum of all rows. */
+export function rows<T>(cell: i32): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
+      const c = variantOf<T>(cell, variant, shape);
+      const kept = forward<T>(c);
+      const grad = backward<T>(c, kept);
+      let sums: Gradients<T> | null = null;
+      for (let r = 0; r < c.n; r++) {
+        const what = `row ${r}, ${c.name}`;
+        if (c.lengthOf(r) == 0) {
+          expectSame<T>(`dh0, ${what}`, slice<T>(grad.dh, r, c.n), slice<T>(c.dhn, r, c.n));
+          expectSame<T>(`dc0, ${what}`, slice<T>(grad.dc, r, c.n), slice<T>(c.dcn, r, c.n));
+          continue;
+        }
+        const one = c.row(r);
+        const keptOne = forward<T>(one);
+        expectSameRow<T>(c, kept, r, keptOne);
+        const gradOne = backward<T>(one, keptOne, sums);
+        expectSame<T>(`dx, ${what}`, c.pick(grad.dx, c.d, r), gradOne.dx);
+        expectSame<T>(`dh0, ${what}`, slice<T>(grad.dh, r, c.n), gradOne.dh);
+        expectSame<T>(`dc0, ${what}`, slice<T>(grad.dc, r, c.n), gradOne.dc);
+        sums = gradOne;
+      }
+      grad.expectCloseParameters(`the sum of the rows, ${c.name}`, sums ? sums : new Gradients<T>(c, kept, null));
+      expectIntact(c.name);
+    }
+  }
+}
+
+/** What runs forward only (peepholes, f = 1 - i, limits): against the scalar loops, in chunks, row by row. */
+export function forwardOnly<T>(cell: i32): void {
+  const shapes: StaticArray<i32> = [0, 4, 8, 12, 16, 20, 28, 48];
+  const first = cell == LSTM ? PEEPHOLE : CLIPPED;
+  for (let s = 0; s < shapes.length; s++) {
+    for (let own = first; own < 2 * CLIPPED; own += first) {
+      for (let variant = 0; variant < forwardVariants(cell); variant += forwardStride(shapes[s])) {
+        const c = forwardVariantOf<T>(cell, variant, shapes[s], own);
+        if (s & 1) c.sigma = HARD_SIGMOID;
+        const whole = forward<T>(c, false);
+        new Naive<T>(c).expectForward(whole);
+        for (let chunk = 1; chunk < c.t; chunk++) {
+          forward<T>(c, false, chunk).expectSameResults(`in chunks of ${chunk}, ${c.name}`, whole);
+        }
+        forwardBySteps<T>(c, false).expectSameResults(`by steps, ${c.name}`, whole);
+        for (let r = 0; r < c.n; r += 3) {
+          const length = c.lengthOf(r);
+          if (length == 0) continue;
+          const one = forward<T>(c.row(r), false);
+          for (let i = 1; i <= length; i++) {
+            const what = `row ${r} at step ${i}, ${c.name}`;
+            expectSameRange<T>(what, whole.hs, c.before(i, r) * c.p, one.hs, i * c.p, c.p);
+          }
+        }
+        expectIntact(c.name);
+      }
+    }
+  }
+}
+
+/** The flags under which a NaN must not spread, and must not be lost. */
+function nanFlags(cell: i32): StaticArray<i32> {
+  if (cell == RNN) return [0, MASKED, CLIPPED];
+  if (cell == GRU) return [0, MASKED, RESET_AFTER, MASKED | RESET_AFTER, CLIPPED, CLIPPED | RESET_AFTER];
+  return [0, MASKED, PROJECTED, PEEPHOLE, COUPLED, CLIPPED, PEEPHOLE | COUPLED | CLIPPED | MASKED];
+}
+
+/** A NaN in x reaches the states of its row from its step on, a NaN in dOutput dx of its row up to its step. */
+export function nan<T>(cell: i32): void {
+  const codes: StaticArray<i32> = [TANH, RELU, HARD_SIGMOID, LINEAR, SIGMOID];
+  const flags = nanFlags(cell);
+  for (let f = 0; f < flags.length; f++) {
+    for (let code = 0; code < codes.length; code++) {
+      const keep = flags[f] < PEEPHOLE;
+      const c = new Case<T>(cell, flags[f], 3, 5, 3, 7);
+      c.phi = c.psi = codes[code];
+      if (codes[code] == HARD_SIGMOID) c.sigma = HARD_SIGMOID;
+      const before = forward<T>(c, keep);
+      const grad = keep ? backward<T>(c, before) : null;
+
+      const x = c.x;
+      c.x = x.copy();
+      c.x[(1 * 5 + 2) * 3 + 1] = <T>NaN;
+      expectNaN<T>(`NaN in x, ${c.name}`, forward<T>(c, keep).hs, before.hs, 2, 3, c.p);
+
+      // An infinity saturates what is bounded.
+      c.x[(1 * 5 + 2) * 3 + 1] = <T>-Infinity;
+      if (codes[code] != RELU && codes[code] != LINEAR) {
+        const hs = forward<T>(c, keep).hs;
+        for (let i = 2; i <= 3; i++) {
+          for (let j = (i * 5 + 2) * c.p; j < (i * 5 + 3) * c.p; j++) {
+            if (!isFinite(hs[j])) fail(`infinity in x, ${c.name}: h is ${hs[j]}`);
+            hs[j] = <T>NaN;
+          }
+        }
+        expectNaN<T>(`infinity in x, ${c.name}`, hs, before.hs, 2, 3, c.p);
+      }
+
+      c.x = x;
+      if (grad) {
+        for (let j = 0; j < c.p; j++) c.dOutput[(1 * 5 + 2) * c.p + j] = <T>NaN; // the slope of ReLU may be 0 at some
+        c.dOutput.freeze();
+        const broken = backward<T>(c, before);
+        expectNaN<T>(`NaN in dOutput, ${c.name}`, broken.dx, grad.dx, 0, 1, c.d);
+        expectNaN<T>(`NaN in dOutput, ${c.name}`, broken.dh, grad.dh, 0, 0, c.p);
+      }
+      expectIntact(c.name);
+    }
+  }
+}
+
+/** Row 2 of 5 is NaN at the steps first..last; all else has the bits of `expected`. */
+function expectNaN<T>(what: string, actual: Buffer<T>, expected: Buffer<T>, first: i32, last: i32, width: i32): void {
+  const wanted = expected.copy();
+  for (let i = first; i <= last; i++) {
+    for (let j = 0; j < width; j++) wanted[(i * 5 + 2) * width + j] = <T>NaN;
+  }
+  expectSame<T>(what, actual, wanted);
+}
+
+/** States among the denormals, of no input: those of the scalar loops. */
+export function denormals<T>(cell: i32): void {
+  const unit: f64 = sizeof<T>() == 8 ? 5e-324 : 1.4e-45;
+  for (let own = 0; own <= (cell == GRU ? RESET_AFTER : 0); own += RESET_AFTER) {
+    const c = new Case<T>(cell, NO_BIAS | own, 2, 3, 2, 5);
+    c.x.fill(0).freeze();
+    c.h0.randomize(sizeof<T>() == 8 ? 1e-309 : 1e-39).freeze();
+    const kept = forward<T>(c);
+    const expected = new Naive<T>(c);
+    for (let i = 0; i < kept.hs.length; i++) {
+      const a = <f64>kept.hs[i];
+      const e = expected.hs[i];
+      if (!(a != 0 && abs(a - e) <= 16 * unit)) fail(`h is ${a}, expected ${e}`);
+    }
+    expectIntact("denormals");
+  }
+}

@@ -1,0 +1,224 @@
+// What it costs to begin: the time of a fresh process up to its first result, and the size of an app's bundle, beside
+// peers. `npm run bench:import`, or `npm run bench:import -- --help`.
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { Command } from "commander";
+import { build } from "esbuild";
+import { CASES, TOY } from "./cases.js";
+import { describeMachine, median, runWith, thisMachine, write, type Machine } from "./common.js";
+import { draw } from "./draw.js";
+import { installPeers, packageVersion } from "./peers/contestants.js";
+import { lstmModel } from "./peers/onnx-model.js";
+
+const options = new Command("bench:import")
+  .description("Measures start-up and bundle sizes beside peers")
+  .option("--node <path>", "with another node binary")
+  .option("--runs <n>", "processes of each, in turns", (text) => Number(text), 15)
+  .option("--toy", "one process of each, only peers that are there: to see that it works")
+  .option("--no-peers", "as if no peer was there")
+  .option("--out <file>", "where the figures go, as JSON", "bench/results/import.json")
+  .parse()
+  .opts<{ node?: string; runs: number; toy?: boolean; peers: boolean; out: string }>();
+
+/** A start of a fresh process. */
+export interface Start {
+  name: string;
+  /** What it does. */
+  does: string;
+  /** Median time until it has ended, in milliseconds, and what that is above `node -e ""`. */
+  ms?: number;
+  above?: number;
+  runs?: number;
+  cannot?: string;
+}
+
+/** An app of one LSTM, bundled and minified for browsers. */
+export interface Bundle {
+  name: string;
+  /** Bytes: of the JavaScript, of the wasm file that it fetches, and of both gzipped. */
+  js?: number;
+  wasm?: number | "inside" | "none";
+  gzipped?: number;
+  cannot?: string;
+}
+
+export interface ImportResult {
+  machine: Machine;
+  versions: Record<string, string>;
+  starts: Start[];
+  bundles: Bundle[];
+}
+
+runWith(options.node, "bench/import.ts");
+if (options.peers && !options.toy) installPeers();
+
+const { N, T, D, H } = options.toy ? { ...TOY, N: 1 } : CASES.tiny!;
+const NOT_INSTALLED = "not installed: npm run bench:import installs it";
+const FIRST = `first output of an LSTM, f32, N=${N} T=${T} D=${D} H=${H}`;
+const tfjs = (setUp: string) => `
+  ${setUp}
+  const x = tf.zeros([${N}, ${T}, ${D}]);
+  const options = { units: ${H}, returnSequences: true, recurrentActivation: "sigmoid", recurrentInitializer: "glorotUniform" };
+  tf.layers.lstm(options).apply(x).dataSync();`;
+const onnx = (name: string, provider: string) => `
+  import * as ort from "${name}";
+  import { readFileSync } from "node:fs";
+  ort.env.wasm.numThreads = 1;
+  const options = { executionProviders: ["${provider}"], intraOpNumThreads: 1, interOpNumThreads: 1 };
+  const session = await ort.InferenceSession.create(readFileSync(process.env.LSTM_ONNX), options);
+  const zeros = (...dims) => new ort.Tensor("float32", new Float32Array(dims.reduce((a, b) => a * b)), dims);
+  const state = () => zeros(1, ${N}, ${H});
+  await session.run({ X: zeros(${T}, ${N}, ${D}), initial_h: state(), initial_c: state() });`;
+
+/** What fresh processes run; peers come from bench/node_modules. */
+const STARTS: { name: string; needs?: string; does: string; code: string }[] = [
+  {
+    name: "wasm-rnn",
+    does: FIRST,
+    code: `
+      import { LSTM } from "wasm-rnn";
+      const x = { data: new Float32Array(${N * T * D}), shape: [${T}, ${N}, ${D}] };
+      new LSTM(${D}, ${H}, { dtype: "f32" }).eval().forward(x);`,
+  },
+  {
+    name: "@tensorflow/tfjs cpu",
+    needs: "@tensorflow/tfjs",
+    does: FIRST,
+    code: tfjs(`import * as tf from "@tensorflow/tfjs"; await tf.setBackend("cpu");`),
+  },
+  {
+    name: "@tensorflow/tfjs wasm",
+    needs: "@tensorflow/tfjs-backend-wasm",
+    does: FIRST,
+    code: tfjs(`
+      import * as tf from "@tensorflow/tfjs";
+      import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+      setWasmPaths("node_modules/@tensorflow/tfjs-backend-wasm/dist/");
+      setThreadsCount(1);
+      await tf.setBackend("wasm");`),
+  },
+  { name: "onnxruntime-web", needs: "onnxruntime-web", does: FIRST, code: onnx("onnxruntime-web", "wasm") },
+  { name: "onnxruntime-node", needs: "onnxruntime-node", does: FIRST, code: onnx("onnxruntime-node", "cpu") },
+  {
+    name: "brain.js",
+    needs: "brain.js",
+    does: "import alone: it runs no LSTM before training",
+    code: `import "brain.js";`,
+  },
+];
+
+/** Apps of one LSTM that can be trained, where the peer can train. */
+const BUNDLES: { name: string; needs?: string; code: string; wasm: string }[] = [
+  { name: "wasm-rnn", code: `import { LSTM } from "wasm-rnn"; globalThis.lstm = new LSTM(2, 3);`, wasm: "inside" },
+  {
+    name: "@tensorflow/tfjs wasm",
+    needs: "@tensorflow/tfjs-backend-wasm",
+    code: `
+      import { setBackend, variableGrads } from "@tensorflow/tfjs-core";
+      import { layers } from "@tensorflow/tfjs-layers";
+      import "@tensorflow/tfjs-backend-wasm";
+      globalThis.lstm = setBackend("wasm").then(() => [layers.lstm({ units: 3 }), variableGrads]);`,
+    wasm: "@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm",
+  },
+  {
+    name: "onnxruntime-web",
+    needs: "onnxruntime-web",
+    code: `import { InferenceSession } from "onnxruntime-web/wasm"; globalThis.lstm = InferenceSession.create("lstm.onnx");`,
+    wasm: "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
+  },
+  {
+    name: "brain.js",
+    needs: "brain.js",
+    code: `import { recurrent } from "brain.js"; globalThis.lstm = new recurrent.LSTMTimeStep({ inputSize: 2 });`,
+    wasm: "none",
+  },
+];
+
+const PEERS = "bench";
+const missing = (needs?: string) => needs !== undefined && !(options.peers && packageVersion(needs) !== undefined);
+const names = new Set(
+  [...STARTS, ...BUNDLES].flatMap(({ needs }) => (needs === undefined || missing(needs) ? [] : needs)),
+);
+const versions = Object.fromEntries([...names].map((name) => [name, packageVersion(name)!]));
+const result: ImportResult = { machine: thisMachine(), versions, starts: await starts(), bundles: [] };
+for (const bundle of BUNDLES) result.bundles.push(await measure(bundle));
+
+console.log(describeMachine(result.machine));
+for (const { name, does, ms, above, cannot } of result.starts) {
+  console.log(`${name.padEnd(22)} ${cannot ?? `${ms!.toFixed(0)} ms, ${above!.toFixed(0)} above bare node: ${does}`}`);
+}
+for (const { name, js, wasm, gzipped, cannot } of result.bundles) {
+  console.log(`${name.padEnd(22)} ${cannot ?? `bundle ${js} + wasm ${wasm} bytes, gzipped ${gzipped}`}`);
+}
+write(options.out, result);
+
+/** Starts all in turns. */
+async function starts(): Promise<Start[]> {
+  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-import-"));
+  try {
+    const model = join(folder, "lstm.onnx");
+    if (!missing("onnx-proto")) {
+      const shapes = { weightIh: [4 * H, D], weightHh: [4 * H, H], biasIh: [4 * H], biasHh: [4 * H] };
+      const weights = Object.entries(shapes).map(([name, shape]) => [name, draw("f32", ...shape).data as Float32Array]);
+      writeFileSync(model, await lstmModel(D, H, Object.fromEntries(weights) as Parameters<typeof lstmModel>[2]));
+    }
+    const env = { ...process.env, LSTM_ONNX: model };
+    const time = (args: string[], cwd = ".") => {
+      const start = performance.now();
+      const { status, stderr } = spawnSync(process.execPath, args, { cwd, env, encoding: "utf8" });
+      const ms = performance.now() - start;
+      if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${stderr}`);
+      return ms;
+    };
+    const there = STARTS.filter(({ needs }) => !missing(needs));
+    const times = there.map((): number[] => []);
+    const bare: number[] = [];
+    const runs = options.toy ? 1 : options.runs;
+    for (let run = options.toy ? 0 : -1; run < runs; run++) {
+      const all = [
+        time(["-e", ""]),
+        ...there.map(({ code, needs }) => time(["--input-type=module", "-e", code], needs && PEERS)),
+      ];
+      if (run < 0) continue; // files come into the system's cache
+      [bare, ...times].forEach((list, i) => list.push(all[i]!));
+    }
+    const base = median(bare);
+    return [
+      { name: "node", does: 'nothing: -e ""', ms: base, above: 0, runs },
+      ...STARTS.map((start) => {
+        const { name, does } = start;
+        if (missing(start.needs)) return { name, does, cannot: NOT_INSTALLED };
+        const ms = median(times[there.indexOf(start)]!);
+        return { name, does, ms, above: ms - base, runs };
+      }),
+    ];
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Bundles as tests/package.test.ts does. */
+async function measure({ name, needs, code, wasm }: (typeof BUNDLES)[number]): Promise<Bundle> {
+  if (missing(needs)) return { name, cannot: NOT_INSTALLED };
+  const { outputFiles } = await build({
+    stdin: { contents: code, resolveDir: needs ? PEERS : "." },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    external: ["fs", "path", "os", "util", "crypto", "worker_threads", "perf_hooks", "node:*"], // never reached in a page
+    define: { "process.env.NODE_ENV": '"production"' },
+    write: false,
+    logLevel: "error",
+  });
+  const js = outputFiles[0]!.contents;
+  const zip = (bytes: Uint8Array) => gzipSync(bytes, { level: 9 }).length;
+  if (wasm === "inside" || wasm === "none") return { name, js: js.length, wasm, gzipped: zip(js) };
+  const fetched = readFileSync(join(PEERS, "node_modules", wasm));
+  return { name, js: js.length, wasm: fetched.length, gzipped: zip(js) + zip(fetched) };
+}

@@ -1,0 +1,123 @@
+// Who is measured beside wasm-rnn: how each is installed and started, and what it cannot do.
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import type { Sizes } from "../cases.js";
+import type { Op } from "../worker.js";
+
+const folder = "bench";
+
+export interface Command {
+  file: string;
+  args: string[];
+  env?: Record<string, string>;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** Its version; undefined where it is not installed. */
+  readonly version: () => string | undefined;
+  /** What to do where it is not. */
+  readonly install: string;
+  readonly command: () => Command;
+  /** Why it cannot do this, where it cannot. */
+  readonly cannot: (op: Op, dtype: "f64" | "f32", sizes: Sizes) => string | undefined;
+  /** What to know where its figures are compared. */
+  readonly note?: string;
+}
+
+/** Installs the packages of bench/package.json where one is missing. */
+export function installPeers(): void {
+  const { dependencies } = manifest("package.json") as { dependencies: Record<string, string> };
+  if (Object.entries(dependencies).every(([name, version]) => packageVersion(name) === version)) return;
+  console.log("Installing the peers into bench/node_modules");
+  // without scripts: they fetch binaries that are not needed here
+  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+    cwd: folder,
+    stdio: "inherit",
+    shell: process.platform === "win32",
+  });
+}
+
+/** The command of a contestant that is a script, in this node binary. */
+export function script(path: string, ...args: string[]): Command {
+  return { file: process.execPath, args: ["--import", "tsx", path, ...args] };
+}
+
+function manifest(path: string): unknown {
+  return JSON.parse(readFileSync(`${folder}/${path}`, "utf8"));
+}
+
+/** The version of an installed package of bench/package.json. */
+export function packageVersion(name: string): string | undefined {
+  const path = `node_modules/${name}/package.json`;
+  return existsSync(`${folder}/${path}`) ? (manifest(path) as { version: string }).version : undefined;
+}
+
+const javaScript = (name: string, file: string, args: string[], cannot: Peer["cannot"], note?: string): Peer => ({
+  name: [name, ...args.filter((word) => word !== name)].join(" "),
+  version: () => packageVersion(name),
+  install: "npm run bench:peers installs it",
+  command: () => script(`bench/peers/${file}`, ...args),
+  cannot,
+  note,
+});
+
+const ONE_THREAD = { OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", MKL_NUM_THREADS: "1" };
+
+/** The first Python that has a module, and the module's version, with the BLAS library that it uses. */
+function findPython(module: string): { python: string; version: string } | undefined {
+  const code = [
+    `import ${module}, os, re`,
+    "maps = '/proc/self/maps'",
+    "loaded = open(maps).read() if os.path.exists(maps) else ''",
+    "blas = ', '.join(sorted(set(re.findall('openblas|mkl_core|libblis|libatlas', loaded)))) or 'another BLAS'",
+    `print(f"{${module}.__version__} ({blas})")`,
+  ].join("\n");
+  for (const python of ["/usr/bin/python3", "python3"]) {
+    const { status, stdout } = spawnSync(python, ["-c", code], {
+      encoding: "utf8",
+      env: { ...process.env, ...ONE_THREAD },
+    });
+    if (status === 0) return { python, version: stdout.trim() };
+  }
+  return undefined;
+}
+
+const python = (name: string, module: string): Peer => {
+  let found: ReturnType<typeof findPython>;
+  return {
+    name,
+    version: () => (found ??= findPython(module))?.version,
+    install: "apt-get install -y --no-install-recommends python3-numpy python3-torch libopenblas0-openmp",
+    command: () => ({ file: found!.python, args: ["bench/peers/python.py", module], env: ONE_THREAD }),
+    cannot: () => undefined,
+  };
+};
+
+const noF64 = (dtype: string) => (dtype === "f64" ? "computes in f32 only" : undefined);
+
+const onnx: Peer["cannot"] = (op, dtype) =>
+  op === "forward+backward"
+    ? "inference only: has no gradients"
+    : dtype === "f64"
+      ? "its LSTM operator takes f32 only"
+      : undefined;
+
+export const PEERS: readonly Peer[] = [
+  javaScript("@tensorflow/tfjs", "tfjs.ts", ["cpu"], (_, dtype) => noF64(dtype)),
+  javaScript("@tensorflow/tfjs", "tfjs.ts", ["wasm"], (_, dtype) => noF64(dtype)),
+  javaScript("onnxruntime-web", "onnx.ts", ["onnxruntime-web"], onnx),
+  javaScript("onnxruntime-node", "onnx.ts", ["onnxruntime-node"], onnx),
+  javaScript(
+    "brain.js",
+    "brain.ts",
+    [],
+    (op, dtype, { N }) =>
+      noF64(dtype) ??
+      (op === "step" ? "keeps no state between calls" : N > 1 ? "one sequence at a time: has no batches" : undefined),
+    "roughly: another network (no cell state; an output layer), and its backward pass updates the weights",
+  ),
+  python("NumPy", "numpy"),
+  python("PyTorch", "torch"),
+];

@@ -1,0 +1,261 @@
+// The recurrent cells, for those who write their own loop over time: one step forward, one step backward.
+
+import { DtypeError, StateError } from "../../bindings/errors.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
+import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
+import {
+  GATES,
+  sequenceBackward,
+  sequenceForward,
+  type Cell as CellOf,
+  type Pass,
+  type RecurrentWeights,
+} from "../../bindings/recurrent.js";
+import { describe, type Tensor } from "../../bindings/tensor.js";
+import { Random } from "../random.js";
+import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
+import { checkNonlinearity } from "./recurrent.js";
+
+/** Options that all cells have. */
+export interface CellOptions extends LayerOptions {
+  /** Whether there are biases (default true). */
+  bias?: boolean;
+}
+
+export interface RNNCellOptions extends CellOptions {
+  /** "tanh" (default) or "relu". */
+  nonlinearity?: "tanh" | "relu";
+}
+
+export interface GRUCellOptions extends CellOptions {
+  /** Whether the reset gate is applied after the recurrent product (default true) or before. */
+  resetAfter?: boolean;
+}
+
+/** What one step keeps for its backward: as many steps may wait as a loop has. It is the cell's own; `dispose` lets go. */
+export class CellCache {
+  /** @internal */
+  readonly owner: object;
+  /** @internal */
+  pass: Pass | undefined;
+  readonly #arena: Arena;
+
+  /** @internal */
+  constructor(owner: object, arena: Arena, pass: Pass) {
+    this.owner = owner;
+    this.#arena = arena;
+    this.pass = pass;
+  }
+
+  /** Gives the memory back at once; a backward does so itself. */
+  dispose(): void {
+    this.pass = undefined;
+    this.#arena.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** A state [N,H], or [H] where x is [D]; zeros by default. */
+export interface CellState {
+  h?: Tensor;
+}
+export interface LSTMCellState extends CellState {
+  c?: Tensor;
+}
+
+/** What the cells share. */
+abstract class Cell extends Layer<never> {
+  readonly #cell: CellOf;
+  readonly #weights: RecurrentWeights;
+  readonly #gradients: RecurrentWeights;
+
+  protected constructor(
+    cell: CellOf,
+    readonly inputSize: number,
+    readonly hiddenSize: number,
+    options: CellOptions,
+  ) {
+    checkSize("inputSize", inputSize);
+    checkSize("hiddenSize", hiddenSize);
+    const { bias = true, dtype, seed } = options;
+    checkFlag("bias", bias);
+    super(`${cell.kind}Cell`, dtype);
+    this.#cell = cell;
+    const rows = GATES[cell.kind] * hiddenSize;
+    const shapes: [string, number[]][] = [
+      ["weight_ih", [rows, inputSize]],
+      ["weight_hh", [rows, hiddenSize]],
+    ];
+    if (bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
+    const random = new Random(seed);
+    const bound = 1 / Math.sqrt(hiddenSize);
+    const [ih, hh, bIh, bHh] = this.addParameters(shapes, () => (2 * random.uniform() - 1) * bound);
+    const set = (what: "value" | "grad"): RecurrentWeights => ({
+      weightIh: ih![what],
+      weightHh: hh![what],
+      biasIh: bIh?.[what],
+      biasHh: bHh?.[what],
+    });
+    this.#weights = set("value");
+    this.#gradients = set("grad");
+  }
+
+  protected step(x: Tensor, state: LSTMCellState): { h: Tensor; c: Tensor | undefined; cache: CellCache } {
+    this.checkAlive();
+    const { dtype, hiddenSize } = this;
+    const { core } = this.arena;
+    const lstm = this.#cell.kind === "LSTM";
+    checkOptions(`${this.#cell.kind}Cell.forward`, state, lstm ? ["h", "c"] : ["h"]);
+    const axes = x?.shape?.length === 1 ? [] : ["N"];
+    const input = takeTensor(core, "x", x, dtype, [...axes, this.inputSize]);
+    const batch = input.shape.slice(0, -1);
+    const n = batch[0] ?? 1;
+    const take = (name: "h" | "c") => {
+      const value = state[name];
+      return value === undefined ? undefined : takeTensor(core, name, value, dtype, [...batch, hiddenSize]);
+    };
+    const [h0, c0] = [take("h"), take("c")];
+    const keep = new Arena(core, true);
+    try {
+      const on: FloatTensor = keep.copy("x", input, dtype, input.shape);
+      const pass = sequenceForward(
+        keep,
+        dtype,
+        { cell: this.#cell, t: 1, n, rows: n, x: on },
+        this.#weights,
+        { h0, c0 },
+        true,
+      );
+      const next = (of: FloatTensor) => of.slice(n, n).download([...batch, hiddenSize]);
+      return { h: next(pass.hs), c: pass.cs && next(pass.cs), cache: new CellCache(this, keep, pass) };
+    } catch (error) {
+      keep.dispose();
+      throw error;
+    }
+  }
+
+  protected stepBackward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor | undefined } {
+    this.checkAlive();
+    const { dtype, hiddenSize } = this;
+    const kind = this.#cell.kind;
+    const lstm = kind === "LSTM";
+    checkOptions(`${kind}Cell.backward`, gradients, lstm ? ["h", "c"] : ["h"]);
+    if (!(cache instanceof CellCache)) throw new DtypeError("cache", describe(cache), "what forward returned as cache");
+    const { pass, owner } = cache;
+    if (owner !== this) throw new StateError("cache", "a cache of another cell", "one of this cell");
+    if (!pass) throw new StateError("cache", "a cache that was used", "one backward for each forward");
+    const { n, x } = pass;
+    const batch = x.shape.slice(0, -1);
+    return withArena(this.arena.core, (scratch) => {
+      const gradient = (name: "h" | "c"): FloatTensor => {
+        const value = gradients[name];
+        if (value === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
+        return scratch.copy(name, value, dtype, [...batch, hiddenSize]);
+      };
+      const dh = gradient("h");
+      const dc = lstm ? gradient("c") : undefined;
+      const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
+      sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
+      cache.dispose();
+      const shape = [...batch, hiddenSize];
+      return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
+    });
+  }
+}
+
+/** One step of an RNN, as PyTorch's nn.RNNCell: h' = phi(W_ih x + b_ih + W_hh h + b_hh). */
+export class RNNCell extends Cell {
+  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
+    checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
+    const { nonlinearity = "tanh" } = options;
+    checkNonlinearity(nonlinearity);
+    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, options);
+  }
+
+  /**
+   * @param x [N,D] or [D]
+   * @returns h [N,H] or [H], and what `backward` takes as cache
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: CellState = {}): { h: Tensor; cache: CellCache } {
+    const { h, cache } = this.step(x, state);
+    return { h, cache };
+  }
+
+  /**
+   * Gradients of the parameters are added to; the cache is consumed.
+   *
+   * @param gradients of what forward returned; what is left out counts as zeros
+   * @returns gradients of what forward took
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
+    const { x, h } = this.stepBackward(gradients, cache);
+    return { x, h };
+  }
+}
+
+/** One step of an LSTM, as PyTorch's nn.LSTMCell; gates i f g o. */
+export class LSTMCell extends Cell {
+  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
+    checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
+    super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, options);
+  }
+
+  /**
+   * @param x [N,D] or [D]
+   * @returns h, c [N,H] or [H], and what `backward` takes as cache
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: LSTMCellState = {}): { h: Tensor; c: Tensor; cache: CellCache } {
+    const { h, c, cache } = this.step(x, state);
+    return { h, c: c!, cache };
+  }
+
+  /**
+   * Gradients of the parameters are added to; the cache is consumed.
+   *
+   * @param gradients of what forward returned; what is left out counts as zeros
+   * @returns gradients of what forward took
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor } {
+    const { x, h, c } = this.stepBackward(gradients, cache);
+    return { x, h, c: c! };
+  }
+}
+
+/** One step of a GRU, as PyTorch's nn.GRUCell; gates r z n. */
+export class GRUCell extends Cell {
+  constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions = {}) {
+    checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
+    const { resetAfter = true } = options;
+    checkFlag("resetAfter", resetAfter);
+    super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, options);
+  }
+
+  /**
+   * @param x [N,D] or [D]
+   * @returns h [N,H] or [H], and what `backward` takes as cache
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: CellState = {}): { h: Tensor; cache: CellCache } {
+    const { h, cache } = this.step(x, state);
+    return { h, cache };
+  }
+
+  /**
+   * Gradients of the parameters are added to; the cache is consumed.
+   *
+   * @param gradients of what forward returned; what is left out counts as zeros
+   * @returns gradients of what forward took
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
+    const { x, h } = this.stepBackward(gradients, cache);
+    return { x, h };
+  }
+}

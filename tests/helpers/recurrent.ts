@@ -1,0 +1,176 @@
+// Every kind of recurrent layer under one type, what goes into layers of any size, and passes to compare.
+import { expect } from "vitest";
+import {
+  GRU,
+  GRUCell,
+  LSTM,
+  LSTMCell,
+  RNN,
+  RNNCell,
+  Random,
+  type CellCache,
+  type GatedOptions,
+  type Layer,
+  type LSTMState,
+  type Parameter,
+  type RecurrentOptions,
+  type Tensor,
+} from "../../src/index.js";
+import "./bits.js";
+import { type Dtype } from "./close.js";
+import { take } from "./tensors.js";
+
+/** "projected": to half of H. "before": the reset gate is applied before the recurrent product. */
+export const KINDS = ["RNN tanh", "RNN relu", "LSTM", "LSTM projected", "GRU", "GRU before"] as const;
+export type Kind = (typeof KINDS)[number];
+
+export type Recurrent = RNN | LSTM | GRU;
+export type Options = RecurrentOptions & Pick<GatedOptions, "activation" | "recurrentActivation">;
+
+export function makeRecurrent(kind: Kind, inputSize: number, hiddenSize: number, options: Options = {}): Recurrent {
+  switch (kind) {
+    case "RNN tanh":
+    case "RNN relu":
+      return new RNN(inputSize, hiddenSize, { nonlinearity: kind === "RNN relu" ? "relu" : "tanh", ...options });
+    case "LSTM":
+      return new LSTM(inputSize, hiddenSize, options);
+    case "LSTM projected":
+      return new LSTM(inputSize, hiddenSize, { projSize: hiddenSize >> 1, ...options });
+    case "GRU":
+    case "GRU before":
+      return new GRU(inputSize, hiddenSize, { resetAfter: kind === "GRU", ...options });
+  }
+}
+
+/** A cell with its types of forward and backward made equal. */
+export type AnyCell = Layer & {
+  forward(x: Tensor, state?: { h?: Tensor; c?: Tensor }): { h: Tensor; c?: Tensor; cache: CellCache };
+  backward(gradients: { h?: Tensor; c?: Tensor }, cache: CellCache): { x: Tensor; h: Tensor; c?: Tensor };
+};
+
+export const CELL_KINDS = ["RNN tanh", "RNN relu", "LSTM", "GRU", "GRU before"] as const;
+export type CellKind = (typeof CELL_KINDS)[number];
+
+export function makeCell(
+  kind: CellKind,
+  inputSize: number,
+  hiddenSize: number,
+  options: { bias?: boolean; dtype?: Dtype; seed?: number } = {},
+): AnyCell {
+  switch (kind) {
+    case "RNN tanh":
+    case "RNN relu":
+      return new RNNCell(inputSize, hiddenSize, { nonlinearity: kind === "RNN relu" ? "relu" : "tanh", ...options });
+    case "LSTM":
+      return new LSTMCell(inputSize, hiddenSize, options);
+    case "GRU":
+    case "GRU before":
+      return new GRUCell(inputSize, hiddenSize, { resetAfter: kind === "GRU", ...options });
+  }
+}
+
+/** What forward takes beside x; c0 only for LSTM. */
+export interface First {
+  readonly h0: Tensor;
+  readonly c0?: Tensor;
+}
+
+/** What forward returns, or gradients of it. */
+export interface Results {
+  readonly output: Tensor;
+  readonly hn: Tensor;
+  readonly cn?: Tensor;
+}
+
+/** All that goes into a forward and a backward pass. */
+export interface Problem {
+  readonly x: Tensor;
+  readonly first: First;
+  readonly gradients: Results;
+}
+
+/** All that comes out of them: x, h0 and c0 are gradients. */
+export interface Pass extends Results, First {
+  readonly x: Tensor;
+}
+
+/** Normal numbers, with some zeros of both signs and some numbers below the normal range among them. */
+export function draw(random: Random, dtype: Dtype, shape: readonly number[]): Tensor {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const data = dtype === "f64" ? new Float64Array(size) : new Float32Array(size);
+  const odd = [0, -0, dtype === "f64" ? 5e-320 : 1e-42];
+  for (let i = 0; i < size; i++) data[i] = random.uint32() % 16 === 0 ? odd[random.uint32() % 3]! : random.normal();
+  return { data, shape };
+}
+
+/** Numbers for T steps of N rows, time first. */
+export function problemOf(layer: Recurrent, t: number, n: number, seed: number): Problem {
+  const { dtype, inputSize, hiddenSize, stateSize, numLayers, directions } = layer;
+  const random = new Random(seed);
+  const lstm = layer instanceof LSTM;
+  const states = (size: number): Tensor => draw(random, dtype, [numLayers * directions, n, size]);
+  return {
+    x: draw(random, dtype, [t, n, inputSize]),
+    first: { h0: states(stateSize), ...(lstm && { c0: states(hiddenSize) }) },
+    gradients: {
+      output: draw(random, dtype, [t, n, directions * stateSize]),
+      hn: states(stateSize),
+      ...(lstm && { cn: states(hiddenSize) }),
+    },
+  };
+}
+
+/** A forward and a backward pass. */
+export function bothPasses(
+  layer: Recurrent,
+  { x, first, gradients }: Problem,
+  steps: Pick<LSTMState, "lengths" | "mask"> = {},
+): Pass {
+  return { ...layer.forward(x, { ...first, ...steps }), ...layer.backward(gradients) };
+}
+
+/** Last states as first ones of the steps that follow, and gradients of those as gradients of the last states. */
+export const carry = ({ hn, cn }: Omit<Results, "output">): First => ({ h0: hn, ...(cn && { c0: cn }) });
+export const carryBack = ({ h0, c0 }: First): Omit<Results, "output"> => ({ hn: h0, ...(c0 && { cn: c0 }) });
+
+/** The same of every tensor there is. */
+export function mapTensors<T extends Partial<Pass>>(of: T, change: (x: Tensor, name: string) => Tensor): T {
+  const entries = Object.entries(of).filter((entry): entry is [string, Tensor] => entry[1] !== undefined);
+  return Object.fromEntries(entries.map(([name, x]) => [name, change(x, name)])) as unknown as T;
+}
+
+/** Everything of a pass, as it is for some rows of the batch. */
+export function rowsOf<T extends Partial<Pass>>(pass: T, rows: readonly number[]): T {
+  return mapTensors(pass, (x) => take(x, 1, rows));
+}
+
+export function rowsOfProblem({ x, first, gradients }: Problem, rows: readonly number[]): Problem {
+  return { x: take(x, 1, rows), first: rowsOf(first, rows), gradients: rowsOf(gradients, rows) };
+}
+
+/** The same names, and the same bits. */
+export function expectBits(actual: Partial<Pass>, expected: Partial<Pass>, where: string): void {
+  const names = (of: object): string[] =>
+    Object.entries(of)
+      .filter(([, x]) => x !== undefined)
+      .map(([name]) => name)
+      .sort();
+  expect(names(actual), where).toEqual(names(expected));
+  expect(names(actual).length).toBeGreaterThan(0);
+  mapTensors(expected, (x, name) => {
+    expect(actual[name as keyof Pass], `${name}, ${where}`).toHaveBits(x);
+    return x;
+  });
+}
+
+export function gradientsOf(layer: { parameters(): Parameter[] }): Tensor[] {
+  return layer.parameters().map(({ grad }) => ({ data: grad.data.slice(), shape: grad.shape }));
+}
+
+/** Sums of gradients of parameters, or of other tensors alike. */
+export function sum(all: readonly (readonly Tensor[])[]): Tensor[] {
+  return all[0]!.map(({ data, shape }, i) => ({
+    data: data.map((_, j) => all.reduce((total, each) => total + each[i]!.data[j]!, 0)),
+    shape,
+  }));
+}
