@@ -3,8 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { GRU, LSTM, RNN, type Parameter, type Tensor } from "../src/index.js";
 import { type Dtype, type Numbers, type Tolerance, golden, part, tensorOf, tensorsOf } from "./helpers/close.js";
-import { type AnyCell, type CellKind, type Recurrent, makeCell } from "./helpers/recurrent.js";
-import { concatenate, take } from "./helpers/tensors.js";
+import { type CellKind, type Recurrent, given, loop, makeCell } from "./helpers/recurrent.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 type NumbersOf = Readonly<Record<string, Numbers>>;
@@ -64,13 +63,8 @@ function compare(actual: Expected, expected: Expected, tolerance: Tolerance): vo
   }
 }
 
-/** Without what is not there. */
-function present<T>(of: object): Record<string, T> {
-  return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined));
-}
-
 const states = (all: Readonly<Record<string, Numbers | undefined>>, dtype: Dtype): Record<string, Tensor> =>
-  tensorsOf(present(all), dtype);
+  tensorsOf(given(all) as NumbersOf, dtype);
 
 const gradients = (parameters: readonly Parameter[]): Record<string, Tensor> =>
   Object.fromEntries(parameters.map(({ name, grad }) => [name, { data: grad.data.slice(), shape: grad.shape }]));
@@ -88,7 +82,11 @@ function runLayer(each: LayerCase, dtype: Dtype): Expected {
   const { h0, c0, lengths } = each;
   const forward = layer.forward(tensorOf(each.x, dtype), { ...states({ h0, c0 }, dtype), ...(lengths && { lengths }) });
   const backward = layer.backward(tensorsOf(each.gradients, dtype));
-  return { forward: present(forward), backward: present(backward), parameters: gradients(layer.parameters()) };
+  return {
+    forward: { ...given(forward) },
+    backward: { ...given(backward) },
+    parameters: gradients(layer.parameters()),
+  };
 }
 
 function kindOfCell({ kind, options }: CellCase): CellKind {
@@ -97,37 +95,20 @@ function kindOfCell({ kind, options }: CellCase): CellKind {
   return options.nonlinearity === "relu" ? "RNN relu" : "RNN tanh";
 }
 
-/** A loop over the steps, and back: the gradient of h is what the loss has for it and what the next step hands down. */
 function runCell(each: CellCase, dtype: Dtype): Expected {
-  using cell: AnyCell = makeCell(kindOfCell(each), each.inputSize, each.hiddenSize, { ...each.options, dtype });
+  using cell = makeCell(kindOfCell(each), each.inputSize, each.hiddenSize, { ...each.options, dtype });
   expect(cell.parameters().map(({ name }) => name)).toEqual(Object.keys(each.weights));
   cell.loadStateDict(tensorsOf(each.weights, dtype));
-  const x = tensorOf(each.x, dtype);
-  const dh = tensorOf(each.gradients.h!, dtype);
-  const t = x.shape[0]!;
-  const at = (of: Tensor, i: number): Tensor => ({ data: take(of, 0, [i]).data, shape: of.shape.slice(1) });
-  const joined = (steps: readonly Tensor[]): Tensor =>
-    steps.map(({ data, shape }): Tensor => ({ data, shape: [1, ...shape] })).reduce((a, b) => concatenate(a, b));
-
-  const { h0: h, c0: c } = each;
-  let state: { h?: Tensor; c?: Tensor } = states({ h, c }, dtype);
-  const steps = Array.from({ length: t }, (_, i) => {
-    const { cache, ...next } = cell.forward(at(x, i), state);
-    state = present(next);
-    return { h: next.h, cache };
+  const { h0, c0, gradients: upstream } = each;
+  const first = states({ h0, c0 }, dtype);
+  const pass = loop(cell, {
+    x: tensorOf(each.x, dtype),
+    first,
+    gradients: states({ output: upstream.h, cn: upstream.c }, dtype),
   });
-  let down: { h: Tensor; c?: Tensor } = { h: at(dh, t - 1), ...states({ c: each.gradients.c }, dtype) };
-  const dx: Tensor[] = [];
-  for (let i = t - 1; i >= 0; i--) {
-    const { x, ...before } = cell.backward(down, steps[i]!.cache);
-    dx.unshift(x);
-    const { data, shape } = before.h;
-    const given = i > 0 ? at(dh, i - 1).data : undefined;
-    down = { ...before, h: { data: given ? data.map((g, j) => g + given[j]!) : data, shape } };
-  }
   return {
-    forward: present({ h: joined(steps.map((step) => step.h)), c: state.c }),
-    backward: present({ x: joined(dx), ...down }),
+    forward: { ...given({ h: pass.output, c: pass.cn }) } as NumbersOf,
+    backward: { ...given({ x: pass.x, h: pass.h0, c: pass.c0 }) } as NumbersOf,
     parameters: gradients(cell.parameters()),
   };
 }

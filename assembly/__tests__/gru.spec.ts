@@ -1,6 +1,17 @@
 // The gated recurrent unit, r after and before the recurrent product. The tests are in properties.ts.
 
-import { chunks, denormals, forwardOnly, naive, nan, nonlinearities, packed, rows, steps } from "./properties";
+import {
+  chunks,
+  denormals,
+  forwardOnly,
+  naive,
+  nan,
+  nanInGate,
+  nonlinearities,
+  packed,
+  rows,
+  steps,
+} from "./properties";
 import { GRU } from "./sequence";
 
 describe("gru", () => {
@@ -20,6 +31,8 @@ describe("gru", () => {
   test("forward only f32", () => forwardOnly<f32>(GRU));
   test("NaN and infinities f64", () => nan<f64>(GRU));
   test("NaN and infinities f32", () => nan<f32>(GRU));
+  test("NaN in one gate f64", () => nanInGate<f64>(GRU));
+  test("NaN in one gate f32", () => nanInGate<f32>(GRU));
   test("denormals f64", () => denormals<f64>(GRU));
   test("denormals f32", () => denormals<f32>(GRU));
 });

@@ -4,7 +4,7 @@ import { RELU, SIGMOID, TANH } from "../activation";
 import { forward } from "./calls";
 import { expectIntact, expectSameRange, fail } from "./helpers";
 import { Naive } from "./naive";
-import { chunks, forwardOnly, naive, nan, nonlinearities, packed, rows, steps } from "./properties";
+import { chunks, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
 import { Case, CLIPPED, COUPLED, LSTM, MASKED, PEEPHOLE, PROJECTED } from "./sequence";
 
 /** An infinity in c0 stays in its place, and its row: h is finite, as is what the other rows have. */
@@ -71,6 +71,8 @@ describe("lstm", () => {
   test("forward only f32", () => forwardOnly<f32>(LSTM));
   test("NaN and infinities f64", () => nan<f64>(LSTM));
   test("NaN and infinities f32", () => nan<f32>(LSTM));
+  test("NaN in one gate f64", () => nanInGate<f64>(LSTM));
+  test("NaN in one gate f32", () => nanInGate<f32>(LSTM));
   test("infinities in c f64", () => infinities<f64>());
   test("infinities in c f32", () => infinities<f32>());
   test("denormals f64", () => denormals<f64>());

@@ -278,6 +278,28 @@ export function nan<T>(cell: i32): void {
   }
 }
 
+/** A NaN in the bias of any gate reaches its column of h. */
+export function nanInGate<T>(cell: i32): void {
+  const flags = nanFlags(cell);
+  for (let f = 0; f < flags.length; f++) {
+    if (cell == LSTM && flags[f] & PROJECTED) continue;
+    for (let code = TANH; code <= LINEAR; code++) {
+      const c = new Case<T>(cell, flags[f], 1, 2, 3, 3);
+      c.sigma = c.phi = c.psi = code;
+      for (let j = 0; j < c.g; j++) {
+        if (cell == LSTM && flags[f] & COUPLED && j / c.h == 1) continue; // f = 1 - i
+        const bias = c.biasIh;
+        c.biasIh = bias.copy();
+        c.biasIh[j] = <T>NaN;
+        const h = forward<T>(c, false).hs[2 * c.h + (j % c.h)];
+        if (!isNaN(h)) fail(`NaN in gate column ${j}, ${c.name}: h is ${h}`);
+        c.biasIh = bias;
+      }
+      expectIntact(c.name);
+    }
+  }
+}
+
 /** Row 2 of 5 is NaN at the steps first..last; all else has the bits of `expected`. */
 function expectNaN<T>(what: string, actual: Buffer<T>, expected: Buffer<T>, first: i32, last: i32, width: i32): void {
   const wanted = expected.copy();

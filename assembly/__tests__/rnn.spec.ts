@@ -1,6 +1,6 @@
 // The simple recurrent network. The tests are in properties.ts.
 
-import { denormals, forwardOnly, naive, nan, nonlinearities, packed, rows, steps } from "./properties";
+import { denormals, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
 import { RNN } from "./sequence";
 
 describe("rnn", () => {
@@ -18,6 +18,8 @@ describe("rnn", () => {
   test("forward only f32", () => forwardOnly<f32>(RNN));
   test("NaN and infinities f64", () => nan<f64>(RNN));
   test("NaN and infinities f32", () => nan<f32>(RNN));
+  test("NaN in one gate f64", () => nanInGate<f64>(RNN));
+  test("NaN in one gate f32", () => nanInGate<f32>(RNN));
   test("denormals f64", () => denormals<f64>(RNN));
   test("denormals f32", () => denormals<f32>(RNN));
 });

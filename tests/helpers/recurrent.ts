@@ -18,7 +18,7 @@ import {
 } from "../../src/index.js";
 import "./bits.js";
 import { type Dtype } from "./close.js";
-import { take } from "./tensors.js";
+import { concatenate, take } from "./tensors.js";
 
 /** "projected": to half of H. "before": the reset gate is applied before the recurrent product. */
 export const KINDS = ["RNN tanh", "RNN relu", "LSTM", "LSTM projected", "GRU", "GRU before"] as const;
@@ -133,10 +133,14 @@ export function bothPasses(
 export const carry = ({ hn, cn }: Omit<Results, "output">): First => ({ h0: hn, ...(cn && { c0: cn }) });
 export const carryBack = ({ h0, c0 }: First): Omit<Results, "output"> => ({ hn: h0, ...(c0 && { cn: c0 }) });
 
-/** The same of every tensor there is. */
-export function mapTensors<T extends Partial<Pass>>(of: T, change: (x: Tensor, name: string) => Tensor): T {
-  const entries = Object.entries(of).filter((entry): entry is [string, Tensor] => entry[1] !== undefined);
-  return Object.fromEntries(entries.map(([name, x]) => [name, change(x, name)])) as unknown as T;
+/** Without what is undefined. */
+export function given<T extends object>(of: T): T {
+  return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** The same of every tensor there is; without what is not. */
+export function mapTensors<T extends object>(of: T, change: (x: Tensor, name: string) => Tensor): T {
+  return Object.fromEntries(Object.entries(given(of)).map(([name, x]) => [name, change(x as Tensor, name)])) as T;
 }
 
 /** Everything of a pass, as it is for some rows of the batch. */
@@ -150,11 +154,7 @@ export function rowsOfProblem({ x, first, gradients }: Problem, rows: readonly n
 
 /** The same names, and the same bits. */
 export function expectBits(actual: Partial<Pass>, expected: Partial<Pass>, where: string): void {
-  const names = (of: object): string[] =>
-    Object.entries(of)
-      .filter(([, x]) => x !== undefined)
-      .map(([name]) => name)
-      .sort();
+  const names = (of: object): string[] => Object.keys(given(of)).sort();
   expect(names(actual), where).toEqual(names(expected));
   expect(names(actual).length).toBeGreaterThan(0);
   mapTensors(expected, (x, name) => {
@@ -173,4 +173,35 @@ export function sum(all: readonly (readonly Tensor[])[]): Tensor[] {
     data: data.map((_, j) => all.reduce((total, each) => total + each[i]!.data[j]!, 0)),
     shape,
   }));
+}
+
+/**
+ * A cell in a loop over all steps, and back: what a layer does at once, with states [N,H] (or x [T,D] and states [H]). The
+ * gradient of a step's h is what is given for its output, and what the next step hands down.
+ */
+export function loop(
+  cell: AnyCell,
+  { x, first = {}, gradients }: { x: Tensor; first?: Partial<First>; gradients: Partial<Results> },
+): Pass {
+  const at = (of: Tensor, i: number): Tensor => ({ data: take(of, 0, [i]).data, shape: of.shape.slice(1) });
+  const join = (steps: readonly Tensor[]): Tensor =>
+    steps.map(({ data, shape }): Tensor => ({ data, shape: [1, ...shape] })).reduce((a, b) => concatenate(a, b));
+  let state: { h?: Tensor; c?: Tensor } = given({ h: first.h0, c: first.c0 });
+  const steps = Array.from({ length: x.shape[0]! }, (_, i) => {
+    const { cache, h, c } = cell.forward(at(x, i), state);
+    state = given({ h, c });
+    return { h, cache };
+  });
+  const { h: hn, c: cn } = state;
+  let down: { h?: Tensor; c?: Tensor } = given({ h: gradients.hn, c: gradients.cn });
+  const dx: Tensor[] = [];
+  for (let i = steps.length - 1; i >= 0; i--) {
+    const own = gradients.output && at(gradients.output, i);
+    const h = down.h && own ? sum([[down.h], [own]])[0]! : (down.h ?? own);
+    const { x, ...before } = cell.backward({ ...down, ...(h && { h }) }, steps[i]!.cache);
+    dx.unshift(x);
+    down = before;
+  }
+  const last = { output: join(steps.map(({ h }) => h)), hn: hn!, cn };
+  return given({ ...last, x: join(dx), h0: down.h!, c0: down.c });
 }
