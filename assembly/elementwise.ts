@@ -1,12 +1,20 @@
 // Arithmetic over flat arrays, and their reductions. Non-linear functions are in activation.ts.
 
-import { at, lanes, loadLanes, loadSplat, madd, storeLanes, sumLanes } from "./simd";
+import { at, lanes, loadLanes, madd, storeLanes, sumLanes } from "./simd";
 
 /** out [n] = a + b; out may be a or b. */
 export function add<T>(n: i32, a: usize, b: usize, out: usize): void {
   for (let i = 0; i < n; i += lanes<T>()) {
     const sum = v128.add<T>(loadLanes<T>(at<T>(a, i), n - i), loadLanes<T>(at<T>(b, i), n - i));
     storeLanes<T>(at<T>(out, i), sum, n - i);
+  }
+}
+
+/** out [n] = a b; out may be a or b. */
+export function multiply<T>(n: i32, a: usize, b: usize, out: usize): void {
+  for (let i = 0; i < n; i += lanes<T>()) {
+    const product = v128.mul<T>(loadLanes<T>(at<T>(a, i), n - i), loadLanes<T>(at<T>(b, i), n - i));
+    storeLanes<T>(at<T>(out, i), product, n - i);
   }
 }
 

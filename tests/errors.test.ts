@@ -181,7 +181,7 @@ describe("losses refuse", () => {
     for (const ignoreIndex of [1.5, NaN, "0", 2 ** 32, -(2 ** 31) - 1]) {
       refuses(call(logits, targets, { ignoreIndex }), ValueError, "ignoreIndex"); // 2 ** 32 would be class 0 in wasm
     }
-    refuses(call(logits, targets, { labelSmoothing: 0.1 }), UnsupportedError, "labelSmoothing");
+    refuses(call(logits, targets, { smoothing: 0.1 }), UnsupportedError, "smoothing", "labelSmoothing");
     refuses(call(logits, targets, null), ValueError);
     refuses(call(undefined, targets), DtypeError, "logits: got undefined");
     refuses(call(logits, undefined), DtypeError, "targets: got undefined");

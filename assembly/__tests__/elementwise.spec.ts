@@ -1,4 +1,4 @@
-// add, scale, clip, sumSquares.
+// add, multiply, scale, clip, sumSquares.
 
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
@@ -20,6 +20,26 @@ function add<T>(): void {
     elementwise.add<T>(n, a.p, right.p, right.p);
     expectSame<T>(`add ${n} onto b`, right, expected);
     expectIntact(`add ${n}`);
+  }
+}
+
+function multiply<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    const n = SIZES[s];
+    const a = input<T>(n);
+    const b = input<T>(n);
+    const expected = new Buffer<T>(n);
+    for (let i = 0; i < n; i++) expected[i] = a[i] * b[i];
+    const out = output<T>(n);
+    elementwise.multiply<T>(n, a.p, b.p, out.p);
+    expectSame<T>(`multiply ${n}`, out, expected);
+    const left = a.copy();
+    elementwise.multiply<T>(n, left.p, b.p, left.p);
+    expectSame<T>(`multiply ${n} onto a`, left, expected);
+    const right = b.copy();
+    elementwise.multiply<T>(n, a.p, right.p, right.p);
+    expectSame<T>(`multiply ${n} onto b`, right, expected);
+    expectIntact(`multiply ${n}`);
   }
 }
 
@@ -105,6 +125,8 @@ function addSpecials<T>(): void {
 describe("elementwise", () => {
   test("add f64", () => add<f64>());
   test("add f32", () => add<f32>());
+  test("multiply f64", () => multiply<f64>());
+  test("multiply f32", () => multiply<f32>());
   test("scale f64", () => scale<f64>());
   test("scale f32", () => scale<f32>());
   test("add and scale: NaN, infinities, denormals f64", () => addSpecials<f64>());
