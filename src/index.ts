@@ -1,4 +1,4 @@
-// The main entry point, `wasm-rnn`: layers, losses, optimizers. The courses, file formats and the command line have
+// The main entry point, `wasm-rnn`: layers, losses, optimizers, schedules. The courses, file formats and the command line have
 // entry points of their own.
 
 export {
@@ -34,6 +34,9 @@ export type { Stream, StreamOptions } from "./nn/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
 export type { Nonlinearity } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
+export { Dropout, type DropoutOptions } from "./nn/dropout.js";
+export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
+export * as init from "./nn/init.js";
 export {
   bceWithLogits,
   crossEntropy,
@@ -70,6 +73,18 @@ export {
   type RMSpropOptions,
   type SGDOptions,
 } from "./optim.js";
+export {
+  CosineAnnealingLR,
+  LinearLR,
+  ReduceLROnPlateau,
+  StepLR,
+  type CosineAnnealingLROptions,
+  type LinearLROptions,
+  type ReduceLROnPlateauOptions,
+  type Schedule,
+  type Scheduled,
+  type StepLROptions,
+} from "./schedule.js";
 export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./gradcheck.js";
 export { Random } from "./random.js";
 export {

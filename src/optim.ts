@@ -203,7 +203,7 @@ export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
 export interface AdagradOptions extends OptimizerOptions {
   /** lr is divided by 1 + lrDecay times the number of steps before (default 0). */
   lrDecay?: number;
-  /** What the sum of squares starts with (default 0). */
+  /** What the sum of squares starts with (default 0). A group's own counts, which PyTorch ignores. */
   initialAccumulatorValue?: number;
   /** Added to the denominator (default 1e-10). */
   eps?: number;
