@@ -38,7 +38,10 @@ export interface CrossEntropyOptions<R extends Reduction = Reduction> extends Nl
 
 /** Options of `smoothL1`. */
 export interface SmoothL1Options<R extends Reduction = Reduction> extends LossOptions<R> {
-  /** Below this distance the loss is a parabola, above it a line (default 1; 0 gives `l1`). */
+  /**
+   * Below this distance the loss is a parabola, above it a line (default 1). 0 gives `l1`, also its gradient of 0 for equal
+   * numbers, where PyTorch's is -1.
+   */
   beta?: number;
 }
 

@@ -2,18 +2,25 @@
 // gradCheck, which compares them, against gradients that are wrong.
 import { describe, expect, test } from "vitest";
 import {
+  Dropout,
   DtypeError,
   Embedding,
   LSTM,
+  LayerNorm,
   Linear,
   RNN,
   Random,
   ShapeError,
   UnsupportedError,
   ValueError,
+  bceWithLogits,
   crossEntropy,
   gradCheck,
+  l1,
+  logSoftmax,
   mse,
+  nll,
+  smoothL1,
   tensor,
   type Checked,
   type GradCheckOptions,
@@ -140,6 +147,35 @@ describe.each(variants)("%s build", (variant) => {
     agrees(() => dot(layer.forward(x).output, weights), layer.parameters());
   });
 
+  test.each([
+    [[7], [7], {}],
+    [[3, 7], [7], {}],
+    [[2, 3, 4], [3, 4], { eps: 0.1 }],
+    [[2, 3, 5], [5], { elementwiseAffine: false }],
+  ])("LayerNorm, x %j over %j %j", (shape, normalized, options) => {
+    using layer = new LayerNorm(normalized, options);
+    enliven(layer);
+    const x = random(shape, 1);
+    const weights = random(shape, 2);
+    layer.forward(x);
+    const dx = layer.backward({ output: weights }).x;
+    layer.eval();
+    agrees(() => dot(layer.forward(x).output, weights), [...layer.parameters(), checked("x", x, dx)]);
+  });
+
+  test.each([0, 0.3])("Dropout %f", (p) => {
+    using layer = new Dropout(p, { seed: 1 });
+    const [x, weights] = [random([5, 7], 1), random([5, 7], 2)];
+    const { state } = layer.random;
+    const forward = () => {
+      layer.random.state = state; // the same mask every time
+      return layer.forward(x);
+    };
+    forward();
+    const dx = layer.backward({ output: weights }).x;
+    agrees(() => dot(forward().output, weights), [checked("x", x, dx)]);
+  });
+
   describe("losses", () => {
     const total = (loss: number | Tensor): number => (typeof loss === "number" ? loss : sumOf(loss.data, (v) => v));
 
@@ -166,10 +202,46 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test.each([[[]], [[5]], [[2, 3, 4]]])("mse, %j", (shape) => {
+      test.each([false, true])("crossEntropy with weights, label smoothing; probabilities %s", (probabilities) => {
+        const logits = random([2, 3, 5], 1);
+        const weight = { data: random([5], 2).data.map(Math.abs), shape: [5] };
+        const shares = { data: random([2, 3, 5], 3).data.map(Math.abs), shape: [2, 3, 5] };
+        const targets = probabilities ? shares : tensor([0, 4, -100, 2, 2, 1], [2, 3], "i32");
+        for (const labelSmoothing of [0, 0.2]) {
+          const call = () => crossEntropy(logits, targets, { reduction, weight, labelSmoothing });
+          agrees(() => total(call().loss), [checked("logits", logits, call().dLogits)]);
+        }
+      });
+
+      test("nll, with and without weights", () => {
+        const x = logSoftmax(random([4, 5], 1));
+        const targets = tensor([0, 4, -1, 2], [4], "i32");
+        for (const weight of [undefined, tensor([0.5, 1, 2, 3, 0.25])]) {
+          const call = () => nll(x, targets, { reduction, weight, ignoreIndex: -1 });
+          agrees(() => total(call().loss), [checked("logProbabilities", x, call().dLogProbabilities)]);
+        }
+      });
+
+      const regressions = { mse, l1, smoothL1, "smoothL1 0.5": smoothL1, "smoothL1 0": smoothL1 };
+      test.each(
+        Object.entries(regressions).flatMap(([name, f]) =>
+          [[], [5], [2, 3, 4]].map((shape) => [name, shape, f] as const),
+        ),
+      )("%s, %j", (name, shape, loss) => {
         const [prediction, target] = [random(shape, 1), random(shape, 2)];
-        const call = () => mse(prediction, target, { reduction });
+        const beta = name.split(" ")[1];
+        const options = beta === undefined ? { reduction } : { reduction, beta: Number(beta) };
+        const call = () => loss(prediction, target, options);
         agrees(() => total(call().loss), [checked("prediction", prediction, call().dPrediction)]);
+      });
+
+      test("bceWithLogits, with and without weights", () => {
+        const logits = random([4, 3], 1);
+        const targets = { data: random([4, 3], 2).data.map(Math.abs), shape: [4, 3] };
+        for (const weights of [{}, { weight: tensor([[1], [2], [0.5], [3]]) }, { posWeight: tensor([0.5, 1, 4]) }]) {
+          const call = () => bceWithLogits(logits, targets, { reduction, ...weights });
+          agrees(() => total(call().loss), [checked("logits", logits, call().dLogits)]);
+        }
       });
     });
   });

@@ -50,7 +50,8 @@ function take(target: InitTarget, axes = 0): Tensor {
   if (target === null || typeof target !== "object") {
     throw new DtypeError("target", describe(target), "a parameter or a tensor");
   }
-  const [argument, value] = "value" in target ? [target.name, target.value] : ["target", target];
+  const [name, value] = "value" in target ? [target.name, target.value] : ["target", target];
+  const argument = typeof name === "string" ? name : "target";
   const { data, shape } = checkTensor(argument, value, floatDtype(argument, value), ["..."]);
   if (shape.length < axes) throw new ShapeError(argument, showShape(shape), `at least ${axes} axes`);
   return { data, shape };
