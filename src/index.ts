@@ -36,7 +36,17 @@ export type { Nonlinearity } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
-export * as init from "./nn/init.js";
+export {
+  init,
+  type GainNonlinearity,
+  type InitTarget,
+  type KaimingOptions,
+  type NormalOptions,
+  type OrthogonalOptions,
+  type SeedOptions,
+  type UniformOptions,
+  type XavierOptions,
+} from "./nn/init.js";
 export {
   bceWithLogits,
   crossEntropy,

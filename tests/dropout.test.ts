@@ -1,5 +1,6 @@
 // Dropout: how many numbers stay, and by what factor; one mask forward and backward; seeds; eval.
 import { describe, expect, test } from "vitest";
+import { currentCore } from "../bindings/instantiate.js";
 import { DisposedError, Dropout, StateError, tensor, type Tensor } from "../src/index.js";
 import "./helpers/bits.js";
 import { refuses } from "./helpers/refuses.js";
@@ -96,6 +97,8 @@ describe.each(variants)("%s build", (variant) => {
     });
 
     test("any shape; nothing left after dispose()", () => {
+      const { heap } = currentCore();
+      const { bytesUsed } = heap;
       const layer = new Dropout(0.5, { dtype });
       for (const shape of [[], [0], [2, 0, 3], [1], [2, 3, 4]]) {
         expect(layer.forward(full(shape, dtype)).output.shape).toEqual(shape);
@@ -104,7 +107,10 @@ describe.each(variants)("%s build", (variant) => {
       expect(layer.parameters()).toEqual([]);
       expect(layer.stateDict()).toEqual({});
       layer.loadStateDict({});
+      layer.forward(full([1000], dtype));
+      expect(heap.bytesUsed).toBeGreaterThan(bytesUsed); // the mask
       layer.dispose();
+      expect(heap.bytesUsed).toBe(bytesUsed);
       refuses(() => layer.forward(tensor(1)), DisposedError, "Dropout");
     });
   });

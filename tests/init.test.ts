@@ -12,6 +12,7 @@ import {
   ValueError,
   init,
   tensor,
+  type GainNonlinearity,
   type Parameter,
   type Tensor,
 } from "../src/index.js";
@@ -165,7 +166,7 @@ describe.each(variants)("%s build", (variant) => {
 test("calculateGain", () => {
   const gains = { linear: 1, sigmoid: 1, tanh: 5 / 3, relu: Math.SQRT2, leakyRelu: Math.sqrt(2 / 1.0001), selu: 0.75 };
   for (const [name, gain] of Object.entries(gains)) {
-    expect(init.calculateGain(name as init.GainNonlinearity)).toBeCloseTo(gain, 15);
+    expect(init.calculateGain(name as GainNonlinearity)).toBeCloseTo(gain, 15);
   }
   expect(init.calculateGain("leakyRelu", 1)).toBe(1);
   refuses(() => init.calculateGain("elu" as "selu"), ValueError, "nonlinearity", '"elu"');

@@ -245,7 +245,17 @@ describe("a bundle", () => {
     expect(size).toBeLessThanOrEqual(MAX_LSTM_GZIPPED);
     expect(inputs.filter((path) => !/wasm-rnn\/dist\/(index|chunks\/[\w-]+)\.js$|^<stdin>$/.test(path))).toEqual([]);
     expect(text).toContain("weight_ih"); // the names below would be in the text if their modules were
-    for (const name of ["Wax", "softmax", "safetensors", "exp_avg", "square_avg", "commander", "process."]) {
+    for (const name of [
+      "Wax",
+      "softmax",
+      "safetensors",
+      "exp_avg",
+      "square_avg",
+      "fanIn",
+      "cooldown_counter",
+      "commander",
+      "process.",
+    ]) {
       expect(text.includes(name), name).toBe(false);
     }
   });

@@ -1,8 +1,7 @@
 // Dropout: numbers set to 0 at random while training.
 
 import { multiply, type FloatTensor } from "../../bindings/kernels.js";
-import type { Tensor } from "../../bindings/tensor.js";
-import { describe } from "../../bindings/tensor.js";
+import { describe, type Tensor } from "../../bindings/tensor.js";
 import { ValueError } from "../../bindings/errors.js";
 import { Random } from "../random.js";
 import { checkOptions, Layer, type LayerOptions } from "./layer.js";
@@ -21,7 +20,7 @@ export function drawMask(mask: FloatTensor, p: number, random: Random): void {
   const threshold = p * 2 ** 32;
   const kept = p === 1 ? 0 : 1 / (1 - p);
   const { data } = mask;
-  for (let i = 0; i < data.length; i++) data[i] = random.uint32() < threshold ? 0 : kept;
+  for (let i = 0; i < data.length; i++) data[i] = Number(random.uint32() >= threshold) * kept; // a branch takes twice the time
 }
 
 /**

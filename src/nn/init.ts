@@ -1,5 +1,7 @@
 // Initial values of parameters, with PyTorch's formulas and defaults (torch.nn.init): `init.xavierUniform(parameter)`.
 // Every function fills a parameter, or any tensor, in place. One seed gives the same numbers everywhere.
+//
+// `init` is an object and no namespace (`export * as init`): bundlers keep the namespaces of a bundle, used or not.
 
 import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
 import { floatDtype } from "../../bindings/kernels.js";
@@ -10,6 +12,7 @@ import { checkOptions, type Parameter } from "./layer.js";
 /** What is filled: a parameter, or a tensor of f64 or f32. */
 export type InitTarget = Parameter | Tensor;
 
+/** Options of initialisers that draw numbers. */
 export interface SeedOptions {
   /** An integer >= 0; by default another one each time. */
   seed?: number;
@@ -17,6 +20,20 @@ export interface SeedOptions {
 
 /** Slopes that follow a layer, as `calculateGain` knows them. */
 export type GainNonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
+
+export interface UniformOptions extends SeedOptions {
+  /** Default 0. */
+  low?: number;
+  /** Default 1. */
+  high?: number;
+}
+
+export interface NormalOptions extends SeedOptions {
+  /** Default 0. */
+  mean?: number;
+  /** The standard deviation (default 1). */
+  std?: number;
+}
 
 export interface XavierOptions extends SeedOptions {
   /** Scales the numbers, for example by `calculateGain` (default 1). */
@@ -78,7 +95,7 @@ function fans([out, inputs, ...field]: readonly number[]): { fanIn: number; fanO
  * @param a the slope of leakyRelu below 0 (default 0.01)
  * @throws ValueError
  */
-export function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number {
+function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number {
   checkFinite("a", a);
   switch (nonlinearity) {
     case "linear":
@@ -106,7 +123,7 @@ export function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number 
  *
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
-export function uniform(target: InitTarget, options: SeedOptions & { low?: number; high?: number } = {}): void {
+function uniform(target: InitTarget, options: UniformOptions = {}): void {
   checkOptions("uniform", options, ["low", "high", "seed"]);
   const { low = 0, high = 1, seed } = options;
   checkFinite("low", low);
@@ -120,7 +137,7 @@ export function uniform(target: InitTarget, options: SeedOptions & { low?: numbe
  *
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
-export function normal(target: InitTarget, options: SeedOptions & { mean?: number; std?: number } = {}): void {
+function normal(target: InitTarget, options: NormalOptions = {}): void {
   checkOptions("normal", options, ["mean", "std", "seed"]);
   const { mean = 0, std = 1, seed } = options;
   checkFinite("mean", mean);
@@ -134,18 +151,18 @@ export function normal(target: InitTarget, options: SeedOptions & { mean?: numbe
  *
  * @throws ValueError, DtypeError, ShapeError, DisposedError
  */
-export function constant(target: InitTarget, value: number): void {
+function constant(target: InitTarget, value: number): void {
   if (typeof value !== "number") throw new ValueError("value", describe(value), "a number");
   fill(take(target), () => value);
 }
 
 /** Zeros everywhere. @throws DtypeError, ShapeError, DisposedError */
-export function zeros(target: InitTarget): void {
+function zeros(target: InitTarget): void {
   constant(target, 0);
 }
 
 /** Ones everywhere. @throws DtypeError, ShapeError, DisposedError */
-export function ones(target: InitTarget): void {
+function ones(target: InitTarget): void {
   constant(target, 1);
 }
 
@@ -165,7 +182,7 @@ function xavier(kind: string, target: InitTarget, options: XavierOptions) {
  * @param target a weight [out, in, ...]
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
-export function xavierUniform(target: InitTarget, options: XavierOptions = {}): void {
+function xavierUniform(target: InitTarget, options: XavierOptions = {}): void {
   const { tensor, std, random } = xavier("xavierUniform", target, options);
   const bound = Math.sqrt(3) * std;
   fillUniform(tensor, -bound, bound, random);
@@ -177,7 +194,7 @@ export function xavierUniform(target: InitTarget, options: XavierOptions = {}): 
  * @param target a weight [out, in, ...]
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
-export function xavierNormal(target: InitTarget, options: XavierOptions = {}): void {
+function xavierNormal(target: InitTarget, options: XavierOptions = {}): void {
   const { tensor, std, random } = xavier("xavierNormal", target, options);
   fill(tensor, () => std * random.normal());
 }
@@ -198,7 +215,7 @@ function kaiming(kind: string, target: InitTarget, options: KaimingOptions) {
  * @param target a weight [out, in, ...]
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
-export function kaimingUniform(target: InitTarget, options: KaimingOptions = {}): void {
+function kaimingUniform(target: InitTarget, options: KaimingOptions = {}): void {
   const { tensor, std, random } = kaiming("kaimingUniform", target, options);
   const bound = Math.sqrt(3) * std;
   fillUniform(tensor, -bound, bound, random);
@@ -210,7 +227,7 @@ export function kaimingUniform(target: InitTarget, options: KaimingOptions = {})
  * @param target a weight [out, in, ...]
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
-export function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
+function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
   const { tensor, std, random } = kaiming("kaimingNormal", target, options);
   fill(tensor, () => std * random.normal());
 }
@@ -248,7 +265,7 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
  * @param target a weight [out, in, ...]
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
-export function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
+function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   checkOptions("orthogonal", options, ["gain", "gates", "seed"]);
   const { gain = 1, gates = 1, seed } = options;
   checkFinite("gain", gain);
@@ -276,7 +293,7 @@ export function orthogonal(target: InitTarget, options: OrthogonalOptions = {}):
  *
  * @throws ValueError where the layer is no LSTM with biases; DisposedError
  */
-export function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Parameter[] }, value = 1): void {
+function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Parameter[] }, value = 1): void {
   checkFinite("value", value);
   const expected = "an LSTM with biases";
   if (typeof (layer as typeof layer | null)?.parameters !== "function") {
@@ -289,3 +306,19 @@ export function forgetGateBias(layer: { readonly hiddenSize: number; parameters(
   }
   for (const bias of biases) bias.value.data.fill(bias.name.startsWith("bias_ih") ? value : 0, h, 2 * h);
 }
+
+/** Initialisers: `init.orthogonal(parameter, { gates: 4 })`. */
+export const init = /* @__PURE__ */ Object.freeze({
+  calculateGain,
+  constant,
+  forgetGateBias,
+  kaimingNormal,
+  kaimingUniform,
+  normal,
+  ones,
+  orthogonal,
+  uniform,
+  xavierNormal,
+  xavierUniform,
+  zeros,
+});
