@@ -113,7 +113,7 @@ describe.each(variants)("%s build", (variant) => {
     ])("orthogonal %j in %i", (shape, gates) => {
       const target = wave(shape, dtype);
       const rows = shape[0]! / gates;
-      const tolerance = dtype === "f64" ? 1e-12 : 1e-6;
+      const tolerance = dtype === "f64" ? 5e-15 : 1e-6; // one pass of Gram-Schmidt leaves 3e-14 at 64
       for (const gain of [1, 3]) {
         init.orthogonal(target, { gates, gain, seed: 5 });
         for (let gate = 0; gate < gates; gate++) {
