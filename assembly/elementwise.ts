@@ -1,6 +1,6 @@
 // Arithmetic over flat arrays, and their reductions. Non-linear functions are in activation.ts.
 
-import { at, lanes, loadLanes, loadSplat, madd, storeLanes, sumLanes } from "./simd";
+import { at, lanes, loadLanes, madd, storeLanes, sumLanes } from "./simd";
 
 /** out [n] = a + b; out may be a or b. */
 export function add<T>(n: i32, a: usize, b: usize, out: usize): void {

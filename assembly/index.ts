@@ -9,6 +9,7 @@ import * as lstm from "./lstm";
 import * as gru from "./gru";
 import * as linear from "./linear";
 import * as rows from "./rows";
+import * as layernorm from "./layernorm";
 import * as loss from "./loss";
 import * as optim from "./optim";
 import { Sequence } from "./sequence";
@@ -343,36 +344,188 @@ export function softmax_f32(rows: i32, n: i32, x: usize, y: usize): void {
   loss.softmax<f32>(rows, n, x, y);
 }
 
+export function logSoftmax_f64(rows: i32, n: i32, x: usize, y: usize): void {
+  loss.logSoftmax<f64>(rows, n, x, y);
+}
+export function logSoftmax_f32(rows: i32, n: i32, x: usize, y: usize): void {
+  loss.logSoftmax<f32>(rows, n, x, y);
+}
+
 export function crossEntropy_f64(
   rows: i32,
   n: i32,
   logits: usize,
   targets: usize,
+  probabilities: usize,
+  weight: usize,
   ignoreIndex: i32,
-  weight: f64,
+  smoothing: f64,
+  factor: f64,
   losses: usize,
   dLogits: usize,
 ): f64 {
-  return loss.crossEntropy<f64>(rows, n, logits, targets, ignoreIndex, weight, losses, dLogits);
+  return loss.crossEntropy<f64>(
+    rows,
+    n,
+    logits,
+    targets,
+    probabilities,
+    weight,
+    ignoreIndex,
+    smoothing,
+    factor,
+    losses,
+    dLogits,
+  );
 }
 export function crossEntropy_f32(
   rows: i32,
   n: i32,
   logits: usize,
   targets: usize,
+  probabilities: usize,
+  weight: usize,
   ignoreIndex: i32,
-  weight: f32,
+  smoothing: f64,
+  factor: f64,
   losses: usize,
   dLogits: usize,
 ): f64 {
-  return loss.crossEntropy<f32>(rows, n, logits, targets, ignoreIndex, weight, losses, dLogits);
+  return loss.crossEntropy<f32>(
+    rows,
+    n,
+    logits,
+    targets,
+    probabilities,
+    weight,
+    ignoreIndex,
+    smoothing,
+    factor,
+    losses,
+    dLogits,
+  );
 }
 
-export function mse_f64(n: i32, prediction: usize, target: usize, weight: f64, losses: usize, dPrediction: usize): f64 {
-  return loss.mse<f64>(n, prediction, target, weight, losses, dPrediction);
+export function nll_f64(
+  rows: i32,
+  n: i32,
+  x: usize,
+  targets: usize,
+  weight: usize,
+  ignoreIndex: i32,
+  factor: f64,
+  losses: usize,
+  dX: usize,
+): f64 {
+  return loss.nll<f64>(rows, n, x, targets, weight, ignoreIndex, factor, losses, dX);
 }
-export function mse_f32(n: i32, prediction: usize, target: usize, weight: f32, losses: usize, dPrediction: usize): f64 {
-  return loss.mse<f32>(n, prediction, target, weight, losses, dPrediction);
+export function nll_f32(
+  rows: i32,
+  n: i32,
+  x: usize,
+  targets: usize,
+  weight: usize,
+  ignoreIndex: i32,
+  factor: f64,
+  losses: usize,
+  dX: usize,
+): f64 {
+  return loss.nll<f32>(rows, n, x, targets, weight, ignoreIndex, factor, losses, dX);
+}
+
+export function elementwiseLoss_f64(
+  kind: i32,
+  n: i32,
+  prediction: usize,
+  target: usize,
+  beta: f64,
+  weight: usize,
+  posWeight: usize,
+  factor: f64,
+  losses: usize,
+  dPrediction: usize,
+): f64 {
+  return loss.elementwiseLoss<f64>(kind, n, prediction, target, beta, weight, posWeight, factor, losses, dPrediction);
+}
+export function elementwiseLoss_f32(
+  kind: i32,
+  n: i32,
+  prediction: usize,
+  target: usize,
+  beta: f64,
+  weight: usize,
+  posWeight: usize,
+  factor: f64,
+  losses: usize,
+  dPrediction: usize,
+): f64 {
+  return loss.elementwiseLoss<f32>(kind, n, prediction, target, beta, weight, posWeight, factor, losses, dPrediction);
+}
+
+export function layerNormForward_f64(
+  rows: i32,
+  n: i32,
+  x: usize,
+  strideX: i32,
+  weight: usize,
+  bias: usize,
+  eps: f64,
+  y: usize,
+  strideY: i32,
+  mean: usize,
+  rstd: usize,
+): void {
+  layernorm.layerNormForward<f64>(rows, n, x, strideX, weight, bias, eps, y, strideY, mean, rstd);
+}
+export function layerNormForward_f32(
+  rows: i32,
+  n: i32,
+  x: usize,
+  strideX: i32,
+  weight: usize,
+  bias: usize,
+  eps: f32,
+  y: usize,
+  strideY: i32,
+  mean: usize,
+  rstd: usize,
+): void {
+  layernorm.layerNormForward<f32>(rows, n, x, strideX, weight, bias, eps, y, strideY, mean, rstd);
+}
+
+export function layerNormBackward_f64(
+  rows: i32,
+  n: i32,
+  x: usize,
+  strideX: i32,
+  mean: usize,
+  rstd: usize,
+  weight: usize,
+  dy: usize,
+  strideDy: i32,
+  dx: usize,
+  strideDx: i32,
+  dWeight: usize,
+  dBias: usize,
+): void {
+  layernorm.layerNormBackward<f64>(rows, n, x, strideX, mean, rstd, weight, dy, strideDy, dx, strideDx, dWeight, dBias);
+}
+export function layerNormBackward_f32(
+  rows: i32,
+  n: i32,
+  x: usize,
+  strideX: i32,
+  mean: usize,
+  rstd: usize,
+  weight: usize,
+  dy: usize,
+  strideDy: i32,
+  dx: usize,
+  strideDx: i32,
+  dWeight: usize,
+  dBias: usize,
+): void {
+  layernorm.layerNormBackward<f32>(rows, n, x, strideX, mean, rstd, weight, dy, strideDy, dx, strideDx, dWeight, dBias);
 }
 
 export function sgd_f64(
@@ -381,12 +534,13 @@ export function sgd_f64(
   g: usize,
   buffer: usize,
   lr: f64,
+  direction: f64,
   weightDecay: f64,
   momentum: f64,
   keep: f64,
   nesterov: bool,
 ): void {
-  optim.sgd<f64>(n, p, g, buffer, lr, weightDecay, momentum, keep, nesterov);
+  optim.sgd<f64>(n, p, g, buffer, lr, direction, weightDecay, momentum, keep, nesterov);
 }
 export function sgd_f32(
   n: i32,
@@ -394,12 +548,13 @@ export function sgd_f32(
   g: usize,
   buffer: usize,
   lr: f32,
+  direction: f32,
   weightDecay: f32,
   momentum: f32,
   keep: f32,
   nesterov: bool,
 ): void {
-  optim.sgd<f32>(n, p, g, buffer, lr, weightDecay, momentum, keep, nesterov);
+  optim.sgd<f32>(n, p, g, buffer, lr, direction, weightDecay, momentum, keep, nesterov);
 }
 
 export function adam_f64(
@@ -408,6 +563,7 @@ export function adam_f64(
   g: usize,
   expAvg: usize,
   expAvgSq: usize,
+  maxExpAvgSq: usize,
   stepSize: f64,
   beta1: f64,
   oneMinusBeta1: f64,
@@ -415,7 +571,9 @@ export function adam_f64(
   oneMinusBeta2: f64,
   correction2: f64,
   eps: f64,
+  direction: f64,
   weightDecay: f64,
+  keep: f64,
 ): void {
   optim.adam<f64>(
     n,
@@ -423,6 +581,7 @@ export function adam_f64(
     g,
     expAvg,
     expAvgSq,
+    maxExpAvgSq,
     stepSize,
     beta1,
     oneMinusBeta1,
@@ -430,7 +589,9 @@ export function adam_f64(
     oneMinusBeta2,
     correction2,
     eps,
+    direction,
     weightDecay,
+    keep,
   );
 }
 export function adam_f32(
@@ -439,6 +600,7 @@ export function adam_f32(
   g: usize,
   expAvg: usize,
   expAvgSq: usize,
+  maxExpAvgSq: usize,
   stepSize: f32,
   beta1: f32,
   oneMinusBeta1: f32,
@@ -446,7 +608,9 @@ export function adam_f32(
   oneMinusBeta2: f32,
   correction2: f32,
   eps: f32,
+  direction: f32,
   weightDecay: f32,
+  keep: f32,
 ): void {
   optim.adam<f32>(
     n,
@@ -454,6 +618,7 @@ export function adam_f32(
     g,
     expAvg,
     expAvgSq,
+    maxExpAvgSq,
     stepSize,
     beta1,
     oneMinusBeta1,
@@ -461,7 +626,9 @@ export function adam_f32(
     oneMinusBeta2,
     correction2,
     eps,
+    direction,
     weightDecay,
+    keep,
   );
 }
 
@@ -476,10 +643,25 @@ export function rmsprop_f64(
   alpha: f64,
   oneMinusAlpha: f64,
   eps: f64,
+  direction: f64,
   weightDecay: f64,
   momentum: f64,
 ): void {
-  optim.rmsprop<f64>(n, p, g, squareAvg, gradAvg, buffer, lr, alpha, oneMinusAlpha, eps, weightDecay, momentum);
+  optim.rmsprop<f64>(
+    n,
+    p,
+    g,
+    squareAvg,
+    gradAvg,
+    buffer,
+    lr,
+    alpha,
+    oneMinusAlpha,
+    eps,
+    direction,
+    weightDecay,
+    momentum,
+  );
 }
 export function rmsprop_f32(
   n: i32,
@@ -492,8 +674,48 @@ export function rmsprop_f32(
   alpha: f32,
   oneMinusAlpha: f32,
   eps: f32,
+  direction: f32,
   weightDecay: f32,
   momentum: f32,
 ): void {
-  optim.rmsprop<f32>(n, p, g, squareAvg, gradAvg, buffer, lr, alpha, oneMinusAlpha, eps, weightDecay, momentum);
+  optim.rmsprop<f32>(
+    n,
+    p,
+    g,
+    squareAvg,
+    gradAvg,
+    buffer,
+    lr,
+    alpha,
+    oneMinusAlpha,
+    eps,
+    direction,
+    weightDecay,
+    momentum,
+  );
+}
+
+export function adagrad_f64(
+  n: i32,
+  p: usize,
+  g: usize,
+  sum: usize,
+  stepSize: f64,
+  eps: f64,
+  direction: f64,
+  weightDecay: f64,
+): void {
+  optim.adagrad<f64>(n, p, g, sum, stepSize, eps, direction, weightDecay);
+}
+export function adagrad_f32(
+  n: i32,
+  p: usize,
+  g: usize,
+  sum: usize,
+  stepSize: f32,
+  eps: f32,
+  direction: f32,
+  weightDecay: f32,
+): void {
+  optim.adagrad<f32>(n, p, g, sum, stepSize, eps, direction, weightDecay);
 }

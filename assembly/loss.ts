@@ -1,6 +1,6 @@
 // Softmax and the losses, each with its gradient in the same pass.
 
-import { at, bytes, lanes, loadLanes, madd, storeLanes, sumLanes } from "./simd";
+import { at, bytes, fillLanes, lanes, loadLanes, storeLanes, sumLanes } from "./simd";
 import { expNonPositive, log } from "./math";
 import { scale } from "./elementwise";
 
@@ -11,18 +11,6 @@ function maxLanes<T>(v: v128): T {
   if (sizeof<T>() == 8) return <T>max(f64x2.extract_lane(v, 0), f64x2.extract_lane(v, 1));
   const pairs = f32x4.max(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1));
   return <T>max(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
-}
-
-/** Number `count` of lanes from `v`, the others from `other`. */
-// @ts-ignore: decorator
-@inline
-function fillLanes<T>(v: v128, other: T, count: i32): v128 {
-  if (count >= lanes<T>()) return v;
-  if (sizeof<T>() == 8) return f64x2.replace_lane(v, 1, <f64>other);
-  if (count < 4) v = f32x4.replace_lane(v, 3, <f32>other);
-  if (count < 3) v = f32x4.replace_lane(v, 2, <f32>other);
-  if (count < 2) v = f32x4.replace_lane(v, 1, <f32>other);
-  return v;
 }
 
 /** max x [n]; NaN where an element is NaN. */
@@ -60,33 +48,48 @@ export function softmax<T>(rows: i32, n: i32, x: usize, y: usize): void {
   }
 }
 
-/** dx [rows,n] = y (dy - sum over n of dy y), from y = softmax(x); dx may be dy. */
-export function softmaxBackward<T>(rows: i32, n: i32, y: usize, dy: usize, dx: usize): void {
+/** y [rows,n] = x - log(sum over n of e^x); y is not x. */
+export function logSoftmax<T>(rows: i32, n: i32, x: usize, y: usize): void {
   for (let r = 0; r < rows; r++) {
-    let dot = v128.splat<T>(0);
+    const shift = maximum<T>(n, x);
+    const logSum = v128.splat<T>(<T>log(<f64>expShifted<T>(n, x, shift, y)));
+    const s = v128.splat<T>(shift);
     for (let i = 0; i < n; i += lanes<T>()) {
-      dot = madd<T>(loadLanes<T>(at<T>(dy, i), n - i), loadLanes<T>(at<T>(y, i), n - i), dot);
+      const shifted = v128.sub<T>(loadLanes<T>(at<T>(x, i), n - i), s);
+      storeLanes<T>(at<T>(y, i), v128.sub<T>(shifted, logSum), n - i);
     }
-    const sum = v128.splat<T>(sumLanes<T>(dot));
-    for (let i = 0; i < n; i += lanes<T>()) {
-      const d = v128.sub<T>(loadLanes<T>(at<T>(dy, i), n - i), sum);
-      storeLanes<T>(at<T>(dx, i), v128.mul<T>(loadLanes<T>(at<T>(y, i), n - i), d), n - i);
-    }
+    x += bytes<T>(n);
     y += bytes<T>(n);
-    dy += bytes<T>(n);
-    dx += bytes<T>(n);
   }
+}
+
+/** Number `i` of what may be left out: 1 where p is 0. */
+// @ts-ignore: decorator
+@inline
+function weightAt<T>(p: usize, i: i32): f64 {
+  return p ? <f64>load<T>(at<T>(p, i)) : 1;
+}
+
+/** a_j of `crossEntropy`. */
+function share<T>(j: i32, n: i32, target: i32, probabilities: usize, weight: usize, smoothing: f64): f64 {
+  const p: f64 = probabilities ? <f64>load<T>(at<T>(probabilities, j)) : j == target ? 1 : 0;
+  return weightAt<T>(weight, j) * (p * (1 - smoothing) + smoothing / <f64>n);
 }
 
 /**
  * Softmax and cross-entropy, forward and backward in one pass over the rows:
  *
- *   losses [rows]      = log(sum e^x) - x[target]              0 where target is ignoreIndex
- *   dLogits [rows,n]   = weight (softmax(x) - onehot(target))  0 where target is ignoreIndex
+ *   a_j                = weight_j ((1 - smoothing) p_j + smoothing / n)       p: probabilities, or onehot(target)
+ *   losses [rows]      = sum over j of a_j (log(sum e^x) - x_j)               0 where target is ignoreIndex
+ *   dLogits [rows,n]   = factor ((sum of a) softmax(x) - a)                   0 where target is ignoreIndex
  *
- *   logits    in: [rows,n]
- *   targets   in: [rows] i32, each ignoreIndex or 0 <= target < n (checked by the caller)
- *   weight    what the loss is multiplied with in the total: 1, or 1 / (number of rows that count)
+ * A class with a_j = 0 counts nothing, also where x_j is -infinity.
+ *
+ *   logits         in: [rows,n]
+ *   targets        in: [rows] i32, each ignoreIndex or 0 <= target < n (checked by the caller); 0: probabilities are given
+ *   probabilities  in: [rows,n], or 0
+ *   weight         in: [n], or 0 for ones
+ *   factor         what the loss is multiplied with in the total
  * Returns the sum of the losses, in f64.
  */
 export function crossEntropy<T>(
@@ -94,29 +97,47 @@ export function crossEntropy<T>(
   n: i32,
   logits: usize,
   targets: usize,
+  probabilities: usize,
+  weight: usize,
   ignoreIndex: i32,
-  weight: T,
+  smoothing: f64,
+  factor: f64,
   losses: usize,
   dLogits: usize,
 ): f64 {
   let total: f64 = 0;
   for (let r = 0; r < rows; r++) {
-    const target = load<i32>(targets);
-    if (target == ignoreIndex) {
+    const target = targets ? load<i32>(at<i32>(targets, r)) : -1;
+    let loss: f64 = 0;
+    if (targets && target == ignoreIndex) {
       memory.fill(dLogits, 0, bytes<T>(n));
-      store<T>(losses, 0);
     } else {
       const shift = maximum<T>(n, logits);
       const sum = expShifted<T>(n, logits, shift, dLogits);
-      const loss = log(<f64>sum) - <f64>(load<T>(at<T>(logits, target)) - shift);
-      store<T>(losses, <T>loss);
-      total += loss;
-      scale<T>(n, dLogits, weight / sum);
-      const dTarget = at<T>(dLogits, target);
-      store<T>(dTarget, load<T>(dTarget) - weight);
+      const logSum = log(<f64>sum);
+      if (targets && smoothing == 0) {
+        const w = weightAt<T>(weight, target);
+        loss = w * (logSum - <f64>(load<T>(at<T>(logits, target)) - shift));
+        scale<T>(n, dLogits, <T>(factor * w) / sum);
+        const dTarget = at<T>(dLogits, target);
+        store<T>(dTarget, load<T>(dTarget) - <T>(factor * w));
+      } else {
+        let shares: f64 = 0;
+        for (let j = 0; j < n; j++) {
+          const a = share<T>(j, n, target, probabilities, weight, smoothing);
+          if (a != 0) loss += a * (logSum - <f64>(load<T>(at<T>(logits, j)) - shift));
+          shares += a;
+        }
+        for (let j = 0; j < n; j++) {
+          const a = share<T>(j, n, target, probabilities, weight, smoothing);
+          const d = at<T>(dLogits, j);
+          store<T>(d, <T>(factor * (<f64>load<T>(d) * (shares / <f64>sum) - a)));
+        }
+      }
     }
-    targets += 4;
-    losses += sizeof<T>();
+    store<T>(at<T>(losses, r), <T>loss);
+    total += loss;
+    if (probabilities) probabilities += bytes<T>(n);
     logits += bytes<T>(n);
     dLogits += bytes<T>(n);
   }
@@ -124,17 +145,111 @@ export function crossEntropy<T>(
 }
 
 /**
- * losses [n] = (prediction - target)^2;  dPrediction [n] = 2 weight (prediction - target).
- * Returns the sum of the losses, in f64.
+ * The negative log-likelihood of log-probabilities x [rows,n]: losses [rows] = -weight[target] x[target] and
+ * dX [rows,n] = -factor weight[target] onehot(target); both 0 where target is ignoreIndex. targets, weight and factor
+ * are those of `crossEntropy`. Returns the sum of the losses, in f64.
  */
-export function mse<T>(n: i32, prediction: usize, target: usize, weight: T, losses: usize, dPrediction: usize): f64 {
+export function nll<T>(
+  rows: i32,
+  n: i32,
+  x: usize,
+  targets: usize,
+  weight: usize,
+  ignoreIndex: i32,
+  factor: f64,
+  losses: usize,
+  dX: usize,
+): f64 {
+  let total: f64 = 0;
+  for (let r = 0; r < rows; r++) {
+    const target = load<i32>(at<i32>(targets, r));
+    let loss: f64 = 0;
+    memory.fill(dX, 0, bytes<T>(n));
+    if (target != ignoreIndex) {
+      const w = weightAt<T>(weight, target);
+      loss = -w * <f64>load<T>(at<T>(x, target));
+      store<T>(at<T>(dX, target), <T>(-factor * w));
+    }
+    store<T>(at<T>(losses, r), <T>loss);
+    total += loss;
+    x += bytes<T>(n);
+    dX += bytes<T>(n);
+  }
+  return total;
+}
+
+// Kinds of elementwiseLoss.
+const MSE: i32 = 0;
+const SMOOTH_L1: i32 = 1;
+const BCE_WITH_LOGITS: i32 = 2;
+
+/** e^-|x|. */
+function expNegativeAbs(x: f64): f64 {
+  return f64x2.extract_lane(expNonPositive<f64>(f64x2.splat(-abs(x))), 0);
+}
+
+/** log(1 + e) for 0 <= e <= 1; the quotient makes up for the rounding of 1 + e (Kahan). */
+function log1p(e: f64): f64 {
+  const u = 1 + e;
+  return u == 1 ? e : log(u) * (e / (u - 1));
+}
+
+/**
+ * Losses of single elements, losses [n] = weight l(x, t), and dPrediction [n] = factor weight dl/dx:
+ *
+ *   MSE              l = (x - t)^2
+ *   SMOOTH_L1        l = |x - t| < beta ? (x - t)^2 / (2 beta) : |x - t| - beta / 2        beta = 0: |x - t|
+ *   BCE_WITH_LOGITS  l = (1 - t) softplus(x) + posWeight t softplus(-x)                    softplus(x) = log(1 + e^x)
+ *
+ *   prediction, target  in: x and t, [n]
+ *   weight, posWeight   in: [n], or 0 for ones
+ *   factor              what the loss is multiplied with in the total
+ * Returns the sum of the losses, in f64, as is what lies between.
+ */
+export function elementwiseLoss<T>(
+  kind: i32,
+  n: i32,
+  prediction: usize,
+  target: usize,
+  beta: f64,
+  weight: usize,
+  posWeight: usize,
+  factor: f64,
+  losses: usize,
+  dPrediction: usize,
+): f64 {
   let total: f64 = 0;
   for (let i = 0; i < n; i++) {
-    const error = load<T>(at<T>(prediction, i)) - load<T>(at<T>(target, i));
-    const loss = error * error;
-    store<T>(at<T>(losses, i), loss);
-    store<T>(at<T>(dPrediction, i), 2 * weight * error);
-    total += <f64>loss;
+    const x = <f64>load<T>(at<T>(prediction, i));
+    const t = <f64>load<T>(at<T>(target, i));
+    const error = x - t;
+    let loss: f64;
+    let slope: f64;
+    if (kind == MSE) {
+      loss = error * error;
+      slope = 2 * error;
+    } else if (kind == SMOOTH_L1) {
+      const distance = abs(error);
+      if (distance < beta) {
+        slope = error / beta;
+        loss = 0.5 * error * slope;
+      } else {
+        loss = distance - 0.5 * beta;
+        slope = distance > 0 ? copysign<f64>(1, error) : error; // 0 and NaN stay
+      }
+    } else {
+      const e = expNegativeAbs(x);
+      const rest = log1p(e);
+      const positive = weightAt<T>(posWeight, i) * t;
+      const sigmoid = (x < 0 ? e : 1) / (1 + e);
+      const sigmoidNegative = (x < 0 ? 1 : e) / (1 + e);
+      loss = (1 - t) * (max<f64>(x, 0) + rest) + positive * (max<f64>(-x, 0) + rest);
+      slope = (1 - t) * sigmoid - positive * sigmoidNegative;
+    }
+    const w = weightAt<T>(weight, i);
+    store<T>(at<T>(losses, i), <T>(w * loss));
+    store<T>(at<T>(dPrediction, i), <T>(factor * w * slope));
+    total += w * loss;
   }
   return total;
 }

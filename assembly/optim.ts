@@ -1,11 +1,19 @@
-// Parameter updates, with PyTorch's equations and names. p: parameters [n], g: their gradients [n], left as they are.
+// Parameter updates, with PyTorch's equations and names. p: parameters [n], g: their gradients [n], left as they are;
+// direction: 1, or -1 where what g is the gradient of is to grow (PyTorch's maximize).
 
 import { at, lanes, loadLanes, madd, storeLanes } from "./simd";
+
+/** g' = direction g + weightDecay p: the first line of every update. */
+// @ts-ignore: decorator
+@inline
+function decayed<T>(g: v128, direction: v128, p: v128, weightDecay: v128): v128 {
+  return madd<T>(weightDecay, p, v128.mul<T>(direction, g));
+}
 
 /**
  * Stochastic gradient descent:
  *
- *   g' = g + weightDecay p
+ *   g' = direction g + weightDecay p
  *   buffer = momentum buffer + keep g'          keep = 1 - dampening; 1 at the first step, when buffer is zeros
  *   p -= lr (nesterov ? g' + momentum buffer : buffer)
  *
@@ -17,19 +25,21 @@ export function sgd<T>(
   g: usize,
   buffer: usize,
   lr: T,
+  direction: T,
   weightDecay: T,
   momentum: T,
   keep: T,
   nesterov: bool,
 ): void {
   const vLr = v128.splat<T>(-lr);
+  const vDirection = v128.splat<T>(direction);
   const vDecay = v128.splat<T>(weightDecay);
   const vMomentum = v128.splat<T>(momentum);
   const vKeep = v128.splat<T>(keep);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
     const value = loadLanes<T>(at<T>(p, i), rest);
-    const gradient = madd<T>(vDecay, value, loadLanes<T>(at<T>(g, i), rest));
+    const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay);
     let step = gradient;
     if (buffer) {
       step = madd<T>(vMomentum, loadLanes<T>(at<T>(buffer, i), rest), v128.mul<T>(vKeep, gradient));
@@ -41,12 +51,15 @@ export function sgd<T>(
 }
 
 /**
- * Adam (Kingma & Ba 2015):
+ * Adam (Kingma & Ba 2015), with AMSGrad (Reddi, Kale & Kumar 2018) where there is maxExpAvgSq (else 0), and AdamW
+ * (Loshchilov & Hutter 2019) by keep = 1 - lr weightDecay in place of weightDecay (keep = 1 for Adam):
  *
- *   g' = g + weightDecay p
+ *   p = keep p
+ *   g' = direction g + weightDecay p
  *   m = beta1 m + (1 - beta1) g'                  expAvg
  *   v = beta2 v + (1 - beta2) g'^2                expAvgSq
- *   p -= stepSize m / (sqrt(v) / correction2 + eps)
+ *   v' = maxExpAvgSq = max(maxExpAvgSq, v)        AMSGrad only (else v' = v)
+ *   p -= stepSize m / (sqrt(v') / correction2 + eps)
  *
  * stepSize = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t).
  */
@@ -56,6 +69,7 @@ export function adam<T>(
   g: usize,
   expAvg: usize,
   expAvgSq: usize,
+  maxExpAvgSq: usize,
   stepSize: T,
   beta1: T,
   oneMinusBeta1: T,
@@ -63,8 +77,11 @@ export function adam<T>(
   oneMinusBeta2: T,
   correction2: T,
   eps: T,
+  direction: T,
   weightDecay: T,
+  keep: T,
 ): void {
+  const vKeep = v128.splat<T>(keep);
   const vStep = v128.splat<T>(stepSize);
   const vBeta1 = v128.splat<T>(beta1);
   const vRest1 = v128.splat<T>(oneMinusBeta1);
@@ -72,16 +89,21 @@ export function adam<T>(
   const vRest2 = v128.splat<T>(oneMinusBeta2);
   const vCorrection = v128.splat<T>(correction2);
   const vEps = v128.splat<T>(eps);
+  const vDirection = v128.splat<T>(direction);
   const vDecay = v128.splat<T>(weightDecay);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
-    const value = loadLanes<T>(at<T>(p, i), rest);
-    const gradient = madd<T>(vDecay, value, loadLanes<T>(at<T>(g, i), rest));
+    const value = v128.mul<T>(vKeep, loadLanes<T>(at<T>(p, i), rest));
+    const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay);
     const m = madd<T>(vBeta1, loadLanes<T>(at<T>(expAvg, i), rest), v128.mul<T>(vRest1, gradient));
     const squares = v128.mul<T>(vRest2, v128.mul<T>(gradient, gradient));
-    const v = madd<T>(vBeta2, loadLanes<T>(at<T>(expAvgSq, i), rest), squares);
+    let v = madd<T>(vBeta2, loadLanes<T>(at<T>(expAvgSq, i), rest), squares);
     storeLanes<T>(at<T>(expAvg, i), m, rest);
     storeLanes<T>(at<T>(expAvgSq, i), v, rest);
+    if (maxExpAvgSq) {
+      v = v128.max<T>(loadLanes<T>(at<T>(maxExpAvgSq, i), rest), v);
+      storeLanes<T>(at<T>(maxExpAvgSq, i), v, rest);
+    }
     const root = v128.add<T>(v128.div<T>(v128.sqrt<T>(v), vCorrection), vEps);
     storeLanes<T>(at<T>(p, i), v128.sub<T>(value, v128.div<T>(v128.mul<T>(vStep, m), root)), rest);
   }
@@ -90,7 +112,7 @@ export function adam<T>(
 /**
  * RMSprop (Tieleman & Hinton 2012):
  *
- *   g' = g + weightDecay p
+ *   g' = direction g + weightDecay p
  *   s = alpha s + (1 - alpha) g'^2                squareAvg
  *   a = alpha a + (1 - alpha) g'                  gradAvg, centered only (else 0)
  *   u = g' / (sqrt(s - a^2) + eps)
@@ -107,6 +129,7 @@ export function rmsprop<T>(
   alpha: T,
   oneMinusAlpha: T,
   eps: T,
+  direction: T,
   weightDecay: T,
   momentum: T,
 ): void {
@@ -114,12 +137,13 @@ export function rmsprop<T>(
   const vAlpha = v128.splat<T>(alpha);
   const vRest = v128.splat<T>(oneMinusAlpha);
   const vEps = v128.splat<T>(eps);
+  const vDirection = v128.splat<T>(direction);
   const vDecay = v128.splat<T>(weightDecay);
   const vMomentum = v128.splat<T>(momentum);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
     const value = loadLanes<T>(at<T>(p, i), rest);
-    const gradient = madd<T>(vDecay, value, loadLanes<T>(at<T>(g, i), rest));
+    const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay);
     const squares = v128.mul<T>(vRest, v128.mul<T>(gradient, gradient));
     let s = madd<T>(vAlpha, loadLanes<T>(at<T>(squareAvg, i), rest), squares);
     storeLanes<T>(at<T>(squareAvg, i), s, rest);
@@ -134,5 +158,39 @@ export function rmsprop<T>(
       storeLanes<T>(at<T>(buffer, i), step, rest);
     }
     storeLanes<T>(at<T>(p, i), madd<T>(vLr, step, value), rest);
+  }
+}
+
+/**
+ * Adagrad (Duchi, Hazan & Singer 2011):
+ *
+ *   g' = direction g + weightDecay p
+ *   sum += g'^2
+ *   p -= stepSize g' / (sqrt(sum) + eps)
+ *
+ * stepSize = lr / (1 + (t - 1) lrDecay).
+ */
+export function adagrad<T>(
+  n: i32,
+  p: usize,
+  g: usize,
+  sum: usize,
+  stepSize: T,
+  eps: T,
+  direction: T,
+  weightDecay: T,
+): void {
+  const vStep = v128.splat<T>(-stepSize);
+  const vEps = v128.splat<T>(eps);
+  const vDirection = v128.splat<T>(direction);
+  const vDecay = v128.splat<T>(weightDecay);
+  for (let i = 0; i < n; i += lanes<T>()) {
+    const rest = n - i;
+    const value = loadLanes<T>(at<T>(p, i), rest);
+    const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay);
+    const s = madd<T>(gradient, gradient, loadLanes<T>(at<T>(sum, i), rest));
+    storeLanes<T>(at<T>(sum, i), s, rest);
+    const step = v128.div<T>(gradient, v128.add<T>(v128.sqrt<T>(s), vEps));
+    storeLanes<T>(at<T>(p, i), madd<T>(vStep, step, value), rest);
   }
 }

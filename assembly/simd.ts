@@ -47,14 +47,6 @@ export function loadSplat<T>(p: usize): v128 {
   return v128.load32_splat(p);
 }
 
-/** Stores lane 0. */
-// @ts-ignore: decorator
-@inline
-export function storeFirst<T>(p: usize, v: v128): void {
-  if (sizeof<T>() == 8) v128.store64_lane(p, v, 0);
-  else v128.store32_lane(p, v, 0);
-}
-
 /**
  * Loads min(n, lanes) numbers, n >= 1; the lanes behind them are 0. Never reads past number n.
  * Element-wise loops call it for every vector, so that the last, partial one runs the same code (and gives the same
@@ -86,6 +78,18 @@ function storePartial<T>(p: usize, v: v128, n: i32): void {
   if (n == 1) return v128.store32_lane(p, v, 0);
   v128.store64_lane(p, v, 0);
   if (n == 3) v128.store32_lane(p, v, 2, 8);
+}
+
+/** Number `count` of lanes from `v`, the others from `other`. */
+// @ts-ignore: decorator
+@inline
+export function fillLanes<T>(v: v128, other: T, count: i32): v128 {
+  if (count >= lanes<T>()) return v;
+  if (sizeof<T>() == 8) return f64x2.replace_lane(v, 1, <f64>other);
+  if (count < 4) v = f32x4.replace_lane(v, 3, <f32>other);
+  if (count < 3) v = f32x4.replace_lane(v, 2, <f32>other);
+  if (count < 2) v = f32x4.replace_lane(v, 1, <f32>other);
+  return v;
 }
 
 /** Sum of the lanes, in the order ((0 + 2) + (1 + 3)) for f32. */

@@ -4,7 +4,7 @@ import { instantiateSync } from "@assemblyscript/loader";
 import { StateError, UnsupportedError, DtypeError } from "./errors.js";
 import { Heap } from "./heap.js";
 import { describe, type FloatDtype } from "./tensor.js";
-import { decodeBase64 } from "./base64.js";
+import { decodeHex } from "./hex.js";
 import { hashes, modules, version, type Exports } from "./wasm.js";
 
 /** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
@@ -93,7 +93,7 @@ function tryRelaxed(): Core | undefined {
 }
 
 function compile(variant: Variant): WebAssembly.Module {
-  return compileBytes(decodeBase64(modules[variant]), "variant");
+  return compileBytes(decodeHex(modules[variant]), "variant");
 }
 
 function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {

@@ -1,12 +1,12 @@
-// One typed function per kernel: checks shapes, makes room for results, calls. The recurrent kernels are in recurrent.ts;
-// the mathematics is in assembly/.
+// One typed function per kernel: checks shapes, makes room for results, calls. The recurrent kernels are in recurrent.ts,
+// the losses in loss.ts, parameter updates in optim.ts; the mathematics is in assembly/.
 //
 // Tensors that come in may lie anywhere (`Arena.upload` copies them in where needed); those that come out lie in the
 // arena.
 
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
 import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
-import { takeTensor, type Arena, type WasmTensor } from "./memory.js";
+import type { Arena, WasmTensor } from "./memory.js";
 import type { Kernels } from "./instantiate.js";
 
 /** A tensor of f64 or f32 numbers in wasm memory. */
@@ -31,7 +31,7 @@ export function floatDtype(argument: string, value: Tensor): FloatDtype {
 }
 
 /** Holds every index against 0 <= index < count (or index == allowed). */
-function checkIndices(argument: string, data: TensorData, count: number, allowed?: number): void {
+export function checkIndices(argument: string, data: TensorData, count: number, allowed?: number): void {
   for (let i = 0; i < data.length; i++) {
     const index = data[i]!;
     if ((index < 0 || index >= count) && index !== allowed) {
@@ -41,7 +41,7 @@ function checkIndices(argument: string, data: TensorData, count: number, allowed
 }
 
 /** All axes but the last. */
-function leading(shape: readonly number[]): number[] {
+export function leading(shape: readonly number[]): number[] {
   return shape.slice(0, -1);
 }
 
@@ -167,73 +167,58 @@ export function softmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   if (classes > 0) kernelsOf(arena, dtype).softmax(sizeOf(leading(x.shape)), classes, x.pointer, x.pointer);
 }
 
+/** x - log(sum of e^x) over the last axis. */
+export function logSoftmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): FloatTensor {
+  const classes = x.shape[x.shape.length - 1]!;
+  const y = arena.allocate("y", dtype, x.shape);
+  if (classes > 0) kernelsOf(arena, dtype).logSoftmax(sizeOf(leading(x.shape)), classes, x.pointer, y.pointer);
+  return y;
+}
+
 /** Element-wise 1 / (1 + e^-x), in place. */
 export function sigmoid(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   kernelsOf(arena, dtype).sigmoid(sizeOf(x.shape), x.pointer, x.pointer);
 }
 
-/** How losses of single elements become one number: their mean, their sum, or not at all. */
-export type Reduction = "mean" | "sum" | "none";
-
-export function checkReduction(reduction: Reduction): void {
-  if (!["mean", "sum", "none"].includes(reduction)) {
-    throw new ValueError("reduction", describe(reduction), '"mean", "sum" or "none"');
-  }
+/** What layer normalisation keeps of a forward pass: x [..., n] and, for each row, the mean and 1 / deviation. */
+export interface Normalized {
+  x: FloatTensor;
+  mean: FloatTensor;
+  rstd: FloatTensor;
 }
 
-/** Cross-entropy of logits [..., C] and targets [...] (i32); the total is divided by the targets that count for "mean". */
-export function crossEntropy(
+/** y, in the shape of x, from rows of `n` numbers: the last axes of x. */
+export function layerNormForward(
   arena: Arena,
   dtype: FloatDtype,
-  args: { logits: Tensor; targets: Tensor; ignoreIndex: number; reduction: Reduction },
-): { total: number; losses: FloatTensor; dLogits: FloatTensor } {
-  const { ignoreIndex, reduction } = args;
-  checkReduction(reduction);
-  const given = takeTensor(arena.core, "logits", args.logits, dtype, ["...", "C"]);
-  const classes = given.shape[given.shape.length - 1]!;
-  const outer = leading(given.shape);
-  if (classes === 0) throw new ShapeError("logits", "0 classes", "at least one");
-  if (typeof ignoreIndex !== "number" || (ignoreIndex | 0) !== ignoreIndex) {
-    throw new ValueError("ignoreIndex", describe(ignoreIndex), "a 32-bit integer");
-  }
-  const givenTargets = takeTensor(arena.core, "targets", args.targets, "i32", outer);
-  checkIndices("targets", givenTargets.data, classes, ignoreIndex);
-  let weight = 1;
-  if (reduction === "mean") {
-    let count = 0;
-    for (const target of givenTargets.data) if (target !== ignoreIndex) count++;
-    weight = 1 / count;
-  }
-  const logits = arena.upload("logits", given, dtype, ["...", classes]);
-  const targets = arena.upload("targets", givenTargets, "i32", outer);
-  const losses = arena.allocate("losses", dtype, outer);
-  const dLogits = arena.allocate("dLogits", dtype, logits.shape);
+  args: Normalized & { n: number; weight?: FloatTensor | undefined; bias?: FloatTensor | undefined; eps: number },
+): FloatTensor {
+  const { x, mean, rstd, n, weight, bias, eps } = args;
+  const y = arena.allocate("output", dtype, x.shape);
   // prettier-ignore
-  const sum = kernelsOf(arena, dtype).crossEntropy(sizeOf(outer), classes, logits.pointer, targets.pointer, ignoreIndex,
-    weight, losses.pointer, dLogits.pointer);
-  return { total: reduction === "mean" ? sum * weight : sum, losses, dLogits };
+  kernelsOf(arena, dtype).layerNormForward(sizeOf(mean.shape), n, x.pointer, n, pointer(weight), pointer(bias), eps,
+    y.pointer, n, mean.pointer, rstd.pointer);
+  return y;
 }
 
-/** Squared errors of prediction and target (one shape). */
-export function mse(
+/** dx from dy, both in the shape of x; dWeight and dBias are added to. */
+export function layerNormBackward(
   arena: Arena,
   dtype: FloatDtype,
-  args: { prediction: Tensor; target: Tensor; reduction: Reduction },
-): { total: number; losses: FloatTensor; dPrediction: FloatTensor } {
-  checkReduction(args.reduction);
-  const given = takeTensor(arena.core, "prediction", args.prediction, dtype, ["..."]);
-  const { shape } = given;
-  const givenTarget = takeTensor(arena.core, "target", args.target, dtype, shape);
-  const prediction = arena.upload("prediction", given, dtype, shape);
-  const target = arena.upload("target", givenTarget, dtype, shape);
-  const losses = arena.allocate("losses", dtype, shape);
-  const dPrediction = arena.allocate("dPrediction", dtype, shape);
-  const size = sizeOf(shape);
-  const weight = args.reduction === "mean" ? 1 / size : 1;
+  args: Normalized & {
+    n: number;
+    weight?: FloatTensor | undefined;
+    dy: Tensor;
+    dWeight?: FloatTensor | undefined;
+    dBias?: FloatTensor | undefined;
+  },
+): FloatTensor {
+  const { x, mean, rstd, n, weight, dWeight, dBias } = args;
+  const d = arena.copy("output", args.dy, dtype, x.shape); // dy, then dx
   // prettier-ignore
-  const sum = kernelsOf(arena, dtype).mse(size, prediction.pointer, target.pointer, weight, losses.pointer,
-    dPrediction.pointer);
-  return { total: args.reduction === "mean" ? sum * weight : sum, losses, dPrediction };
+  kernelsOf(arena, dtype).layerNormBackward(sizeOf(mean.shape), n, x.pointer, n, mean.pointer, rstd.pointer,
+    pointer(weight), d.pointer, n, d.pointer, n, pointer(dWeight), pointer(dBias));
+  return d;
 }
 
 /** The sum of squares, in f64. */
@@ -249,46 +234,4 @@ export function scale(x: FloatTensor, factor: number): void {
 /** x = min(max(x, -limit), limit). */
 export function clip(x: FloatTensor, limit: number): void {
   kernelsOf(x.arena, x.dtype).clip(sizeOf(x.shape), x.pointer, limit);
-}
-
-/** A parameter and its gradient, of one shape. */
-export interface Update {
-  value: FloatTensor;
-  grad: FloatTensor;
-}
-
-/** One step of stochastic gradient descent. */
-export function sgd(
-  { value, grad }: Update,
-  buffer: FloatTensor | undefined,
-  o: { lr: number; weightDecay: number; momentum: number; keep: number; nesterov: boolean },
-): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).sgd(sizeOf(value.shape), value.pointer, grad.pointer, pointer(buffer), o.lr,
-    o.weightDecay, o.momentum, o.keep, o.nesterov);
-}
-
-/** One step of Adam. */
-export function adam(
-  { value, grad }: Update,
-  expAvg: FloatTensor,
-  expAvgSq: FloatTensor,
-  o: { stepSize: number; beta1: number; beta2: number; correction2: number; eps: number; weightDecay: number },
-): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).adam(sizeOf(value.shape), value.pointer, grad.pointer, expAvg.pointer,
-    expAvgSq.pointer, o.stepSize, o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2, o.correction2, o.eps, o.weightDecay);
-}
-
-/** One step of RMSprop. */
-export function rmsprop(
-  { value, grad }: Update,
-  squareAvg: FloatTensor,
-  gradAvg: FloatTensor | undefined,
-  buffer: FloatTensor | undefined,
-  o: { lr: number; alpha: number; eps: number; weightDecay: number; momentum: number },
-): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).rmsprop(sizeOf(value.shape), value.pointer, grad.pointer, squareAvg.pointer,
-    pointer(gradAvg), pointer(buffer), o.lr, o.alpha, 1 - o.alpha, o.eps, o.weightDecay, o.momentum);
 }

@@ -1,4 +1,4 @@
-// The main entry point, `wasm-rnn`: layers, losses, optimizers. The courses, file formats and the command line have
+// The main entry point, `wasm-rnn`: layers, losses, optimizers, schedules. The courses, file formats and the command line have
 // entry points of their own.
 
 export {
@@ -48,26 +48,67 @@ export type { Stream, StreamOptions } from "./nn/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
 export type { Activation } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
+export { Dropout, type DropoutOptions } from "./nn/dropout.js";
+export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
 export {
+  init,
+  type GainNonlinearity,
+  type InitTarget,
+  type KaimingOptions,
+  type NormalOptions,
+  type OrthogonalOptions,
+  type SeedOptions,
+  type UniformOptions,
+  type XavierOptions,
+} from "./nn/init.js";
+export {
+  bceWithLogits,
   crossEntropy,
+  l1,
+  logSoftmax,
   mse,
+  nll,
+  smoothL1,
   softmax,
+  type BceWithLogitsOptions,
   type CrossEntropyOptions,
   type Loss,
-  type MseOptions,
+  type LossOptions,
+  type NllOptions,
   type Reduction,
+  type SmoothL1Options,
 } from "./loss.js";
 export {
+  Adagrad,
   Adam,
+  AdamW,
   clipGradNorm,
   clipGradValue,
   RMSprop,
   SGD,
+  type AdagradOptions,
   type AdamOptions,
+  type AdamWOptions,
+  type ClipGradNormOptions,
+  type Optimizer,
   type OptimizerOptions,
+  type ParametersOrGroups,
+  type ParamGroup,
   type RMSpropOptions,
   type SGDOptions,
 } from "./optim.js";
+export {
+  CosineAnnealingLR,
+  LinearLR,
+  ReduceLROnPlateau,
+  StepLR,
+  type CosineAnnealingLROptions,
+  type LinearLROptions,
+  type ReduceLROnPlateauOptions,
+  type Schedule,
+  type Scheduled,
+  type StepLROptions,
+} from "./schedule.js";
 export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./gradcheck.js";
 export { Random } from "./random.js";
 export {

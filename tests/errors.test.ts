@@ -2,17 +2,24 @@
 // that nothing changes then, are in layers.test.ts.
 import { describe, expect, test } from "vitest";
 import {
+  Dropout,
   DtypeError,
   Embedding,
   GRU,
   LSTM,
+  LayerNorm,
   Linear,
   RNN,
   ShapeError,
   UnsupportedError,
   ValueError,
+  bceWithLogits,
   crossEntropy,
+  l1,
+  logSoftmax,
   mse,
+  nll,
+  smoothL1,
   softmax,
   tensor,
   type Tensor,
@@ -184,6 +191,51 @@ describe("constructors refuse", () => {
   });
 });
 
+describe("layers without sizes of their own", () => {
+  test("Dropout", () => {
+    for (const p of [-0.1, 1.1, NaN, "0.5", null]) refuses(() => new Dropout(p as number), ValueError, "p: got");
+    refuses(() => new Dropout(0.5, { inplace: true } as object), UnsupportedError, "Dropout option", "inplace");
+    refuses(() => new Dropout(0.5, { dtype: "f16" as "f32" }), ValueError, "dtype");
+    refuses(() => new Dropout(0.5, { seed: -1 }), ValueError, "seed");
+    using layer = new Dropout();
+    expect(layer.p).toBe(0.5);
+    refuses(() => layer.forward(wave([2], "f32")), DtypeError, "x: got f32, expected f64");
+    layer.forward(wave([2, 3], "f64"));
+    const { state } = layer.random;
+    refuses(() => layer.forward(null as never), DtypeError, "x: got null");
+    expect(layer.random.state).toEqual(state); // no mask was drawn
+    refuses(() => layer.backward({ output: wave([3, 2], "f64") }), ShapeError, "output: got [3, 2], expected [2, 3]");
+    refuses(() => layer.backward({ x: wave([2, 3], "f64") } as never), UnsupportedError, "x", "output");
+    expect(layer.backward({ output: wave([2, 3], "f64") }).x.shape).toEqual([2, 3]); // the forward was not consumed
+  });
+
+  test("LayerNorm", () => {
+    for (const shape of [0, -1, 1.5, "3", null, undefined, [], [3, 0], [[3]], [2 ** 16, 2 ** 16]]) {
+      refuses(() => new LayerNorm(shape as number), ShapeError, "normalizedShape");
+    }
+    refuses(() => new LayerNorm(3, { bias: false } as object), UnsupportedError, "LayerNorm option", "bias");
+    refuses(() => new LayerNorm(3, { elementwiseAffine: 1 as never }), ValueError, "elementwiseAffine");
+    refuses(() => new LayerNorm(3, { dtype: "f16" as "f32" }), ValueError, "dtype");
+    for (const eps of [-1, NaN, Infinity, "1", null]) {
+      refuses(() => new LayerNorm(3, { eps: eps as number }), ValueError, "eps");
+    }
+    using layer = new LayerNorm([2, 3]);
+    refuses(() => layer.forward(wave([3, 2], "f64")), ShapeError, "x: got [3, 2], expected [..., 2, 3]");
+    refuses(() => layer.forward(wave([3], "f64")), ShapeError, "x: got [3]");
+    refuses(() => layer.forward(wave([2, 3], "f32")), DtypeError, "x: got f32, expected f64");
+    layer.forward(wave([4, 2, 3], "f64"));
+    refuses(
+      () => layer.backward({ output: wave([2, 3], "f64") }),
+      ShapeError,
+      "output: got [2, 3], expected [4, 2, 3]",
+    );
+    for (const { grad } of layer.parameters()) expect(grad.data.every((g) => g === 0)).toBe(true);
+    layer.backward({ output: wave([4, 2, 3], "f64") });
+    expect(layer.forward({ data: new Float64Array(0), shape: [0, 2, 3] }).output.shape).toEqual([0, 2, 3]);
+    expect(layer.backward({ output: { data: new Float64Array(0), shape: [0, 2, 3] } }).x.shape).toEqual([0, 2, 3]);
+  });
+});
+
 describe("losses refuse", () => {
   const logits = wave([2, 3], "f64");
   const targets = tensor([0, 2], [2], "i32");
@@ -201,24 +253,78 @@ describe("losses refuse", () => {
     for (const ignoreIndex of [1.5, NaN, "0", 2 ** 32, -(2 ** 31) - 1]) {
       refuses(call(logits, targets, { ignoreIndex }), ValueError, "ignoreIndex"); // 2 ** 32 would be class 0 in wasm
     }
-    refuses(call(logits, targets, { labelSmoothing: 0.1 }), UnsupportedError, "labelSmoothing");
+    refuses(call(logits, targets, { smoothing: 0.1 }), UnsupportedError, "smoothing", "labelSmoothing");
     refuses(call(logits, targets, null), ValueError);
     refuses(call(undefined, targets), DtypeError, "logits: got undefined");
     refuses(call(logits, undefined), DtypeError, "targets: got undefined");
   });
 
-  test("mse", () => {
-    const call = (p: unknown, t: unknown, o?: unknown) => () => mse(p as Tensor, t as Tensor, o as object);
+  test("crossEntropy: weights, label smoothing, probabilities", () => {
+    const call = (t: Tensor, o: object) => () => crossEntropy(logits, t, o);
+    refuses(call(targets, { weight: wave([2], "f64") }), ShapeError, "weight: got [2], expected [3]");
+    refuses(call(targets, { weight: wave([3], "f32") }), DtypeError, "weight: got f32, expected f64");
+    refuses(call(targets, { weight: null }), DtypeError, "weight: got null");
+    refuses(call(targets, { weight: [1, 2, 3] }), DtypeError, "weight: got Array");
+    for (const labelSmoothing of [-0.1, 1.1, NaN, "0.1", null]) {
+      refuses(call(targets, { labelSmoothing }), ValueError, "labelSmoothing");
+    }
+    refuses(call(targets, { ignoreIndex: null }), ValueError, "ignoreIndex: got null");
+    refuses(call(wave([2, 4], "f64"), {}), ShapeError, "targets: got [2, 4], expected [2, 3]");
+    refuses(call(wave([2, 3], "f32"), {}), DtypeError, "targets: got f32, expected f64");
+    refuses(call(logits, { ignoreIndex: 1 }), ValueError, "ignoreIndex", "none where targets are probabilities");
+    refuses(call({ data: logits.data.slice(1), shape: [2, 3] }, {}), ShapeError, "targets: got 5 numbers");
+  });
+
+  test("nll", () => {
+    const call = (l: unknown, t: unknown, o?: unknown) => () => nll(l as Tensor, t as Tensor, o as object);
+    refuses(call(logits, tensor([0, 3], [2], "i32")), ValueError, "targets: got 3 at position 1", "0 to 2");
+    refuses(call(logits, logits), DtypeError, "targets: got f64, expected i32");
+    refuses(call(targets, targets), DtypeError, "logProbabilities: got i32");
+    refuses(call(wave([2, 0], "f64"), targets), ShapeError, "logProbabilities", "at least one");
+    refuses(call(logits, targets, { weight: wave([2], "f64") }), ShapeError, "weight: got [2], expected [3]");
+    refuses(call(logits, targets, { labelSmoothing: 0 }), UnsupportedError, "labelSmoothing");
+    refuses(call(logits, targets, { reduction: 1 }), ValueError, "reduction");
+    refuses(call(logits, targets, { ignoreIndex: 0.5 }), ValueError, "ignoreIndex");
+  });
+
+  test.each([
+    ["mse", mse],
+    ["l1", l1],
+    ["smoothL1", smoothL1],
+  ] as const)("%s", (_, loss) => {
+    const call = (p: unknown, t: unknown, o?: unknown) => () => loss(p as Tensor, t as Tensor, o as object);
     refuses(call(logits, wave([3, 2], "f64")), ShapeError, "target: got [3, 2], expected [2, 3]");
     refuses(call(logits, wave([2, 3], "f32")), DtypeError, "target: got f32, expected f64");
     refuses(call(targets, targets), DtypeError, "prediction: got i32");
     refuses(call(logits, logits, { reduction: "" }), ValueError, "reduction");
     refuses(call(logits, logits, { weight: 1 }), UnsupportedError, "weight");
+    refuses(call(logits, logits, null), ValueError);
+    if (loss !== smoothL1) return refuses(call(logits, logits, { beta: 1 }), UnsupportedError, "beta");
+    for (const beta of [-1, NaN, Infinity, "1", null]) refuses(call(logits, logits, { beta }), ValueError, "beta");
+  });
+
+  test("bceWithLogits", () => {
+    const call = (l: unknown, t: unknown, o?: unknown) => () => bceWithLogits(l as Tensor, t as Tensor, o as object);
+    refuses(call(logits, wave([2], "f64")), ShapeError, "targets: got [2], expected [2, 3]");
+    refuses(call(logits, targets), DtypeError, "targets: got i32, expected f64");
+    refuses(call(targets, targets), DtypeError, "logits: got i32");
+    for (const name of ["weight", "posWeight"]) {
+      for (const shape of [[2], [3, 1], [1, 2, 3], [0]]) {
+        refuses(call(logits, logits, { [name]: wave(shape, "f64") }), ShapeError, `${name}: got [`, "[2, 3]");
+      }
+      refuses(call(logits, logits, { [name]: wave([3], "f32") }), DtypeError, `${name}: got f32`);
+      refuses(call(logits, logits, { [name]: null }), DtypeError, `${name}: got null`);
+    }
+    refuses(call(logits, logits, { pos_weight: wave([3], "f64") }), UnsupportedError, "pos_weight", "posWeight");
   });
 
   test("softmax; without classes there is nothing", () => {
     refuses(() => softmax(targets), DtypeError, "x: got i32");
     refuses(() => softmax(wave([], "f64")), ShapeError, "x: got []");
+    refuses(() => logSoftmax(targets), DtypeError, "x: got i32");
+    refuses(() => logSoftmax(wave([], "f64")), ShapeError, "x: got []");
+    expect(logSoftmax(tensor([[], []])).shape).toEqual([2, 0]);
+    expect(logSoftmax(tensor([1e308, 0])).data).toEqual(Float64Array.of(0, -1e308));
     expect(softmax({ data: new Float64Array(0), shape: [2 ** 40, 0] })).toEqual({ data: new Float64Array(0), shape: [2 ** 40, 0] }); // prettier-ignore
     expect(softmax(tensor([1e308, 1e308, -1e308])).data).toEqual(Float64Array.of(0.5, 0.5, 0));
   });

@@ -1,27 +1,53 @@
 // Gradients against central differences, for everything that has one: all parameters, inputs and first states. And
 // gradCheck, which compares them, against gradients that are wrong.
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import {
+  Dropout,
   DtypeError,
   Embedding,
   LSTM,
+  LayerNorm,
   Linear,
-  RNN,
   Random,
   ShapeError,
   UnsupportedError,
   ValueError,
+  bceWithLogits,
+  configure,
   crossEntropy,
   gradCheck,
+  l1,
+  logSoftmax,
   mse,
+  nll,
+  smoothL1,
   tensor,
   type Checked,
   type GradCheckOptions,
   type Layer,
   type Tensor,
 } from "../src/index.js";
+import "./helpers/close.js";
+import {
+  CELL_KINDS,
+  KINDS,
+  bothPasses,
+  given,
+  loop,
+  makeCell,
+  makeRecurrent,
+  mapTensors,
+  normal,
+  problemOf,
+  rowsOfProblem,
+  type Options,
+  type Problem,
+  type Recurrent,
+  type Results,
+  type Steps,
+} from "./helpers/recurrent.js";
 import { refuses } from "./helpers/refuses.js";
-import { wave } from "./helpers/tensors.js";
+import { swap, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 /** Numbers of the standard normal distribution. */
@@ -40,6 +66,7 @@ function sumOf(numbers: ArrayLike<number>, term: (v: number, i: number) => numbe
   return Array.from(numbers, term).reduce((sum, v) => sum + v, 0);
 }
 
+const copy = ({ data, shape }: Tensor): Tensor => ({ data: data.slice(), shape });
 const checked = (name: string, value: Tensor, grad: Tensor): Checked => ({ name, value, grad });
 
 /** gradCheck finds nothing, and looked at something: no gradient is zeros. */
@@ -54,71 +81,148 @@ function agrees(loss: () => number, all: readonly Checked[]): void {
 }
 
 /** Larger parameters than a new layer has, so that no gradient is small. */
-function enliven(layer: Layer): void {
-  layer.parameters().forEach(({ value }, i) => value.data.set(random(value.shape, 10 * i).data));
+function enliven(layer: Layer, scale = 1): void {
+  layer.parameters().forEach(({ value }, i) => {
+    value.data.set(random(value.shape, 10 * i).data.map((v) => scale * v));
+  });
 }
+
+/** Differences are taken in one build; the other ones' gradients are held against that one's. */
+describe("recurrent layers", () => {
+  const [T, N, D] = [4, 3, 2];
+  const lengths = [4, 0, 2];
+  /** [T,N]: starts and ends, a hole, a row of nothing. */
+  const mask = tensor([0, 0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0], [T, N], "i32");
+  const stack = { numLayers: 2, bidirectional: true };
+
+  /** The layer in the build that is current, after a forward and a backward pass of `problem`, and its gradients. */
+  function passed(make: () => Recurrent, shape: (given: Problem) => Problem, steps: Steps) {
+    const layer = make();
+    enliven(layer, 0.7); // where gates are linear, larger ones explode
+    const problem = shape(problemOf(layer, T, N, 1, normal));
+    const pass = bothPasses(layer, problem, steps);
+    const { x, first } = problem;
+    const inputs = Object.entries(given({ x, ...first }));
+    const all = [
+      ...layer.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
+      ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
+    ];
+    return { layer, problem, all };
+  }
+
+  function check(make: () => Recurrent, steps: Steps, masks = false, shape = (given: Problem) => given): void {
+    const { layer, problem, all } = passed(make, shape, steps);
+    const { x, first, gradients } = problem;
+    const forward = (): Results => {
+      if (!masks) return layer.eval().forward(x, { ...first, ...steps });
+      using same = make(); // draws the masks that the layer's first pass drew
+      same.loadStateDict(layer.stateDict());
+      return same.forward(x, { ...first, ...steps });
+    };
+    const loss = (): number => {
+      const { output, hn, cn } = forward();
+      return dot(output, gradients.output) + dot(hn, gradients.hn) + (cn ? dot(cn, gradients.cn!) : 0);
+    };
+    agrees(loss, all);
+    for (const variant of variants.slice(1)) {
+      configure({ variant });
+      const other = passed(make, shape, steps);
+      all.forEach(({ name, grad }, i) =>
+        expect(other.all[i]!.grad, name).toBeAllClose(grad, { rtol: 1e-9, atol: 1e-11 }),
+      );
+      other.layer.dispose();
+    }
+    layer.dispose();
+  }
+
+  beforeEach(() => configure({ variant: variants[0]! }));
+  afterAll(() => configure({ variant: "auto" }));
+
+  describe.each(KINDS)("%s", (kind) => {
+    const hiddenSize = kind === "RNN relu" ? 6 : kind === "LSTM projected" ? 4 : 3; // of some units, relu lets one live
+    const make = (options: Options) => () => makeRecurrent(kind, D, hiddenSize, { seed: 1, ...options });
+
+    test.each([
+      ["one layer", {}, {}],
+      ["one layer, no bias", { bias: false }, {}],
+      ["three layers", { numLayers: 3 }, {}],
+      ["both directions, three layers, no bias", { ...stack, numLayers: 3, bias: false }, {}],
+      ["lengths", {}, { lengths }],
+      ["lengths, both directions, two layers", stack, { lengths }],
+      ["mask", {}, { mask }],
+      ["mask, both directions, two layers", stack, { mask }],
+      ["backwards, two layers", { goBackwards: true, numLayers: 2 }, {}],
+      ["backwards, lengths", { goBackwards: true }, { lengths }],
+      ["backwards, mask, both directions, two layers", { goBackwards: true, ...stack }, { mask }],
+      ["checkpoints", { checkpoint: 2 }, {}],
+      ["checkpoints, lengths, both directions, two layers", { checkpoint: 1, ...stack }, { lengths }],
+      ["checkpoints, mask, both directions, backwards", { checkpoint: 3, bidirectional: true, goBackwards: true }, { mask }],
+    ] as [string, Options, Steps][])("%s", (_, options, steps) => check(make(options), steps)); // prettier-ignore
+
+    test.each([
+      ["dropout", { dropout: 0.4, numLayers: 3 }, {}],
+      ["recurrent dropout", { recurrentDropout: 0.4 }, {}],
+      ["recurrent dropout, lengths, both directions, two layers", { recurrentDropout: 0.4, ...stack }, { lengths }],
+      ["both, mask, checkpoints, both directions, two layers", { dropout: 0.3, recurrentDropout: 0.3, checkpoint: 3, ...stack }, { mask }],
+      ["both, lengths, checkpoints, backwards", { dropout: 0.3, recurrentDropout: 0.3, checkpoint: 2, goBackwards: true, ...stack }, { lengths }],
+    ] as [string, Options, Steps][])("%s", (_, options, steps) => check(make(options), steps, true)); // prettier-ignore
+
+    test("batch first, lengths", () => {
+      const swapped = ({ x, first, gradients }: Problem): Problem => ({
+        x: swap(x),
+        first,
+        gradients: { ...gradients, output: swap(gradients.output) },
+      });
+      check(make({ batchFirst: true, ...stack }), { lengths }, false, swapped);
+    });
+
+    test("unbatched, lengths, from the last states only", () => {
+      const row = (given: Problem): Problem => {
+        const { x, first, gradients } = rowsOfProblem(given, [1]);
+        const squeeze = (of: Tensor): Tensor => ({ data: of.data, shape: [of.shape[0]!, of.shape[2]!] });
+        const upstream = { ...gradients, output: { data: new Float64Array(gradients.output.data.length), shape: gradients.output.shape } }; // prettier-ignore
+        return { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(upstream, squeeze) };
+      };
+      check(make(stack), { lengths: [3] }, false, row);
+    });
+
+    test.each(
+      kind.startsWith("RNN")
+        ? (["sigmoid", "hardSigmoid", "linear"] as const).map((activation) => ({ activation }))
+        : ([
+            { activation: "relu", recurrentActivation: "hardSigmoid" },
+            { activation: "sigmoid", recurrentActivation: "tanh" },
+            { activation: "linear", recurrentActivation: "sigmoid" },
+            { activation: "hardSigmoid", recurrentActivation: "relu" },
+            { activation: "tanh", recurrentActivation: "linear" },
+          ] as const),
+    )("%j", (activations) => check(make({ ...activations, bidirectional: true }), { lengths }));
+  });
+
+  test.each(CELL_KINDS)("%s cell, batched and not", (kind) => {
+    for (const batch of [[N], []]) {
+      using cell = makeCell(kind, D, 3);
+      enliven(cell);
+      const [x, h0, c0] = [random([3, ...batch, D], 1), random([...batch, 3], 2), random([...batch, 3], 3)];
+      const [output, hn, cn] = [random([3, ...batch, 3], 4), random([...batch, 3], 5), random([...batch, 3], 6)];
+      const lstm = kind === "LSTM";
+      const problem = { x, first: { h0, ...(lstm && { c0 }) }, gradients: { output, hn, ...(lstm && { cn }) } };
+      const pass = loop(cell, problem);
+      const inputs = Object.entries({ x, ...problem.first });
+      const all = [
+        ...cell.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
+        ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
+      ];
+      agrees(() => {
+        const results = loop(cell, problem);
+        return dot(results.output, output) + dot(results.hn, hn) + (lstm ? dot(results.cn!, cn) : 0);
+      }, all);
+    }
+  });
+});
 
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
-
-  const sizes = { t: 4, n: 3, d: 5, h: 7 };
-  describe.each([
-    ["RNN tanh", { nonlinearity: "tanh" }],
-    ["RNN relu", { nonlinearity: "relu" }],
-    ["LSTM", {}],
-  ] as const)("%s", (kind, options) => {
-    test.each([
-      [{ numLayers: 1 }],
-      [{ numLayers: 2 }],
-      [{ numLayers: 3, bias: false }],
-      [{ numLayers: 2, batchFirst: true }],
-    ])("%j", (more) => {
-      const { t, n, d, h } = sizes;
-      const lstm = kind === "LSTM";
-      using layer = lstm ? new LSTM(d, h, more) : new RNN(d, h, { ...options, ...more });
-      enliven(layer);
-      const first = layer.batchFirst ? [n, t] : [t, n];
-      const states = [layer.numLayers, n, h];
-      const x = random([...first, d], 1);
-      const state = { h0: random(states, 2), ...(lstm && { c0: random(states, 3) }) };
-      const weights = {
-        output: random([...first, h], 4),
-        hn: random(states, 5),
-        ...(lstm && { cn: random(states, 6) }),
-      };
-
-      const forward = () => layer.forward(x, state) as { output: Tensor; hn: Tensor; cn?: Tensor };
-      forward();
-      const { x: dx, ...dState } = layer.backward(weights) as { x: Tensor; h0: Tensor; c0?: Tensor };
-      layer.eval();
-      const loss = (): number => {
-        const { output, hn, cn } = forward();
-        return dot(output, weights.output) + dot(hn, weights.hn) + (cn ? dot(cn, weights.cn!) : 0);
-      };
-      agrees(loss, [
-        ...layer.parameters(),
-        checked("x", x, dx),
-        checked("h0", state.h0, dState.h0),
-        ...(lstm ? [checked("c0", state.c0!, dState.c0!)] : []),
-      ]);
-    });
-
-    test("from the last states only, and unbatched", () => {
-      const lstm = kind === "LSTM";
-      using layer = lstm ? new LSTM(5, 3, { numLayers: 2 }) : new RNN(5, 3, { numLayers: 2, ...options });
-      enliven(layer);
-      const x = random([6, 5], 1);
-      const weights = { hn: random([2, 3], 5), ...(lstm && { cn: random([2, 3], 6) }) };
-      layer.forward(x);
-      const gradients = layer.backward(weights);
-      layer.eval();
-      const loss = (): number => {
-        const { hn, cn } = layer.forward(x) as { hn: Tensor; cn?: Tensor };
-        return dot(hn, weights.hn) + (cn ? dot(cn, weights.cn!) : 0);
-      };
-      agrees(loss, [...layer.parameters(), checked("x", x, gradients.x)]);
-    });
-  });
 
   test.each([[[7]], [[3, 7]], [[2, 3, 7]]])("Linear, x %j", (shape) => {
     using layer = new Linear(7, 5);
@@ -138,6 +242,35 @@ describe.each(variants)("%s build", (variant) => {
     layer.forward(x);
     layer.backward({ output: weights });
     agrees(() => dot(layer.forward(x).output, weights), layer.parameters());
+  });
+
+  test.each([
+    [[7], [7], {}],
+    [[3, 7], [7], {}],
+    [[2, 3, 4], [3, 4], { eps: 0.1 }],
+    [[2, 3, 5], [5], { elementwiseAffine: false }],
+  ])("LayerNorm, x %j over %j %j", (shape, normalized, options) => {
+    using layer = new LayerNorm(normalized, options);
+    enliven(layer);
+    const x = random(shape, 1);
+    const weights = random(shape, 2);
+    layer.forward(x);
+    const dx = layer.backward({ output: weights }).x;
+    layer.eval();
+    agrees(() => dot(layer.forward(x).output, weights), [...layer.parameters(), checked("x", x, dx)]);
+  });
+
+  test.each([0, 0.3])("Dropout %f", (p) => {
+    using layer = new Dropout(p, { seed: 1 });
+    const [x, weights] = [random([5, 7], 1), random([5, 7], 2)];
+    const { state } = layer.random;
+    const forward = () => {
+      layer.random.state = state; // the same mask every time
+      return layer.forward(x);
+    };
+    forward();
+    const dx = layer.backward({ output: weights }).x;
+    agrees(() => dot(forward().output, weights), [checked("x", x, dx)]);
   });
 
   describe("losses", () => {
@@ -166,10 +299,46 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test.each([[[]], [[5]], [[2, 3, 4]]])("mse, %j", (shape) => {
+      test.each([false, true])("crossEntropy with weights, label smoothing; probabilities %s", (probabilities) => {
+        const logits = random([2, 3, 5], 1);
+        const weight = { data: random([5], 2).data.map(Math.abs), shape: [5] };
+        const shares = { data: random([2, 3, 5], 3).data.map(Math.abs), shape: [2, 3, 5] };
+        const targets = probabilities ? shares : tensor([0, 4, -100, 2, 2, 1], [2, 3], "i32");
+        for (const labelSmoothing of [0, 0.2]) {
+          const call = () => crossEntropy(logits, targets, { reduction, weight, labelSmoothing });
+          agrees(() => total(call().loss), [checked("logits", logits, call().dLogits)]);
+        }
+      });
+
+      test("nll, with and without weights", () => {
+        const x = logSoftmax(random([4, 5], 1));
+        const targets = tensor([0, 4, -1, 2], [4], "i32");
+        for (const weight of [undefined, tensor([0.5, 1, 2, 3, 0.25])]) {
+          const call = () => nll(x, targets, { reduction, weight, ignoreIndex: -1 });
+          agrees(() => total(call().loss), [checked("logProbabilities", x, call().dLogProbabilities)]);
+        }
+      });
+
+      const regressions = { mse, l1, smoothL1, "smoothL1 0.5": smoothL1, "smoothL1 0": smoothL1 };
+      test.each(
+        Object.entries(regressions).flatMap(([name, f]) =>
+          [[], [5], [2, 3, 4]].map((shape) => [name, shape, f] as const),
+        ),
+      )("%s, %j", (name, shape, loss) => {
         const [prediction, target] = [random(shape, 1), random(shape, 2)];
-        const call = () => mse(prediction, target, { reduction });
+        const beta = name.split(" ")[1];
+        const options = beta === undefined ? { reduction } : { reduction, beta: Number(beta) };
+        const call = () => loss(prediction, target, options);
         agrees(() => total(call().loss), [checked("prediction", prediction, call().dPrediction)]);
+      });
+
+      test("bceWithLogits, with and without weights", () => {
+        const logits = random([4, 3], 1);
+        const targets = { data: random([4, 3], 2).data.map(Math.abs), shape: [4, 3] };
+        for (const weights of [{}, { weight: tensor([[1], [2], [0.5], [3]]) }, { posWeight: tensor([0.5, 1, 4]) }]) {
+          const call = () => bceWithLogits(logits, targets, { reduction, ...weights });
+          agrees(() => total(call().loss), [checked("logits", logits, call().dLogits)]);
+        }
       });
     });
   });

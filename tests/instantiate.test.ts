@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { decodeBase64, decodeBase64Here } from "../bindings/base64.js";
+import { decodeHex, decodeHexHere } from "../bindings/hex.js";
 import { hashes, modules } from "../bindings/wasm.js";
 import "./helpers/bits.js";
 import { refuses } from "./helpers/refuses.js";
@@ -38,7 +38,7 @@ afterEach(() => {
 
 /** An engine without relaxed SIMD: it does not compile the module. */
 function withoutRelaxed(): void {
-  const relaxed = decodeBase64(modules.relaxed);
+  const relaxed = decodeHex(modules.relaxed);
   const Module = function (bytes: BufferSource) {
     if ((bytes as Uint8Array).byteLength === relaxed.byteLength) throw new real.CompileError("invalid opcode 0xfd107");
     return new real.Module(bytes);
@@ -84,7 +84,7 @@ describe("auto", () => {
     async (dtypes) => {
       unfused(...dtypes);
       const { buildInfo, configure, UnsupportedError, initialize, Linear } = await fresh();
-      refuses(() => initialize(decodeBase64(modules.relaxed)), UnsupportedError, "not fused");
+      refuses(() => initialize(decodeHex(modules.relaxed)), UnsupportedError, "not fused");
       expect(buildInfo().variant).toBe("simd");
       refuses(() => configure({ variant: "relaxed" }), UnsupportedError, "variant", "not fused", '"simd" or "auto"');
       expect(buildInfo().variant).toBe("simd");
@@ -128,7 +128,7 @@ describe("buildInfo", () => {
     const { buildInfo, configure } = await fresh();
     configure({ variant });
     const { version } = JSON.parse(readFileSync(`${root}/package.json`, "utf8")) as { version: string };
-    const hash = createHash("sha256").update(decodeBase64(modules[variant])).digest("hex");
+    const hash = createHash("sha256").update(decodeHex(modules[variant])).digest("hex");
     expect(buildInfo()).toEqual({ variant, version, hash });
     expect(hashes[variant]).toBe(hash);
   });
@@ -188,7 +188,7 @@ describe("configure", () => {
 });
 
 describe("initialize", () => {
-  const bytesOf = (variant: Variant): Uint8Array<ArrayBuffer> => decodeBase64(modules[variant]);
+  const bytesOf = (variant: Variant): Uint8Array<ArrayBuffer> => decodeHex(modules[variant]);
   const padded = (bytes: Uint8Array): Uint8Array => {
     const larger = new Uint8Array(bytes.length + 20).fill(255);
     larger.set(bytes, 7);
@@ -334,12 +334,12 @@ describe("other processes", () => {
   });
 });
 
-test("decodeBase64 decodes what Buffer encodes", () => {
+test("decodeHex decodes what Buffer encodes", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
-      const text = Buffer.from(bytes).toString("base64");
-      expect(decodeBase64Here(text)).toEqual(bytes);
-      expect([...decodeBase64(text)]).toEqual([...bytes]);
+      const text = Buffer.from(bytes).toString("hex");
+      expect(decodeHexHere(text)).toEqual(bytes);
+      expect([...decodeHex(text)]).toEqual([...bytes]);
     }),
     { seed: 1 },
   );

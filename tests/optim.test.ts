@@ -2,7 +2,9 @@
 // in pytorch.test.ts.
 import { describe, expect, test } from "vitest";
 import {
+  Adagrad,
   Adam,
+  AdamW,
   DisposedError,
   DtypeError,
   Linear,
@@ -16,7 +18,9 @@ import {
   clipGradValue,
   configure,
   tensor,
+  type OptimizerOptions,
   type Parameter,
+  type ParametersOrGroups,
   type Tensor,
 } from "../src/index.js";
 import "./helpers/bits.js";
@@ -26,12 +30,14 @@ import { heapOf, resident, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 type Dtype = "f64" | "f32";
-type AnyOptimizer = SGD | Adam | RMSprop;
-type Make = (parameters: readonly Parameter[], options?: object) => AnyOptimizer;
+type AnyOptimizer = SGD | Adam | AdamW | RMSprop | Adagrad;
+type Make = (parameters: ParametersOrGroups<OptimizerOptions>, options?: object) => AnyOptimizer;
 
 const makers: Readonly<Record<string, Make>> = {
   SGD: (parameters, options) => new SGD(parameters, options),
   Adam: (parameters, options) => new Adam(parameters, options),
+  AdamW: (parameters, options) => new AdamW(parameters, options),
+  Adagrad: (parameters, options) => new Adagrad(parameters, options),
   RMSprop: (parameters, options) => new RMSprop(parameters, options),
 };
 
@@ -42,6 +48,9 @@ const settings: readonly (readonly [name: string, options: object, state: readon
   ["SGD", { lr: 0.1, momentum: 0.9, nesterov: true }, ["momentum_buffer"]],
   ["Adam", {}, ["exp_avg", "exp_avg_sq"]],
   ["Adam", { lr: 0.01, betas: [0.8, 0.95], eps: 1e-6, weightDecay: 0.1 }, ["exp_avg", "exp_avg_sq"]],
+  ["Adam", { amsgrad: true, maximize: true }, ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]],
+  ["AdamW", { weightDecay: 0.1 }, ["exp_avg", "exp_avg_sq"]],
+  ["Adagrad", { lrDecay: 0.1, initialAccumulatorValue: 0.5, weightDecay: 0.1 }, ["sum"]],
   ["RMSprop", {}, ["square_avg"]],
   [
     "RMSprop",
@@ -322,6 +331,30 @@ describe.each(variants)("%s build", (variant) => {
         expect(Array.from(grad.data)).toEqual([-3, -0.5, -0, 0.5, 3, Infinity, NaN]);
       });
 
+      test("other norms", () => {
+        using linear = layer();
+        const parameters = linear.parameters();
+        const set = (): void => parameters.forEach(({ grad }, i) => grad.data.fill(i === 0 ? 1 : -7));
+        for (const [normType, norm] of [
+          [1, 36],
+          [2, Math.sqrt(162)],
+          [Infinity, 7],
+        ] as const) {
+          set();
+          expect(clipGradNorm(parameters, 1, { normType })).toBeCloseTo(norm, 5);
+          expect(parameters[1]!.grad.data[0]).toBeCloseTo(-7 / (norm + 1e-6), dtype === "f64" ? 14 : 6);
+          parameters[0]!.grad.data[3] = NaN;
+          expect(clipGradNorm(parameters, 1, { normType })).toBeNaN();
+          set();
+          const before = parameters.map(({ grad }) => grad.data.slice());
+          for (const wrong of [0, 3, "2", null, NaN]) {
+            refuses(() => clipGradNorm(parameters, 1, { normType: wrong as number }), ValueError, "normType");
+          }
+          refuses(() => clipGradNorm(parameters, 1, { norm: 2 } as never), UnsupportedError, "norm", "normType");
+          expect(parameters.map(({ grad }) => grad.data.slice())).toEqual(before);
+        }
+      });
+
       test("limits", () => {
         using linear = layer();
         for (const limit of [-1, NaN, "1", null, undefined, 1n]) {
@@ -345,12 +378,18 @@ test.each([
   ["Adam", { betas: [0.9] }, "betas"],
   ["Adam", { betas: 0.9 }, "betas"],
   ["Adam", { eps: -1e-8 }, "eps"],
+  ["Adam", { amsgrad: "yes" }, "amsgrad"],
+  ["AdamW", { maximize: 1 }, "maximize"],
+  ["AdamW", { betas: [0.9, 1] }, "betas[1]"],
+  ["Adagrad", { lrDecay: -1 }, "lrDecay"],
+  ["Adagrad", { initialAccumulatorValue: -1 }, "initialAccumulatorValue"],
+  ["Adagrad", { eps: -1 }, "eps"],
   ["RMSprop", { alpha: 1 }, "alpha"],
   ["RMSprop", { alpha: -0.1 }, "alpha"],
   ["RMSprop", { eps: NaN }, "eps"],
   ["RMSprop", { momentum: -1 }, "momentum"],
   ["RMSprop", { centered: "yes" }, "centered"],
-  ...["SGD", "Adam", "RMSprop"].flatMap((name) =>
+  ...["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"].flatMap((name) =>
     [
       { lr: -1 },
       { lr: NaN },
@@ -359,6 +398,7 @@ test.each([
       { lr: null },
       { weightDecay: -1 },
       { weightDecay: null },
+      { maximize: null },
     ].map((options) => [name, options, Object.keys(options)[0]!] as const),
   ),
 ] as const)("%s refuses %o", (name, options, argument) => {
@@ -369,11 +409,137 @@ test.each([
   expect(heap.bytesUsed).toBe(bytesUsed);
 });
 
+describe("groups", () => {
+  const linears = (): [Linear, Linear] => [new Linear(3, 2, { seed: 1 }), new Linear(2, 2, { seed: 2 })];
+
+  test("each with its own options, the rest from the optimizer", () => {
+    const [one, two] = linears();
+    const options = { lr: 0.1, momentum: 0.5 };
+    using optimizer = new SGD(
+      [
+        { params: one.parameters(), lr: 0.01, nesterov: true },
+        { params: two.parameters(), momentum: undefined },
+      ],
+      options,
+    );
+    expect(optimizer.paramGroups.map(({ params, ...rest }) => [params.map(({ name }) => name), rest])).toEqual([
+      [["weight", "bias"], { lr: 0.01, weightDecay: 0, maximize: false, momentum: 0.5, dampening: 0, nesterov: true }],
+      [["weight", "bias"], { lr: 0.1, weightDecay: 0, maximize: false, momentum: 0.5, dampening: 0, nesterov: false }],
+    ]);
+    expect(optimizer.paramGroups[0]!.params[0]).toBe(one.parameters()[0]);
+    expect(optimizer.lr).toBe(0.01);
+    optimizer.lr = 0.3;
+    expect(optimizer.paramGroups.map(({ lr }) => lr)).toEqual([0.3, 0.3]);
+    one.dispose();
+    two.dispose();
+  });
+
+  test.each(Object.entries(makers))("%s: two groups do what two optimizers do", (_, make) => {
+    const [together, apart] = [linears(), linears()];
+    const settings = [{ lr: 0.05, weightDecay: 0.1 }, { maximize: true }] as const;
+    using grouped = make([
+      { params: together[0].parameters(), ...settings[0] },
+      { params: together[1].parameters(), ...settings[1] },
+    ]);
+    const single = apart.map((layer, i) => make(layer.parameters(), settings[i]));
+    for (let step = 0; step < 3; step++) {
+      for (const pair of [together, apart]) pair.forEach((layer) => setGradients(layer.parameters(), step));
+      grouped.step();
+      for (const each of single) each.step();
+    }
+    together.forEach((layer, i) => expect(values(layer.parameters())).toEqual(values(apart[i]!.parameters())));
+    // the state's index counts on through the groups
+    const second = Object.entries(single[1]!.stateDict()).map(([key, value]) => {
+      const [index, name] = key.split(".");
+      return [`${Number(index) + 2}.${name}`, value] as const;
+    });
+    expect(grouped.stateDict()).toEqual({ ...single[0]!.stateDict(), ...Object.fromEntries(second) });
+    for (const each of [...together, ...apart, ...single]) each.dispose();
+  });
+
+  test("a state for some groups only", () => {
+    const [one, two] = linears();
+    using optimizer = new SGD([{ params: one.parameters() }, { params: two.parameters(), momentum: 0.9 }]);
+    setGradients([...one.parameters(), ...two.parameters()], 0);
+    optimizer.step();
+    const names = ["0.step", "1.step", "2.step", "2.momentum_buffer", "3.step", "3.momentum_buffer"];
+    const state = optimizer.stateDict();
+    expect(Object.keys(state)).toEqual(names);
+    optimizer.loadStateDict({});
+    optimizer.loadStateDict(state);
+    expect(optimizer.stateDict()).toEqual(state);
+    one.dispose();
+    two.dispose();
+  });
+
+  test("only lr may be set, and is looked at before anything changes", () => {
+    const [one, two] = linears();
+    using optimizer = new Adam([{ params: one.parameters() }, { params: two.parameters() }]);
+    const [group] = optimizer.paramGroups as unknown as [Record<string, unknown>];
+    expect(() => (group.eps = 1)).toThrow(TypeError);
+    expect(() => (group.params = [])).toThrow(TypeError);
+    expect(() => (group.other = 1)).toThrow(TypeError);
+    expect(() => ((group.betas as number[])[0] = 0)).toThrow(TypeError);
+    expect(() => (group.params as unknown[]).pop()).toThrow(TypeError);
+    const before = values([...one.parameters(), ...two.parameters()]);
+    setGradients([...one.parameters(), ...two.parameters()], 0);
+    for (const lr of [-1, NaN, "1", undefined]) {
+      optimizer.paramGroups[1]!.lr = lr as number;
+      refuses(() => optimizer.step(), ValueError, "paramGroups[1].lr");
+    }
+    expect(values([...one.parameters(), ...two.parameters()])).toEqual(before);
+    expect(optimizer.stateDict()).toEqual({});
+    one.dispose();
+    two.dispose();
+  });
+
+  test("what is refused", () => {
+    const [one, two] = linears();
+    const heap = heapOf(one);
+    const { bytesUsed } = heap;
+    const params = one.parameters();
+    for (const make of Object.values(makers)) {
+      const call =
+        (...groups: unknown[]) =>
+        () =>
+          make(groups as never);
+      refuses(call({ params }, { params: two.parameters(), lr: -1 }), ValueError, "parameters[1].lr: got number -1");
+      refuses(call({ params, learningRate: 1 }), UnsupportedError, "group", "learningRate");
+      refuses(call({ params }, { params: [two.parameters()[0], params[1]] }), ValueError, "bias twice");
+      refuses(call(...params, ...params), ValueError, "weight twice");
+      refuses(call({ params }, ...two.parameters()), ValueError, "parameters[1]", "a group");
+      refuses(call(...params, { params: two.parameters() }), ValueError, "parameters[2]", "a parameter of a layer");
+      refuses(call({ params: one }), ValueError, "parameters[0].params: got Linear");
+      refuses(call({ params: undefined }), ValueError, "parameters[0].params: got undefined");
+      refuses(call({ params }, { params: [3] }), ValueError, "parameters[1].params[0]");
+      refuses(call({ params: [] }, { params: [] }), ValueError, "parameters: got none");
+    }
+    refuses(() => new Adam([{ params, betas: [1, 0] }]), ValueError, "parameters[0].betas[0]");
+    refuses(() => new SGD([{ params, nesterov: true }]), ValueError, "parameters[0].nesterov");
+    two.dispose();
+    refuses(() => new SGD([{ params }, { params: [] }, { params: two.parameters() }]), DisposedError);
+    expect(heap.bytesUsed).toBeLessThanOrEqual(bytesUsed);
+    one.dispose();
+  });
+
+  test("Adagrad starts from initialAccumulatorValue, and again after a fresh start", () => {
+    using layer = new Linear(2, 1, { bias: false });
+    using optimizer = new Adagrad(layer.parameters(), { initialAccumulatorValue: 0.25 });
+    const [{ grad }] = layer.parameters() as [Parameter];
+    for (let i = 0; i < 2; i++) {
+      grad.data.set([1, 2]);
+      optimizer.step();
+      expect(optimizer.stateDict()["0.sum"]!.data).toEqual(Float64Array.of(1.25, 4.25));
+      optimizer.loadStateDict({});
+    }
+  });
+});
+
 test("unknown options are refused by their names", () => {
   using linear = new Linear(2, 2);
   for (const [name, make] of Object.entries(makers)) {
     refuses(() => make(linear.parameters(), { learningRate: 1 }), UnsupportedError, name, "learningRate", "lr");
-    refuses(() => make(linear.parameters(), { amsgrad: true }), UnsupportedError, "amsgrad");
+    refuses(() => make(linear.parameters(), { centred: true }), UnsupportedError, "centred");
     refuses(() => make(linear.parameters(), null as never), ValueError, name);
   }
 });

@@ -1,7 +1,8 @@
 // Softmax and the losses, against f64 loops of the standard library.
 
-import { crossEntropy, mse, softmax, softmaxBackward } from "../loss";
+import { crossEntropy, elementwiseLoss, logSoftmax, nll, softmax } from "../loss";
 import {
+  bitsOf,
   Buffer,
   expectClose,
   expectIntact,
@@ -12,7 +13,6 @@ import {
   output,
   SIZES,
   state,
-  wide,
 } from "./helpers";
 
 /** e^x / sum of e^x of each row. */
@@ -48,20 +48,11 @@ function softmaxSizes<T>(): void {
         softmax<T>(rows, n, inPlace.p, inPlace.p);
         expectSame<T>("softmax in place", inPlace, y);
 
-        const dy = input<T>(rows * n);
-        const expected = new StaticArray<f64>(rows * n);
-        for (let r = 0; r < rows; r++) {
-          let dot: f64 = 0;
-          for (let j = r * n; j < (r + 1) * n; j++) dot += <f64>dy[j] * <f64>y[j];
-          for (let j = r * n; j < (r + 1) * n; j++) expected[j] = <f64>y[j] * (<f64>dy[j] - dot);
-        }
-        y.freeze();
-        const dx = output<T>(rows * n);
-        softmaxBackward<T>(rows, n, y.p, dy.p, dx.p);
-        expectClose<T>(`softmax of ${rows} x ${n} backward`, dx, expected);
-        const onto = dy.copy();
-        softmaxBackward<T>(rows, n, y.p, onto.p, onto.p);
-        expectSame<T>("softmax backward in place", onto, dx);
+        const logarithm = output<T>(rows * n);
+        logSoftmax<T>(rows, n, x.p, logarithm.p);
+        const expected = naiveSoftmax<T>(rows, n, x);
+        for (let j = 0; j < expected.length; j++) expected[j] = Math.log(expected[j]);
+        expectClose<T>(`logSoftmax of ${rows} x ${n}, shift ${shifts[i]}`, logarithm, expected);
         expectIntact("softmax");
       }
     }
@@ -75,12 +66,20 @@ function softmaxSpecials<T>(): void {
       const x = state<T>(2 * n);
       const clean = output<T>(2 * n);
       softmax<T>(2, n, x.p, clean.p);
+      const logarithm = output<T>(2 * n);
       const y = output<T>(2 * n);
       for (let special = 0; special < 3; special++) {
         const value = <T>(special == 0 ? NaN : special == 1 ? Infinity : -Infinity);
         const broken = x.copy();
         broken[j] = value;
         softmax<T>(2, n, broken.p, y.p);
+        logSoftmax<T>(2, n, broken.p, logarithm.p);
+        for (let i = 0; i < 2 * n; i++) {
+          const expected = <T>Math.log(<f64>y[i]);
+          if (!(abs(logarithm[i] - expected) < <T>1e-5) && bitsOf<T>(logarithm[i]) != bitsOf<T>(expected)) {
+            fail(`${value} at ${j} of ${n}: logSoftmax is ${logarithm[i]} at ${i}, expected ${expected}`);
+          }
+        }
         let sum: f64 = 0;
         for (let i = 0; i < n; i++) {
           sum += <f64>y[i];
@@ -97,44 +96,86 @@ function softmaxSpecials<T>(): void {
   }
 }
 
-/** Losses, their sum and gradients; every third row is ignored. */
-function crossEntropySizes<T>(): void {
+/** Fails where the sum that a loss kernel returns is not `expected`. */
+function expectTotal<T>(what: string, total: f64, expected: f64): void {
+  const tolerance = (sizeof<T>() == 8 ? 1e-13 : 1e-6) * (1 + abs(expected));
+  if (!(abs(total - expected) <= tolerance)) fail(`${what}: ${total}, expected ${expected}`);
+}
+
+/** Numbers in [0.5, 1.5). */
+function weights<T>(n: i32): Buffer<T> {
+  const buffer = new Buffer<T>(n).randomize(0.5);
+  for (let i = 0; i < n; i++) buffer[i] = buffer[i] + 1;
+  buffer.freeze();
+  return buffer;
+}
+
+/** Every third row is ignored. */
+function targetsOf(rows: i32, n: i32, ignoreIndex: i32): Buffer<i32> {
+  const targets = new Buffer<i32>(rows);
+  for (let r = 0; r < rows; r++) targets[r] = r % 3 == 2 ? ignoreIndex : (5 * r + 3) % n;
+  targets.freeze();
+  return targets;
+}
+
+/** Losses, their sum and gradients. option: bit 0 weight, 1 label smoothing, 2 probabilities. */
+function crossEntropySizes<T>(option: i32): void {
   const shifts: StaticArray<f64> = [0, 3000, -3000];
+  const smoothing: f64 = option & 2 ? 0.2 : 0;
   for (let s = 0; s < SIZES.length; s++) {
     for (let i = 0; i < shifts.length; i++) {
       for (let rows = 1; rows <= 7; rows += 2) {
         const n = SIZES[s];
-        const what = `cross-entropy of ${rows} x ${n}, shift ${shifts[i]}`;
+        const what = `cross-entropy of ${rows} x ${n}, shift ${shifts[i]}, option ${option}`;
         const ignoreIndex = i == 1 ? n - 1 : -100;
-        const weight: f64 = i == 2 ? 1 : 0.125;
+        const factor: f64 = i == 2 ? 1 : 0.125;
         const logits = new Buffer<T>(rows * n).randomize(5);
         for (let j = 0; j < logits.length; j++) logits[j] = logits[j] + <T>shifts[i];
         logits.freeze();
-        const targets = new Buffer<i32>(rows);
-        for (let r = 0; r < rows; r++) targets[r] = r % 3 == 2 ? ignoreIndex : (5 * r + 3) % n;
-        targets.freeze();
+        const targets = targetsOf(rows, n, ignoreIndex);
+        const probabilities = weights<T>(rows * n);
+        const weight = weights<T>(n);
         const losses = output<T>(rows);
         const dLogits = output<T>(rows * n);
-        const total = crossEntropy<T>(rows, n, logits.p, targets.p, ignoreIndex, <T>weight, losses.p, dLogits.p);
+        const total = crossEntropy<T>(
+          rows,
+          n,
+          logits.p,
+          option & 4 ? 0 : targets.p,
+          option & 4 ? probabilities.p : 0,
+          option & 1 ? weight.p : 0,
+          ignoreIndex,
+          smoothing,
+          factor,
+          losses.p,
+          dLogits.p,
+        );
         const y = naiveSoftmax<T>(rows, n, logits);
+        const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
         let totalExpected: f64 = 0;
         for (let r = 0; r < rows; r++) {
-          const counts = targets[r] != ignoreIndex;
-          lossesExpected[r] = counts ? -Math.log(y[r * n + targets[r]]) : 0;
-          totalExpected += lossesExpected[r];
-          for (let j = 0; j < n; j++) {
-            y[r * n + j] = counts ? weight * (y[r * n + j] - (j == targets[r] ? 1 : 0)) : 0;
+          if (!(option & 4) && targets[r] == ignoreIndex) continue;
+          for (let k = 0; k < n; k++) {
+            let a: f64 = option & 4 ? <f64>probabilities[r * n + k] : k == targets[r] ? 1 : 0;
+            a = (1 - smoothing) * a + smoothing / n;
+            if (option & 1) a *= <f64>weight[k];
+            lossesExpected[r] -= a * Math.log(y[r * n + k]);
+            for (let j = 0; j < n; j++) d[r * n + j] += factor * a * (y[r * n + j] - (j == k ? 1 : 0));
           }
+          totalExpected += lossesExpected[r];
         }
         expectClose<T>(`losses, ${what}`, losses, lossesExpected);
-        expectClose<T>(`dLogits, ${what}`, dLogits, y);
-        const tolerance = (sizeof<T>() == 8 ? 1e-13 : 1e-6) * (1 + totalExpected);
-        if (!(abs(total - totalExpected) <= tolerance)) fail(`${what}: ${total}, expected ${totalExpected}`);
+        expectClose<T>(`dLogits, ${what}`, dLogits, d);
+        expectTotal<T>(what, total, totalExpected);
         expectIntact(what);
       }
     }
   }
+}
+
+function crossEntropyOptions<T>(): void {
+  for (let option = 0; option < 8; option++) crossEntropySizes<T>(option);
 }
 
 function crossEntropySpecials<T>(): void {
@@ -146,46 +187,145 @@ function crossEntropySpecials<T>(): void {
   logits.freeze();
   const losses = output<T>(5);
   const dLogits = output<T>(15);
-  const total = crossEntropy<T>(5, 3, logits.p, targets.p, -100, 1, losses.p, dLogits.p);
+  const total = crossEntropy<T>(5, 3, logits.p, targets.p, 0, 0, -100, 0, 1, losses.p, dLogits.p);
   expect(isNaN(total)).toBe(true);
   const ln2 = Math.log(2);
+  expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
+  expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
+  // The same by probabilities: what has none counts nothing, even where the logit is -infinity.
+  const onehot = given<T>([1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
+  crossEntropy<T>(5, 3, logits.p, 0, onehot.p, 0, -100, 0, 1, losses.p, dLogits.p);
   expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
   expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
   expectIntact("specials");
 }
 
-function mseSizes<T>(): void {
+/** option: bit 0 weight. */
+function nllSizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
-    const n = SIZES[s];
-    const prediction = input<T>(n);
-    const target = input<T>(n);
-    const weight: f64 = 0.25;
-    const lossesExpected = wide<T>(prediction);
-    const dExpected = wide<T>(prediction);
-    let totalExpected: f64 = 0;
-    for (let i = 0; i < n; i++) {
-      const error = <f64>prediction[i] - <f64>target[i];
-      lossesExpected[i] = error * error;
-      dExpected[i] = 2 * weight * error;
-      totalExpected += error * error;
+    for (let option = 0; option < 2; option++) {
+      for (let rows = 1; rows <= 7; rows += 2) {
+        const n = SIZES[s];
+        const what = `nll of ${rows} x ${n}, option ${option}`;
+        const ignoreIndex = option ? n - 1 : -100;
+        const factor: f64 = 0.125;
+        const x = input<T>(rows * n);
+        const targets = targetsOf(rows, n, ignoreIndex);
+        const weight = weights<T>(n);
+        const losses = output<T>(rows);
+        const dx = output<T>(rows * n);
+        const weightP = option ? weight.p : 0;
+        const total = nll<T>(rows, n, x.p, targets.p, weightP, ignoreIndex, factor, losses.p, dx.p);
+        const d = new StaticArray<f64>(rows * n);
+        const lossesExpected = new StaticArray<f64>(rows);
+        let totalExpected: f64 = 0;
+        for (let r = 0; r < rows; r++) {
+          if (targets[r] == ignoreIndex) continue;
+          const w: f64 = option ? <f64>weight[targets[r]] : 1;
+          lossesExpected[r] = -w * <f64>x[r * n + targets[r]];
+          d[r * n + targets[r]] = -factor * w;
+          totalExpected += lossesExpected[r];
+        }
+        expectClose<T>(`losses, ${what}`, losses, lossesExpected);
+        expectClose<T>(`dX, ${what}`, dx, d);
+        expectTotal<T>(what, total, totalExpected);
+        expectIntact(what);
+      }
     }
-    const losses = output<T>(n);
-    const dPrediction = output<T>(n);
-    const total = mse<T>(n, prediction.p, target.p, <T>weight, losses.p, dPrediction.p);
-    expectClose<T>(`losses ${n}`, losses, lossesExpected);
-    expectClose<T>(`dPrediction ${n}`, dPrediction, dExpected);
-    const tolerance = (sizeof<T>() == 8 ? 1e-14 : 1e-6) * totalExpected;
-    if (!(abs(total - totalExpected) <= tolerance)) fail(`mse ${n}: ${total}, expected ${totalExpected}`);
-    expectIntact(`mse ${n}`);
   }
-  // A NaN makes its own loss NaN, and the sum.
-  const losses = output<T>(3);
-  const dPrediction = output<T>(3);
-  const broken = given<T>([1, <T>NaN, 3]);
-  expect(isNaN(mse<T>(3, broken.p, given<T>([0, 0, 5]).p, 1, losses.p, dPrediction.p))).toBe(true);
-  expectSame<T>("losses", losses, given<T>([1, <T>NaN, 4]));
-  expectSame<T>("dPrediction", dPrediction, given<T>([2, <T>NaN, -4]));
-  expectIntact("mse");
+}
+
+const MSE: i32 = 0;
+const SMOOTH_L1: i32 = 1;
+const BCE_WITH_LOGITS: i32 = 2;
+
+/** -posWeight t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)), which loses digits only far from 0. */
+function naiveBce(x: f64, t: f64, posWeight: f64): f64 {
+  return posWeight * t * Math.log1p(Math.exp(-x)) + (1 - t) * Math.log1p(Math.exp(x));
+}
+
+/** option: bit 0 weight, 1 posWeight, 2 beta 0 instead of 0.75. */
+function elementwiseSizes<T>(kind: i32): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    for (let option = 0; option < 8; option++) {
+      const n = SIZES[s];
+      const what = `loss ${kind} of ${n}, option ${option}`;
+      const x = input<T>(n, 2);
+      const t = kind == BCE_WITH_LOGITS ? weights<T>(n) : input<T>(n);
+      const weight = weights<T>(n);
+      const posWeight = weights<T>(n);
+      const beta: f64 = option & 4 ? 0 : 0.75;
+      const factor: f64 = 0.25;
+      const lossesExpected = new StaticArray<f64>(n);
+      const d = new StaticArray<f64>(n);
+      let totalExpected: f64 = 0;
+      for (let i = 0; i < n; i++) {
+        const error = <f64>x[i] - <f64>t[i];
+        const positive: f64 = option & 2 ? <f64>posWeight[i] : 1;
+        const w: f64 = option & 1 ? <f64>weight[i] : 1;
+        let slope: f64 = 0;
+        if (kind == MSE) {
+          lossesExpected[i] = w * error * error;
+          slope = 2 * error;
+        } else if (kind == SMOOTH_L1) {
+          const near = abs(error) < beta;
+          lossesExpected[i] = w * (near ? (0.5 * error * error) / beta : abs(error) - 0.5 * beta);
+          slope = near ? error / beta : error < 0 ? -1 : 1;
+        } else {
+          const target = <f64>t[i];
+          lossesExpected[i] = w * naiveBce(<f64>x[i], target, positive);
+          const sigmoid = 1 / (1 + Math.exp(-(<f64>x[i])));
+          slope = (1 - target) * sigmoid - positive * target * (1 - sigmoid);
+        }
+        d[i] = factor * w * slope;
+        totalExpected += lossesExpected[i];
+      }
+      const losses = output<T>(n);
+      const dx = output<T>(n);
+      const total = elementwiseLoss<T>(
+        kind,
+        n,
+        x.p,
+        t.p,
+        beta,
+        option & 1 ? weight.p : 0,
+        option & 2 ? posWeight.p : 0,
+        factor,
+        losses.p,
+        dx.p,
+      );
+      expectClose<T>(`losses, ${what}`, losses, lossesExpected);
+      expectClose<T>(`dPrediction, ${what}`, dx, d);
+      expectTotal<T>(what, total, totalExpected);
+      expectIntact(what);
+    }
+  }
+}
+
+/** NaN in, NaN out, and nowhere else; equal numbers; logits whose e^x is no number of either type. */
+function elementwiseSpecials<T>(): void {
+  const losses = output<T>(5);
+  const dx = output<T>(5);
+  const nan = <T>NaN;
+  const x = given<T>([1, nan, 3, 2, -1e30]);
+  const t = given<T>([0, 0, 5, 2, 0]);
+  expect(isNaN(elementwiseLoss<T>(MSE, 4, x.p, t.p, 0, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expectClose<T>("mse", losses, [1, NaN, 4, 0, NaN]);
+  expectClose<T>("mse, d", dx, [2, NaN, -4, 0, NaN]);
+  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, x.p, t.p, 0, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expectClose<T>("l1", losses, [1, NaN, 2, 0, 1e30]);
+  expectClose<T>("l1, d", dx, [1, NaN, -1, 0, -1]);
+  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, x.p, t.p, 2, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expectClose<T>("smooth l1", losses, [0.25, NaN, 1, 0, 1e30]);
+  expectClose<T>("smooth l1, d", dx, [0.5, NaN, -1, 0, -1]);
+  const logits = given<T>([2000, -2000, 2000, -40, nan]);
+  const labels = given<T>([1, 0, 0, 0, 1]);
+  elementwiseLoss<T>(BCE_WITH_LOGITS, 5, logits.p, labels.p, 0, 0, 0, 1, losses.p, dx.p);
+  expectClose<T>("bce", losses, [0, 0, 2000, Math.exp(-40), NaN]);
+  expectClose<T>("bce, d", dx, [0, 0, 1, Math.exp(-40), NaN]);
+  const relative = abs(<f64>losses[3] / Math.exp(-40) - 1);
+  if (!(relative < 1e-6)) fail(`the loss of a sure answer is ${losses[3]}`);
+  expectIntact("specials");
 }
 
 describe("loss", () => {
@@ -193,10 +333,18 @@ describe("loss", () => {
   test("softmax f32", () => softmaxSizes<f32>());
   test("softmax: NaN and infinities f64", () => softmaxSpecials<f64>());
   test("softmax: NaN and infinities f32", () => softmaxSpecials<f32>());
-  test("cross-entropy f64", () => crossEntropySizes<f64>());
-  test("cross-entropy f32", () => crossEntropySizes<f32>());
+  test("cross-entropy f64", () => crossEntropyOptions<f64>());
+  test("cross-entropy f32", () => crossEntropyOptions<f32>());
   test("cross-entropy: NaN and infinities f64", () => crossEntropySpecials<f64>());
   test("cross-entropy: NaN and infinities f32", () => crossEntropySpecials<f32>());
-  test("mse f64", () => mseSizes<f64>());
-  test("mse f32", () => mseSizes<f32>());
+  test("nll f64", () => nllSizes<f64>());
+  test("nll f32", () => nllSizes<f32>());
+  test("mse f64", () => elementwiseSizes<f64>(MSE));
+  test("mse f32", () => elementwiseSizes<f32>(MSE));
+  test("smooth l1 f64", () => elementwiseSizes<f64>(SMOOTH_L1));
+  test("smooth l1 f32", () => elementwiseSizes<f32>(SMOOTH_L1));
+  test("bce with logits f64", () => elementwiseSizes<f64>(BCE_WITH_LOGITS));
+  test("bce with logits f32", () => elementwiseSizes<f32>(BCE_WITH_LOGITS));
+  test("element-wise: NaN and infinities f64", () => elementwiseSpecials<f64>());
+  test("element-wise: NaN and infinities f32", () => elementwiseSpecials<f32>());
 });

@@ -1,21 +1,22 @@
 // Parameter updates, every option on and off, over several steps, against scalar f64 loops of PyTorch's equations.
 
-import { adam, rmsprop, sgd } from "../optim";
+import { adagrad, adam, rmsprop, sgd } from "../optim";
 import { Buffer, expectClose, expectIntact, expectSame, fail, input, output, SIZES, state, wide } from "./helpers";
 
 const STEPS: i32 = 4;
 const LR: f64 = 0.1;
 
-/** option: bit 0 weight decay, 1 momentum, 2 nesterov, 3 dampening. */
+/** option: bit 0 weight decay, 1 momentum, 2 nesterov, 3 dampening, 4 maximize. */
 function sgdSizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
-    for (let option = 0; option < 16; option++) {
+    for (let option = 0; option < 32; option++) {
       const n = SIZES[s];
       const what = `sgd of ${n}, option ${option}`;
       const decay: f64 = option & 1 ? 0.01 : 0;
       const momentum: f64 = option & 2 ? 0.9 : 0;
       const nesterov = (option & 4) != 0;
       const dampening: f64 = option & 8 ? 0.3 : 0;
+      const direction: f64 = option & 16 ? -1 : 1;
       const p = state<T>(n);
       const buffer = output<T>(n);
       if (momentum) buffer.fill(0);
@@ -25,14 +26,14 @@ function sgdSizes<T>(): void {
         const g = input<T>(n);
         const keep = step == 0 ? 1 : 1 - dampening;
         for (let i = 0; i < n; i++) {
-          const gradient = <f64>g[i] + decay * expected[i];
+          const gradient = direction * <f64>g[i] + decay * expected[i];
           bufferExpected[i] = momentum * bufferExpected[i] + keep * gradient;
           let d = gradient;
           if (momentum) d = nesterov ? gradient + momentum * bufferExpected[i] : bufferExpected[i];
           expected[i] -= LR * d;
         }
         const bufferP = momentum ? buffer.p : 0;
-        sgd<T>(n, p.p, g.p, bufferP, <T>LR, <T>decay, <T>momentum, <T>keep, nesterov);
+        sgd<T>(n, p.p, g.p, bufferP, <T>LR, <T>direction, <T>decay, <T>momentum, <T>keep, nesterov);
         expectClose<T>(`${what}, step ${step}`, p, expected);
         if (momentum) expectClose<T>(`buffer, ${what}, step ${step}`, buffer, bufferExpected);
         else expectSame<T>(`buffer, ${what}`, buffer, output<T>(n));
@@ -42,35 +43,44 @@ function sgdSizes<T>(): void {
   }
 }
 
+/** option: bit 0 weight decay, 1 a decoupled one, 2 amsgrad, 3 maximize. */
 function adamSizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
-    for (let option = 0; option < 2; option++) {
+    for (let option = 0; option < 16; option++) {
       const n = SIZES[s];
       const what = `adam of ${n}, option ${option}`;
       const decay: f64 = option & 1 ? 0.01 : 0;
+      const keep: f64 = option & 2 ? 0.98 : 1;
+      const amsgrad = (option & 4) != 0;
+      const direction: f64 = option & 8 ? -1 : 1;
       const beta1: f64 = 0.8;
       const beta2: f64 = 0.95;
       const eps: f64 = 1e-3;
       const p = state<T>(n);
       const m = new Buffer<T>(n).fill(0);
       const v = new Buffer<T>(n).fill(0);
+      const largest = output<T>(n);
+      if (amsgrad) largest.fill(0);
       const expected = wide<T>(p);
       const mExpected = new StaticArray<f64>(n);
       const vExpected = new StaticArray<f64>(n);
+      const largestExpected = new StaticArray<f64>(n);
       let power1: f64 = 1;
       let power2: f64 = 1;
       for (let step = 0; step < STEPS; step++) {
-        const g = input<T>(n);
+        const g = input<T>(n, step == 1 ? 2 : 1); // large once, so that the largest average is not the last
         power1 *= beta1;
         power2 *= beta2;
         const stepSize = LR / (1 - power1);
         const correction2 = sqrt(1 - power2);
         for (let i = 0; i < n; i++) {
-          const gradient = <f64>g[i] + decay * expected[i];
+          expected[i] *= keep;
+          const gradient = direction * <f64>g[i] + decay * expected[i];
           mExpected[i] = beta1 * mExpected[i] + (1 - beta1) * gradient;
           vExpected[i] = beta2 * vExpected[i] + (1 - beta2) * gradient * gradient;
           const mHat = mExpected[i] / (1 - power1);
-          const vHat = vExpected[i] / (1 - power2);
+          largestExpected[i] = max(largestExpected[i], vExpected[i]);
+          const vHat = (amsgrad ? largestExpected[i] : vExpected[i]) / (1 - power2);
           expected[i] -= (LR * mHat) / (sqrt(vHat) + eps);
         }
         adam<T>(
@@ -79,6 +89,7 @@ function adamSizes<T>(): void {
           g.p,
           m.p,
           v.p,
+          amsgrad ? largest.p : 0,
           <T>stepSize,
           <T>beta1,
           <T>(1 - beta1),
@@ -86,26 +97,31 @@ function adamSizes<T>(): void {
           <T>(1 - beta2),
           <T>correction2,
           <T>eps,
+          <T>direction,
           <T>decay,
+          <T>keep,
         );
         expectClose<T>(`${what}, step ${step}`, p, expected);
         expectClose<T>(`expAvg, ${what}, step ${step}`, m, mExpected);
         expectClose<T>(`expAvgSq, ${what}, step ${step}`, v, vExpected);
+        if (amsgrad) expectClose<T>(`maxExpAvgSq, ${what}, step ${step}`, largest, largestExpected);
+        else expectSame<T>(`maxExpAvgSq, ${what}`, largest, output<T>(n));
       }
       expectIntact(what);
     }
   }
 }
 
-/** option: bit 0 weight decay, 1 momentum, 2 centered. */
+/** option: bit 0 weight decay, 1 momentum, 2 centered, 3 maximize. */
 function rmspropSizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
-    for (let option = 0; option < 8; option++) {
+    for (let option = 0; option < 16; option++) {
       const n = SIZES[s];
       const what = `rmsprop of ${n}, option ${option}`;
       const decay: f64 = option & 1 ? 0.01 : 0;
       const momentum: f64 = option & 2 ? 0.9 : 0;
       const centered = (option & 4) != 0;
+      const direction: f64 = option & 8 ? -1 : 1;
       const alpha: f64 = 0.9;
       const eps: f64 = 0.01;
       const p = state<T>(n);
@@ -121,7 +137,7 @@ function rmspropSizes<T>(): void {
       for (let step = 0; step < STEPS; step++) {
         const g = input<T>(n);
         for (let i = 0; i < n; i++) {
-          const gradient = <f64>g[i] + decay * expected[i];
+          const gradient = direction * <f64>g[i] + decay * expected[i];
           squaresExpected[i] = alpha * squaresExpected[i] + (1 - alpha) * gradient * gradient;
           averagesExpected[i] = alpha * averagesExpected[i] + (1 - alpha) * gradient;
           let variance = squaresExpected[i];
@@ -141,6 +157,7 @@ function rmspropSizes<T>(): void {
           <T>alpha,
           <T>(1 - alpha),
           <T>eps,
+          <T>direction,
           <T>decay,
           <T>momentum,
         );
@@ -150,6 +167,37 @@ function rmspropSizes<T>(): void {
         else expectSame<T>(`gradAvg, ${what}`, gradAvg, output<T>(n));
         if (momentum) expectClose<T>(`buffer, ${what}, step ${step}`, buffer, bufferExpected);
         else expectSame<T>(`buffer, ${what}`, buffer, output<T>(n));
+      }
+      expectIntact(what);
+    }
+  }
+}
+
+/** option: bit 0 weight decay, 1 maximize, 2 a sum that starts with 0.5. */
+function adagradSizes<T>(): void {
+  for (let s = 0; s < SIZES.length; s++) {
+    for (let option = 0; option < 8; option++) {
+      const n = SIZES[s];
+      const what = `adagrad of ${n}, option ${option}`;
+      const decay: f64 = option & 1 ? 0.01 : 0;
+      const direction: f64 = option & 2 ? -1 : 1;
+      const start: f64 = option & 4 ? 0.5 : 0;
+      const eps: f64 = 0.01;
+      const p = state<T>(n);
+      const sum = new Buffer<T>(n).fill(<T>start);
+      const expected = wide<T>(p);
+      const sumExpected = wide<T>(sum);
+      for (let step = 0; step < STEPS; step++) {
+        const g = input<T>(n);
+        const stepSize = LR / (1 + 0.1 * step);
+        for (let i = 0; i < n; i++) {
+          const gradient = direction * <f64>g[i] + decay * expected[i];
+          sumExpected[i] += gradient * gradient;
+          expected[i] -= (stepSize * gradient) / (sqrt(sumExpected[i]) + eps);
+        }
+        adagrad<T>(n, p.p, g.p, sum.p, <T>stepSize, <T>eps, <T>direction, <T>decay);
+        expectClose<T>(`${what}, step ${step}`, p, expected);
+        expectClose<T>(`sum, ${what}, step ${step}`, sum, sumExpected);
       }
       expectIntact(what);
     }
@@ -174,21 +222,26 @@ function nan<T>(): void {
     const broken = g.copy();
     broken[at] = <T>NaN;
     const clean = p.copy();
-    sgd<T>(n, clean.p, g.p, 0, 1, 1, 0, 1, false);
+    sgd<T>(n, clean.p, g.p, 0, 1, 1, 1, 0, 1, false);
     const p1 = p.copy();
-    sgd<T>(n, p1.p, broken.p, 0, 1, 1, 0, 1, false);
+    sgd<T>(n, p1.p, broken.p, 0, 1, 1, 1, 0, 1, false);
     expectOnly<T>("sgd", at, p1, clean);
     const v = new Buffer<T>(n).fill(1);
     const clean2 = p.copy();
-    adam<T>(n, clean2.p, g.p, m.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 0);
+    adam<T>(n, clean2.p, g.p, m.copy().p, v.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
     const p2 = p.copy();
-    adam<T>(n, p2.p, broken.p, m.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 0);
+    adam<T>(n, p2.p, broken.p, m.copy().p, v.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
     expectOnly<T>("adam", at, p2, clean2);
     const clean3 = p.copy();
-    rmsprop<T>(n, clean3.p, g.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 0, 0);
+    rmsprop<T>(n, clean3.p, g.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
     const p3 = p.copy();
-    rmsprop<T>(n, p3.p, broken.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 0, 0);
+    rmsprop<T>(n, p3.p, broken.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
     expectOnly<T>("rmsprop", at, p3, clean3);
+    const clean4 = p.copy();
+    adagrad<T>(n, clean4.p, g.p, v.copy().p, 1, 1, 1, 0);
+    const p4 = p.copy();
+    adagrad<T>(n, p4.p, broken.p, v.copy().p, 1, 1, 1, 0);
+    expectOnly<T>("adagrad", at, p4, clean4);
     expectIntact("NaN");
   }
 }
@@ -200,6 +253,8 @@ describe("optim", () => {
   test("adam f32", () => adamSizes<f32>());
   test("rmsprop f64", () => rmspropSizes<f64>());
   test("rmsprop f32", () => rmspropSizes<f32>());
+  test("adagrad f64", () => adagradSizes<f64>());
+  test("adagrad f32", () => adagradSizes<f32>());
   test("NaN f64", () => nan<f64>());
   test("NaN f32", () => nan<f32>());
 });

@@ -1,6 +1,6 @@
 // Lanes, partial loads and stores, multiply-add: what every other kernel stands on.
 
-import { at, bytes, lanes, loadLanes, loadSplat, madd, nmadd, storeFirst, storeLanes, sumLanes } from "../simd";
+import { at, bytes, fillLanes, lanes, loadLanes, loadSplat, madd, nmadd, storeLanes, sumLanes } from "../simd";
 import { bitsOf, Buffer, endOfMemory, expectIntact, expectSame, fail, given, input, output, random } from "./helpers";
 
 function sizes<T>(): void {
@@ -40,11 +40,25 @@ function atEndOfMemory<T>(): void {
   }
 }
 
+/** The first n lanes stay, the others are filled. */
+function fill<T>(): void {
+  for (let n = 1; n <= lanes<T>() + 2; n++) {
+    const x = input<T>(lanes<T>());
+    const filled = output<T>(lanes<T>());
+    v128.store(filled.p, fillLanes<T>(v128.load(x.p), 7, n));
+    for (let i = 0; i < lanes<T>(); i++) {
+      const expected = i < n ? x[i] : <T>7;
+      if (filled[i] != expected) fail(`lane ${i} of ${n} is ${filled[i]}, expected ${expected}`);
+    }
+    expectIntact(`fillLanes ${n}`);
+  }
+}
+
 function firstLane<T>(v: v128): T {
-  const buffer = output<T>(1);
-  storeFirst<T>(buffer.p, v);
-  expectIntact("storeFirst");
-  return buffer[0];
+  const all = output<T>(lanes<T>());
+  v128.store(all.p, v);
+  expectIntact("first lane");
+  return all[0];
 }
 
 function splat<T>(): void {
@@ -99,6 +113,8 @@ describe("simd", () => {
   test("partial loads and stores f32", () => partial<f32>());
   test("at the end of memory f64", () => atEndOfMemory<f64>());
   test("at the end of memory f32", () => atEndOfMemory<f32>());
+  test("fillLanes f64", () => fill<f64>());
+  test("fillLanes f32", () => fill<f32>());
   test("splat and first lane f64", () => splat<f64>());
   test("splat and first lane f32", () => splat<f32>());
   test("sumLanes f64", () => sum<f64>());

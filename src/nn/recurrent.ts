@@ -14,6 +14,7 @@ import {
   type Resident,
   residentPacking,
 } from "./direction.js";
+import { checkProbability, drawMask } from "./dropout.js";
 import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
 import {
   activeSteps,
@@ -103,12 +104,6 @@ function checkActivation(argument: string, value: Activation): void {
 
 export function checkNonlinearity(value: "tanh" | "relu"): void {
   if (value !== "tanh" && value !== "relu") throw new ValueError("nonlinearity", describe(value), '"tanh" or "relu"');
-}
-
-function checkProbability(argument: string, value: number): void {
-  if (typeof value !== "number" || !(value >= 0 && value <= 1)) {
-    throw new ValueError(argument, describe(value), "a number from 0 to 1");
-  }
 }
 
 interface RecurrentTape {
@@ -431,12 +426,9 @@ abstract class Recurrent extends Layer<RecurrentTape> {
     return { h: take("h0", this.stateSize, this.#state.h), c: take("c0", this.hiddenSize, this.#state.c) };
   }
 
-  /** A mask of 0 and 1 / (1 - p). */
   #drawMask(keep: Arena, purpose: string, p: number, shape: readonly number[]): FloatTensor {
     const mask: FloatTensor = keep.allocate(`mask of ${purpose}`, this.dtype, shape);
-    const { data } = mask;
-    const kept = p === 1 ? 0 : 1 / (1 - p);
-    for (let i = 0; i < data.length; i++) data[i] = this.#masks.uniform() < p ? 0 : kept;
+    drawMask(mask, p, this.#masks);
     return mask;
   }
 

@@ -2,54 +2,14 @@
 
     python3 tests/golden/pytorch.py        writes tests/golden/pytorch.json   (Debian: apt install python3-torch)
 
-Everything is computed in float64. Inputs are multiples of 1/256, hence exact in float32 as well, and this script checks
-that PyTorch's own float32 results stay within a quarter of 1e-4 relative + 1e-6 of the float64 ones: one expectation
-serves both types. Options have the names of the TypeScript API.
+Losses with all their options, all optimizers and schedules are in training.py; common.py says how numbers are made.
 """
-
-import json
-import pathlib
-import re
-import warnings
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-torch.set_num_threads(1)
-torch.use_deterministic_algorithms(True)
-
-
-def grid(rng, *shape, bound=1.0):
-    """Uniform on (-bound, bound), rounded to multiples of 1/256."""
-    return np.round(rng.uniform(-bound, bound, shape) * 256) / 256
-
-
-def leaf(array, dtype):
-    return torch.tensor(array, dtype=dtype, requires_grad=True)
-
-
-def snake(options):
-    return {re.sub("[A-Z]", lambda c: "_" + c[0].lower(), name): value for name, value in options.items()}
-
-
-def both(compute):
-    """compute(float64), after a check that compute(float32) agrees."""
-    expected = compute(torch.float64)
-    check_close(compute(torch.float32), expected, "")
-    return expected
-
-
-def check_close(actual, expected, path):
-    if isinstance(expected, dict):
-        for name in expected:
-            check_close(actual[name], expected[name], f"{path}.{name}")
-    elif isinstance(expected, list):
-        for index, item in enumerate(expected):
-            check_close(actual[index], item, f"{path}[{index}]")
-    elif expected is not None:
-        error = (actual.double() - expected.double()).abs()
-        assert (error <= 0.25 * (1e-4 * expected.double().abs() + 1e-6)).all(), (path, error.max().item())
+from common import both, grid, leaf, run, snake, write
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -296,28 +256,8 @@ def clip_cases():
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def plain(value):
-    """Arrays as {"shape", "data"}, row-major, with the shortest text that reads back as the same number."""
-    if isinstance(value, torch.Tensor):
-        value = value.numpy()
-    if isinstance(value, np.ndarray):
-        if value.dtype == np.float32:
-            data = [float(str(item)) for item in value.ravel()]
-        else:
-            data = value.ravel().tolist()
-        return {"shape": list(value.shape), "data": data}
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
-
-
 def main():
     data = {
-        "generator": "tests/golden/pytorch.py",
-        "torch": torch.__version__,
-        "numpy": np.__version__,
         "recurrent": recurrent_cases(),
         "linear": [
             linear_case(501, (5, 3), 7, True),
@@ -353,12 +293,8 @@ def main():
         "optimizers": optimizer_traces(),
         "clip": clip_cases(),
     }
-    path = pathlib.Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(plain(data), separators=(",", ":"), allow_nan=False) + "\n")
-    print(f"{path.name}: {len(data['recurrent'])} recurrent cases, {path.stat().st_size:,} bytes")
+    write(__file__, data, f"{len(data['recurrent'])} recurrent cases")
 
 
 if __name__ == "__main__":
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        main()
+    run(main)

@@ -82,6 +82,9 @@ export interface Results {
   readonly cn?: Tensor;
 }
 
+/** Which steps take part. */
+export type Steps = Pick<LSTMState, "lengths" | "mask">;
+
 /** All that goes into a forward and a backward pass. */
 export interface Problem {
   readonly x: Tensor;
@@ -103,17 +106,24 @@ export function draw(random: Random, dtype: Dtype, shape: readonly number[]): Te
   return { data, shape };
 }
 
+/** Numbers of the standard normal distribution. */
+export function normal(random: Random, dtype: Dtype, shape: readonly number[]): Tensor {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const data = dtype === "f64" ? new Float64Array(size) : new Float32Array(size);
+  return { data: data.map(() => random.normal()), shape };
+}
+
 /** Numbers for T steps of N rows, time first. */
-export function problemOf(layer: Recurrent, t: number, n: number, seed: number): Problem {
+export function problemOf(layer: Recurrent, t: number, n: number, seed: number, numbers = draw): Problem {
   const { dtype, inputSize, hiddenSize, stateSize, numLayers, directions } = layer;
   const random = new Random(seed);
   const lstm = layer instanceof LSTM;
-  const states = (size: number): Tensor => draw(random, dtype, [numLayers * directions, n, size]);
+  const states = (size: number): Tensor => numbers(random, dtype, [numLayers * directions, n, size]);
   return {
-    x: draw(random, dtype, [t, n, inputSize]),
+    x: numbers(random, dtype, [t, n, inputSize]),
     first: { h0: states(stateSize), ...(lstm && { c0: states(hiddenSize) }) },
     gradients: {
-      output: draw(random, dtype, [t, n, directions * stateSize]),
+      output: numbers(random, dtype, [t, n, directions * stateSize]),
       hn: states(stateSize),
       ...(lstm && { cn: states(hiddenSize) }),
     },
@@ -121,11 +131,7 @@ export function problemOf(layer: Recurrent, t: number, n: number, seed: number):
 }
 
 /** A forward and a backward pass. */
-export function bothPasses(
-  layer: Recurrent,
-  { x, first, gradients }: Problem,
-  steps: Pick<LSTMState, "lengths" | "mask"> = {},
-): Pass {
+export function bothPasses(layer: Recurrent, { x, first, gradients }: Problem, steps: Steps = {}): Pass {
   return { ...layer.forward(x, { ...first, ...steps }), ...layer.backward(gradients) };
 }
 

@@ -1,0 +1,81 @@
+// Dropout: numbers set to 0 at random while training.
+
+import { mul, type FloatTensor } from "../../bindings/kernels.js";
+import { describe, type Tensor } from "../../bindings/tensor.js";
+import { ValueError } from "../../bindings/errors.js";
+import { Random } from "../random.js";
+import { checkOptions, Layer, type LayerOptions } from "./layer.js";
+
+/** Options of `Dropout`; the seed is that of the masks. */
+export type DropoutOptions = LayerOptions;
+
+export function checkProbability(argument: string, p: number): void {
+  if (typeof p !== "number" || !(p >= 0 && p <= 1))
+    throw new ValueError(argument, describe(p), `0 <= ${argument} <= 1`);
+}
+
+/** Fills a mask: 0 with probability p, else 1 / (1 - p). One draw of 32 bits for each number, none for p = 0. */
+export function drawMask(mask: FloatTensor, p: number, random: Random): void {
+  if (p === 0) return mask.fill(1);
+  const threshold = p * 2 ** 32;
+  const kept = p === 1 ? 0 : 1 / (1 - p);
+  const { data } = mask;
+  for (let i = 0; i < data.length; i++) data[i] = Number(random.uint32() >= threshold) * kept; // a branch takes twice the time
+}
+
+/**
+ * In training mode sets each number to 0 with probability p and multiplies the others by 1 / (1 - p), a new choice in each
+ * forward pass; after eval() lets everything through (Srivastava et al. 2014), as PyTorch's nn.Dropout.
+ */
+export class Dropout extends Layer<FloatTensor> {
+  /** The source of the masks; its `state` continues a sequence of them. */
+  readonly random: Random;
+
+  /**
+   * @param p the probability of a 0, 0 to 1
+   * @throws ValueError, UnsupportedError
+   */
+  constructor(
+    readonly p = 0.5,
+    options: DropoutOptions = {},
+  ) {
+    checkProbability("p", p);
+    checkOptions("Dropout", options, ["dtype", "seed"]);
+    const random = new Random(options.seed);
+    super("Dropout", options.dtype);
+    this.random = random;
+  }
+
+  /**
+   * @param x [...]
+   * @returns output [...]
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor): { output: Tensor } {
+    return this.record((keep, scratch) => {
+      const output = scratch.copy("x", x, this.dtype, ["..."]);
+      const mask = keep.allocate("mask", this.dtype, output.shape);
+      if (this.training) {
+        drawMask(mask, this.p, this.random);
+        mul(output, mask);
+      }
+      return { result: { output: output.download() }, tape: mask };
+    });
+  }
+
+  /**
+   * By the mask of the latest forward in training mode, which it consumes.
+   *
+   * @param gradients.output [...]
+   * @returns x [...]
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: { output: Tensor }): { x: Tensor } {
+    checkOptions("Dropout.backward", gradients, ["output"]);
+    return this.replay((mask, scratch) => {
+      const d = scratch.copy("output", gradients.output, this.dtype, mask.shape);
+      mul(d, mask);
+      return { x: d.download() };
+    });
+  }
+}

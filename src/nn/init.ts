@@ -1,0 +1,324 @@
+// Initial values of parameters, with PyTorch's formulas and defaults (torch.nn.init): `init.xavierUniform(parameter)`.
+// Every function fills a parameter, or any tensor, in place. One seed gives the same numbers everywhere.
+//
+// `init` is an object and no namespace (`export * as init`): bundlers keep the namespaces of a bundle, used or not.
+
+import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
+import { floatDtype } from "../../bindings/kernels.js";
+import { checkTensor, describe, showShape, sizeOf, type Tensor } from "../../bindings/tensor.js";
+import { Random } from "../random.js";
+import { checkOptions, type Parameter } from "./layer.js";
+
+/** What is filled: a parameter, or a tensor of f64 or f32. */
+export type InitTarget = Parameter | Tensor;
+
+/** Options of initialisers that draw numbers. */
+export interface SeedOptions {
+  /** An integer >= 0; by default another one each time. */
+  seed?: number;
+}
+
+/** Slopes that follow a layer, as `calculateGain` knows them. */
+export type GainNonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
+
+export interface UniformOptions extends SeedOptions {
+  /** Default 0. */
+  low?: number;
+  /** Default 1. */
+  high?: number;
+}
+
+export interface NormalOptions extends SeedOptions {
+  /** Default 0. */
+  mean?: number;
+  /** The standard deviation (default 1). */
+  std?: number;
+}
+
+export interface XavierOptions extends SeedOptions {
+  /** Scales the numbers, for example by `calculateGain` (default 1). */
+  gain?: number;
+}
+
+export interface KaimingOptions extends SeedOptions {
+  /** The slope of "leakyRelu" below 0 (default 0). */
+  a?: number;
+  /** Whether the forward pass keeps its variance, "fanIn" (default), or the backward pass, "fanOut". */
+  mode?: "fanIn" | "fanOut";
+  /** What follows the layer (default "leakyRelu"). */
+  nonlinearity?: GainNonlinearity;
+}
+
+export interface OrthogonalOptions extends SeedOptions {
+  /** Scales the matrix (default 1). */
+  gain?: number;
+  /** How many blocks of rows are orthogonal each on its own: the gates of a recurrent weight [gates H, H] (default 1). */
+  gates?: number;
+}
+
+function checkFinite(argument: string, value: number, least = -Infinity): void {
+  if (!Number.isFinite(value) || value < least) {
+    throw new ValueError(argument, describe(value), least === 0 ? "a finite number >= 0" : "a finite number");
+  }
+}
+
+/** The tensor to fill, held against: f64 or f32, with at least `axes` axes. */
+function take(target: InitTarget, axes = 0): Tensor {
+  if (target === null || typeof target !== "object") {
+    throw new DtypeError("target", describe(target), "a parameter or a tensor");
+  }
+  const [name, value] = "value" in target ? [target.name, target.value] : ["target", target];
+  const argument = typeof name === "string" ? name : "target";
+  const { data, shape } = checkTensor(argument, value, floatDtype(argument, value), ["..."]);
+  if (shape.length < axes) throw new ShapeError(argument, showShape(shape), `at least ${axes} axes`);
+  return { data, shape };
+}
+
+function fill({ data }: Tensor, draw: () => number): void {
+  for (let i = 0; i < data.length; i++) data[i] = draw();
+}
+
+function fillUniform(tensor: Tensor, low: number, high: number, random: Random): void {
+  fill(tensor, () => low + (high - low) * random.uniform());
+}
+
+/** How many numbers an output is made from, and how many outputs an input goes to, for a weight [out, in, ...]. */
+function fans([out, inputs, ...field]: readonly number[]): { fanIn: number; fanOut: number } {
+  const size = sizeOf(field);
+  return { fanIn: inputs! * size, fanOut: out! * size };
+}
+
+/**
+ * The factor by which initial weights make up for what a nonlinearity does to the variance: 1 for linear and sigmoid, 5/3
+ * for tanh, sqrt(2) for relu, sqrt(2 / (1 + a^2)) for leakyRelu, 3/4 for selu.
+ *
+ * @param a the slope of leakyRelu below 0 (default 0.01)
+ * @throws ValueError
+ */
+function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number {
+  checkFinite("a", a);
+  switch (nonlinearity) {
+    case "linear":
+    case "sigmoid":
+      return 1;
+    case "tanh":
+      return 5 / 3;
+    case "relu":
+      return Math.sqrt(2);
+    case "leakyRelu":
+      return Math.sqrt(2 / (1 + a * a));
+    case "selu":
+      return 3 / 4;
+    default:
+      throw new ValueError(
+        "nonlinearity",
+        describe(nonlinearity),
+        '"linear", "sigmoid", "tanh", "relu", "leakyRelu" or "selu"',
+      );
+  }
+}
+
+/**
+ * Numbers evenly from [low, high), 0 and 1 by default.
+ *
+ * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
+ */
+function uniform(target: InitTarget, options: UniformOptions = {}): void {
+  checkOptions("uniform", options, ["low", "high", "seed"]);
+  const { low = 0, high = 1, seed } = options;
+  checkFinite("low", low);
+  checkFinite("high", high);
+  if (high < low) throw new ValueError("high", describe(high), `at least low, ${low}`);
+  fillUniform(take(target), low, high, new Random(seed));
+}
+
+/**
+ * Numbers of the normal distribution, with mean 0 and standard deviation 1 by default.
+ *
+ * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
+ */
+function normal(target: InitTarget, options: NormalOptions = {}): void {
+  checkOptions("normal", options, ["mean", "std", "seed"]);
+  const { mean = 0, std = 1, seed } = options;
+  checkFinite("mean", mean);
+  checkFinite("std", std, 0);
+  const random = new Random(seed);
+  fill(take(target), () => mean + std * random.normal());
+}
+
+/**
+ * The same number everywhere.
+ *
+ * @throws ValueError, DtypeError, ShapeError, DisposedError
+ */
+function constant(target: InitTarget, value: number): void {
+  if (typeof value !== "number") throw new ValueError("value", describe(value), "a number");
+  fill(take(target), () => value);
+}
+
+/** Zeros everywhere. @throws DtypeError, ShapeError, DisposedError */
+function zeros(target: InitTarget): void {
+  constant(target, 0);
+}
+
+/** Ones everywhere. @throws DtypeError, ShapeError, DisposedError */
+function ones(target: InitTarget): void {
+  constant(target, 1);
+}
+
+/** The standard deviation of Xavier's initialisation, what it is for, and its random numbers. */
+function xavier(kind: string, target: InitTarget, options: XavierOptions) {
+  checkOptions(kind, options, ["gain", "seed"]);
+  const { gain = 1, seed } = options;
+  checkFinite("gain", gain);
+  const tensor = take(target, 2);
+  const { fanIn, fanOut } = fans(tensor.shape);
+  return { tensor, std: gain * Math.sqrt(2 / (fanIn + fanOut)), random: new Random(seed) };
+}
+
+/**
+ * U(-b, b) with b = gain sqrt(6 / (fanIn + fanOut)) (Glorot & Bengio 2010).
+ *
+ * @param target a weight [out, in, ...]
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ */
+function xavierUniform(target: InitTarget, options: XavierOptions = {}): void {
+  const { tensor, std, random } = xavier("xavierUniform", target, options);
+  const bound = Math.sqrt(3) * std;
+  fillUniform(tensor, -bound, bound, random);
+}
+
+/**
+ * Normal with standard deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot & Bengio 2010).
+ *
+ * @param target a weight [out, in, ...]
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ */
+function xavierNormal(target: InitTarget, options: XavierOptions = {}): void {
+  const { tensor, std, random } = xavier("xavierNormal", target, options);
+  fill(tensor, () => std * random.normal());
+}
+
+/** As `xavier`, for Kaiming's. */
+function kaiming(kind: string, target: InitTarget, options: KaimingOptions) {
+  checkOptions(kind, options, ["a", "mode", "nonlinearity", "seed"]);
+  const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", seed } = options;
+  const gain = calculateGain(nonlinearity, a);
+  if (mode !== "fanIn" && mode !== "fanOut") throw new ValueError("mode", describe(mode), '"fanIn" or "fanOut"');
+  const tensor = take(target, 2);
+  return { tensor, std: gain / Math.sqrt(fans(tensor.shape)[mode]), random: new Random(seed) };
+}
+
+/**
+ * U(-b, b) with b = gain sqrt(3 / fan) (He et al. 2015), gain as in `calculateGain`.
+ *
+ * @param target a weight [out, in, ...]
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ */
+function kaimingUniform(target: InitTarget, options: KaimingOptions = {}): void {
+  const { tensor, std, random } = kaiming("kaimingUniform", target, options);
+  const bound = Math.sqrt(3) * std;
+  fillUniform(tensor, -bound, bound, random);
+}
+
+/**
+ * Normal with standard deviation gain / sqrt(fan) (He et al. 2015), gain as in `calculateGain`.
+ *
+ * @param target a weight [out, in, ...]
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ */
+function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
+  const { tensor, std, random } = kaiming("kaimingNormal", target, options);
+  fill(tensor, () => std * random.normal());
+}
+
+/**
+ * `count` orthonormal vectors of `length` >= count numbers, each random in the space that those before it leave: modified
+ * Gram-Schmidt, twice over, which keeps them orthogonal to the last bits.
+ */
+function orthonormal(count: number, length: number, random: Random): Float64Array[] {
+  const vectors: Float64Array[] = [];
+  const dot = (v: Float64Array, w: Float64Array): number => {
+    let sum = 0;
+    for (let i = 0; i < length; i++) sum += v[i]! * w[i]!;
+    return sum;
+  };
+  while (vectors.length < count) {
+    const v = Float64Array.from({ length }, () => random.normal());
+    for (let pass = 0; pass < 2; pass++) {
+      for (const w of vectors) {
+        const share = dot(v, w);
+        for (let i = 0; i < length; i++) v[i]! -= share * w[i]!;
+      }
+    }
+    const norm = Math.sqrt(dot(v, v));
+    if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
+    vectors.push(v.map((x) => x / norm));
+  }
+  return vectors;
+}
+
+/**
+ * A random orthogonal matrix times gain (Saxe, McClelland & Ganguli 2014): its rows, or where they are more than the
+ * columns its columns, are orthonormal. Axes after the first count as columns together.
+ *
+ * @param target a weight [out, in, ...]
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ */
+function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
+  checkOptions("orthogonal", options, ["gain", "gates", "seed"]);
+  const { gain = 1, gates = 1, seed } = options;
+  checkFinite("gain", gain);
+  const { data, shape } = take(target, 2);
+  const columns = sizeOf(shape.slice(1));
+  const rows = shape[0]! / gates;
+  if (!Number.isSafeInteger(gates) || gates < 1 || !Number.isInteger(rows)) {
+    throw new ValueError("gates", describe(gates), `a divisor of ${shape[0]} rows`);
+  }
+  const random = new Random(seed);
+  for (let gate = 0; gate < gates; gate++) {
+    const wide = rows <= columns;
+    const vectors = orthonormal(Math.min(rows, columns), Math.max(rows, columns), random);
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) {
+        data[(gate * rows + r) * columns + c] = gain * (wide ? vectors[r]![c]! : vectors[c]![r]!);
+      }
+    }
+  }
+}
+
+/**
+ * Sets the bias of an LSTM's forget gates to `value` (bias_ih to value, bias_hh to 0), in all layers and directions, so
+ * that it remembers from the start (Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015: 1).
+ *
+ * @throws ValueError where the layer is no LSTM with biases; DisposedError
+ */
+function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Parameter[] }, value = 1): void {
+  checkFinite("value", value);
+  const expected = "an LSTM with biases";
+  if (typeof (layer as typeof layer | null)?.parameters !== "function") {
+    throw new ValueError("layer", describe(layer), expected);
+  }
+  const h = layer.hiddenSize;
+  const biases = layer.parameters().filter(({ name }) => /^bias_[ih]h(_|$)/.test(name));
+  if (biases.length === 0 || biases.some((bias) => String(bias.value.shape) !== String([4 * h]))) {
+    throw new ValueError("layer", `${describe(layer)}${biases.length === 0 ? " without biases" : ""}`, expected);
+  }
+  for (const bias of biases) bias.value.data.fill(bias.name.startsWith("bias_ih") ? value : 0, h, 2 * h);
+}
+
+/** Initialisers: `init.orthogonal(parameter, { gates: 4 })`. */
+export const init = /* @__PURE__ */ Object.freeze({
+  calculateGain,
+  constant,
+  forgetGateBias,
+  kaimingNormal,
+  kaimingUniform,
+  normal,
+  ones,
+  orthogonal,
+  uniform,
+  xavierNormal,
+  xavierUniform,
+  zeros,
+});

@@ -1,0 +1,59 @@
+// Clipping of gradients, with PyTorch's equations.
+
+import { ValueError } from "../../bindings/errors.js";
+import { clip, scale, sumSquares } from "../../bindings/kernels.js";
+import { describe } from "../../bindings/tensor.js";
+import { checkOptions, type Parameter, type WasmParameter } from "../nn/layer.js";
+import { takeParameters } from "./parameters.js";
+
+/** Options of `clipGradNorm`. */
+export interface ClipGradNormOptions {
+  /** 2 (default): the root of the sum of squares; 1: the sum of absolute values; Infinity: the largest of them. */
+  normType?: number;
+}
+
+/** The norm of all gradients as one vector; NaN where a number is. */
+function normOf(parameters: readonly WasmParameter[], normType: number): number {
+  let total = 0;
+  for (const { grad } of parameters) {
+    if (normType === 2) total += sumSquares(grad);
+    else if (normType === 1) for (const g of grad.data) total += Math.abs(g);
+    else for (const g of grad.data) total = Math.max(total, Math.abs(g));
+  }
+  return normType === 2 ? Math.sqrt(total) : total;
+}
+
+/**
+ * Scales all gradients so that their common norm is at most maxNorm: by min(1, maxNorm / (norm + 1e-6)).
+ *
+ * @returns the norm before
+ * @throws ValueError, UnsupportedError, StateError (parameters of different builds), DisposedError
+ */
+export function clipGradNorm(
+  parameters: readonly Parameter[],
+  maxNorm: number,
+  options: ClipGradNormOptions = {},
+): number {
+  const taken = takeParameters(parameters);
+  if (typeof maxNorm !== "number" || !(maxNorm >= 0)) {
+    throw new ValueError("maxNorm", describe(maxNorm), "a number >= 0");
+  }
+  checkOptions("clipGradNorm", options, ["normType"]);
+  const { normType = 2 } = options;
+  if (![1, 2, Infinity].includes(normType)) throw new ValueError("normType", describe(normType), "1, 2 or Infinity");
+  const norm = normOf(taken, normType);
+  const factor = maxNorm / (norm + 1e-6);
+  if (!(factor >= 1)) for (const { grad } of taken) scale(grad, factor);
+  return norm;
+}
+
+/**
+ * Limits every number of the gradients to [-value, value].
+ *
+ * @throws ValueError, StateError (parameters of different builds), DisposedError
+ */
+export function clipGradValue(parameters: readonly Parameter[], value: number): void {
+  const taken = takeParameters(parameters);
+  if (typeof value !== "number" || !(value >= 0)) throw new ValueError("value", describe(value), "a number >= 0");
+  for (const { grad } of taken) clip(grad, value);
+}

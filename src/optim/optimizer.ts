@@ -1,0 +1,273 @@
+// What the optimizers share: parameters in groups, options, state by name, saving and loading. The optimizers themselves
+// are in ../optim.ts.
+
+import { DisposedError, ShapeError, ValueError } from "../../bindings/errors.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
+import { Arena } from "../../bindings/memory.js";
+import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
+import { checkDict, checkFlag, checkOptions, takeEntry, type Parameter, type WasmParameter } from "../nn/layer.js";
+import { checkNumber, checkParameters, takeParameters } from "./parameters.js";
+
+/** Options that all optimizers have. */
+export interface OptimizerOptions {
+  /** Learning rate. */
+  lr?: number;
+  /** The L2 penalty: weightDecay times the parameter is added to its gradient (default 0). */
+  weightDecay?: number;
+  /** Whether the parameters climb their gradients instead of descending (default false). */
+  maximize?: boolean;
+}
+
+/** All parameters alike; or groups of them, each with options of its own in place of the optimizer's. */
+export type ParametersOrGroups<Options> =
+  readonly Parameter[] | readonly (Options & { readonly params: readonly Parameter[] })[];
+
+/** Parameters and the options that their updates follow. `lr` may be set at any time, the rest stays as it is. */
+export type ParamGroup<Options extends OptimizerOptions> = Readonly<Required<Omit<Options, "lr">>> & {
+  readonly params: readonly Parameter[];
+  lr: number;
+};
+
+/** An optimizer's options and state. `Names` are PyTorch's names of the state of a parameter. */
+export interface Rules<Options extends OptimizerOptions, Names extends string> {
+  readonly kind: string;
+  readonly defaults: Readonly<Required<Options>>;
+  /** Holds options against what they may be; `where` is written before their names. */
+  check(options: Readonly<Required<Options>>, where: string): void;
+  state(options: Readonly<Required<Options>>): readonly Names[];
+  /** What the state is before the first step: 0 unless said otherwise. */
+  start?(options: Readonly<Required<Options>>): number;
+}
+
+/** A parameter with the index of its group and its state. */
+interface Member<Names extends string> {
+  readonly parameter: WasmParameter;
+  readonly group: number;
+  readonly state: Partial<Record<Names, FloatTensor>>;
+}
+
+/** `given` over `defaults`, checked. */
+function settle<Options extends OptimizerOptions, Names extends string>(
+  rules: Rules<Options, Names>,
+  given: Options,
+  defaults: Readonly<Required<Options>>,
+  where: string,
+): Required<Options> {
+  const options = Object.fromEntries(
+    Object.entries(defaults).map(([key, value]) => {
+      const own: unknown = given[key as keyof Options];
+      const taken: unknown = own === undefined ? value : own;
+      return [key, Array.isArray(taken) ? Object.freeze([...(taken as unknown[])]) : taken];
+    }),
+  ) as Required<Options>;
+  const { lr, weightDecay, maximize } = options as Required<OptimizerOptions>;
+  checkNumber(`${where}lr`, lr);
+  checkNumber(`${where}weightDecay`, weightDecay);
+  checkFlag(`${where}maximize`, maximize);
+  rules.check(options, where);
+  return options;
+}
+
+/** Groups as the caller gave them: one that holds everything where they gave parameters. */
+function groupsOf<Options>(given: ParametersOrGroups<Options>) {
+  if (!Array.isArray(given)) throw new ValueError("parameters", describe(given), "an array of parameters or groups");
+  const items = Array.from<unknown>(given);
+  const isGroup = (item: unknown): item is Options & { readonly params: readonly Parameter[] } =>
+    typeof item === "object" && item !== null && "params" in item;
+  if (!isGroup(items[0])) return [{ params: items as Parameter[], own: {} as Options, where: "", list: "parameters" }];
+  return items.map((item, i) => {
+    const where = `parameters[${i}]`;
+    if (!isGroup(item)) throw new ValueError(where, describe(item), "a group { params, ... }, like the first");
+    const { params, ...own } = item;
+    if (!Array.isArray(params)) throw new ValueError(`${where}.params`, describe(params), "an array of parameters");
+    return {
+      params: [...(params as readonly Parameter[])],
+      own: own as Options,
+      where: `${where}.`,
+      list: `${where}.params`,
+    };
+  });
+}
+
+/** What the optimizers share. */
+export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOptions, Names extends string = string> {
+  /** The groups, in the order given; one, where the optimizer was given parameters. */
+  readonly paramGroups: readonly ParamGroup<Options>[];
+  readonly #rules: Rules<Options, Names>;
+  readonly #arena: Arena;
+  readonly #members: Member<Names>[] = [];
+  protected steps = 0;
+
+  protected constructor(rules: Rules<Options, Names>, parameters: ParametersOrGroups<Options>, options: Options) {
+    const known = Object.keys(rules.defaults);
+    checkOptions(rules.kind, options, known);
+    const common = settle(rules, options, rules.defaults, "");
+    const groups = groupsOf(parameters).map(({ params, own, where, list }) => {
+      checkOptions(`${rules.kind} group`, own, known);
+      return { params, taken: takeParameters(params, list), settings: settle(rules, own, common, where) };
+    });
+    const all = groups.flatMap(({ taken }) => taken);
+    if (all.length === 0) throw new ValueError("parameters", "none", "at least one");
+    checkParameters(all);
+    const values = new Set<FloatTensor>();
+    for (const { name, value } of all) {
+      if (values.has(value)) throw new ValueError("parameters", `${name} twice`, "each parameter once, in one group");
+      values.add(value);
+    }
+    this.#rules = rules;
+    this.paramGroups = Object.freeze(
+      groups.map(({ params, settings }) => {
+        const group = { params: Object.freeze(params), ...settings };
+        for (const key of Object.keys(group)) if (key !== "lr") Object.defineProperty(group, key, { writable: false });
+        return Object.seal(group) as unknown as ParamGroup<Options>;
+      }),
+    );
+    const arena = (this.#arena = new Arena(all[0]!.value.arena.core, true));
+    try {
+      groups.forEach(({ taken, settings }, group) => {
+        for (const parameter of taken) {
+          const { name, value } = parameter;
+          const make = (state: Names) => [state, arena.allocate(`${state} of ${name}`, value.dtype, value.shape)];
+          const state = Object.fromEntries(rules.state(settings).map(make)) as Partial<Record<Names, FloatTensor>>;
+          this.#members.push({ parameter, group, state });
+        }
+      });
+    } catch (error) {
+      arena.dispose();
+      throw error;
+    }
+    this.#start();
+  }
+
+  /** The learning rate of the first group; setting it sets that of all groups, for the steps to come. */
+  get lr(): number {
+    return this.paramGroups[0]!.lr;
+  }
+
+  set lr(lr: number) {
+    for (const group of this.paramGroups) group.lr = lr;
+  }
+
+  /**
+   * Changes every parameter once, by its gradient.
+   *
+   * @throws ValueError (lr), DisposedError; nothing is changed then
+   */
+  step(): void {
+    this.#checkReady();
+    this.paramGroups.forEach(({ lr }, i) => checkNumber(this.#where(i, "lr"), lr));
+    this.steps++;
+    this.paramGroups.forEach((group, i) => this.beginStep(group, i));
+    for (const { parameter, group, state } of this.#members) {
+      this.update(parameter, state, this.paramGroups[group]!, group);
+    }
+  }
+
+  /** Sets all gradients to zero. */
+  zeroGrad(): void {
+    this.#checkReady();
+    for (const { parameter } of this.#members) parameter.grad.fill(0);
+  }
+
+  /**
+   * Copies of the state by PyTorch's names, "<index>.<name>", where the index counts the parameters of all groups; empty
+   * before the first step. Options, also lr, are not part of it.
+   */
+  stateDict(): Record<string, Tensor> {
+    this.#checkAlive();
+    if (this.steps === 0) return {};
+    const dict: Record<string, Tensor> = {};
+    this.#members.forEach(({ state }, i) => {
+      dict[`${i}.step`] = tensor(this.steps);
+      for (const [name, value] of entriesOf(state)) dict[`${i}.${name}`] = value.download();
+    });
+    return dict;
+  }
+
+  /**
+   * Continues from a saved state; an empty one is a fresh start. f32 and f64 convert.
+   *
+   * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or misshapen entry; nothing is changed then
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    this.#checkAlive();
+    checkDict(dict);
+    const keys = new Set(Object.keys(dict));
+    const entries: [FloatTensor, TensorData][] = [];
+    let steps = 0;
+    if (keys.size > 0) {
+      const take = (key: string, shape: readonly number[]) => {
+        if (!keys.delete(key)) throw new ShapeError("dict", `no entry "${key}"`, "the state of every parameter");
+        return takeEntry(this.#arena, key, dict[key]!, shape).data;
+      };
+      this.#members.forEach(({ parameter, state }, i) => {
+        const count = take(`${i}.step`, [])[0]!;
+        if (!Number.isSafeInteger(count) || count < 1 || (i > 0 && count !== steps)) {
+          throw new ValueError(
+            `dict["${i}.step"]`,
+            `${count}`,
+            i === 0 ? "an integer >= 1" : `${steps}, as the others`,
+          );
+        }
+        steps = count;
+        for (const [name, value] of entriesOf(state)) {
+          entries.push([value, take(`${i}.${name}`, parameter.value.shape)]);
+        }
+      });
+      for (const key of keys) throw new ShapeError("dict", `an unknown entry "${key}"`, "the state of every parameter");
+    }
+    if (steps === 0) this.#start();
+    for (const [target, data] of entries) target.set(data);
+    this.steps = steps;
+    this.paramGroups.forEach((group, i) => this.resumed(group, i));
+  }
+
+  /** Gives the state's memory back at once. */
+  dispose(): void {
+    this.#arena.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #start(): void {
+    for (const { group, state } of this.#members) {
+      const start = this.#rules.start?.(this.paramGroups[group] as unknown as Required<Options>) ?? 0;
+      for (const [, value] of entriesOf(state)) value.fill(start);
+    }
+  }
+
+  /** What an option of a group is called in errors. */
+  #where(group: number, option: string): string {
+    return this.paramGroups.length === 1 ? option : `paramGroups[${group}].${option}`;
+  }
+
+  #checkAlive(): void {
+    if (this.#arena.disposed) {
+      throw new DisposedError(this.#rules.kind, "a disposed optimizer", "one that is alive");
+    }
+  }
+
+  #checkReady(): void {
+    this.#checkAlive();
+    checkParameters(this.#members.map(({ parameter }) => parameter));
+  }
+
+  /** Called for each group after `steps` was counted up. */
+  protected beginStep(_group: ParamGroup<Options>, _index: number): void {}
+
+  /** Called for each group after `steps` was loaded. */
+  protected resumed(_group: ParamGroup<Options>, _index: number): void {}
+
+  protected abstract update(
+    parameter: WasmParameter,
+    state: Partial<Record<Names, FloatTensor>>,
+    group: ParamGroup<Options>,
+    index: number,
+  ): void;
+}
+
+function entriesOf(state: Partial<Record<string, FloatTensor>>): [string, FloatTensor][] {
+  return Object.entries(state) as [string, FloatTensor][];
+}

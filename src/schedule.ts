@@ -1,0 +1,367 @@
+// Schedules of the learning rate, with PyTorch's equations, options, defaults and state names. A schedule sets the lr of an
+// optimizer's groups: once when it is made, then at every step(), of which there is one for each epoch, after the
+// optimizer's own. Several may share an optimizer: each changes what the others left.
+
+import { ShapeError, ValueError } from "../bindings/errors.js";
+import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.js";
+import { checkDict, checkOptions } from "./nn/layer.js";
+import { checkNumber } from "./optim/parameters.js";
+
+/** What a schedule needs of an optimizer. */
+export interface Scheduled {
+  readonly paramGroups: readonly { lr: number }[];
+}
+
+/** The lr that a group had before any schedule. */
+const initialLrs = /* @__PURE__ */ new WeakMap<object, number>();
+
+/**
+ * cos(pi x) for x >= 0, within 2.5e-16: by Taylor's series after an exact reduction to at most a quarter turn.
+ * Math.cos gives other bits on other engines.
+ */
+export function cosPi(x: number): number {
+  x %= 2;
+  if (x > 1) x = 2 - x;
+  if (x > 0.5) return -cosPi(1 - x);
+  const sine = x > 0.25; // cos(pi x) = sin(pi (1/2 - x))
+  const angle = Math.PI * (sine ? 0.5 - x : x);
+  const square = angle * angle;
+  let sum = 0;
+  for (let k = sine ? 17 : 16; k > 1; k -= 2) sum = (1 + sum) * (-square / (k * (k - 1)));
+  return sine ? angle + angle * sum : 1 + sum;
+}
+
+function checkCount(argument: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new ValueError(argument, describe(value), `an integer >= ${least}`);
+  }
+}
+
+/** What the schedules share: the groups, the count of epochs, saving and loading. */
+export abstract class Schedule {
+  protected readonly groups: readonly { lr: number }[];
+  protected epoch = 0;
+
+  protected constructor(optimizer: Scheduled) {
+    const groups: unknown = (optimizer as Scheduled | undefined)?.paramGroups;
+    if (!Array.isArray(groups) || groups.length === 0) {
+      throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
+    }
+    this.groups = groups as { lr: number }[];
+    this.checkLrs();
+  }
+
+  /** How many steps there were. */
+  get lastEpoch(): number {
+    return this.epoch;
+  }
+
+  /** The groups' learning rates now. */
+  get lastLr(): number[] {
+    return this.groups.map(({ lr }) => lr);
+  }
+
+  /** The state and the groups' learning rates, by PyTorch's names. */
+  stateDict(): Record<string, Tensor> {
+    return {
+      last_epoch: tensor(this.epoch),
+      _last_lr: tensor(this.lastLr),
+      ...Object.fromEntries(Object.entries(this.extraState()).map(([name, value]) => [name, tensor(value)])),
+    };
+  }
+
+  /**
+   * Continues from a saved state; the optimizer's learning rates become those that were saved.
+   *
+   * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or wrong entry; nothing is changed then
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    checkDict(dict);
+    const names = Object.keys(this.stateDict());
+    for (const name of Object.keys(dict)) {
+      if (!names.includes(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names.join(", "));
+    }
+    const values = Object.fromEntries(
+      Object.entries(this.stateDict()).map(([name, { shape }]) => {
+        if (!Object.hasOwn(dict, name)) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
+        const argument = `dict["${name}"]`;
+        const numbers = Array.from(checkTensor(argument, dict[name]!, "f64", shape).data);
+        for (const value of numbers) {
+          if (shape.length > 0) checkNumber(argument, value);
+          else if (name !== "best") checkCount(argument, value, 0);
+          else if (Number.isNaN(value)) throw new ValueError(argument, "NaN", "a number");
+        }
+        return [name, numbers];
+      }),
+    );
+    this.epoch = values.last_epoch![0]!;
+    this.setLrs(values._last_lr!);
+    this.restore(values);
+  }
+
+  /** What a schedule has of its own. */
+  protected extraState(): Record<string, number | readonly number[]> {
+    return {};
+  }
+
+  /** Takes `extraState` back; each is an array here. */
+  protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
+
+  protected checkLrs(): void {
+    this.groups.forEach(({ lr }, i) => checkNumber(`paramGroups[${i}].lr`, lr));
+  }
+
+  protected setLrs(lrs: readonly number[]): void {
+    this.groups.forEach((group, i) => (group.lr = lrs[i]!));
+  }
+}
+
+/** Schedules that follow the count of epochs alone. */
+abstract class EpochSchedule extends Schedule {
+  /** The lr of each group before any schedule. */
+  protected baseLrs: readonly number[];
+
+  protected constructor(optimizer: Scheduled) {
+    super(optimizer);
+    this.baseLrs = this.groups.map((group) => {
+      if (!initialLrs.has(group)) initialLrs.set(group, group.lr);
+      return initialLrs.get(group)!;
+    });
+  }
+
+  /**
+   * Goes on to the next epoch.
+   *
+   * @throws ValueError where an lr is no finite number >= 0; nothing is changed then
+   */
+  step(): void {
+    this.checkLrs();
+    this.epoch++;
+    this.setLrs(this.groups.map(({ lr }, i) => this.next(lr, this.epoch, this.baseLrs[i]!)));
+  }
+
+  protected override extraState(): Record<string, number | readonly number[]> {
+    return { base_lrs: this.baseLrs };
+  }
+
+  protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
+    this.baseLrs = values.base_lrs!;
+  }
+
+  /** The lr of `epoch`, from that of the epoch before. */
+  protected abstract next(lr: number, epoch: number, baseLr: number): number;
+}
+
+export interface StepLROptions {
+  /** Epochs between two changes. */
+  stepSize: number;
+  /** What lr is multiplied with then (default 0.1). */
+  gamma?: number;
+}
+
+/** Multiplies lr with gamma every stepSize epochs, as PyTorch's lr_scheduler.StepLR. */
+export class StepLR extends EpochSchedule {
+  readonly #stepSize: number;
+  readonly #gamma: number;
+
+  /** @throws ValueError, UnsupportedError */
+  constructor(optimizer: Scheduled, options: StepLROptions) {
+    checkOptions("StepLR", options, ["stepSize", "gamma"]);
+    const { stepSize, gamma = 0.1 } = options;
+    checkCount("stepSize", stepSize, 1);
+    checkNumber("gamma", gamma);
+    super(optimizer);
+    this.#stepSize = stepSize;
+    this.#gamma = gamma;
+  }
+
+  protected override next(lr: number, epoch: number): number {
+    return epoch % this.#stepSize === 0 ? lr * this.#gamma : lr;
+  }
+}
+
+export interface CosineAnnealingLROptions {
+  /** Epochs from the first lr down to the least. */
+  tMax: number;
+  /** The least lr (default 0). */
+  etaMin?: number;
+}
+
+/**
+ * lr = etaMin + (first lr - etaMin) (1 + cos(pi epoch / tMax)) / 2 (Loshchilov & Hutter 2017), by PyTorch's recurrence, as
+ * its lr_scheduler.CosineAnnealingLR. After tMax epochs lr climbs again.
+ */
+export class CosineAnnealingLR extends EpochSchedule {
+  readonly #tMax: number;
+  readonly #etaMin: number;
+
+  /** @throws ValueError, UnsupportedError */
+  constructor(optimizer: Scheduled, options: CosineAnnealingLROptions) {
+    checkOptions("CosineAnnealingLR", options, ["tMax", "etaMin"]);
+    const { tMax, etaMin = 0 } = options;
+    checkCount("tMax", tMax, 1);
+    checkNumber("etaMin", etaMin);
+    super(optimizer);
+    this.#tMax = tMax;
+    this.#etaMin = etaMin;
+  }
+
+  protected override next(lr: number, epoch: number, baseLr: number): number {
+    const [t, least] = [this.#tMax, this.#etaMin];
+    // one step after the least lr the quotient below would be 0 / 0
+    if ((epoch - 1 - t) % (2 * t) === 0) return lr + ((baseLr - least) * (1 - cosPi(1 / t))) / 2;
+    return ((1 + cosPi(epoch / t)) / (1 + cosPi((epoch - 1) / t))) * (lr - least) + least;
+  }
+}
+
+export interface LinearLROptions {
+  /** What the first lr is multiplied with at the start, above 0 and at most 1 (default 1/3). */
+  startFactor?: number;
+  /** What it is multiplied with at the end, 0 to 1 (default 1). */
+  endFactor?: number;
+  /** Epochs between the two (default 5). */
+  totalIters?: number;
+}
+
+/** A warm-up: lr times a factor that grows evenly from startFactor to endFactor, as PyTorch's lr_scheduler.LinearLR. */
+export class LinearLR extends EpochSchedule {
+  readonly #startFactor: number;
+  readonly #endFactor: number;
+  readonly #totalIters: number;
+
+  /**
+   * Sets lr to startFactor times what it is.
+   *
+   * @throws ValueError, UnsupportedError
+   */
+  constructor(optimizer: Scheduled, options: LinearLROptions = {}) {
+    checkOptions("LinearLR", options, ["startFactor", "endFactor", "totalIters"]);
+    const { startFactor = 1 / 3, endFactor = 1, totalIters = 5 } = options;
+    if (typeof startFactor !== "number" || !(startFactor > 0 && startFactor <= 1)) {
+      throw new ValueError("startFactor", describe(startFactor), "0 < startFactor <= 1");
+    }
+    if (typeof endFactor !== "number" || !(endFactor >= 0 && endFactor <= 1)) {
+      throw new ValueError("endFactor", describe(endFactor), "0 <= endFactor <= 1");
+    }
+    checkCount("totalIters", totalIters, 1);
+    super(optimizer);
+    this.#startFactor = startFactor;
+    this.#endFactor = endFactor;
+    this.#totalIters = totalIters;
+    this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
+  }
+
+  protected override next(lr: number, epoch: number): number {
+    if (epoch > this.#totalIters) return lr;
+    const rise = this.#endFactor - this.#startFactor;
+    return lr * (1 + rise / (this.#totalIters * this.#startFactor + (epoch - 1) * rise));
+  }
+}
+
+export interface ReduceLROnPlateauOptions {
+  /** Whether the metric is to become small, "min" (default), or large, "max". */
+  mode?: "min" | "max";
+  /** What lr is multiplied with, below 1 (default 0.1). */
+  factor?: number;
+  /** How many epochs in a row may bring no improvement (default 10). */
+  patience?: number;
+  /** What counts as an improvement (default 1e-4). */
+  threshold?: number;
+  /** Whether the threshold is a share of the best metric, "rel" (default), or a difference, "abs". */
+  thresholdMode?: "rel" | "abs";
+  /** For how many epochs after a change nothing is counted (default 0). */
+  cooldown?: number;
+  /** The least lr, of all groups or of each (default 0). */
+  minLr?: number | readonly number[];
+  /** Changes of lr that are not larger than this are left out (default 1e-8). */
+  eps?: number;
+}
+
+/** Multiplies lr with factor when a metric stops improving, as PyTorch's lr_scheduler.ReduceLROnPlateau. */
+export class ReduceLROnPlateau extends Schedule {
+  readonly #better: (metric: number, best: number) => boolean;
+  readonly #factor: number;
+  readonly #patience: number;
+  readonly #cooldown: number;
+  readonly #minLrs: readonly number[];
+  readonly #eps: number;
+  #best: number;
+  #badEpochs = 0;
+  #cooling = 0;
+
+  /** @throws ValueError, UnsupportedError, ShapeError (minLr) */
+  constructor(optimizer: Scheduled, options: ReduceLROnPlateauOptions = {}) {
+    const names = ["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "minLr", "eps"];
+    checkOptions("ReduceLROnPlateau", options, names);
+    const { mode = "min", factor = 0.1, patience = 10, threshold = 1e-4, thresholdMode = "rel" } = options;
+    const { cooldown = 0, minLr = 0, eps = 1e-8 } = options;
+    if (mode !== "min" && mode !== "max") throw new ValueError("mode", describe(mode), '"min" or "max"');
+    if (thresholdMode !== "rel" && thresholdMode !== "abs") {
+      throw new ValueError("thresholdMode", describe(thresholdMode), '"rel" or "abs"');
+    }
+    checkNumber("factor", factor, 1);
+    checkCount("patience", patience, 0);
+    checkNumber("threshold", threshold);
+    checkCount("cooldown", cooldown, 0);
+    checkNumber("eps", eps);
+    super(optimizer);
+    const minLrs: readonly number[] = Array.isArray(minLr)
+      ? [...(minLr as readonly number[])]
+      : this.groups.map(() => minLr as number);
+    if (minLrs.length !== this.groups.length) {
+      throw new ShapeError("minLr", `${minLrs.length} numbers`, `one for each of ${this.groups.length} groups`);
+    }
+    minLrs.forEach((value) => checkNumber("minLr", value));
+    const sign = mode === "min" ? -1 : 1;
+    const limit = (best: number) => (thresholdMode === "rel" ? best * (1 + sign * threshold) : best + sign * threshold);
+    this.#better = mode === "min" ? (metric, best) => metric < limit(best) : (metric, best) => metric > limit(best);
+    this.#best = mode === "min" ? Infinity : -Infinity;
+    this.#factor = factor;
+    this.#patience = patience;
+    this.#cooldown = cooldown;
+    this.#minLrs = minLrs;
+    this.#eps = eps;
+  }
+
+  /**
+   * Goes on to the next epoch.
+   *
+   * @param metric what this epoch came to, for example its validation loss; NaN is no improvement
+   * @throws ValueError where the metric is no number, or an lr no finite number >= 0; nothing is changed then
+   */
+  step(metric: number): void {
+    if (typeof metric !== "number") throw new ValueError("metric", describe(metric), "a number");
+    this.checkLrs();
+    this.epoch++;
+    if (this.#better(metric, this.#best)) {
+      this.#best = metric;
+      this.#badEpochs = 0;
+    } else {
+      this.#badEpochs++;
+    }
+    if (this.#cooling > 0) {
+      this.#cooling--;
+      this.#badEpochs = 0;
+    }
+    if (this.#badEpochs > this.#patience) {
+      this.setLrs(
+        this.groups.map(({ lr }, i) => {
+          const reduced = Math.max(lr * this.#factor, this.#minLrs[i]!);
+          return lr - reduced > this.#eps ? reduced : lr;
+        }),
+      );
+      this.#cooling = this.#cooldown;
+      this.#badEpochs = 0;
+    }
+  }
+
+  protected override extraState(): Record<string, number | readonly number[]> {
+    return { best: this.#best, num_bad_epochs: this.#badEpochs, cooldown_counter: this.#cooling };
+  }
+
+  protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
+    this.#best = values.best![0]!;
+    this.#badEpochs = values.num_bad_epochs![0]!;
+    this.#cooling = values.cooldown_counter![0]!;
+  }
+}
