@@ -13,6 +13,9 @@
 //   resetBefore:  dq = W_hn^T dn,  dr = dq h' s'(r)
 //                 dh_(t-1) = dh z + m (dq r + W_h(r,z)^T [dr dz])
 //
+// Layer-normalised, resetAfter only (Ba, Kiros & Hinton 2016, equations 29 to 31): gain LN(...) of what W_i(r,z), W_h(r,z), W_in
+// and W_hn give, the first two over 2H, then the biases.
+//
 // s = sigmoid, phi = tanh, or other ones. G' = 3H: weights in the order r z n. Rows of gates are n r z q, G = 4H: what W_ih
 // gives lies side by side, and so does what W_hh gives. P = H. The fields of a sequence are described in sequence.ts.
 
@@ -81,12 +84,14 @@ let weights: usize = 0; // packed
 let weightsN: usize = 0; // packed, resetBefore
 let maskedH: usize = 0; // [N,H]
 let inputs: usize = 0; // [rows,H]
+let normalised: usize = 0; // [N,2H], for layer normalisation
 let through: usize = 0; // [N,H], what comes back through the recurrent product
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
   weights = s.packed ? s.packed : takeWork(gruPackedBytes<T>(s));
   maskedH = takeWork(s.mask ? bytes<T>(s.n * s.h) : 0);
+  normalised = takeWork(s.normIh ? bytes<T>(2 * s.n * s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
@@ -177,14 +182,39 @@ export function gruForward<T>(s: Sequence): void {
     let rows = 0;
     for (let i = first; i < end; i++) rows += rowsAt(s, i);
     let gates = s.gates;
-    gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, bias, 0, gates, g);
-    gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, at<T>(bias, h), 0, at<T>(gates, h), g);
+    let moments = s.moments;
+    let product = s.recurrentProducts;
+    if (s.normIh) {
+      const n = s.products;
+      const rz = at<T>(n, h);
+      const gainN = at<T>(s.normIh, 2 * h);
+      gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, 0, 0, n, 3 * h);
+      gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, 0, 0, rz, 3 * h);
+      const m2 = at<T>(moments, 2 * rows);
+      recurrent.normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
+      const biasRz = at<T>(bias, h);
+      recurrent.normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
+    } else {
+      gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, bias, 0, gates, g);
+      gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, at<T>(bias, h), 0, at<T>(gates, h), g);
+    }
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
       const h0 = recurrent.masked<T>(s, m, hPrev, maskedH);
       const rz = at<T>(gates, h);
-      if (s.resetAfter) {
+      if (s.normIh) {
+        const q = at<T>(gates, 3 * h);
+        const gainQ = at<T>(s.normHh, 2 * h);
+        const m4 = at<T>(moments, 4 * rows);
+        const m6 = at<T>(moments, 6 * rows);
+        gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, 0, 0, product, 3 * h);
+        recurrent.normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, normalised);
+        const productQ = at<T>(product, 2 * h);
+        recurrent.normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
+        moments += bytes<T>(m);
+        product += bytes<T>(3 * m * h);
+      } else if (s.resetAfter) {
         for (let row = 0; row < m; row++) {
           memory.copy(at<T>(gates, row * g + 3 * h), at<T>(bias, 3 * h), bytes<T>(h)); // q starts from its bias
         }
@@ -280,12 +310,25 @@ export function gruBackward<T>(s: Sequence): void {
     const rz = at<T>(gates, h);
     const hPrev = at<T>(s.hs, i == 0 ? 0 : (s.n + row - rowsBefore(s, i)) * h);
     gruStateBackward<T>(s, m, gates, hPrev, s.dOutput ? at<T>(s.dOutput, row * h) : 0);
+    let dRecurrent = rz;
+    let stride = g;
+    if (s.normIh) {
+      dRecurrent = at<T>(s.recurrentProducts, row * 3 * h);
+      stride = 3 * h;
+      const m4 = at<T>(s.moments, 4 * s.rows + row);
+      const m6 = at<T>(s.moments, 6 * s.rows + row);
+      const q = at<T>(dRecurrent, 2 * h);
+      const gainQ = at<T>(s.normHh, 2 * h);
+      const dq = at<T>(gates, 3 * h);
+      recurrent.normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
+      recurrent.normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
+    }
     if (s.resetAfter && !s.mask) {
-      gemmPacked<T>(m, h, 3 * h, rz, g, 1, weights, s.dh, h, s.dh, h);
+      gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, s.dh, h, s.dh, h);
       continue;
     }
     if (s.resetAfter) {
-      gemmPacked<T>(m, h, 3 * h, rz, g, 1, weights, 0, 0, through, h);
+      gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, 0, 0, through, h);
     } else {
       gemmPacked<T>(m, h, h, gates, g, 1, weightsN, 0, 0, through, h);
       gruResetBackward<T>(s, m, gates, at<T>(h0s, row * h), through);
@@ -298,13 +341,30 @@ export function gruBackward<T>(s: Sequence): void {
   const dn = s.gates;
   const drz = at<T>(s.gates, h);
   const q = at<T>(s.gates, 3 * h); // dq with resetAfter
-  if (s.dx) {
-    gemm<T>(s.rows, d, 2 * h, drz, g, 1, s.weightIh, d, 1, 0, 0, s.dx, d);
-    gemm<T>(s.rows, d, h, dn, g, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, d, s.dx, d);
+  // Gradients of what the weights gave: n r z of W_ih, r z q of W_hh.
+  let pn = dn;
+  let prz = drz;
+  let hrz = drz;
+  let pStride = g;
+  let hStride = g;
+  if (s.normIh) {
+    pn = s.products;
+    prz = at<T>(pn, h);
+    hrz = s.recurrentProducts;
+    pStride = hStride = 3 * h;
+    const m2 = at<T>(s.moments, 2 * s.rows);
+    const gainN = at<T>(s.normIh, 2 * h);
+    const dGainN = at<T>(s.dNormIh, 2 * h);
+    recurrent.normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
+    recurrent.normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
   }
-  recurrent.addWeightGradient<T>(s.rows, 2 * h, d, drz, g, s.x, s.dWeightIh);
-  recurrent.addWeightGradient<T>(s.rows, h, d, dn, g, s.x, at<T>(s.dWeightIh, 2 * h * d));
-  recurrent.addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, drz, g, h0s, s.dWeightHh);
+  if (s.dx) {
+    gemm<T>(s.rows, d, 2 * h, prz, pStride, 1, s.weightIh, d, 1, 0, 0, s.dx, d);
+    gemm<T>(s.rows, d, h, pn, pStride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, d, s.dx, d);
+  }
+  recurrent.addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
+  recurrent.addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
+  recurrent.addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
   const dWeightHn = at<T>(s.dWeightHh, 2 * h * h);
   if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, h, dWeightHn, h);
   if (s.dBiasIh) {

@@ -14,6 +14,9 @@
 //   dc_(t-1) = dc f
 //   dh_(t-1) = m W_hh^T [di df dg do]
 //
+// Layer-normalised (Ba, Kiros & Hinton 2016, equations 20 to 22): gain LN(W_ih x_t) + b_ih + gain LN(W_hh h) + b_hh before the
+// non-linearities, each over all 4H; h_t = o psi(gain LN(c_t) + bias).
+//
 // Forward only, for ONNX's operator: peepholes (Gers & Schmidhuber 2000: i and f also see p c_(t-1), o sees p c_t), f = 1 - i
 // (coupled), and a limit of what goes into the non-linearities.
 //
@@ -24,6 +27,7 @@ import { one } from "./math";
 import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
 import { add, mul } from "./elementwise";
 import { gemmPacked, packedBytes, packWeight } from "./gemm";
+import { layerNormBackward } from "./layernorm";
 import * as recurrent from "./recurrent";
 import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
 
@@ -43,12 +47,14 @@ let maskedH: usize = 0; // [N,P]
 let hidden: usize = 0; // [N,H], o psi(c) or its gradient, with a projection
 let inputs: usize = 0; // [rows,P]
 let dhs: usize = 0; // [rows,P], dh of all steps, with a projection
+let normalised: usize = 0; // [N,4H], for layer normalisation
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
   weights = s.packed ? s.packed : takeWork(lstmPackedBytes<T>(s));
   maskedH = takeWork(s.mask ? bytes<T>(s.n * s.p) : 0);
   hidden = takeWork(s.weightHr ? bytes<T>(s.n * s.h) : 0);
+  normalised = takeWork(s.normIh ? bytes<T>(4 * s.n * s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
@@ -59,6 +65,7 @@ function layOutBackward<T>(s: Sequence, work: usize): void {
   hidden = takeWork(projected ? bytes<T>(s.n * s.h) : 0);
   inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
   dhs = takeWork(projected ? bytes<T>(s.rows * s.p) : 0);
+  normalised = takeWork(s.normIh ? bytes<T>(s.n * s.h) : 0);
 }
 
 /** Bytes of `work` for lstmForward, or for lstmBackward. */
@@ -115,6 +122,7 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
   const phi = s.phi;
   const psi = s.psi;
   const keep = s.keep;
+  const normed = s.normIh != 0;
   const variant = s.peephole || s.coupled || s.clip != 0;
   const limit = limitOf<T>(s);
   if (variant) lstmVariant<T>(s, m, gates, cPrev);
@@ -134,9 +142,13 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
       let oSees = loadLanes<T>(po, rest);
       if (variant) oSees = seen<T>(oSees, s.peephole ? at<T>(s.peephole, 2 * h + j) : 0, c, limit, rest);
       const o = activateGate<T>(sigma, oSees);
-      const pc = activate<T>(psi, c);
       storeLanes<T>(cNext + offset, c, rest);
-      storeLanes<T>(hNext + offset, v128.mul<T>(o, pc), rest);
+      if (normed) {
+        storeLanes<T>(po, o, rest);
+        if (!keep) continue;
+      }
+      const pc = normed ? c : activate<T>(psi, c);
+      if (!normed) storeLanes<T>(hNext + offset, v128.mul<T>(o, pc), rest);
       if (keep) {
         storeLanes<T>(pi, i, rest);
         storeLanes<T>(pf, f, rest);
@@ -151,6 +163,63 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
     hNext += bytes<T>(h);
     phiC += bytes<T>(h);
   }
+}
+
+/**
+ * Layer-normalised: h_t = o psi(gain LN(c_t) + bias) of m rows.
+ *
+ *   gates     in: o, the last H of each row's 4H
+ *   moments   out, as of `recurrent.normalise`
+ */
+function lstmNormalisedState<T>(
+  s: Sequence,
+  m: i32,
+  gates: usize,
+  c: usize,
+  hNext: usize,
+  phiC: usize,
+  moments: usize,
+  rows: i32,
+): void {
+  const h = s.h;
+  recurrent.normalise<T>(m, h, c, h, s.normC, s.normCBias, normalised, h, moments, rows, false, 0);
+  for (let row = 0; row < m; row++) {
+    for (let j = 0; j < h; j += lanes<T>()) {
+      const rest = h - j;
+      const i = row * h + j;
+      const pc = activate<T>(s.psi, loadLanes<T>(at<T>(normalised, i), rest));
+      const o = loadLanes<T>(at<T>(gates, row * 4 * h + 3 * h + j), rest);
+      storeLanes<T>(at<T>(hNext, i), v128.mul<T>(o, pc), rest);
+      if (s.keep) storeLanes<T>(at<T>(phiC, i), pc, rest);
+    }
+  }
+}
+
+/** Its gradient: what comes back to c_t goes to `normalised` [m,H]; c is that of the step. */
+function lstmNormalisedStateBackward<T>(
+  s: Sequence,
+  m: i32,
+  gates: usize,
+  c: usize,
+  phiC: usize,
+  dOutput: usize,
+  dh: usize,
+  moments: usize,
+): void {
+  const h = s.h;
+  for (let row = 0; row < m; row++) {
+    for (let j = 0; j < h; j += lanes<T>()) {
+      const rest = h - j;
+      const i = row * h + j;
+      let d = loadLanes<T>(at<T>(dh, i), rest);
+      if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, i), rest), d);
+      const o = loadLanes<T>(at<T>(gates, row * 4 * h + 3 * h + j), rest);
+      const through = activateBackward<T>(s.psi, v128.mul<T>(d, o), loadLanes<T>(at<T>(phiC, i), rest));
+      storeLanes<T>(at<T>(normalised, i), through, rest);
+    }
+  }
+  const rstd = at<T>(moments, s.rows);
+  layerNormBackward<T>(m, h, c, h, moments, rstd, s.normC, normalised, h, normalised, h, s.dNormC, s.dNormCBias);
 }
 
 /**
@@ -175,6 +244,7 @@ function lstmStepBackward<T>(
   const phi = s.phi;
   const psi = s.psi;
   const projected = s.weightHr != 0;
+  const normed = s.normIh != 0;
   let dc = s.dc;
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
@@ -191,7 +261,9 @@ function lstmStepBackward<T>(
       const pc = loadLanes<T>(phiC + offset, rest);
       let dhRow = loadLanes<T>(dh + offset, rest);
       if (dOutput) dhRow = v128.add<T>(loadLanes<T>(dOutput + offset, rest), dhRow);
-      const through = activateBackward<T>(psi, v128.mul<T>(dhRow, o), pc);
+      const through = normed
+        ? loadLanes<T>(at<T>(normalised, row * h + j), rest)
+        : activateBackward<T>(psi, v128.mul<T>(dhRow, o), pc);
       const dcRow = v128.add<T>(loadLanes<T>(dc + offset, rest), through);
       const c = loadLanes<T>(cPrev + offset, rest);
       storeLanes<T>(pi, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, g), i), rest);
@@ -233,12 +305,32 @@ export function lstmForward<T>(s: Sequence): void {
     let rows = 0;
     for (let i = first; i < end; i++) rows += rowsAt(s, i);
     let gates = s.gates;
-    gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, bias, 0, gates, g);
+    let moments = s.moments;
+    let product = s.recurrentProducts;
+    if (s.normIh) {
+      gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, 0, 0, s.products, g);
+      recurrent.normalise<T>(rows, g, s.products, g, s.normIh, bias, gates, g, moments, rows, false, 0);
+    } else {
+      gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, bias, 0, gates, g);
+    }
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
-      gemmPacked<T>(m, g, p, recurrent.masked<T>(s, m, hPrev, maskedH), p, 1, packedHh, gates, g, gates, g);
-      lstmStep<T>(s, m, gates, cPrev, cNext, s.weightHr ? hidden : hNext, phiC);
+      const h0 = recurrent.masked<T>(s, m, hPrev, maskedH);
+      const hidden0 = s.weightHr ? hidden : hNext;
+      if (s.normIh) {
+        const m2 = at<T>(moments, 2 * rows);
+        gemmPacked<T>(m, g, p, h0, p, 1, packedHh, 0, 0, product, g);
+        recurrent.normalise<T>(m, g, product, g, s.normHh, 0, gates, g, m2, rows, true, normalised);
+      } else {
+        gemmPacked<T>(m, g, p, h0, p, 1, packedHh, gates, g, gates, g);
+      }
+      lstmStep<T>(s, m, gates, cPrev, cNext, hidden0, phiC);
+      if (s.normIh) {
+        lstmNormalisedState<T>(s, m, gates, cNext, hidden0, phiC, at<T>(moments, 4 * rows), rows);
+        moments += bytes<T>(m);
+        product += bytes<T>(m * g);
+      }
       if (s.weightHr) gemmPacked<T>(m, p, h, hidden, h, 1, packedHr, 0, 0, hNext, p);
       gates += bytes<T>(m * g);
       hPrev = hNext;
@@ -279,10 +371,27 @@ export function lstmBackward<T>(s: Sequence): void {
       dOutput = 0;
       dh = hidden;
     }
-    lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
-    gemmPacked<T>(m, p, g, gates, g, 1, weights, 0, 0, s.dh, p);
+    let dRecurrent = gates;
+    if (s.normIh) {
+      const moments = at<T>(s.moments, row);
+      const c = at<T>(s.cs, (s.n + row) * h);
+      lstmNormalisedStateBackward<T>(s, m, gates, c, phiC, dOutput, dh, at<T>(moments, 4 * s.rows));
+      lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
+      dRecurrent = at<T>(s.recurrentProducts, row * g);
+      const m2 = at<T>(moments, 2 * s.rows);
+      recurrent.normaliseBackward<T>(m, g, dRecurrent, g, s.normHh, gates, g, m2, s.rows, s.dNormHh, 0);
+    } else {
+      lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
+    }
+    gemmPacked<T>(m, p, g, dRecurrent, g, 1, weights, 0, 0, s.dh, p);
     if (s.mask) mul<T>(m * p, s.dh, s.mask, s.dh);
   }
-  recurrent.gatesBackward<T>(s, g, s.gates, recurrent.recurrentInputs<T>(s, inputs));
+  const hs = recurrent.recurrentInputs<T>(s, inputs);
+  if (s.normIh) {
+    recurrent.normaliseBackward<T>(s.rows, g, s.products, g, s.normIh, s.gates, g, s.moments, s.rows, s.dNormIh, 0);
+    recurrent.gatesBackward<T>(s, g, s.gates, hs, s.products, s.recurrentProducts);
+  } else {
+    recurrent.gatesBackward<T>(s, g, s.gates, hs, s.gates, s.gates);
+  }
   if (projected) recurrent.addWeightGradient<T>(s.rows, p, h, dhs, p, s.phiC, s.dWeightHr);
 }

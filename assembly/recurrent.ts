@@ -7,6 +7,7 @@
 import { at, bytes, lanes, loadLanes, storeLanes } from "./simd";
 import { gemm, packedBytes, packWeight } from "./gemm";
 import { add, mul } from "./elementwise";
+import { layerNormBackward, layerNormForward } from "./layernorm";
 import { rowsAt, rowsBefore, Sequence } from "./sequence";
 
 /** Bytes of weights packed by `packWeights`; g = G' gate columns. */
@@ -113,15 +114,82 @@ export function addColumnSums<T>(rows: i32, columns: i32, m: usize, stride: i32,
   }
 }
 
+/** What is added to a variance before its root is taken. */
+// @ts-ignore: decorator
+@inline
+function epsilon<T>(): T {
+  return <T>1e-5;
+}
+
+/**
+ * Layer normalisation of a product of m rows, columns first..first + count of `stride`, on its way to the gates:
+ *
+ *   to [m,count] = (accumulate ? to : 0) + gain LN(product) + bias
+ *
+ *   moments   out: the moments of these rows, means here and 1 / standard deviations `rows` numbers further
+ *   scratch   [m,count], where it accumulates
+ */
+export function normalise<T>(
+  m: i32,
+  count: i32,
+  product: usize,
+  stride: i32,
+  gain: usize,
+  bias: usize,
+  to: usize,
+  toStride: i32,
+  moments: usize,
+  rows: i32,
+  accumulate: bool,
+  scratch: usize,
+): void {
+  const rstd = at<T>(moments, rows);
+  if (!accumulate) {
+    layerNormForward<T>(m, count, product, stride, gain, bias, epsilon<T>(), to, toStride, moments, rstd);
+    return;
+  }
+  layerNormForward<T>(m, count, product, stride, gain, bias, epsilon<T>(), scratch, count, moments, rstd);
+  for (let i = 0; i < m; i++) {
+    add<T>(count, to, at<T>(scratch, i * count), to);
+    to += bytes<T>(toStride);
+  }
+}
+
+/** The gradient of `normalise`: product becomes its own; dGain (or 0) is added to. */
+export function normaliseBackward<T>(
+  m: i32,
+  count: i32,
+  product: usize,
+  stride: i32,
+  gain: usize,
+  dTo: usize,
+  dToStride: i32,
+  moments: usize,
+  rows: i32,
+  dGain: usize,
+  dBias: usize,
+): void {
+  const rstd = at<T>(moments, rows);
+  layerNormBackward<T>(m, count, product, stride, moments, rstd, gain, dTo, dToStride, product, stride, dGain, dBias);
+}
+
 /**
  * The gradients that all steps give at once, from dGates [rows,g] of RNN and LSTM: dx, dW_ih, dW_hh and the biases'.
  *
- *   hs   in: [rows,P], what the recurrent product took
+ *   hs                     in: [rows,P], what the recurrent product took
+ *   dProducts, dRecurrent  in: [rows,g], gradients of what W_ih and W_hh gave: dGates, but for layer normalisation
  */
-export function gatesBackward<T>(s: Sequence, g: i32, dGates: usize, hs: usize): void {
-  if (s.dx) gemm<T>(s.rows, s.d, g, dGates, g, 1, s.weightIh, s.d, 1, 0, 0, s.dx, s.d);
-  addWeightGradient<T>(s.rows, g, s.d, dGates, g, s.x, s.dWeightIh);
-  addWeightGradient<T>(s.rows, g, s.p, dGates, g, hs, s.dWeightHh);
+export function gatesBackward<T>(
+  s: Sequence,
+  g: i32,
+  dGates: usize,
+  hs: usize,
+  dProducts: usize,
+  dRecurrent: usize,
+): void {
+  if (s.dx) gemm<T>(s.rows, s.d, g, dProducts, g, 1, s.weightIh, s.d, 1, 0, 0, s.dx, s.d);
+  addWeightGradient<T>(s.rows, g, s.d, dProducts, g, s.x, s.dWeightIh);
+  addWeightGradient<T>(s.rows, g, s.p, dRecurrent, g, hs, s.dWeightHh);
   if (s.dBiasIh) {
     addColumnSums<T>(s.rows, g, dGates, g, s.dBiasIh);
     addColumnSums<T>(s.rows, g, dGates, g, s.dBiasHh);

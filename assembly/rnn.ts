@@ -94,5 +94,5 @@ export function rnnBackward<T>(s: Sequence): void {
     gemmPacked<T>(m, h, h, da, h, 1, weights, 0, 0, s.dh, h);
     if (s.mask) mul<T>(m * h, s.dh, s.mask, s.dh);
   }
-  recurrent.gatesBackward<T>(s, h, s.da, recurrent.recurrentInputs<T>(s, inputs));
+  recurrent.gatesBackward<T>(s, h, s.da, recurrent.recurrentInputs<T>(s, inputs), s.da, s.da);
 }

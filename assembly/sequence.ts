@@ -58,6 +58,14 @@ export class Sequence {
   peephole: usize;
   /** in: [N,P], what h is multiplied with before the recurrent product. */
   mask: usize;
+  /**
+   * Layer-normalised LSTM and GRU (resetAfter) only. in: the gains of what W_ih gives and of what W_hh gives, [G'] each;
+   * LSTM: gain and bias of c on its way to h, [H] each.
+   */
+  normIh: usize;
+  normHh: usize;
+  normC: usize;
+  normCBias: usize;
   /** in: the weights as `pack` of the cell packs them; 0: they are packed anew. */
   packed: usize;
   /** scratch, as long as the cell's workspace function says. */
@@ -71,6 +79,11 @@ export class Sequence {
   gates: usize;
   /** LSTM, out: [rows,H], psi(c), if `keep`. */
   phiC: usize;
+  /** Layer-normalised, out: [chunk rows,G'] each, what W_ih and W_hh give; backward: out, their gradients. */
+  products: usize;
+  recurrentProducts: usize;
+  /** Layer-normalised, out: [8,chunk rows], means and 1 / standard deviations. */
+  moments: usize;
 
   /** in: [rows,P], or 0. */
   dOutput: usize;
@@ -87,6 +100,10 @@ export class Sequence {
   dBiasIh: usize;
   dBiasHh: usize;
   dWeightHr: usize;
+  dNormIh: usize;
+  dNormHh: usize;
+  dNormC: usize;
+  dNormCBias: usize;
 }
 
 /** Rows of step i. */

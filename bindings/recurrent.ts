@@ -40,7 +40,10 @@ export interface Cell {
   readonly coupled?: boolean;
 }
 
-/** W_ih [G,D], W_hh [G,P], b_ih and b_hh [G], W_hr [P,H], peepholes of i, f, o [3,H] (forward only), or gradients. */
+/**
+ * W_ih [G,D], W_hh [G,P], b_ih and b_hh [G], W_hr [P,H], peepholes of i, f, o [3,H] (forward only), gains of layer
+ * normalisation [G], [G], [H] and bias [H] (all of a cell's, or none), or gradients.
+ */
 export interface RecurrentWeights<W extends Tensor = FloatTensor> {
   weightIh: W;
   weightHh: W;
@@ -48,6 +51,10 @@ export interface RecurrentWeights<W extends Tensor = FloatTensor> {
   biasHh?: W | undefined;
   weightHr?: W | undefined;
   peephole?: W | undefined;
+  normIh?: W | undefined;
+  normHh?: W | undefined;
+  normC?: W | undefined;
+  normCBias?: W | undefined;
 }
 
 /** A layer's pass over a sequence: what goes in. */
@@ -75,6 +82,10 @@ export interface Pass extends Input {
   readonly gates?: FloatTensor;
   /** [rows,H] (LSTM). */
   readonly phiC?: FloatTensor;
+  /** Layer-normalised: what W_ih and W_hh give, [rows,G] each, and moments [8,rows]. Overwritten likewise. */
+  readonly products?: FloatTensor;
+  readonly recurrentProducts?: FloatTensor;
+  readonly moments?: FloatTensor;
 }
 
 /** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
@@ -135,6 +146,10 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     biasHh: pointer(weights.biasHh),
     weightHr: pointer(weights.weightHr),
     peephole: pointer(weights.peephole),
+    normIh: pointer(weights.normIh),
+    normHh: pointer(weights.normHh),
+    normC: pointer(weights.normC),
+    normCBias: pointer(weights.normCBias),
     mask: pointer(mask),
   };
 }
@@ -221,17 +236,29 @@ export function sequenceForward(
   const gates: FloatTensor | undefined =
     cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
   const phiC: FloatTensor | undefined = lstm && keep ? arena.allocate("phi(c)", dtype, [rows, h]) : undefined;
-  const fields = {
-    ...commonFields(input, weights),
-    keep: keep ? 1 : 0,
-    chunk,
+  const normalised = weights.normIh && normalisedBuffers(arena, dtype, gateRows, GATES[cell.kind] * h);
+  const pass: Pass = { ...input, hs, cs, gates, phiC, ...normalised };
+  const fields = { ...commonFields(input, weights), ...keptFields(pass), keep: keep ? 1 : 0, chunk };
+  run(arena, dtype, cell.kind, rows, fields, false, rehearse);
+  return pass;
+}
+
+function normalisedBuffers(arena: Arena, dtype: FloatDtype, rows: number, g: number) {
+  const allocate = (shape: number[]): FloatTensor => arena.allocate("layer normalisation", dtype, shape);
+  return { products: allocate([rows, g]), recurrentProducts: allocate([rows, g]), moments: allocate([8, rows]) };
+}
+
+/** The fields of what a pass leaves. */
+function keptFields({ hs, cs, gates, phiC, products, recurrentProducts, moments }: Pass): Fields {
+  return {
     hs: hs.pointer,
     cs: pointer(cs),
     gates: pointer(gates),
     phiC: pointer(phiC),
+    products: pointer(products),
+    recurrentProducts: pointer(recurrentProducts),
+    moments: pointer(moments),
   };
-  run(arena, dtype, cell.kind, rows, fields, false, rehearse);
-  return { ...input, hs, cs, gates, phiC };
 }
 
 /** What backward takes and leaves, besides the pass: all in wasm memory. */
@@ -261,13 +288,10 @@ export function sequenceBackward(
   { dOutput, dh, dc, dx }: Backward,
   rehearse = false,
 ): void {
-  const { cell, rows, hs, cs, gates, phiC } = pass;
+  const { cell, rows, hs } = pass;
   const fields = {
     ...commonFields(pass, weights),
-    hs: hs.pointer,
-    cs: pointer(cs),
-    gates: pointer(gates),
-    phiC: pointer(phiC),
+    ...keptFields(pass),
     dOutput: pointer(dOutput),
     dh: dh.pointer,
     dc: pointer(dc),
@@ -277,6 +301,10 @@ export function sequenceBackward(
     dBiasIh: pointer(gradients.biasIh),
     dBiasHh: pointer(gradients.biasHh),
     dWeightHr: pointer(gradients.weightHr),
+    dNormIh: pointer(gradients.normIh),
+    dNormHh: pointer(gradients.normHh),
+    dNormC: pointer(gradients.normC),
+    dNormCBias: pointer(gradients.normCBias),
   };
   if (cell.kind !== "RNN") return run(arena, dtype, cell.kind, rows, fields, true, rehearse);
   const da = rows * hs.shape[1]! * BYTES[dtype];
@@ -311,14 +339,15 @@ export class Stepper {
     this.#forward = forward;
     this.#h = h;
     this.#hs = arena.zeros("states", dtype, [2, n, p]);
-    const gates = arena.allocate("gates", dtype, [n, 4 * sizesOf(cell, weights).h]);
+    const { h: hiddenSize } = sizesOf(cell, weights);
+    const gates = arena.allocate("gates", dtype, [n, 4 * hiddenSize]);
+    const normalised = weights.normIh && normalisedBuffers(arena, dtype, n, GATES[cell.kind] * hiddenSize);
+    const input = { cell, t: 1, n, rows: n, x };
     const address = (this.#address = arena.bytes("sequence", sequenceBytes));
     const fields: Fields = {
-      ...commonFields({ cell, t: 1, n, rows: n, x }, weights),
+      ...commonFields(input, weights),
+      ...keptFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }),
       chunk: 1,
-      hs: this.#hs.pointer,
-      cs: pointer(c),
-      gates: gates.pointer,
     };
     describeSequence(arena.core, address, fields);
     const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);

@@ -95,14 +95,24 @@ describe("recurrent layers", () => {
   const mask = tensor([0, 0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0], [T, N], "i32");
   const stack = { numLayers: 2, bidirectional: true };
 
-  /** The layer in the build that is current, after a forward and a backward pass of `problem`, and its gradients. */
-  function passed(make: () => Recurrent, shape: (given: Problem) => Problem, steps: Steps) {
+  interface Setup {
+    readonly make: () => Recurrent;
+    readonly steps: Steps;
+    /** Whether the layer draws masks in training. */
+    readonly masks?: boolean;
+    /** Of the parameters. */
+    readonly scale?: number;
+    /** Problems as the layer has them: T and N, or T alone. */
+    readonly shape?: (given: Problem) => Problem;
+  }
+
+  /** A layer in the build that is current, after a forward and a backward pass, and what there are gradients of. */
+  function passed({ make, steps, scale = 0.5, shape = (given) => given }: Setup) {
     const layer = make();
-    enliven(layer, 0.7); // where gates are linear, larger ones explode
+    enliven(layer, scale);
     const problem = shape(problemOf(layer, T, N, 1, normal));
     const pass = bothPasses(layer, problem, steps);
-    const { x, first } = problem;
-    const inputs = Object.entries(given({ x, ...first }));
+    const inputs = Object.entries(given({ x: problem.x, ...problem.first }));
     const all = [
       ...layer.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
       ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
@@ -110,14 +120,15 @@ describe("recurrent layers", () => {
     return { layer, problem, all };
   }
 
-  function check(make: () => Recurrent, steps: Steps, masks = false, shape = (given: Problem) => given): void {
-    const { layer, problem, all } = passed(make, shape, steps);
+  function check(setup: Setup): void {
+    const { layer, problem, all } = passed(setup);
     const { x, first, gradients } = problem;
+    const state = { ...first, ...setup.steps };
     const forward = (): Results => {
-      if (!masks) return layer.eval().forward(x, { ...first, ...steps });
-      using same = make(); // draws the masks that the layer's first pass drew
+      if (!setup.masks) return layer.eval().forward(x, state);
+      using same = setup.make(); // draws the masks that the layer's first pass drew
       same.loadStateDict(layer.stateDict());
-      return same.forward(x, { ...first, ...steps });
+      return same.forward(x, state);
     };
     const loss = (): number => {
       const { output, hn, cn } = forward();
@@ -126,10 +137,10 @@ describe("recurrent layers", () => {
     agrees(loss, all);
     for (const variant of variants.slice(1)) {
       configure({ variant });
-      const other = passed(make, shape, steps);
-      all.forEach(({ name, grad }, i) =>
-        expect(other.all[i]!.grad, name).toBeAllClose(grad, { rtol: 1e-9, atol: 1e-11 }),
-      );
+      const other = passed(setup);
+      all.forEach(({ name, grad }, i) => {
+        expect(other.all[i]!.grad, name).toBeAllClose(grad, { rtol: 1e-9, atol: 1e-11 });
+      });
       other.layer.dispose();
     }
     layer.dispose();
@@ -139,14 +150,14 @@ describe("recurrent layers", () => {
   afterAll(() => configure({ variant: "auto" }));
 
   describe.each(KINDS)("%s", (kind) => {
-    const hiddenSize = kind === "RNN relu" ? 6 : kind === "LSTM projected" ? 4 : 3; // of some units, relu lets one live
+    const hiddenSize = kind === "RNN relu" ? 5 : kind === "LSTM projected" ? 4 : 3; // of some units, relu lets one live
     const make = (options: Options) => () => makeRecurrent(kind, D, hiddenSize, { seed: 1, ...options });
 
-    test.each([
+    test.each<[string, Options, Steps]>([
       ["one layer", {}, {}],
       ["one layer, no bias", { bias: false }, {}],
       ["three layers", { numLayers: 3 }, {}],
-      ["both directions, three layers, no bias", { ...stack, numLayers: 3, bias: false }, {}],
+      ["both directions, two layers, no bias", { ...stack, bias: false }, {}],
       ["lengths", {}, { lengths }],
       ["lengths, both directions, two layers", stack, { lengths }],
       ["mask", {}, { mask }],
@@ -157,15 +168,15 @@ describe("recurrent layers", () => {
       ["checkpoints", { checkpoint: 2 }, {}],
       ["checkpoints, lengths, both directions, two layers", { checkpoint: 1, ...stack }, { lengths }],
       ["checkpoints, mask, both directions, backwards", { checkpoint: 3, bidirectional: true, goBackwards: true }, { mask }],
-    ] as [string, Options, Steps][])("%s", (_, options, steps) => check(make(options), steps)); // prettier-ignore
+    ])("%s", (_, options, steps) => check({ make: make(options), steps })); // prettier-ignore
 
-    test.each([
-      ["dropout", { dropout: 0.4, numLayers: 3 }, {}],
+    test.each<[string, Options, Steps]>([
+      ["dropout", { dropout: 0.4, numLayers: 2 }, {}],
       ["recurrent dropout", { recurrentDropout: 0.4 }, {}],
-      ["recurrent dropout, lengths, both directions, two layers", { recurrentDropout: 0.4, ...stack }, { lengths }],
+      ["recurrent dropout, lengths, both directions", { recurrentDropout: 0.4, bidirectional: true }, { lengths }],
       ["both, mask, checkpoints, both directions, two layers", { dropout: 0.3, recurrentDropout: 0.3, checkpoint: 3, ...stack }, { mask }],
-      ["both, lengths, checkpoints, backwards", { dropout: 0.3, recurrentDropout: 0.3, checkpoint: 2, goBackwards: true, ...stack }, { lengths }],
-    ] as [string, Options, Steps][])("%s", (_, options, steps) => check(make(options), steps, true)); // prettier-ignore
+      ["both, lengths, checkpoints, backwards", { dropout: 0.3, recurrentDropout: 0.3, checkpoint: 2, goBackwards: true, numLayers: 2 }, { lengths }],
+    ])("%s", (_, options, steps) => check({ make: make(options), steps, masks: true })); // prettier-ignore
 
     test("batch first, lengths", () => {
       const swapped = ({ x, first, gradients }: Problem): Problem => ({
@@ -173,30 +184,33 @@ describe("recurrent layers", () => {
         first,
         gradients: { ...gradients, output: swap(gradients.output) },
       });
-      check(make({ batchFirst: true, ...stack }), { lengths }, false, swapped);
+      check({ make: make({ batchFirst: true, bidirectional: true }), steps: { lengths }, shape: swapped });
     });
 
     test("unbatched, lengths, from the last states only", () => {
       const row = (given: Problem): Problem => {
         const { x, first, gradients } = rowsOfProblem(given, [1]);
         const squeeze = (of: Tensor): Tensor => ({ data: of.data, shape: [of.shape[0]!, of.shape[2]!] });
-        const upstream = { ...gradients, output: { data: new Float64Array(gradients.output.data.length), shape: gradients.output.shape } }; // prettier-ignore
-        return { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(upstream, squeeze) };
+        gradients.output.data.fill(0);
+        return { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(gradients, squeeze) };
       };
-      check(make(stack), { lengths: [3] }, false, row);
+      check({ make: make({ bidirectional: true }), steps: { lengths: [3] }, shape: row });
     });
 
-    test.each(
+    // smaller parameters: where gates have no bound, states explode
+    test.each<Options>(
       kind.startsWith("RNN")
-        ? (["sigmoid", "hardSigmoid", "linear"] as const).map((activation) => ({ activation }))
-        : ([
+        ? [{ activation: "sigmoid" }, { activation: "hardSigmoid" }, { activation: "linear" }]
+        : [
             { activation: "relu", recurrentActivation: "hardSigmoid" },
             { activation: "sigmoid", recurrentActivation: "tanh" },
             { activation: "linear", recurrentActivation: "sigmoid" },
             { activation: "hardSigmoid", recurrentActivation: "relu" },
             { activation: "tanh", recurrentActivation: "linear" },
-          ] as const),
-    )("%j", (activations) => check(make({ ...activations, bidirectional: true }), { lengths }));
+          ],
+    )("%j", (activations) => {
+      check({ make: make({ ...activations, bidirectional: true }), steps: { lengths }, scale: 0.25 });
+    });
   });
 
   test.each(CELL_KINDS)("%s cell, batched and not", (kind) => {

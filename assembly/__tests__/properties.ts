@@ -199,7 +199,7 @@ export function rows<T>(cell: i32): void {
 
 /** What runs forward only (peepholes, f = 1 - i, limits): against the scalar loops, in chunks, row by row. */
 export function forwardOnly<T>(cell: i32): void {
-  const shapes: StaticArray<i32> = [0, 4, 8, 12, 16, 20, 28, 48];
+  const shapes: StaticArray<i32> = [0, 4, 8, 12, 16, 28, 32];
   const first = cell == LSTM ? PEEPHOLE : CLIPPED;
   for (let s = 0; s < shapes.length; s++) {
     for (let own = first; own < 2 * CLIPPED; own += first) {

@@ -1,7 +1,7 @@
-// Cases for the tests of rnn, lstm and gru: what goes into a layer, what comes out, and how its kernels are called. The
-// scalar loops that they are held against are in naive.ts, what must hold of every cell in properties.ts.
+// Cases for the tests of rnn, lstm and gru: what goes into a layer. How the kernels are called, and what comes out, is in
+// calls.ts; the scalar loops that they are held against in naive.ts; what must hold of every cell in properties.ts.
 //
-// A buffer that is not there has the length 0, and the kernel gets the address 0.
+// A buffer that is not there has the length 0.
 
 import { SIGMOID, TANH } from "../activation";
 import { Buffer, input, randomBits } from "./helpers";

@@ -63,6 +63,12 @@ export interface GatedOptions extends RecurrentOptions {
   activation?: Activation;
   /** Of the gates (default "sigmoid"); "hardSigmoid" is Keras 2's min(max(0.2 x + 0.5, 0), 1). */
   recurrentActivation?: Activation;
+  /**
+   * Whether what the weights give, and the LSTM's c on its way to h, are layer-normalised (Ba et al. 2016; default false):
+   * parameters weight_norm_ih_l0, weight_norm_hh_l0 [4H or 3H], LSTM also weight_norm_c_l0, bias_norm_c_l0 [H], ..., which
+   * start as ones and zeros. A GRU normalises r and z together, and n on its own; an LSTM all four gates together.
+   */
+  layerNorm?: boolean;
 }
 
 export interface LSTMOptions extends GatedOptions {
@@ -142,15 +148,15 @@ abstract class Recurrent extends Layer<RecurrentTape> {
     readonly inputSize: number,
     /** Size H of the state. */
     readonly hiddenSize: number,
-    options: RecurrentOptions & { projSize?: number },
+    options: RecurrentOptions & { projSize?: number; layerNorm?: boolean },
   ) {
     checkSize("inputSize", inputSize);
     checkSize("hiddenSize", hiddenSize);
     const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false, dtype, seed } = options;
     const { dropout = 0, recurrentDropout = 0, checkpoint, goBackwards = false, stateful = false } = options;
-    const { projSize = 0 } = options;
+    const { projSize = 0, layerNorm = false } = options;
     checkSize("numLayers", numLayers, MAX_LAYERS);
-    for (const [name, flag] of Object.entries({ bias, batchFirst, bidirectional, goBackwards, stateful })) {
+    for (const [name, flag] of Object.entries({ bias, batchFirst, bidirectional, goBackwards, stateful, layerNorm })) {
       checkFlag(name, flag);
     }
     checkProbability("dropout", dropout);
@@ -178,9 +184,17 @@ abstract class Recurrent extends Layer<RecurrentTape> {
         shapes.push([`weight_ih_${suffix}`, [rows, width]], [`weight_hh_${suffix}`, [rows, this.stateSize]]);
         if (bias) shapes.push([`bias_ih_${suffix}`, [rows]], [`bias_hh_${suffix}`, [rows]]);
         if (projSize) shapes.push([`weight_hr_${suffix}`, [projSize, hiddenSize]]);
+        if (layerNorm) shapes.push([`weight_norm_ih_${suffix}`, [rows]], [`weight_norm_hh_${suffix}`, [rows]]);
+        if (layerNorm && cell.kind === "LSTM") {
+          shapes.push([`weight_norm_c_${suffix}`, [hiddenSize]], [`bias_norm_c_${suffix}`, [hiddenSize]]);
+        }
       }
     }
     const parameters = this.addParameters(shapes, draw);
+    for (const { name, value } of parameters) {
+      if (name.startsWith("weight_norm")) value.fill(1);
+      if (name.startsWith("bias_norm")) value.fill(0);
+    }
     const each = parameters.length / (numLayers * this.directions);
     for (let first = 0; first < parameters.length; first += each) {
       const of = (kind: string) => parameters.slice(first, first + each).find(({ name }) => name.startsWith(kind));
@@ -190,6 +204,10 @@ abstract class Recurrent extends Layer<RecurrentTape> {
         biasIh: of("bias_ih")?.[what],
         biasHh: of("bias_hh")?.[what],
         weightHr: of("weight_hr")?.[what],
+        normIh: of("weight_norm_ih")?.[what],
+        normHh: of("weight_norm_hh")?.[what],
+        normC: of("weight_norm_c")?.[what],
+        normCBias: of("bias_norm_c")?.[what],
       });
       this.#weights.push(set("value"));
       this.#gradients.push(set("grad"));
@@ -503,7 +521,7 @@ export class RNN extends Recurrent {
  */
 export class LSTM extends Recurrent {
   constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
-    const own = ["projSize", "unitForgetBias", "activation", "recurrentActivation"];
+    const own = ["projSize", "unitForgetBias", "activation", "recurrentActivation", "layerNorm"];
     checkOptions("LSTM", options, [...OPTIONS, ...own, ...MORE_OPTIONS]);
     const { activation = "tanh", recurrentActivation = "sigmoid", unitForgetBias = false } = options;
     checkActivation("activation", activation);
@@ -512,8 +530,7 @@ export class LSTM extends Recurrent {
     super({ kind: "LSTM", phi: activation, sigma: recurrentActivation }, inputSize, hiddenSize, options);
     if (!unitForgetBias) return;
     for (const { name, value } of this.parameters()) {
-      if (!name.startsWith("bias")) continue;
-      value.data.fill(0);
+      if (name.startsWith("bias_")) value.data.fill(0);
       if (name.startsWith("bias_ih")) value.data.fill(1, hiddenSize, 2 * hiddenSize);
     }
   }
@@ -552,11 +569,21 @@ export class GRU extends Recurrent {
   readonly resetAfter: boolean;
 
   constructor(inputSize: number, hiddenSize: number, options: GRUOptions = {}) {
-    checkOptions("GRU", options, [...OPTIONS, "resetAfter", "activation", "recurrentActivation", ...MORE_OPTIONS]);
+    checkOptions("GRU", options, [
+      ...OPTIONS,
+      "resetAfter",
+      "activation",
+      "recurrentActivation",
+      "layerNorm",
+      ...MORE_OPTIONS,
+    ]);
     const { activation = "tanh", recurrentActivation = "sigmoid", resetAfter = true } = options;
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("resetAfter", resetAfter);
+    if (!resetAfter && options.layerNorm) {
+      throw new UnsupportedError("layerNorm", "resetAfter false", "resetAfter true, whose products are normalised");
+    }
     super({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }, inputSize, hiddenSize, options);
     this.resetAfter = resetAfter;
   }

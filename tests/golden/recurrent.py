@@ -8,15 +8,12 @@ pytorch.py, everything is computed in float64 and PyTorch's float32 must agree. 
 rounded to 10 significant digits: short text, and more than a test asks for.
 """
 
-import json
-import pathlib
-import warnings
-
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from pytorch import both, build, check_close, leaf, plain
+from common import both, check_close, leaf, run, write
+from pytorch import build
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What is computed. PyTorch's kind, the options that make it, and how the case is called.
@@ -128,7 +125,7 @@ def stack_case(name, kind, extra, row, seed, lengths=False, reset_before=False):
             with torch.no_grad():
                 for key, parameter in parameters.items():
                     parameter.copy_(torch.tensor(weights[key]))
-            results = run(layer, x, (h0, c0) if lstm else h0, case.get("lengths"), batch_first, t)
+            results = forward(layer, x, (h0, c0) if lstm else h0, case.get("lengths"), batch_first, t)
         loss = sum((results[key] * torch.tensor(g, dtype=dtype)).sum() for key, g in case["gradients"].items())
         loss.backward()
         return {
@@ -150,7 +147,7 @@ def drawn_lengths(rng, t, n):
     return lengths
 
 
-def run(layer, x, state, lengths, batch_first, t):
+def forward(layer, x, state, lengths, batch_first, t):
     if lengths is None:
         output, last = layer(x, state)
     else:
@@ -305,19 +302,9 @@ def layer_cases():
 
 
 def main():
-    data = {
-        "generator": "tests/golden/recurrent.py",
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "layers": layer_cases(),
-        "cells": [cell_case(*row, seed=800 + r) for r, row in enumerate(CELLS)],
-    }
-    path = pathlib.Path(__file__).with_suffix(".json")
-    path.write_text(json.dumps(plain(data), separators=(",", ":"), allow_nan=False) + "\n")
-    print(f"{path.name}: {len(data['layers'])} layers, {len(data['cells'])} cells, {path.stat().st_size:,} bytes")
+    data = {"layers": layer_cases(), "cells": [cell_case(*row, seed=800 + r) for r, row in enumerate(CELLS)]}
+    write(__file__, data, f"{len(data['layers'])} layers, {len(data['cells'])} cells")
 
 
 if __name__ == "__main__":
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        main()
+    run(main)
