@@ -114,6 +114,28 @@ async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
   }
 }
 
+/** Both directions, and rows of different lengths, counted by the steps that are there. */
+async function benchVariants(variant: Variant, dtype: Dtype): Promise<void> {
+  const sizes = options.toy ? TOY : CASES.medium!;
+  const { N, T, D, H } = sizes;
+  const lengths = Array.from({ length: N }, () => 1 + drawIndex(T));
+  const real = lengths.reduce((sum, length) => sum + length, 0) / (N * T);
+  const x = draw(dtype, T, N, D);
+  for (const [name, bidirectional, state, share] of [
+    ["bidirectional", true, {}, 2],
+    ["ragged", false, { lengths }, real],
+  ] as const) {
+    using layer = new wasmRnn.LSTM(D, H, { dtype, seed: 1, bidirectional });
+    const output = draw(dtype, T, N, layer.directions * H);
+    const both = () => {
+      layer.forward(x, state);
+      layer.backward({ output });
+    };
+    const work = { flops: share * flops(4, sizes, true) };
+    await measure(`LSTM medium ${name} forward+backward`, variant, dtype, both, work);
+  }
+}
+
 async function benchStream(variant: Variant, dtype: Dtype): Promise<void> {
   const { N, D, H } = options.toy ? TOY : STREAM;
   const layer = new wasmRnn.LSTM(D, H, { dtype, seed: 1 });
@@ -231,6 +253,7 @@ for (const variant of variants) {
   for (const dtype of ["f64", "f32"] as const) {
     console.log(`peak of the ${variant} build, ${dtype}: ${peaks[variant]!(dtype).toFixed(1)} GFLOP/s`);
     await benchLayers(variant, dtype);
+    await benchVariants(variant, dtype);
     await benchStream(variant, dtype);
     await benchCourse(variant, dtype);
     await benchCharlm(variant, dtype);

@@ -13,7 +13,7 @@ import {
   type Pass,
   type RecurrentWeights,
 } from "../bindings/recurrent.js";
-import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import { describe, showShape, type FloatDtype, type Tensor } from "../bindings/tensor.js";
 import { slice } from "./layout.js";
 
 /** One layer's weights with one bias. */
@@ -114,7 +114,7 @@ export function forward<R>(
 export interface CourseGradients {
   dx: Tensor;
   dh0: Tensor;
-  dc0: Tensor;
+  dc0: Tensor | undefined; // where dcNext was given
   weights: CourseWeights;
 }
 
@@ -147,7 +147,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
     return {
       dx: dx.download(),
       dh0: dh.download(),
-      dc0: lstm ? dc.download() : { data: zeros(dtype, 0), shape: [0] },
+      dc0: dcNext && dc.download(),
       weights: {
         weightIh: gradients.weightIh.download(),
         weightHh: gradients.weightHh.download(),

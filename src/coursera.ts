@@ -10,7 +10,7 @@ import { currentCore } from "../bindings/instantiate.js";
 import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatTensor } from "../bindings/kernels.js";
 import { withArena, type Arena } from "../bindings/memory.js";
 import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
-import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights } from "./course.js";
+import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
 import { convert, permute, reshape, slice, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
@@ -311,11 +311,6 @@ function runLstm(
     predictor(dtype, nA, ["Wy", "by"], p.Wy, p.by, output),
   );
   const t = kept.x.shape[0]!;
-  const gates = kept.gates!;
-  const [it, ft, cct, ot] = LSTM_GATES.map((_, g) => {
-    const gate = permute(gates, [2, 1, 0], { start: g * nA, length: nA });
-    return cell ? reshape(gate, [nA, m]) : gate;
-  });
   return {
     kept,
     input,
@@ -324,8 +319,26 @@ function runLstm(
     a: fromCore(slice(kept.hs, 1, t), cell),
     c: fromCore(slice(kept.cs!, 1, t), cell),
     y: projected && fromCore(projected, cell),
-    gates: { ft: ft!, it: it!, cct: cct!, ot: ot! },
   };
+}
+
+const GATE_NAMES: readonly (keyof Gates)[] = ["it", "ft", "cct", "ot"]; // as LSTM_GATES
+
+/** Adds the gates to a cache; they are copied out of what is kept when they are first read. */
+function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
+  const { cell, gates } = kept;
+  GATE_NAMES.forEach((name, g) => {
+    const define = (how: PropertyDescriptor) => Object.defineProperty(cache, name, { ...how, enumerable: true });
+    const get = () => {
+      const nA = kept.weights.weightHh.shape[1]!;
+      const all = permute(gates!, [2, 1, 0], { start: g * nA, length: nA });
+      const value = cell ? reshape(all, all.shape.slice(0, 2)) : all;
+      define({ value });
+      return value;
+    };
+    define({ get, configurable: true });
+  });
+  return withKept(cache, kept) as C & Gates;
 }
 
 /**
@@ -346,9 +359,9 @@ export function lstmCellForward(
   p: LstmParameters,
   options: CourseOptions = {},
 ): { aNext: Tensor; cNext: Tensor; ytPred: Tensor | undefined; cache: LstmCellCache } {
-  const { kept, input, first, c0, a, c, y, gates } = runLstm(true, xt, aPrev, cPrev, p, options);
-  const cache = { x: input, aPrev: first, cPrev: c0!, aNext: a, cNext: c, ...gates };
-  return { aNext: a, cNext: c, ytPred: y, cache: withKept(cache, kept) };
+  const { kept, input, first, c0, a, c, y } = runLstm(true, xt, aPrev, cPrev, p, options);
+  const cache = { x: input, aPrev: first, cPrev: c0!, aNext: a, cNext: c };
+  return { aNext: a, cNext: c, ytPred: y, cache: withGates(cache, kept) };
 }
 
 /**
@@ -365,8 +378,8 @@ export function lstmForward(
   p: LstmParameters,
   options: CourseOptions = {},
 ): { a: Tensor; y: Tensor | undefined; c: Tensor; caches: LstmCaches } {
-  const { kept, input, first, a, c, y, gates } = runLstm(false, x, a0, undefined, p, options);
-  return { a, y, c, caches: withKept({ x: input, a0: first, a, c, ...gates }, kept) };
+  const { kept, input, first, a, c, y } = runLstm(false, x, a0, undefined, p, options);
+  return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, kept) };
 }
 
 /** Gradients of the LSTM's weights, on [a_prev; x]; biases (n_a, 1). */
@@ -419,7 +432,7 @@ export function lstmCellBackward(
   return {
     dxt: fromCore(dx, true),
     daPrev: permute(dh0, [1, 0]),
-    dcPrev: permute(dc0, [1, 0]),
+    dcPrev: permute(dc0!, [1, 0]),
     ...lstmGradients(kept.dtype, weights),
   };
 }

@@ -195,7 +195,7 @@ export function lstmStepBackward(
   const kept = keptOf("cache", cache, "cs231n", "lstm", true);
   const dc = take("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
-  return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0, ...gradients(kept, weights) };
+  return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0!, ...gradients(kept, weights) };
 }
 
 /**

@@ -37,6 +37,9 @@ test("bench --toy", () => {
       expect(names).toContain(`${kind} ${size} forward+backward`);
     }
   }
+  for (const name of ["LSTM medium bidirectional forward+backward", "LSTM medium ragged forward+backward"]) {
+    expect(names).toContain(name);
+  }
   for (const name of ["LSTM stream step", "course LSTM forward+backward", "charlm training step", "exp of 4096"]) {
     expect(names).toContain(name);
   }
