@@ -12,6 +12,7 @@ import { describeMachine, runWith, thisMachine, write, type Machine } from "./co
 import { draw, drawIndex } from "./draw.js";
 import { scaling, type Scaling } from "./scaling.js";
 import { peakMeter, type Dtype, type Variant } from "./peak.js";
+import { tilesOf, type Tile } from "./tiles.js";
 
 const options = new Command("bench")
   .description("Measures kernels and layers against the peak of one core in this process")
@@ -234,11 +235,13 @@ async function benchScaling(variant: Variant): Promise<void> {
 }
 
 const peaks: Partial<Record<Variant, (dtype: Dtype) => number>> = {};
+const tiles: Partial<Record<Variant, (dtype: Dtype) => Tile[]>> = {};
 const variants: Variant[] = [];
 for (const variant of ["relaxed", "simd"] as const) {
   try {
     wasmRnn.configure({ variant });
     peaks[variant] = peakMeter(variant);
+    tiles[variant] = tilesOf(variant);
     variants.push(variant);
   } catch (error) {
     if (!(error instanceof wasmRnn.UnsupportedError)) throw error;
@@ -258,6 +261,7 @@ for (const variant of variants) {
     await benchCourse(variant, dtype);
     await benchCharlm(variant, dtype);
     await benchKernels(variant, dtype);
+    for (const { name, run, flops } of tiles[variant]!(dtype)) await measure(name, variant, dtype, run, { flops });
   }
   await benchScaling(variant);
 }

@@ -2,9 +2,9 @@
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 
 interface PeakExports {
-  memory: WebAssembly.Memory;
   CHAINS: WebAssembly.Global;
   peak_f64: (rounds: number) => void;
   peak_f32: (rounds: number) => void;
@@ -15,17 +15,23 @@ export type Dtype = "f64" | "f32";
 
 const ROUNDS = 20_000;
 
-/** Compiles bench/assembly/peak.ts; a function that measures GFLOP/s, the best of some short runs. */
-export function peakMeter(variant: Variant): (dtype: Dtype) => number {
+/** Compiles AssemblyScript for a build; the exports of its module, with memory to compute in. */
+export function instantiate<E>(source: string, variant: Variant): E & { memory: WebAssembly.Memory } {
   mkdirSync("build", { recursive: true });
-  const out = `build/peak.${variant}.wasm`;
+  const out = `build/${basename(source, ".ts")}.${variant}.wasm`;
   const features = variant === "relaxed" ? ["--enable", "relaxed-simd"] : [];
   // prettier-ignore
-  execFileSync(process.execPath, ["node_modules/assemblyscript/bin/asc.js", "bench/assembly/peak.ts", "-o", out, "-O3",
+  execFileSync(process.execPath, ["node_modules/assemblyscript/bin/asc.js", source, "-o", out, "-O3",
     "--config", "none", "--runtime", "stub", "--use", "abort=", "--enable", "simd", ...features], { stdio: "inherit" });
   const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(out)));
-  const exports = instance.exports as unknown as PeakExports;
+  const exports = instance.exports as unknown as E & { memory: WebAssembly.Memory };
   exports.memory.grow(1);
+  return exports;
+}
+
+/** A function that measures GFLOP/s by bench/assembly/peak.ts, the best of some short runs. */
+export function peakMeter(variant: Variant): (dtype: Dtype) => number {
+  const exports = instantiate<PeakExports>("bench/assembly/peak.ts", variant);
   return (dtype) => {
     const run = exports[`peak_${dtype}`];
     const flops = ROUNDS * (exports.CHAINS.value as number) * 2 * (dtype === "f64" ? 2 : 4);

@@ -188,7 +188,8 @@ export function checkTensor(
   if (!fits) throw new ShapeError(argument, showShape(shape), showShape(pattern));
   const length = lengthOf(data);
   if (length !== sizeOf(shape)) {
-    throw new ShapeError(argument, `${length} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
+    const detached = length === 0 && data.buffer.byteLength === 0 ? " (a live view that has detached?)" : "";
+    throw new ShapeError(argument, `${length} numbers${detached}`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
   }
   return { data: length === 0 ? zeros(dtype, 0) : data, shape }; // a detached array has no numbers, and throws when read
 }

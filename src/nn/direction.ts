@@ -117,7 +117,7 @@ export function forwardDirection(
   const sort = (of: Tensor | undefined) => (of && packing ? packing.sort(of) : of);
   const first = { h0: sort(args.first.h0), c0: sort(args.first.c0) };
   const packed = { ...input, x: packedInput(scratch, dtype, x, packing) };
-  const inSegments = args.keep && every < steps;
+  const inSegments = args.keep && every < steps && rows > 0;
   const { pass, segments } = inSegments
     ? forwardSegments(keep, scratch, dtype, packed, weights, first, packing?.packing.counts, every)
     : { pass: sequenceForward(keep, dtype, packed, weights, first, args.keep), segments: [] };
