@@ -6,6 +6,7 @@ import {
   DisposedError,
   DtypeError,
   Embedding,
+  GRU,
   LSTM,
   Linear,
   RNN,
@@ -76,6 +77,14 @@ const kinds: readonly Kind[] = [
     expected: recurrent(4),
   },
   {
+    name: "GRU",
+    make: (options) => new GRU(3, 4, { numLayers: 2, seed: 1, ...options }),
+    x: (dtype) => wave([5, 2, 3], dtype),
+    states: (dtype) => ({ h0: wave([2, 2, 4], dtype, 1) }),
+    gradients: (dtype) => ({ output: wave([5, 2, 4], dtype, 2), hn: wave([2, 2, 4], dtype, 3) }),
+    expected: recurrent(3),
+  },
+  {
     name: "Linear",
     make: (options) => new Linear(3, 4, { seed: 1, ...options }),
     x: (dtype) => wave([5, 2, 3], dtype),
@@ -107,6 +116,27 @@ describe("first values", () => {
     expect(Object.keys(layer.stateDict())).toEqual(expected.map(([name]) => name));
   });
 
+  test("both directions, projections, no biases: names, shapes, order", () => {
+    using layer = new LSTM(3, 5, { numLayers: 2, bidirectional: true, projSize: 2, seed: 1 });
+    const expected = ["l0", "l0_reverse", "l1", "l1_reverse"].flatMap((suffix) => [
+      [`weight_ih_${suffix}`, [20, suffix.startsWith("l0") ? 3 : 4]],
+      [`weight_hh_${suffix}`, [20, 2]],
+      [`bias_ih_${suffix}`, [20]],
+      [`bias_hh_${suffix}`, [20]],
+      [`weight_hr_${suffix}`, [2, 5]],
+    ]);
+    expect(layer.parameters().map(({ name, value }) => [name, value.shape])).toEqual(expected);
+    expect([layer.directions, layer.stateSize, layer.hiddenSize]).toEqual([2, 2, 5]);
+    const { output, hn, cn } = layer.forward(wave([6, 3, 3], "f64"));
+    expect([output.shape, hn.shape, cn.shape]).toEqual([[6, 3, 4], [4, 3, 2], [4, 3, 5]]); // prettier-ignore
+    const { x, h0, c0 } = layer.backward({ output });
+    expect([x.shape, h0.shape, c0.shape]).toEqual([[6, 3, 3], [4, 3, 2], [4, 3, 5]]); // prettier-ignore
+    using plain = new GRU(3, 5, { bidirectional: true, bias: false });
+    const names = ["weight_ih_l0", "weight_hh_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse"];
+    expect(plain.parameters().map(({ name }) => name)).toEqual(names);
+    expect([plain.directions, plain.stateSize, plain.resetAfter]).toEqual([2, 5, true]);
+  });
+
   test("no biases where none are wanted", () => {
     using rnn = new RNN(3, 4, { bias: false });
     using linear = new Linear(3, 4, { bias: false });
@@ -120,6 +150,8 @@ describe("first values", () => {
     test.each([
       ["RNN", new RNN(40, 60, { dtype, seed: 3 }), 60],
       ["LSTM", new LSTM(40, 60, { dtype, seed: 3 }), 60],
+      ["LSTM, projected", new LSTM(40, 60, { dtype, seed: 3, projSize: 30, bidirectional: true }), 60],
+      ["GRU", new GRU(40, 60, { dtype, seed: 3 }), 60],
       ["Linear", new Linear(40, 300, { dtype, seed: 3 }), 40],
     ])("%s: uniform between -1/sqrt(n) and 1/sqrt(n)", (_, layer, n) => {
       const bound = 1 / Math.sqrt(n);
@@ -367,7 +399,7 @@ describe.each(variants)("%s build", (variant) => {
         const live = Object.fromEntries(other.parameters().map(({ name, value }) => [name, value]));
         layer.loadStateDict(live);
         expect(layer.stateDict()).toEqual(other.stateDict());
-        if (kind.name !== "RNN" && kind.name !== "LSTM") return;
+        if (!kind.states) return;
         const before = layer.stateDict();
         const own = Object.fromEntries(layer.parameters().map(({ name, value }) => [name, value]));
         layer.loadStateDict({ ...own, bias_ih_l0: own.bias_hh_l0!, bias_hh_l0: own.bias_ih_l0! });
@@ -390,7 +422,7 @@ describe.each(variants)("%s build", (variant) => {
           stateDict: () => layer.stateDict(),
           loadStateDict: () => layer.loadStateDict(dict),
         };
-        if (layer instanceof RNN || layer instanceof LSTM) calls.stream = () => layer.stream();
+        if (layer instanceof RNN || layer instanceof LSTM || layer instanceof GRU) calls.stream = () => layer.stream();
         for (const call of Object.values(calls)) refuses(call, DisposedError, kind.name, "disposed");
         for (const each of [parameter.value, parameter.grad].map(resident)) {
           refuses(() => each.data, DisposedError);

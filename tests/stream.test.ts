@@ -4,16 +4,14 @@ import { describe, expect, test } from "vitest";
 import {
   DisposedError,
   DtypeError,
-  LSTM,
-  RNN,
   ShapeError,
   UnsupportedError,
   ValueError,
-  type RNNOptions,
   type Stream,
   type Tensor,
 } from "../src/index.js";
 import "./helpers/bits.js";
+import { KINDS, makeRecurrent, type Options, type Recurrent } from "./helpers/recurrent.js";
 import { refuses } from "./helpers/refuses.js";
 import { heapOf, take, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
@@ -26,24 +24,20 @@ const row = (x: Tensor, t: number): Tensor => take(x, 0, [t]);
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each([
-    ["RNN", "f64"],
-    ["RNN", "f32"],
-    ["LSTM", "f64"],
-    ["LSTM", "f32"],
-  ] as const)("%s, %s", (kind, dtype) => {
-    const make = (options?: RNNOptions): RNN | LSTM => {
-      const all = { numLayers: LAYERS, dtype, seed: 1, ...options };
-      return kind === "RNN" ? new RNN(D, H, all) : new LSTM(D, H, all);
-    };
+  const cases = KINDS.flatMap((kind) => (["f64", "f32"] as const).map((dtype) => [kind, dtype] as const));
+  describe.each(cases)("%s, %s", (kind, dtype) => {
+    const make = (options?: Options): Recurrent =>
+      makeRecurrent(kind, D, H, { numLayers: LAYERS, dtype, seed: 1, ...options });
+    const lstm = kind.startsWith("LSTM");
+    const P = kind === "LSTM projected" ? H / 2 : H;
     const states = (start: number) => ({
-      h0: wave([LAYERS, N, H], dtype, start),
-      ...(kind === "LSTM" && { c0: wave([LAYERS, N, H], dtype, start + 1) }),
+      h0: wave([LAYERS, N, P], dtype, start),
+      ...(lstm && { c0: wave([LAYERS, N, H], dtype, start + 1) }),
     });
     const x = wave([T, N, D], dtype);
     const run = (stream: Stream, from = 0, to = T): Tensor[] => {
       const outputs: Tensor[] = [];
-      for (let t = from; t < to; t++) outputs.push({ data: stream.step(row(x, t).data).slice(), shape: [1, N, H] });
+      for (let t = from; t < to; t++) outputs.push({ data: stream.step(row(x, t).data).slice(), shape: [1, N, P] });
       return outputs;
     };
     const current = ({ state }: Stream) => structuredClone({ h: state.h.data.slice(), c: state.c?.data.slice() });
@@ -63,7 +57,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(stream.state.h).toHaveBits(given.h0);
       const from = layer.forward(x, given).output;
       run(stream).forEach((out, t) => expect(out).toHaveBits(row(from, t)));
-      if (kind === "RNN") return;
+      if (!lstm) return;
       stream.reset({ h0: given.h0 }); // what is left out is zeros
       expect(stream.state.c!.data.every((v) => v === 0)).toBe(true);
       expect(stream.state.h).toHaveBits(given.h0);
@@ -72,12 +66,13 @@ describe.each(variants)("%s build", (variant) => {
     test("the state is live: reading follows the steps, writing changes them", () => {
       using layer = make();
       using stream = layer.stream({ batchSize: N });
-      expect(stream.state.h.shape).toEqual([LAYERS, N, H]);
-      expect("c" in stream.state).toBe(kind === "LSTM");
+      expect(stream.state.h.shape).toEqual([LAYERS, N, P]);
+      expect(stream.state.c?.shape).toEqual(lstm ? [LAYERS, N, H] : undefined);
+      expect("c" in stream.state).toBe(lstm);
       const { h, c } = stream.state;
       for (let t = 0; t < T; t++) {
         const out = stream.step(row(x, t).data);
-        expect(h.data.slice((LAYERS - 1) * N * H)).toEqual(out.slice());
+        expect(h.data.slice((LAYERS - 1) * N * P)).toEqual(out.slice());
       }
       const { hn, cn } = layer.forward(x) as { hn: Tensor; cn?: Tensor };
       expect(h).toHaveBits(hn);
@@ -93,8 +88,10 @@ describe.each(variants)("%s build", (variant) => {
       using stream = layer.stream({ batchSize: N });
       run(stream, 0, 2);
       const before = current(stream);
-      stream.reset(kind === "LSTM" ? { h0: stream.state.c, c0: stream.state.h } : { h0: stream.state.h });
-      expect(current(stream)).toEqual(kind === "LSTM" ? { h: before.c, c: before.h } : before);
+      const { h, c } = stream.state;
+      const crosswise = kind === "LSTM";
+      stream.reset(crosswise ? { h0: c, c0: h } : { h0: h, ...(c && { c0: c }) });
+      expect(current(stream)).toEqual(crosswise ? { h: before.c, c: before.h } : before);
     });
 
     test("the weights are those of when it was made, whatever the layer's mode", () => {
@@ -112,14 +109,14 @@ describe.each(variants)("%s build", (variant) => {
       using layer = make();
       using same = make();
       same.forward(x);
-      const expected = same.backward({ output: wave([T, N, H], dtype, 4) });
+      const expected = same.backward({ output: wave([T, N, P], dtype, 4) });
       layer.forward(x);
       using one = layer.stream({ batchSize: N });
       using two = layer.stream({ batchSize: N });
       run(two, 3);
       const { output } = same.forward(x);
       run(one).forEach((out, t) => expect(out).toHaveBits(row(output, t)));
-      expect(layer.backward({ output: wave([T, N, H], dtype, 4) })).toEqual(expected);
+      expect(layer.backward({ output: wave([T, N, P], dtype, 4) })).toEqual(expected);
     });
 
     test("no memory and no new array in a step", () => {
@@ -146,7 +143,7 @@ describe.each(variants)("%s build", (variant) => {
       const heap = heapOf(layer);
       heap.free(heap.allocate(heap.byteLength, "growth"));
       expect(old).toHaveLength(0); // detached
-      expect(stream.state.h.data.slice(-N * H)).toEqual(row(output, 2).data);
+      expect(stream.state.h.data.slice(-N * P)).toEqual(row(output, 2).data);
       const late = run(stream, 3);
       [...early, row(output, 2), ...late].forEach((out, t) => expect(out).toHaveBits(row(output, t)));
     });
@@ -162,11 +159,12 @@ describe.each(variants)("%s build", (variant) => {
         },
       );
       for (const result of results) expect(result).toEqual(results[0]);
-      using square = kind === "RNN" ? new RNN(H, H, { dtype, seed: 2 }) : new LSTM(H, H, { dtype, seed: 2 });
+      using square = makeRecurrent(kind, P, H, { dtype, seed: 2 });
       using loop = square.stream();
       using reference = square.stream();
-      let copy: ArrayLike<number> = loop.step([1, 2, 3, 4]).slice();
-      let live = reference.step([1, 2, 3, 4]);
+      const start = [1, 2, 3, 4].slice(0, P);
+      let copy: ArrayLike<number> = loop.step(start).slice();
+      let live = reference.step(start);
       for (let i = 0; i < 5; i++) {
         copy = loop.step(copy).slice();
         live = reference.step(live);
@@ -202,15 +200,15 @@ describe.each(variants)("%s build", (variant) => {
         refuses(() => stream.step(input as never), DtypeError, "x: got");
       }
       refuses(
-        () => stream.reset({ h0: wave([LAYERS, N, H + 1], dtype) }),
+        () => stream.reset({ h0: wave([LAYERS, N, P + 1], dtype) }),
         ShapeError,
-        "h0: got [2, 3, 5], expected [2, 3, 4]",
+        `h0: got [2, 3, ${P + 1}], expected [2, 3, ${P}]`,
       );
-      refuses(() => stream.reset({ h0: wave([LAYERS, N, H], other) }), DtypeError, `h0: got ${other}`);
+      refuses(() => stream.reset({ h0: wave([LAYERS, N, P], other) }), DtypeError, `h0: got ${other}`);
       refuses(() => stream.reset({ h0: null as never }), DtypeError, "h0: got null");
       refuses(() => stream.reset(null as never), ValueError, "reset");
       refuses(() => stream.reset({ h: states(1).h0 } as never), UnsupportedError, "h");
-      if (kind === "RNN") refuses(() => stream.reset({ c0: states(1).h0 }), UnsupportedError, "c0");
+      if (!lstm) refuses(() => stream.reset({ c0: states(1).h0 }), UnsupportedError, "c0");
       else refuses(() => stream.reset({ ...states(5), c0: wave([LAYERS, N], dtype) }), ShapeError, "c0");
       expect(current(stream)).toEqual(before);
 

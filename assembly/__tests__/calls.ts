@@ -52,6 +52,10 @@ export class Call<T> {
     s.biasHh = address<T>(c.biasHh);
     s.weightHr = address<T>(c.weightHr);
     s.peephole = address<T>(c.peephole);
+    s.normIh = address<T>(c.normIh);
+    s.normHh = address<T>(c.normHh);
+    s.normC = address<T>(c.normC);
+    s.normCBias = address<T>(c.normCBias);
     s.mask = address<T>(c.mask);
   }
 
@@ -62,6 +66,9 @@ export class Call<T> {
     s.cs = address<T>(kept.cs);
     s.gates = address<T>(kept.gates);
     s.phiC = address<T>(kept.phiC);
+    s.products = address<T>(kept.products);
+    s.recurrentProducts = address<T>(kept.recurrentProducts);
+    s.moments = address<T>(kept.moments);
   }
 
   /** The gradients. */
@@ -74,11 +81,17 @@ export class Call<T> {
     if (this.c.cell == RNN) s.da = grad.gates.p;
     else s.gates = grad.gates.p;
     s.phiC = address<T>(grad.phiC);
+    s.products = address<T>(grad.products);
+    s.recurrentProducts = address<T>(grad.recurrentProducts);
     s.dWeightIh = grad.weightIh.p;
     s.dWeightHh = grad.weightHh.p;
     s.dBiasIh = address<T>(grad.biasIh);
     s.dBiasHh = address<T>(grad.biasHh);
     s.dWeightHr = address<T>(grad.weightHr);
+    s.dNormIh = address<T>(grad.normIh);
+    s.dNormHh = address<T>(grad.normHh);
+    s.dNormC = address<T>(grad.normC);
+    s.dNormCBias = address<T>(grad.normCBias);
   }
 
   private takeWork(backward: bool): void {
@@ -122,7 +135,14 @@ export class Call<T> {
     s.hs += bytes<T>(before * c.p);
     if (s.phiC) s.cs += bytes<T>(before * c.h);
     if (s.phiC) s.phiC += bytes<T>(row * c.h);
-    if (s.keep || s.dh) s.gates += bytes<T>(row * c.columns);
+    if (s.keep || s.dh) {
+      s.gates += bytes<T>(row * c.columns);
+      if (c.normed) {
+        s.products += bytes<T>(row * c.g);
+        s.recurrentProducts += bytes<T>(row * c.g);
+        s.moments += bytes<T>(8 * row);
+      }
+    }
     if (s.dOutput) s.dOutput += bytes<T>(row * c.p);
     if (s.dx) s.dx += bytes<T>(row * c.d);
     if (s.da) s.da += bytes<T>(row * c.h);
@@ -135,17 +155,26 @@ export class Kept<T> {
   cs: Buffer<T>;
   gates: Buffer<T>;
   phiC: Buffer<T>;
+  products: Buffer<T>;
+  recurrentProducts: Buffer<T>;
+  moments: Buffer<T>;
 
+  /** With `stepwise`, each step is to leave its moments as a sequence of its own: [8,its rows], one behind the other. */
   constructor(
     readonly c: Case<T>,
     readonly keep: bool,
     readonly chunk: i32,
+    readonly stepwise: bool = false,
   ) {
     const kept = keep && c.cell == LSTM ? c.rows * c.h : 0;
     this.hs = states<T>(c.h0, c.rows * c.p);
     this.cs = states<T>(c.c0, kept);
-    this.gates = output<T>(c.start(chunk) * c.columns);
+    const rows = c.start(chunk); // of the longest chunk
+    this.gates = output<T>(rows * c.columns);
     this.phiC = output<T>(kept);
+    this.products = output<T>(c.normed ? rows * c.g : 0);
+    this.recurrentProducts = output<T>(c.normed ? rows * c.g : 0);
+    this.moments = output<T>(c.normed ? 8 * rows : 0);
   }
 
   /** A call that starts from these states. */
@@ -160,11 +189,28 @@ export class Kept<T> {
     return call;
   }
 
+  /** The moments of a training pass, as its steps one by one leave them. */
+  private momentsBySteps(): Buffer<T> {
+    if (this.stepwise || !this.moments.length) return this.moments;
+    const c = this.c;
+    const bySteps = new Buffer<T>(8 * c.rows);
+    let to = 0;
+    for (let i = 0; i < c.t; i++) {
+      for (let moment = 0; moment < 8; moment++) {
+        for (let r = 0; r < c.counts[i]; r++) bySteps[to++] = this.moments[moment * c.rows + c.start(i) + r];
+      }
+    }
+    return bySteps;
+  }
+
   expectSame(what: string, other: Kept<T>): void {
     expectSame<T>(`hs, ${what}`, this.hs, other.hs);
     expectSame<T>(`cs, ${what}`, this.cs, other.cs);
     expectSame<T>(`gates, ${what}`, this.gates, other.gates);
     expectSame<T>(`psi(c), ${what}`, this.phiC, other.phiC);
+    expectSame<T>(`products, ${what}`, this.products, other.products);
+    expectSame<T>(`recurrent products, ${what}`, this.recurrentProducts, other.recurrentProducts);
+    expectSame<T>(`moments, ${what}`, this.momentsBySteps(), other.momentsBySteps());
   }
 
   /** These are of a pass that kept nothing: the same outputs, and the same last cell states. */
@@ -234,6 +280,12 @@ export class Gradients<T> {
   biasIh: Buffer<T>;
   biasHh: Buffer<T>;
   weightHr: Buffer<T>;
+  products: Buffer<T>;
+  recurrentProducts: Buffer<T>;
+  normIh: Buffer<T>;
+  normHh: Buffer<T>;
+  normC: Buffer<T>;
+  normCBias: Buffer<T>;
 
   constructor(
     readonly c: Case<T>,
@@ -250,6 +302,12 @@ export class Gradients<T> {
     this.biasIh = sums ? sums.biasIh : some<T>(c.biasIh.length);
     this.biasHh = sums ? sums.biasHh : some<T>(c.biasHh.length);
     this.weightHr = sums ? sums.weightHr : some<T>(c.weightHr.length);
+    this.products = kept.products.copy();
+    this.recurrentProducts = kept.recurrentProducts.copy();
+    this.normIh = sums ? sums.normIh : some<T>(c.normIh.length);
+    this.normHh = sums ? sums.normHh : some<T>(c.normHh.length);
+    this.normC = sums ? sums.normC : some<T>(c.normC.length);
+    this.normCBias = sums ? sums.normCBias : some<T>(c.normCBias.length);
     if (!c.projected) this.phiC.freeze();
   }
 
@@ -258,25 +316,36 @@ export class Gradients<T> {
     const call = new Call<T>(this.c);
     kept.hs.freeze();
     kept.cs.freeze();
+    kept.moments.freeze();
     call.point(kept);
     call.pointBackward(this);
     return call;
   }
 
-  /** dx, dh_0, dc_0 have the bits of `other`, the gradients of the parameters differ by rounding alone. */
-  expectSame(what: string, other: Gradients<T>): void {
+  /**
+   * dx, dh_0, dc_0 have the bits of `other`, the gradients of the parameters differ by rounding alone.
+   *
+   * @param condition as of `expectClose`
+   */
+  expectSame(what: string, other: Gradients<T>, condition: f64 = 1): void {
     expectSame<T>(`dh0, ${what}`, this.dh, other.dh);
     expectSame<T>(`dc0, ${what}`, this.dc, other.dc);
     expectSame<T>(`dx, ${what}`, this.dx, other.dx);
     expectSame<T>(`gradients of the gates, ${what}`, this.gates, other.gates);
-    this.expectCloseParameters(what, other);
+    expectSame<T>(`gradients of the products, ${what}`, this.products, other.products);
+    expectSame<T>(`gradients of the recurrent products, ${what}`, this.recurrentProducts, other.recurrentProducts);
+    this.expectCloseParameters(what, other, condition);
   }
 
-  expectCloseParameters(what: string, other: Gradients<T>): void {
-    expectClose<T>(`dW_ih, ${what}`, this.weightIh, wide<T>(other.weightIh));
-    expectClose<T>(`dW_hh, ${what}`, this.weightHh, wide<T>(other.weightHh));
-    expectClose<T>(`db_ih, ${what}`, this.biasIh, wide<T>(other.biasIh));
-    expectClose<T>(`db_hh, ${what}`, this.biasHh, wide<T>(other.biasHh));
-    expectClose<T>(`dW_hr, ${what}`, this.weightHr, wide<T>(other.weightHr));
+  expectCloseParameters(what: string, other: Gradients<T>, condition: f64 = 1): void {
+    expectClose<T>(`dW_ih, ${what}`, this.weightIh, wide<T>(other.weightIh), condition);
+    expectClose<T>(`dW_hh, ${what}`, this.weightHh, wide<T>(other.weightHh), condition);
+    expectClose<T>(`db_ih, ${what}`, this.biasIh, wide<T>(other.biasIh), condition);
+    expectClose<T>(`db_hh, ${what}`, this.biasHh, wide<T>(other.biasHh), condition);
+    expectClose<T>(`dW_hr, ${what}`, this.weightHr, wide<T>(other.weightHr), condition);
+    expectClose<T>(`gradient of the gain of W_ih x, ${what}`, this.normIh, wide<T>(other.normIh), condition);
+    expectClose<T>(`gradient of the gain of W_hh h, ${what}`, this.normHh, wide<T>(other.normHh), condition);
+    expectClose<T>(`gradient of the gain of c, ${what}`, this.normC, wide<T>(other.normC), condition);
+    expectClose<T>(`gradient of the bias of c, ${what}`, this.normCBias, wide<T>(other.normCBias), condition);
   }
 }

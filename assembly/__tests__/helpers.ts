@@ -218,10 +218,14 @@ export function expectSameRange<T>(
   }
 }
 
-/** Fails where a number is further from `expected` than 1e-12 (f64) or 1e-5 (f32), relative to what is above 1. */
-export function expectClose<T>(what: string, actual: Buffer<T>, expected: StaticArray<f64>): void {
+/**
+ * Fails where a number is further from `expected` than 1e-12 (f64) or 1e-5 (f32), relative to what is above 1.
+ *
+ * @param condition what the computation multiplies errors of rounding by; the tolerance is as many times as large
+ */
+export function expectClose<T>(what: string, actual: Buffer<T>, expected: StaticArray<f64>, condition: f64 = 1): void {
   if (actual.length != expected.length) fail(`${what}: ${actual.length} numbers, expected ${expected.length}`);
-  const tolerance = sizeof<T>() == 8 ? 1e-12 : 1e-5;
+  const tolerance = condition * (sizeof<T>() == 8 ? 1e-12 : 1e-5);
   for (let i = 0; i < actual.length; i++) {
     const a = <f64>actual[i];
     const e = expected[i];

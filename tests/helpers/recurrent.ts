@@ -176,7 +176,7 @@ export function gradientsOf(layer: { parameters(): Parameter[] }): Tensor[] {
 /** Sums of gradients of parameters, or of other tensors alike. */
 export function sum(all: readonly (readonly Tensor[])[]): Tensor[] {
   return all[0]!.map(({ data, shape }, i) => ({
-    data: data.map((_, j) => all.reduce((total, each) => total + each[i]!.data[j]!, 0)),
+    data: data.map((v, j) => all.slice(1).reduce((total, each) => total + each[i]!.data[j]!, v)), // 0 + -0 would be 0
     shape,
   }));
 }
