@@ -36,9 +36,9 @@ interface AnyLayer extends Disposable {
 }
 
 describe.each(["f64", "f32"] as const)("%s", (dtype) => {
-  describe.each(["RNN", "LSTM"] as const)("%s: sequences", (name) => {
+  describe.each(["RNN", "LSTM", "GRU"] as const)("%s: sequences", (name) => {
     const layerOf = (options?: Options) =>
-        (name === "RNN" ? new RNN(3, 4, { seed: 1, dtype, ...options }) : new LSTM(3, 4, { seed: 1, dtype, ...options })) as AnyLayer; // prettier-ignore
+      new { RNN, LSTM, GRU }[name](3, 4, { seed: 1, dtype, ...options }) as AnyLayer;
     const other = dtype === "f64" ? "f32" : "f64";
 
     test("wrong x", () => {
@@ -80,8 +80,37 @@ describe.each(["f64", "f32"] as const)("%s", (dtype) => {
         refuses(() => layer.forward(wave([5, 3], dtype), { [key]: wave([2, 1, 4], dtype) }), ShapeError, "[2, 4]");
       }
       refuses(() => layer.forward(x, { hx: x }), UnsupportedError, "hx", "h0");
-      if (name === "RNN") refuses(() => layer.forward(x, { c0: wave([2, 2, 4], dtype) }), UnsupportedError, "c0");
+      if (name !== "LSTM") refuses(() => layer.forward(x, { c0: wave([2, 2, 4], dtype) }), UnsupportedError, "c0");
       refuses(() => layer.forward(x, null as never), ValueError);
+    });
+
+    test("wrong states and gradients of both directions, and of projections", () => {
+      using layer = layerOf({ bidirectional: true, ...(name === "LSTM" && { projSize: 2 }) });
+      const p = name === "LSTM" ? 2 : 4;
+      const x = wave([5, 2, 3], dtype);
+      for (const shape of [
+        [1, 2, p],
+        [2, 2, 3],
+        [2, 2, 2 * p],
+      ]) {
+        const expected = `h0: got [${shape.join(", ")}], expected [2, 2, ${p}]`;
+        refuses(() => layer.forward(x, { h0: wave(shape, dtype) }), ShapeError, expected);
+      }
+      layer.forward(x);
+      const call = (gradients: Record<string, Tensor>) => () => layer.backward(gradients);
+      refuses(
+        call({ output: wave([5, 2, p], dtype) }),
+        ShapeError,
+        `output: got [5, 2, ${p}], expected [5, 2, ${2 * p}]`,
+      );
+      refuses(call({ hn: wave([2, 2, 3], dtype) }), ShapeError, `hn: got [2, 2, 3], expected [2, 2, ${p}]`);
+      if (name !== "LSTM") return;
+      refuses(
+        () => layer.forward(x, { c0: wave([2, 2, p], dtype) }),
+        ShapeError,
+        "c0: got [2, 2, 2], expected [2, 2, 4]",
+      );
+      refuses(call({ cn: wave([2, 2, p], dtype) }), ShapeError, "cn: got [2, 2, 2], expected [2, 2, 4]");
     });
 
     test("wrong gradients", () => {
@@ -95,15 +124,22 @@ describe.each(["f64", "f32"] as const)("%s", (dtype) => {
         refuses(call({ [key]: wave([2, 5, 4], dtype) }), ShapeError, `${key}: got [2, 5, 4], expected [2, 2, 4]`);
         refuses(call({ [key]: null }), DtypeError, `${key}: got null`);
       }
-      if (name === "RNN") refuses(call({ cn: wave([2, 2, 4], dtype) }), UnsupportedError, "cn");
+      if (name !== "LSTM") refuses(call({ cn: wave([2, 2, 4], dtype) }), UnsupportedError, "cn");
       expect(layer.backward({}).x!.data.every((g) => g === 0)).toBe(true); // what is left out counts as zeros
     });
 
     test("an empty batch of any length takes no time", () => {
-      using layer = layerOf();
-      const { output } = layer.forward({ data: wave([0], dtype).data, shape: [2 ** 40, 0, 3] });
-      expect(output!.shape).toEqual([2 ** 40, 0, 4]);
-      expect(layer.backward({ output: output! }).x!.shape).toEqual([2 ** 40, 0, 3]);
+      const variants = [{}, { bidirectional: true }, { goBackwards: true }, { checkpoint: 2 }, { dropout: 0.5, numLayers: 2 }]; // prettier-ignore
+      for (const options of variants) {
+        using layer = layerOf(options);
+        const width = "bidirectional" in options ? 8 : 4;
+        for (const lengths of [undefined, tensor([], [0], "i32")]) {
+          const state: Record<string, Tensor> = lengths ? { lengths } : {};
+          const { output } = layer.forward({ data: wave([0], dtype).data, shape: [2 ** 40, 0, 3] }, state);
+          expect(output!.shape).toEqual([2 ** 40, 0, width]);
+          expect(layer.backward({ output: output! }).x!.shape).toEqual([2 ** 40, 0, 3]);
+        }
+      }
       using batchFirst = layerOf({ batchFirst: true });
       expect(batchFirst.forward({ data: wave([0], dtype).data, shape: [0, 2 ** 40, 3] }).output!.shape[1]).toBe(
         2 ** 40,

@@ -4,7 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import v8 from "node:v8";
 import vm from "node:vm";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Heap } from "../bindings/heap.js";
 import { currentCore } from "../bindings/instantiate.js";
 import { Arena, withArena } from "../bindings/memory.js";
@@ -12,7 +12,9 @@ import {
   Adam,
   DisposedError,
   Embedding,
+  GRU,
   LSTM,
+  LSTMCell,
   Linear,
   OutOfMemoryError,
   RNN,
@@ -26,8 +28,9 @@ import {
   type TensorData,
 } from "../src/index.js";
 import "./helpers/bits.js";
+import { KINDS, makeRecurrent, problemOf, type Kind, type Options, type Steps } from "./helpers/recurrent.js";
 import { refuses } from "./helpers/refuses.js";
-import { wave } from "./helpers/tensors.js";
+import { range, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 const PAGE = 65536;
@@ -204,15 +207,20 @@ describe.each(variants)("%s build", (variant) => {
       expect(value.data).toEqual(new Float64Array(6).fill(1));
     });
 
-    test("between forward and backward", () => {
-      using layer = new LSTM(3, 4, { seed: 1, numLayers: 2 });
-      using same = new LSTM(3, 4, { seed: 1, numLayers: 2 });
-      const [x, output] = [wave([5, 2, 3], "f64"), wave([5, 2, 4], "f64", 1)];
-      same.forward(x);
-      const expected = same.backward({ output });
-      layer.forward(x);
+    test.each<[Kind, Options, Steps]>([
+      ["LSTM", { numLayers: 2 }, {}],
+      ["RNN tanh", { bidirectional: true }, { lengths: [3, 5] }],
+      ["GRU", { numLayers: 2, bidirectional: true, checkpoint: 2 }, { lengths: [0, 4] }],
+      ["LSTM projected", { numLayers: 2, dropout: 0.5, recurrentDropout: 0.5 }, {}],
+    ])("between forward and backward: %s, %j", (kind, options, steps) => {
+      using layer = makeRecurrent(kind, 3, 4, { seed: 1, ...options });
+      using same = makeRecurrent(kind, 3, 4, { seed: 1, ...options });
+      const { x, first, gradients } = problemOf(layer, 5, 2, 1);
+      same.forward(x, { ...first, ...steps });
+      const expected = same.backward(gradients);
+      layer.forward(x, { ...first, ...steps });
       grow();
-      expect(layer.backward({ output })).toEqual(expected);
+      expect(layer.backward(gradients)).toEqual(expected);
       layer.parameters().forEach(({ grad }, i) => expect(grad).toHaveBits(same.parameters()[i]!.grad));
     });
 
@@ -229,7 +237,9 @@ describe.each(variants)("%s build", (variant) => {
       using wide = new Linear(1, columns, { dtype, seed: 4 });
       using rnn = new RNN(columns, 1, { dtype, seed: 3 });
       using lstm = new LSTM(1, columns, { dtype, seed: 3 });
-      for (const layer of [linear, rnn, lstm]) layer.eval();
+      using gru = new GRU(columns, columns / 2, { dtype, seed: 3, bidirectional: true });
+      using cell = new LSTMCell(columns, columns, { dtype, seed: 3 });
+      for (const layer of [linear, rnn, lstm, gru]) layer.eval();
       const { value } = source.parameters()[0]!;
 
       /** A call with views of wasm memory, when that is full: it must grow, and detaches them. And with copies. */
@@ -273,6 +283,12 @@ describe.each(variants)("%s build", (variant) => {
           { h0: view([1, rows, columns]), c0: view([1, rows, columns]) },
         ),
       );
+      const lengths = range(0, rows / 3).map((row) => row % 4);
+      grown((view) => gru.forward(view([3, rows / 3, columns]), { h0: view([2, rows / 3, columns / 2]), lengths }));
+      grown((view) => {
+        const { cache, ...next } = cell.forward(view([rows, columns]), { c: view([rows, columns]) });
+        return { ...next, ...cell.backward({ h: view([rows, columns]) }, cache) };
+      });
       const dOutput = (view: View) => wide.backward({ output: view([rows, columns]) });
       grown(dOutput, () => wide.forward({ data: numbers(rows), shape: [rows, 1] }));
       lstm.train();
@@ -308,9 +324,33 @@ describe.each(variants)("%s build", (variant) => {
       expect([heap().bytesUsed, heap().byteLength]).toEqual(before);
     });
 
+    test("and so do a thousand rounds of a bidirectional GRU on sequences of several lengths", () => {
+      const round = (): void => {
+        using layer = new GRU(3, 2, { seed: 1, bidirectional: true, numLayers: 2, dropout: 0.5, checkpoint: 2 });
+        using optimizer = new Adam(layer.parameters());
+        layer.forward(x, { lengths: [2, 5] });
+        layer.backward({ output });
+        optimizer.step();
+        using cell = new LSTMCell(3, 4);
+        const { cache, h } = cell.forward(wave([2, 3], "f64"));
+        cell.forward(wave([2, 3], "f64"), { h }).cache.dispose();
+        cell.backward({ h }, cache);
+      };
+      round();
+      const before = [heap().bytesUsed, heap().byteLength];
+      for (let i = 0; i < 1000; i++) round();
+      expect([heap().bytesUsed, heap().byteLength]).toEqual(before);
+    });
+
     test.each([
       ["RNN", () => new RNN(3, 4, { numLayers: 2 })],
       ["LSTM", () => new LSTM(3, 4, { numLayers: 2 })],
+      ["GRU", () => new GRU(3, 4, { numLayers: 2 })],
+      ["GRU, both directions, checkpoints", () => new GRU(3, 2, { numLayers: 2, bidirectional: true, checkpoint: 2 })],
+      [
+        "LSTM, projected, dropout",
+        () => new LSTM(3, 6, { numLayers: 2, projSize: 4, dropout: 0.5, recurrentDropout: 0.5 }),
+      ],
       ["Linear", () => new Linear(3, 4)],
     ] as const)("%s: any calls again and again, and those that fail", (_, make) => {
       const { bytesUsed } = heap();
@@ -339,6 +379,50 @@ describe.each(variants)("%s build", (variant) => {
       expect(heap().bytesUsed).toBe(bytesUsed);
     });
 
+    test.each(KINDS)(
+      "%s, of all options and steps: nothing is left after backward, after a refusal, after dispose",
+      (kind) => {
+        const { bytesUsed } = heap();
+        const options: Options[] = [
+          {},
+          { bidirectional: true, numLayers: 2 },
+          { numLayers: 3, checkpoint: 2, dropout: 0.5 },
+          {
+            bidirectional: true,
+            numLayers: 2,
+            checkpoint: 1,
+            recurrentDropout: 0.5,
+            goBackwards: true,
+            stateful: true,
+          },
+        ];
+        const mask = tensor([0, 1, 1, 1, 0, 0, 1, 0, 1, 1], [5, 2], "i32");
+        for (const each of options) {
+          for (const steps of [{}, { lengths: [2, 4] }, { lengths: [0, 0] }, { mask }]) {
+            const layer = makeRecurrent(kind, 3, 4, each);
+            const alone = heap().bytesUsed;
+            const { x, first, gradients } = problemOf(layer, 5, 2, 1);
+            for (let i = 0; i < 3; i++) {
+              layer.forward(x, { ...first, ...steps });
+              const kept = heap().bytesUsed;
+              expect(() => layer.forward(x, { lengths: [1, 6] })).toThrow("lengths[1]: got 6");
+              expect(() => layer.forward(x, { mask: tensor([2], [1, 1], "i32") })).toThrow("mask: got [1, 1]");
+              expect(() => layer.forward(x, { h0: x })).toThrow("h0: got");
+              expect(() => layer.backward({ hn: x })).toThrow("hn: got");
+              layer.eval().forward(x, steps);
+              layer.train();
+              expect(heap().bytesUsed).toBe(kept);
+              layer.backward(gradients);
+              expect(heap().bytesUsed).toBe(alone);
+            }
+            layer.forward(x, steps);
+            layer.dispose();
+            expect(heap().bytesUsed).toBe(bytesUsed);
+          }
+        }
+      },
+    );
+
     test("Embedding, losses, streams, constructors that refuse", () => {
       const { bytesUsed } = heap();
       const indices = tensor([1, 0, 2], [3], "i32");
@@ -354,12 +438,73 @@ describe.each(variants)("%s build", (variant) => {
         expect(() => crossEntropy(rows, tensor([9, 9, 9], [3], "i32"))).toThrow("targets: got 9");
         expect(() => mse(rows, x)).toThrow(ShapeError);
         expect(() => new LSTM(3, 4, { seed: -1 })).toThrow("seed");
+        expect(() => new GRU(3, 4, { bidirectional: 1 as never })).toThrow("bidirectional");
+        expect(() => new LSTMCell(3, 4, { seed: -1 })).toThrow("seed");
         expect(() => new SGD(layer.parameters(), { momentum: 0.9, weightDecay: -1 })).toThrow("weightDecay");
         using lstm = new LSTM(3, 4);
         using stream = lstm.stream({ batchSize: 2 });
         stream.step([1, 2, 3, 4, 5, 6]);
       }
       expect(heap().bytesUsed).toBe(bytesUsed);
+    });
+  });
+
+  // What a pass keeps beside x is counted in states: N rows of H numbers, as long as the parameters of no other layer
+  // are. The output of a single layer is x of the caller's next layer, and his.
+  describe("checkpoints", () => {
+    const [steps, rows, size] = [10_000, 4, 16];
+    const state = rows * size * 8;
+    const root = Math.sqrt(steps);
+
+    /** The most that is in use during a call, and what is after it, beyond what was before. */
+    function measure(call: () => unknown): { most: number; kept: number } {
+      const before = heap().bytesUsed;
+      let most = before;
+      const allocate = vi.spyOn(heap(), "allocate");
+      const original = Heap.prototype.allocate.bind(heap());
+      allocate.mockImplementation((bytes, purpose) => {
+        const address = original(bytes, purpose);
+        most = Math.max(most, heap().bytesUsed);
+        return address;
+      });
+      try {
+        call();
+      } finally {
+        allocate.mockRestore();
+      }
+      return { most: most - before, kept: heap().bytesUsed - before };
+    }
+
+    test.each(["RNN tanh", "LSTM", "GRU"] as const)("%s: ten thousand steps", (kind) => {
+      const x = wave([steps, rows, 1], "f64");
+      const output = wave([steps, rows, size], "f64", 1);
+      const xBytes = x.data.byteLength;
+      const outputBytes = output.data.byteLength;
+      const results = [undefined, root].map((checkpoint) => {
+        using layer = makeRecurrent(kind, 1, size, { seed: 1, checkpoint });
+        const forward = measure(() => layer.forward(x));
+        const backward = measure(() => layer.backward({ output }));
+        return { forward, backward, gradients: layer.parameters().map(({ grad }) => grad.data.slice()) };
+      });
+      const [whole, some] = results as [(typeof results)[0], (typeof results)[0]];
+
+      // without: every step keeps h, an LSTM also c, psi(c) and 4 gates, a GRU 4 of what its gates are made of
+      const perStep = { "RNN tanh": 1, LSTM: 7, GRU: 5 }[kind];
+      expect(whole.forward.kept).toBeGreaterThanOrEqual(xBytes + perStep * steps * state);
+      // with: h, and an LSTM's c, where each of the sqrt(T) parts begins; nothing of the size of T beside x
+      const perPart = kind === "LSTM" ? 2 : 1;
+      expect(some.forward.kept).toBe(xBytes + perPart * root * state);
+      expect(some.forward.kept - xBytes).toBeLessThanOrEqual(2 * root * state);
+      // backward has the gradients of output and x, and one part at a time: what its sqrt(T) steps keep, and their
+      // gradients, some weights and their packed copies (64 states are more than those take)
+      const parts = (perStep + 6) * root * state;
+      expect(some.backward.most).toBeLessThanOrEqual(outputBytes + xBytes + parts + 64 * state);
+      expect(some.backward.kept).toBe(whole.backward.kept - (some.forward.kept - whole.forward.kept));
+      some.gradients.forEach((gradient, i) => {
+        const expected = whole.gradients[i]!;
+        const scale = Math.max(...expected.map(Math.abs));
+        gradient.forEach((g, j) => expect(Math.abs(g - expected[j]!)).toBeLessThanOrEqual(1e-12 * scale));
+      });
     });
   });
 
@@ -381,6 +526,8 @@ describe.each(variants)("%s build", (variant) => {
         layer.forward(wave([5, 2, 3], "f64"));
         new Adam(layer.parameters()).step();
         layer.stream().step([1, 2, 3]);
+        new GRU(3, 4, { bidirectional: true, checkpoint: 2 }).forward(wave([5, 2, 3], "f64"), { lengths: [3, 5] });
+        new LSTMCell(3, 4).forward(wave([2, 3], "f64"));
         new Embedding(4, 3).parameters()[0]!.value.data.fill(1);
       };
       expect(heap().bytesUsed).toBe(0);

@@ -64,7 +64,7 @@ function reverseTime({ data, shape }: Tensor): Tensor {
   const t = shape[0]!;
   const size = data.length / t;
   const reversed = data.slice();
-  for (let i = 0; i < t; i++) reversed.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
+  for (let i = 0; size > 0 && i < t; i++) reversed.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
   return { data: reversed, shape };
 }
 
