@@ -343,9 +343,15 @@ export class Stepper {
     const gates = arena.allocate("gates", dtype, [n, 4 * hiddenSize]);
     const normalised = weights.normIh && normalisedBuffers(arena, dtype, n, GATES[cell.kind] * hiddenSize);
     const input = { cell, t: 1, n, rows: n, x };
+    // The gains are not packed: copies stand in for them, since the stream may outlive the layer.
+    const own = { ...weights };
+    for (const name of ["normIh", "normHh", "normC", "normCBias"] as const) {
+      const gain = weights[name];
+      if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
+    }
     const address = (this.#address = arena.bytes("sequence", sequenceBytes));
     const fields: Fields = {
-      ...commonFields(input, weights),
+      ...commonFields(input, own),
       ...keptFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }),
       chunk: 1,
     };

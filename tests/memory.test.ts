@@ -24,6 +24,7 @@ import {
   mse,
   softmax,
   tensor,
+  type CellCache,
   type Tensor,
   type TensorData,
 } from "../src/index.js";
@@ -286,9 +287,15 @@ describe.each(variants)("%s build", (variant) => {
       const lengths = range(0, rows / 3).map((row) => row % 4);
       grown((view) => gru.forward(view([3, rows / 3, columns]), { h0: view([2, rows / 3, columns / 2]), lengths }));
       grown((view) => {
-        const { cache, ...next } = cell.forward(view([rows, columns]), { c: view([rows, columns]) });
-        return { ...next, ...cell.backward({ h: view([rows, columns]) }, cache) };
+        const { h, c, cache } = cell.forward(view([rows, columns]), { c: view([rows, columns]) });
+        cache.dispose();
+        return [h, c];
       });
+      let cache: CellCache;
+      grown(
+        (view) => cell.backward({ h: view([rows, columns]), c: view([rows, columns]) }, cache),
+        () => ({ cache } = cell.forward({ data: numbers(rows * columns), shape: [rows, columns] })),
+      );
       const dOutput = (view: View) => wide.backward({ output: view([rows, columns]) });
       grown(dOutput, () => wide.forward({ data: numbers(rows), shape: [rows, 1] }));
       lstm.train();

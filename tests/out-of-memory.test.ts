@@ -6,16 +6,20 @@ import { currentCore } from "../bindings/instantiate.js";
 import {
   Adam,
   Embedding,
+  GRU,
   LSTM,
+  LSTMCell,
   Linear,
   OutOfMemoryError,
   RNN,
   crossEntropy,
   mse,
+  tensor,
   type Parameter,
 } from "../src/index.js";
+import { bothPasses, makeRecurrent, problemOf, type Kind, type Options, type Steps } from "./helpers/recurrent.js";
 import { refuses } from "./helpers/refuses.js";
-import { bytes, wave } from "./helpers/tensors.js";
+import { bytes, range, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 const heap = (): Heap => currentCore().heap;
@@ -95,6 +99,9 @@ describe.each(variants)("%s build", (variant) => {
       ["LSTM", () => new LSTM(2 ** 26, 1)],
       ["LSTM, whose layers alone would fit", () => new LSTM(1, 1000, { numLayers: 65536 })],
       ["LSTM of many small layers", () => new LSTM(1, 64, { numLayers: 65536, dtype: "f32" })],
+      ["LSTM, projected, of both directions", () => new LSTM(1, 2 ** 14, { projSize: 2 ** 12, bidirectional: true })],
+      ["GRU", () => new GRU(2 ** 26, 1)],
+      ["LSTMCell", () => new LSTMCell(2 ** 26, 1)],
       ["Linear", () => new Linear(2 ** 15, 2 ** 15)],
       ["Linear without its gradient", () => new Linear(2 ** 28, 1)],
       ["Linear", () => new Linear(2 ** 53 - 1, 2 ** 53 - 1)],
@@ -111,6 +118,8 @@ describe.each(variants)("%s build", (variant) => {
       for (const layer of [
         new RNN(1, 1024, { dtype: "f32" }),
         new LSTM(1, 1024, { dtype: "f32" }),
+        new GRU(1, 1024, { dtype: "f32" }),
+        new LSTM(1, 1024, { dtype: "f32", checkpoint: 1 }),
         new Linear(1, 1024, { dtype: "f32" }),
       ]) {
         layer[mode]();
@@ -134,6 +143,8 @@ describe.each(variants)("%s build", (variant) => {
 
   describe.each(["f64", "f32"] as const)("when little is left: %s", (dtype) => {
     const [t, n, h] = [6, 16, 8];
+    const lengths = range(0, n).map((row) => (5 * row) % (t + 1));
+    const mask = tensor(range(0, t * n).map((i) => Number(i % 3 > 0)), [t, n], "i32"); // prettier-ignore
 
     test.each([
       ["RNN, 1 layer", (seed: number) => new RNN(3, h, { dtype, seed })],
@@ -142,6 +153,10 @@ describe.each(variants)("%s build", (variant) => {
       ["LSTM, 1 layer", (seed: number) => new LSTM(3, h, { dtype, seed })],
       ["LSTM, 3 layers", (seed: number) => new LSTM(3, h, { dtype, seed, numLayers: 3 })],
       ["LSTM, 2 layers, wide input", (seed: number) => new LSTM(50, h, { dtype, seed, numLayers: 2 })],
+      ["GRU, 1 layer", (seed: number) => new GRU(3, h, { dtype, seed })],
+      ["GRU, 2 layers", (seed: number) => new GRU(3, h, { dtype, seed, numLayers: 2, resetAfter: false })],
+      ["GRU, both directions", (seed: number) => new GRU(3, h / 2, { dtype, seed, bidirectional: true })],
+      ["LSTM, projected, 2 layers", (seed: number) => new LSTM(3, 12, { dtype, seed, projSize: h, numLayers: 2 })],
       ["Linear", (seed: number) => new Linear(3, h, { dtype, seed })],
     ] as const)("%s: forward and backward do all or nothing", (_, make) => {
       using reference = make(1) as LSTM;
@@ -166,6 +181,46 @@ describe.each(variants)("%s build", (variant) => {
       withLittleLeft(640, () => expect(() => layer.forward(other)).toThrow(OutOfMemoryError));
       expect(layer.backward({ output: dOutput })).toEqual(dInputs); // the earlier tape, still there
       expect(outgrow(() => layer.eval().forward(x), grads, step)).toEqual(output);
+    });
+
+    test.each<[string, Kind, Options, Steps]>([
+      ["lengths", "GRU", {}, { lengths }],
+      ["mask, both directions, 2 layers", "LSTM projected", { bidirectional: true, numLayers: 2 }, { mask }],
+      ["checkpoints", "LSTM", { checkpoint: 2 }, {}],
+      ["checkpoints, both directions, lengths", "RNN tanh", { checkpoint: 4, bidirectional: true }, { lengths }],
+      ["dropout of both kinds, 2 layers", "GRU", { dropout: 0.5, recurrentDropout: 0.5, numLayers: 2 }, {}],
+      ["stateful, backwards", "LSTM", { stateful: true, goBackwards: true }, { lengths }],
+    ])("%s: forward and backward do all or nothing", (_, kind, options, steps) => {
+      using layer = makeRecurrent(kind, 3, h, { dtype, seed: 1, ...options });
+      using reference = makeRecurrent(kind, 3, h, { dtype, seed: 1, ...options });
+      const problem = problemOf(layer, t, n, 1);
+      const { x, first, gradients: upstream } = problem;
+      const step = dtype === "f64" ? 2560 : 1344;
+      const grads = (): string => gradients(layer);
+      layer.forward(x, { ...first, ...steps });
+      layer.backward(upstream);
+      bothPasses(reference, problem, steps);
+      const output = outgrow(() => layer.forward(x, steps), grads, step);
+      expect(output).toEqual(reference.forward(x, steps));
+      expect(outgrow(() => layer.backward(upstream), grads, step)).toEqual(reference.backward(upstream));
+      expect(grads()).toBe(gradients(reference));
+      layer.eval();
+      reference.eval();
+      expect(outgrow(() => layer.forward(x, steps), grads, step)).toEqual(reference.forward(x, steps));
+    });
+
+    test("a cell", () => {
+      using cell = new LSTMCell(3, h, { dtype, seed: 1 });
+      using reference = new LSTMCell(3, h, { dtype, seed: 1 });
+      const x = wave([n, 3], dtype);
+      const state = { h: wave([n, h], dtype, 1), c: wave([n, h], dtype, 2) };
+      const upstream = { h: wave([n, h], dtype, 3) };
+      const grads = (): string => gradients(cell);
+      const { cache, ...next } = outgrow(() => cell.forward(x, state), grads, 640);
+      const { cache: other, ...expected } = reference.forward(x, state);
+      expect(next).toEqual(expected);
+      expect(outgrow(() => cell.backward(upstream, cache), grads, 320)).toEqual(reference.backward(upstream, other));
+      expect(grads()).toBe(gradients(reference));
     });
 
     test("constructors, streams and optimizers", () => {

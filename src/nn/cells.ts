@@ -149,14 +149,19 @@ abstract class Cell extends Layer<never> {
     if (!pass) throw new StateError("cache", "a cache that was used", "one backward for each forward");
     const { n, x } = pass;
     const batch = x.shape.slice(0, -1);
-    return withArena(this.arena.core, (scratch) => {
-      const gradient = (name: "h" | "c"): FloatTensor => {
-        const value = gradients[name];
+    const { core } = this.arena;
+    const take = (name: "h" | "c") => {
+      const value = gradients[name];
+      return value === undefined ? undefined : takeTensor(core, name, value, dtype, [...batch, hiddenSize]);
+    };
+    const [givenH, givenC] = [take("h"), take("c")]; // both, before the memory can grow
+    return withArena(core, (scratch) => {
+      const gradient = (name: "h" | "c", value: Tensor | undefined): FloatTensor => {
         if (value === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
-        return scratch.copy(name, value, dtype, [...batch, hiddenSize]);
+        return scratch.copy(name, value, dtype, value.shape);
       };
-      const dh = gradient("h");
-      const dc = lstm ? gradient("c") : undefined;
+      const dh = gradient("h", givenH);
+      const dc = lstm ? gradient("c", givenC) : undefined;
       const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
       sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
       cache.dispose();

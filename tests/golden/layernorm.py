@@ -2,10 +2,11 @@
 
     python3 tests/golden/layernorm.py        writes tests/golden/layernorm.json   (Debian: apt install python3-torch)
 
-PyTorch has no such layers: the equations are spelled out, row by row and step by step, with its layer_norm and autograd;
-without the normalisation they must give what its own layers do. As in recurrent.py, everything is computed in float64
-and float32 must agree, inputs are multiples of 1/32, and results are rounded to 10 significant digits. The seeds are ones
-for which float32 does agree: where a few numbers are nearly the same by chance, normalisation multiplies their errors.
+PyTorch has no such layers: the equations are spelled out, row by row and step by step, with its layer_norm and
+autograd; without the normalisation they must give what its own layers do. As in recurrent.py, everything is computed in
+float64 and float32 must agree, inputs are multiples of 1/32, and results are rounded to 10 significant digits. The
+seeds are ones for which float32 does agree: where a few numbers are nearly the same, normalisation multiplies their
+errors.
 """
 
 import numpy as np
