@@ -129,7 +129,6 @@ async function bundle() {
     mainFields: ["module", "main"],
     splitting: true,
     chunkNames: "chunks/[name]-[hash]",
-    minifyWhitespace: true, // a fresh process starts 2 ms sooner
     plugins: [loaderWithoutTextDecoder, oneChunk],
     entryPoints: Object.fromEntries(Object.keys(entries).map((name) => [name, `entry:${name}`])),
   });

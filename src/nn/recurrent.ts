@@ -266,6 +266,7 @@ abstract class Recurrent extends Layer<RecurrentTape> {
       const passes: DirectionTape[][] = [];
       const dropped: (FloatTensor | undefined)[] = [undefined];
       const passing: Arena[] = []; // inference: what a layer leaves is let go of when the layer above has run
+      const before = this.#masks.state;
       try {
         let input: FloatTensor = keep.copy("x", inOrder(toTimeFirst(sequence, layout), layout), dtype, ["T", "N", "D"]);
         for (let layer = 0; layer < numLayers; layer++) {
@@ -328,6 +329,9 @@ abstract class Recurrent extends Layer<RecurrentTape> {
           last = { h: stack("h", stateSize), c: lstm ? stack("c", this.hiddenSize) : undefined };
         const output = fromTimeFirst(input, layout);
         return { result: { output, hn, cn }, tape: { layout, packings, passes, dropped } };
+      } catch (error) {
+        this.#masks.state = before;
+        throw error;
       } finally {
         for (const arena of passing) arena.dispose();
       }
