@@ -87,6 +87,7 @@ const loaderWithoutTextDecoder = {
 
 const entries = {
   index: "src/index.ts",
+  audio: "src/audio.ts",
   coursera: "src/coursera.ts",
   cs231n: "src/cs231n.ts",
   onnx: "src/onnx.ts",

@@ -217,6 +217,7 @@ describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, p
         const { softmax } = await import("wasm-rnn/coursera");
         const { readSafetensors, writeSafetensors } = await import("wasm-rnn/safetensors");
         await import("wasm-rnn/cs231n");
+        await import("wasm-rnn/audio");
         const there = names.filter((name) => name in globalThis);
         if (there.length > 0) throw new Error("still there: " + there);
         ${forward}
@@ -253,6 +254,7 @@ describe("a bundle", () => {
       "square_avg",
       "fanIn",
       "cooldown_counter",
+      "in_skip",
       "commander",
       "process.",
     ]) {
@@ -303,6 +305,7 @@ const STEP = `
 const TYPESCRIPT = `
   import { Adam, configure, crossEntropy, initialize, LSTM, ShapeError, tensor } from "wasm-rnn";
   import type { LSTMOptions, Parameter, Tensor, Variant } from "wasm-rnn";
+  import { fromProteus, fromRtneural, type StreamingModel } from "wasm-rnn/audio";
   import { lstmForward, type LstmParameters } from "wasm-rnn/coursera";
   import { rnnForward } from "wasm-rnn/cs231n";
   import { readSafetensors, writeSafetensors } from "wasm-rnn/safetensors";
@@ -325,10 +328,13 @@ const TYPESCRIPT = `
   const file: Uint8Array = writeSafetensors(lstm.stateDict(), { made: "here" });
   lstm.loadStateDict(readSafetensors(file).tensors);
   const h: Tensor = rnnForward(x, x, x, x, x).h;
+  const model: StreamingModel = fromRtneural({}, { dtype: "f32", modules: ["lstm", "tanh"] });
+  fromProteus(JSON.parse("{}")).process(new Float32Array(128), new Float32Array(128));
+  const frame: Float64Array | Float32Array = model.step([1]);
   const y: Tensor | undefined = lstmForward(x, x, {} as LstmParameters).y;
   const message = (error: unknown): string => (error instanceof ShapeError ? error.argument : "");
   const number: number | undefined = output.data[0];
-  export { each, gradients, h, message, number, other, total, y };
+  export { each, frame, gradients, h, message, number, other, total, y };
 
   // @ts-expect-error an option that does not exist
   new LSTM(3, 4, { layers: 2 });

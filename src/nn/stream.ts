@@ -70,7 +70,7 @@ export class Stream {
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
     const input = this.#x.data;
-    checkNumbers(x, input.length);
+    checkNumbers(x, input.length, "batchSize x inputSize");
     input.set(x);
     for (const layer of this.#layers) layer.step();
     return this.#output.data as Float64Array | Float32Array;
@@ -109,13 +109,13 @@ export class Stream {
   }
 }
 
-/** Holds the input of a step against what it must be. */
-function checkNumbers(x: ArrayLike<number>, count: number): void {
-  const expected = `${count} numbers (batchSize x inputSize)`;
+/** Holds the input of a step against what it must be: `count` numbers, which are as many as `what` says. */
+export function checkNumbers(x: ArrayLike<number>, count: number, what: string): void {
   const typed =
     ArrayBuffer.isView(x) && !(x instanceof DataView || x instanceof BigInt64Array || x instanceof BigUint64Array);
-  if (!typed && !Array.isArray(x)) throw new DtypeError("x", describe(x), expected);
-  if (x.length !== count) throw new ShapeError("x", `${x.length} numbers`, expected);
+  // what is expected is spelled out only to be thrown: a text made at every step would be an allocation
+  if (!typed && !Array.isArray(x)) throw new DtypeError("x", describe(x), `${count} numbers (${what})`);
+  if (x.length !== count) throw new ShapeError("x", `${x.length} numbers`, `${count} numbers (${what})`);
   if (typed) return;
   for (let i = 0; i < count; i++) {
     if (typeof x[i] !== "number") throw new DtypeError(`x[${i}]`, describe(x[i]), "a number");

@@ -1,0 +1,377 @@
+// Models of audio effects from the files in which they are passed around, entry point wasm-rnn/audio. How they run is in
+// models/streaming.ts; here are the two forms of JSON.
+//
+// RTNeural (https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py, RTNeural/model_loader.h, torch_helpers.h):
+//
+//     { "in_shape": [null, null, D], "layers": [{ "type", "activation", "shape": [null, null, H], "weights": [...] }, ...] }
+//
+// with Keras' arrays: kernels [in, gates*H], LSTM i f c o with one bias [4H], GRU z r h with a bias [2,3H] (reset_after).
+// AIDA-X (https://github.com/AidaDSP/AIDA-X) adds "in_skip". Or a PyTorch state_dict, flat, with PyTorch's arrays.
+//
+// GuitarML's Proteus and NeuralPi, and what trains for them (https://github.com/Alec-Wright/CoreAudioML, SimpleRNN):
+//
+//     { "model_data": { "model": "SimpleRNN", "input_size", "hidden_size", "unit_type", "skip", ... },
+//       "state_dict": { "rec.weight_ih_l0": [...], ..., "lin.weight": [...], "lin.bias": [...] } }
+
+import { FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
+import { GATES, type CellKind } from "../bindings/recurrent.js";
+import { describe, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import { StreamingModel, type FrameActivation, type StreamingLayer } from "./models/streaming.js";
+import { checkOptions } from "./nn/layer.js";
+
+export type { StreamingModel } from "./models/streaming.js";
+
+export interface StreamingOptions {
+  /** The number type to compute in: "f32" (default) or "f64". */
+  dtype?: FloatDtype;
+}
+
+export interface RtneuralOptions extends StreamingOptions {
+  /**
+   * For a state_dict, which does not say how its modules go together: their names, and activations ("tanh", "relu",
+   * "sigmoid", "softmax", "elu"), in the order in which they are applied. By default all modules in the file's order,
+   * where a linear one, if there is any, comes last.
+   */
+  modules?: readonly string[];
+}
+
+const CELLS: Readonly<Record<string, CellKind>> = { lstm: "LSTM", gru: "GRU" };
+const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid", "softmax", "elu"];
+
+/**
+ * A model from a file of RTNeural's: layers "lstm", "gru", "dense", "time-distributed-dense", "activation" (tanh, relu,
+ * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules.
+ *
+ * @param json the parsed file
+ * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as layers[1].weights[0]; ValueError,
+ *   OutOfMemoryError
+ */
+export function fromRtneural(json: unknown, options: RtneuralOptions = {}): StreamingModel {
+  checkOptions("fromRtneural", options, ["dtype", "modules"]);
+  const dtype = dtypeOf(options);
+  const file = record("json", json);
+  if (!("layers" in file) && !("in_shape" in file)) return fromModules(dtype, file, options.modules);
+  if (options.modules !== undefined) throw new ValueError("modules", "a list", "none: the file has its own layers");
+  for (const gain of ["in_gain", "out_gain"]) {
+    if (file[gain]) throw new UnsupportedError(gain, describe(file[gain]), "0 dB or none: a gain is for the caller");
+  }
+  const inputSize = lastOf("in_shape", file.in_shape);
+  const layers: StreamingLayer[] = [];
+  let size = inputSize;
+  array("layers", file.layers).forEach((value, i) => {
+    const path = `layers[${i}]`;
+    const layer = record(path, value);
+    layers.push(...kerasLayers(dtype, path, layer, size));
+    size = sizeAfter(layers, size);
+  });
+  return assemble(dtype, inputSize, layers, { path: "in_skip", count: file.in_skip ?? 0 });
+}
+
+/**
+ * A model from a file of Proteus, NeuralPi or their training program: one recurrent module (LSTM, GRU or RNN, of any number
+ * of layers) and a linear one, with `skip` inputs added to what comes out.
+ *
+ * @param json the parsed file
+ * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as state_dict["rec.weight_ih_l0"];
+ *   ValueError, OutOfMemoryError
+ */
+export function fromProteus(json: unknown, options: StreamingOptions = {}): StreamingModel {
+  checkOptions("fromProteus", options, ["dtype"]);
+  const dtype = dtypeOf(options);
+  const file = record("json", json);
+  const data = record("model_data", file.model_data);
+  const { model = "SimpleRNN", unit_type: unit, output_size: outputSize = 1, num_layers: numLayers = 1 } = data;
+  if (model !== "SimpleRNN") throw new UnsupportedError("model_data.model", describe(model), '"SimpleRNN"');
+  if (unit !== "LSTM" && unit !== "GRU" && unit !== "RNN") {
+    throw new UnsupportedError("model_data.unit_type", describe(unit), '"LSTM", "GRU" or "RNN"');
+  }
+  const dict = new StateDict("state_dict", record("state_dict", file.state_dict), dtype);
+  const inputSize = size("model_data.input_size", data.input_size);
+  const rec = dict.recurrent("rec.", unit, size("model_data.hidden_size", data.hidden_size), inputSize);
+  if (rec.numLayers !== size("model_data.num_layers", numLayers)) {
+    throw new ShapeError("model_data.num_layers", describe(numLayers), `${rec.numLayers}, as state_dict has them`);
+  }
+  const lin = dict.linear("lin.", rec.hiddenSize, size("model_data.output_size", outputSize));
+  dict.checkAllTaken();
+  return assemble(dtype, inputSize, [rec, lin], { path: "model_data.skip", count: data.skip });
+}
+
+// --- what both share ---------------------------------------------------------------------------------------------------
+
+function dtypeOf({ dtype = "f32" }: StreamingOptions): FloatDtype {
+  if (dtype !== "f64" && dtype !== "f32") throw new ValueError("dtype", describe(dtype), '"f64" or "f32"');
+  return dtype;
+}
+
+/** The model, after a check of its skip connection: `count` inputs that are added to as many outputs, or one to all. */
+function assemble(
+  dtype: FloatDtype,
+  inputSize: number,
+  layers: readonly StreamingLayer[],
+  skip: { path: string; count: unknown },
+): StreamingModel {
+  const outputSize = sizeAfter(layers, inputSize);
+  const { path, count } = skip;
+  if (!Number.isSafeInteger(count) || (count as number) < 0) {
+    throw new FormatError(path, describe(count), "a whole number >= 0");
+  }
+  const added = Math.min(count as number, inputSize); // x[:, :, 0:skip] in PyTorch
+  if (added > 1 && added !== outputSize) {
+    throw new ShapeError(path, `${added} inputs`, `0, 1 or as many as there are outputs: ${outputSize}`);
+  }
+  return new StreamingModel(dtype, inputSize, layers, added);
+}
+
+function sizeAfter(layers: readonly StreamingLayer[], inputSize: number): number {
+  return layers.reduce((before, layer) => {
+    if ("hiddenSize" in layer) return layer.hiddenSize;
+    return layer.type === "dense" ? layer.weight.shape[0]! : before;
+  }, inputSize);
+}
+
+// --- Keras' arrays -----------------------------------------------------------------------------------------------------
+
+/** The layers that one of the file's is: itself, and the activation that it may name. */
+function kerasLayers(
+  dtype: FloatDtype,
+  path: string,
+  layer: Readonly<Record<string, unknown>>,
+  before: number,
+): StreamingLayer[] {
+  const { type, activation = "" } = layer;
+  const weights = () => array(`${path}.weights`, layer.weights);
+  const read = (index: number, pattern: readonly number[]): Tensor | undefined => {
+    const value = weights()[index];
+    return value === undefined ? undefined : numbers(`${path}.weights[${index}]`, value, pattern, dtype);
+  };
+  const need = (index: number, pattern: readonly number[]): Tensor => {
+    const value = read(index, pattern);
+    if (value) return value;
+    throw new FormatError(`${path}.weights`, `${weights().length} arrays`, `at least ${index + 1}`);
+  };
+  const activations = (): StreamingLayer[] => {
+    if (activation === "" || activation === null) return [];
+    const name = ACTIVATIONS.find((each) => each === activation);
+    if (name) return [{ type: name }];
+    throw new UnsupportedError(`${path}.activation`, describe(activation), ACTIVATIONS.join(", "));
+  };
+  switch (type) {
+    case "lstm":
+    case "gru": {
+      if (activation !== "" && activation !== "tanh" && activation !== null) {
+        throw new UnsupportedError(`${path}.activation`, describe(activation), '"tanh" or none');
+      }
+      const h = lastOf(`${path}.shape`, layer.shape);
+      const kind = CELLS[type]!;
+      const g = GATES[kind] * h;
+      const order = kind === "GRU" ? [1, 0, 2] : [0, 1, 2, 3]; // Keras' z r h as r z n; i f c o as i f g o
+      const state: Record<string, Tensor> = {
+        weight_ih_l0: transposed(need(0, [before, g]), order),
+        weight_hh_l0: transposed(need(1, [h, g]), order),
+      };
+      const bias = read(2, kind === "GRU" ? [2, g] : [g]);
+      if (bias) {
+        const row = (from: number) => transposed({ data: bias.data.slice(from, from + g), shape: [1, g] }, order).data;
+        state.bias_ih_l0 = { data: row(0), shape: [g] };
+        state.bias_hh_l0 = { data: kind === "GRU" ? row(g) : bias.data.slice().fill(0), shape: [g] };
+      }
+      return [{ type: kind, inputSize: before, hiddenSize: h, numLayers: 1, state }];
+    }
+    case "dense":
+    case "time-distributed-dense": {
+      const out = lastOf(`${path}.shape`, layer.shape);
+      const weight = transposed(need(0, [before, out]), [0]);
+      return [{ type: "dense", weight, bias: read(1, [out]) }, ...activations()];
+    }
+    case "activation":
+      return activations();
+    case "prelu": {
+      const rows = array(`${path}.weights[0]`, weights()[0]);
+      const values = array(`${path}.weights[0][0]`, rows[0]); // [1,n], or [1,1] for one slope
+      return [
+        { type: "prelu", slope: numbers(`${path}.weights[0]`, rows, [1, values.length === 1 ? 1 : before], dtype) },
+      ];
+    }
+    default: {
+      const known = [...Object.keys(CELLS), "dense", "time-distributed-dense", "activation", "prelu"];
+      throw new UnsupportedError(`${path}.type`, describe(type), known.join(", "));
+    }
+  }
+}
+
+/** [rows,columns] as [columns,rows], its blocks of rows in another order: the one at `order[i]` comes i-th. */
+function transposed({ data, shape }: Tensor, order: readonly number[]): Tensor {
+  const [rows, columns] = shape as [number, number];
+  const block = columns / order.length;
+  const out = data.slice();
+  for (let to = 0; to < columns; to++) {
+    const from = order[Math.floor(to / block)]! * block + (to % block);
+    for (let row = 0; row < rows; row++) out[to * rows + row] = data[row * columns + from]!;
+  }
+  return { data: out, shape: [columns, rows] };
+}
+
+// --- PyTorch's arrays --------------------------------------------------------------------------------------------------
+
+/** A model from a flat state_dict, its modules put together as `given`. */
+function fromModules(
+  dtype: FloatDtype,
+  file: Readonly<Record<string, unknown>>,
+  given: readonly string[] | undefined,
+): StreamingModel {
+  const dict = new StateDict("json", file, dtype);
+  const layers: StreamingLayer[] = [];
+  let inputSize: number | undefined;
+  let last: number | undefined;
+  for (const name of given ?? dict.modules()) {
+    const activation = ACTIVATIONS.find((each) => each === name);
+    const prefix = name === "" ? "" : `${name}.`;
+    if (dict.has(`${prefix}weight_hh_l0`)) {
+      const layer = dict.recurrent(prefix, undefined, undefined, last);
+      inputSize ??= layer.inputSize;
+      layers.push(layer);
+    } else if (dict.has(`${prefix}weight`)) {
+      if (!given && layers.at(-1)?.type === "dense") {
+        const expected = "options.modules: what stands between two linear modules is not in the file";
+        throw new UnsupportedError("json", `a linear module ${describe(name)} behind another`, expected);
+      }
+      const layer = dict.linear(prefix, last, undefined);
+      inputSize ??= layer.weight.shape[1]!;
+      layers.push(layer);
+    } else if (activation && inputSize !== undefined) {
+      layers.push({ type: activation });
+    } else if (given) {
+      throw new ValueError("modules", describe(name), `a module of the file, or ${ACTIVATIONS.join(", ")} behind one`);
+    } else {
+      throw new UnsupportedError("json", `a module ${describe(name)}`, "RNN, LSTM, GRU and Linear modules");
+    }
+    last = sizeAfter(layers, inputSize);
+  }
+  if (inputSize === undefined) throw new FormatError("json", "no module", "layers, or a state_dict");
+  dict.checkAllTaken();
+  return assemble(dtype, inputSize, layers, { path: "skip", count: 0 });
+}
+
+/** A state_dict as nested arrays, of which everything must be taken. */
+class StateDict {
+  readonly #left: Set<string>;
+
+  constructor(
+    readonly path: string,
+    readonly entries: Readonly<Record<string, unknown>>,
+    readonly dtype: FloatDtype,
+  ) {
+    this.#left = new Set(Object.keys(entries));
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.entries, key);
+  }
+
+  /** The names of all modules, in the file's order. */
+  modules(): string[] {
+    return [...new Set(Object.keys(this.entries).map((key) => key.slice(0, Math.max(0, key.lastIndexOf(".")))))];
+  }
+
+  /** RNN, LSTM or GRU layers on top of each other; what is not given follows from the shapes. */
+  recurrent(
+    prefix: string,
+    kind: CellKind | undefined,
+    hiddenSize: number | undefined,
+    inputSize: number | undefined,
+  ): StreamingLayer & { type: CellKind } {
+    const hh = this.#read(`${prefix}weight_hh_l0`, [undefined, hiddenSize]).shape as [number, number];
+    const h = hiddenSize ?? hh[1];
+    const kinds = Object.keys(GATES) as CellKind[];
+    const type = kind ?? kinds.find((each) => GATES[each] * h === hh[0]);
+    if (type === undefined) {
+      throw new ShapeError(this.#place(`${prefix}weight_hh_l0`), `${hh[0]} rows`, `1, 3 or 4 times ${h}`);
+    }
+    const g = GATES[type] * h;
+    const state: Record<string, Tensor> = {};
+    const bias = this.has(`${prefix}bias_ih_l0`);
+    let width = inputSize;
+    let layer = 0;
+    for (; layer === 0 || this.has(`${prefix}weight_hh_l${layer}`); layer++) {
+      const take = (name: string, pattern: readonly (number | undefined)[]) =>
+        (state[`${name}_l${layer}`] = this.#take(`${prefix}${name}_l${layer}`, pattern));
+      const ih = take("weight_ih", [g, layer === 0 ? width : h]);
+      width ??= ih.shape[1]!;
+      take("weight_hh", [g, h]);
+      if (bias) for (const name of ["bias_ih", "bias_hh"]) take(name, [g]);
+    }
+    return { type, inputSize: width!, hiddenSize: h, numLayers: layer, state };
+  }
+
+  /** A linear module. */
+  linear(
+    prefix: string,
+    inFeatures: number | undefined,
+    outFeatures: number | undefined,
+  ): StreamingLayer & { type: "dense" } {
+    const weight = this.#take(`${prefix}weight`, [outFeatures, inFeatures]);
+    const bias = this.has(`${prefix}bias`) ? this.#take(`${prefix}bias`, [weight.shape[0]]) : undefined;
+    return { type: "dense", weight, bias };
+  }
+
+  checkAllTaken(): void {
+    for (const key of this.#left)
+      throw new UnsupportedError(this.path, `an entry ${describe(key)}`, "no other entries");
+  }
+
+  #take(key: string, pattern: readonly (number | undefined)[]): Tensor {
+    this.#left.delete(key);
+    return this.#read(key, pattern);
+  }
+
+  #read(key: string, pattern: readonly (number | undefined)[]): Tensor {
+    return numbers(this.#place(key), this.has(key) ? this.entries[key] : undefined, pattern, this.dtype);
+  }
+
+  #place(key: string): string {
+    return `${this.path}[${JSON.stringify(key)}]`;
+  }
+}
+
+// --- JSON --------------------------------------------------------------------------------------------------------------
+
+function record(path: string, value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new FormatError(path, describe(value), "an object");
+}
+
+function array(path: string, value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw new FormatError(path, describe(value), "an array");
+  if (value.length === 0) throw new FormatError(path, "an empty array", "at least one entry");
+  return value;
+}
+
+function size(path: string, value: unknown): number {
+  if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+  throw new FormatError(path, describe(value), "a whole number > 0");
+}
+
+/** The last size of a shape; those before it (batch, time) are null. */
+function lastOf(path: string, value: unknown): number {
+  const shape = array(path, value);
+  return size(`${path}[${shape.length - 1}]`, shape.at(-1));
+}
+
+/** A matrix or vector of numbers from nested arrays; `pattern` has its shape, as far as that is known. */
+function numbers(path: string, value: unknown, pattern: readonly (number | undefined)[], dtype: FloatDtype): Tensor {
+  const shape: number[] = [];
+  const data: number[] = [];
+  const walk = (place: string, each: unknown, axis: number) => {
+    if (axis === pattern.length) {
+      if (typeof each !== "number") throw new FormatError(place, describe(each), "a number");
+      data.push(each);
+      return;
+    }
+    const entries = array(place, each);
+    const expected = (shape[axis] ??= pattern[axis] ?? entries.length);
+    if (entries.length !== expected) throw new ShapeError(place, `${entries.length} entries`, `${expected}`);
+    for (let i = 0; i < expected; i++) walk(`${place}[${i}]`, entries[i], axis + 1);
+  };
+  walk(path, value, 0);
+  return { data: dtype === "f64" ? Float64Array.from(data) : Float32Array.from(data), shape };
+}

@@ -1,0 +1,257 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// Networks that take one frame (the numbers of one moment, for example one audio sample) at a time: layers in a row, each
+// with its output in wasm memory, and no allocation in a step. What files they come from is ../audio.ts's business.
+
+import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { kernelsOf, pointer, type FloatTensor } from "../../bindings/kernels.js";
+import { Arena } from "../../bindings/memory.js";
+import type { CellKind } from "../../bindings/recurrent.js";
+import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { GRU, LSTM, RNN } from "../nn/recurrent.js";
+import { checkNumbers } from "../nn/stream.js";
+
+/** A function from a frame to one of the same size; ELU has alpha 1. */
+export type FrameActivation = "tanh" | "relu" | "sigmoid" | "softmax" | "elu";
+
+/** What one layer does to a frame, with its weights in the model's dtype. */
+export type StreamingLayer =
+  | { type: CellKind; inputSize: number; hiddenSize: number; numLayers: number; state: Record<string, Tensor> }
+  | { type: "dense"; /** [out,in] */ weight: Tensor; /** [out] */ bias: Tensor | undefined }
+  | { type: "prelu"; /** [n], or [1] for all */ slope: Tensor }
+  | { type: FrameActivation };
+
+/** A layer at work: `step` reads the output of the one before it and writes its own. */
+interface Stage {
+  /** [1,n]. */
+  readonly output: FloatTensor;
+  /** Allocates nothing; engines would make an array for `const [a, b] = [c, d]`, too. */
+  step(): void;
+  reset?(): void;
+  dispose?(): void;
+}
+
+/** A network that takes one frame at a time, with its state inside; made by `fromRtneural` and `fromProteus`. */
+export class StreamingModel {
+  /** The number type that it computes in. */
+  readonly dtype: FloatDtype;
+  /** Numbers D in a frame that goes in. */
+  readonly inputSize: number;
+  /** Numbers M in a frame that comes out. */
+  readonly outputSize: number;
+  readonly #arena: Arena;
+  readonly #x: FloatTensor;
+  readonly #stages: Stage[] = [];
+  readonly #output: FloatTensor;
+
+  /**
+   * @internal
+   * @param layers at least one; their sizes fit each other
+   * @param skip how many of the first numbers of x are added to the output: 0, 1 (to each of them), or M
+   */
+  constructor(dtype: FloatDtype, inputSize: number, layers: readonly StreamingLayer[], skip: number) {
+    this.dtype = dtype;
+    this.inputSize = inputSize;
+    const arena = (this.#arena = new Arena(currentCore(), true));
+    try {
+      this.#x = arena.zeros("x", dtype, [1, inputSize]);
+      let last = this.#x;
+      const add = (stage: Stage) => {
+        this.#stages.push(stage);
+        last = stage.output;
+      };
+      for (const layer of layers) add(stageOf(arena, dtype, last, layer));
+      if (skip > 0) add(skipStage(arena, dtype, last, this.#x, skip));
+      this.#output = last;
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+    this.outputSize = this.#output.shape[1]!;
+  }
+
+  /**
+   * One frame.
+   *
+   * @param x D numbers
+   * @returns M numbers: a live view, valid until the next call of this package (copy it to keep it)
+   * @throws ShapeError, DtypeError, DisposedError
+   */
+  step(x: ArrayLike<number>): Float64Array | Float32Array {
+    this.#checkAlive();
+    checkNumbers(x, this.inputSize, "inputSize");
+    this.#x.data.set(x);
+    this.#run();
+    return this.#output.data as Float64Array | Float32Array;
+  }
+
+  /**
+   * A block of frames, one after the other; the state goes on from the block before. Nothing is allocated.
+   *
+   * @param input [T,D], frame by frame
+   * @param output [T,M], written; may be `input` itself where M is D
+   * @throws ShapeError, DtypeError, DisposedError, before any frame is taken
+   */
+  process(input: Float64Array | Float32Array, output: Float64Array | Float32Array): void {
+    this.#checkAlive();
+    checkBlock("input", input);
+    checkBlock("output", output);
+    const { inputSize: d, outputSize: m } = this;
+    const frames = input.length / d;
+    if (!Number.isInteger(frames)) {
+      throw new ShapeError("input", `${input.length} numbers`, `a multiple of ${d} (inputSize)`);
+    }
+    if (output.length !== frames * m) {
+      throw new ShapeError("output", `${output.length} numbers`, `${frames * m} (${frames} frames x outputSize)`);
+    }
+    const x = this.#x.data; // current throughout: a step does not grow the memory
+    const y = this.#output.data;
+    for (let t = 0; t < frames; t++) {
+      for (let i = 0; i < d; i++) x[i] = input[t * d + i]!;
+      this.#run();
+      for (let i = 0; i < m; i++) output[t * m + i] = y[i]!;
+    }
+  }
+
+  /** Sets all states to zeros, as they are in a new model. */
+  reset(): void {
+    this.#checkAlive();
+    for (const stage of this.#stages) stage.reset?.();
+  }
+
+  /** Gives the memory back at once. */
+  dispose(): void {
+    for (const stage of this.#stages) stage.dispose?.();
+    this.#arena.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #run(): void {
+    const stages = this.#stages;
+    for (let i = 0; i < stages.length; i++) stages[i]!.step();
+  }
+
+  #checkAlive(): void {
+    if (this.#arena.disposed) throw new DisposedError("model", "a disposed model", "one that is alive");
+  }
+}
+
+function checkBlock(argument: string, block: unknown): void {
+  if (block instanceof Float32Array || block instanceof Float64Array) return;
+  throw new DtypeError(argument, describe(block), "a Float32Array or Float64Array");
+}
+
+function stageOf(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer): Stage {
+  switch (layer.type) {
+    case "RNN":
+    case "LSTM":
+    case "GRU":
+      return recurrentStage(dtype, x, layer);
+    case "dense":
+      return denseStage(arena, dtype, x, layer);
+    case "prelu":
+      return preluStage(arena, dtype, x, layer.slope);
+    case "softmax":
+      return softmaxStage(arena, dtype, x);
+    case "elu":
+      return eluStage(arena, dtype, x);
+    default:
+      return activationStage(arena, dtype, x, layer.type);
+  }
+}
+
+function recurrentStage(dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: CellKind }): Stage {
+  const { type, inputSize, hiddenSize, numLayers, state } = layer;
+  const options = { numLayers, bias: "bias_ih_l0" in state, dtype, seed: 0 };
+  const kinds = { RNN, LSTM, GRU };
+  const whole = new kinds[type](inputSize, hiddenSize, options);
+  try {
+    whole.loadStateDict(state);
+    const stream = whole.stream();
+    return {
+      output: (stream.state.h as FloatTensor).slice(numLayers - 1, 1).reshape([1, hiddenSize]),
+      step: () => void stream.step(x.data),
+      reset: () => stream.reset(),
+      dispose: () => stream.dispose(),
+    };
+  } finally {
+    whole.dispose();
+  }
+}
+
+function denseStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: "dense" }): Stage {
+  const [outFeatures, inFeatures] = layer.weight.shape as [number, number];
+  const weight = arena.copy("weight", layer.weight, dtype, [outFeatures, inFeatures]).pointer;
+  const bias = pointer(layer.bias && arena.copy("bias", layer.bias, dtype, [outFeatures]));
+  const output: FloatTensor = arena.zeros("output", dtype, [1, outFeatures]);
+  const kernels = kernelsOf(arena, dtype);
+  const [from, to] = [x.pointer, output.pointer];
+  return { output, step: () => kernels.linearForward(1, inFeatures, outFeatures, from, weight, bias, to) };
+}
+
+/** The codes of assembly/activation.ts. */
+const CODES = { tanh: 0, relu: 1, sigmoid: 2 };
+
+function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, name: keyof typeof CODES): Stage {
+  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
+  const kernels = kernelsOf(arena, dtype);
+  const [code, n, from, to] = [CODES[name], x.shape[1]!, x.pointer, output.pointer];
+  return { output, step: () => kernels.activation(code, n, from, to) };
+}
+
+function softmaxStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
+  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
+  const kernels = kernelsOf(arena, dtype);
+  const [n, from, to] = [x.shape[1]!, x.pointer, output.pointer];
+  return { output, step: () => kernels.softmax(1, n, from, to) };
+}
+
+/** x where x > 0, else e^x - 1 = tanh(x/2) (e^x + 1), which keeps its digits near 0. */
+function eluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
+  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
+  const exp: FloatTensor = arena.zeros("e^x", dtype, x.shape);
+  const kernels = kernelsOf(arena, dtype);
+  const [n, from, half, power] = [x.shape[1]!, x.pointer, output.pointer, exp.pointer];
+  return {
+    output,
+    step() {
+      const input = x.data;
+      const y = output.data;
+      const e = exp.data;
+      for (let i = 0; i < n; i++) y[i] = input[i]! / 2;
+      kernels.activation(CODES.tanh, n, half, half);
+      kernels.exp(n, from, power);
+      for (let i = 0; i < n; i++) y[i] = input[i]! > 0 ? input[i]! : y[i]! * (e[i]! + 1);
+    },
+  };
+}
+
+function preluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, { data: slope }: Tensor): Stage {
+  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
+  const n = x.shape[1]!;
+  return {
+    output,
+    step() {
+      const input = x.data;
+      const y = output.data;
+      for (let i = 0; i < n; i++) y[i] = input[i]! > 0 ? input[i]! : input[i]! * slope[slope.length === 1 ? 0 : i]!;
+    },
+  };
+}
+
+function skipStage(arena: Arena, dtype: FloatDtype, last: FloatTensor, x: FloatTensor, skip: number): Stage {
+  const output: FloatTensor = arena.zeros("output", dtype, last.shape);
+  const n = last.shape[1]!;
+  return {
+    output,
+    step() {
+      const input = x.data;
+      const before = last.data;
+      const y = output.data;
+      for (let i = 0; i < n; i++) y[i] = before[i]! + input[skip === 1 ? 0 : i]!;
+    },
+  };
+}

@@ -1,0 +1,140 @@
+// A guitar amplifier's size of model (1 in, LSTM 40, 1 out) on ten seconds of audio, sample by sample: in an audio worklet of
+// headless Chromium, at many times real time and with the bits of the whole sequence; and in Node without any allocation.
+// `npm test` makes dist/ first. The models themselves are tested in streaming-models.test.ts.
+
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { configure, Linear, LSTM, tensor, type NestedNumbers, type Tensor } from "../src/index.js";
+import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serve, type Server } from "./helpers/browser.js";
+import { variants, type Variant } from "./helpers/variants.js";
+
+/** Times real time that must be reached, also on a machine that does other things; 5 and more is what it should be. */
+const MIN_FACTOR = 2;
+
+interface Rendered {
+  readonly error?: { name: string; message: string };
+  readonly milliseconds: number;
+  readonly sha256: string;
+  readonly head: number[];
+  /** Of wasm memory, after the first block and after the last. */
+  readonly bytes: [number, number];
+  readonly sameMemory: boolean;
+}
+
+/** The model and its signal, as the page has them. */
+const { proteusFile, SAMPLE_RATE, SECONDS, signal } = (await import(
+  /* @vite-ignore */ new URL("browser/streaming-model.js", import.meta.url).href
+)) as {
+  proteusFile: () => { state_dict: Record<string, NestedNumbers> };
+  SAMPLE_RATE: number;
+  SECONDS: number;
+  signal: () => Float32Array<ArrayBuffer>;
+};
+
+/** What the model gives, by layers that take the whole sequence at once. */
+function batch(variant: Variant): Float32Array<ArrayBuffer> {
+  configure({ variant });
+  try {
+    const dict = proteusFile().state_dict;
+    const part = (prefix: string): Record<string, Tensor> =>
+      Object.fromEntries(
+        Object.entries(dict).flatMap(([key, value]) =>
+          key.startsWith(prefix) ? [[key.slice(prefix.length), tensor(value, undefined, "f32")]] : [],
+        ),
+      );
+    using lstm = new LSTM(1, 40, { dtype: "f32" });
+    using linear = new Linear(40, 1, { dtype: "f32" });
+    lstm.loadStateDict(part("rec."));
+    linear.loadStateDict(part("lin."));
+    const data = signal();
+    const x = { data, shape: [data.length, 1] };
+    const { output } = linear.eval().forward(lstm.eval().forward(x).output);
+    return (output.data as Float32Array<ArrayBuffer>).map((y, t) => y + data[t]!);
+  } finally {
+    configure({ variant: "auto" });
+  }
+}
+
+const executable = findBrowser();
+if (executable === undefined) {
+  if (ON_CI) test("there is a browser", () => expect.fail(HOW_TO_GET_A_BROWSER));
+  else console.warn(`${HOW_TO_GET_A_BROWSER} The audio worklet is not tested.`);
+}
+
+describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () => {
+  let browser: Browser;
+  let server: Server;
+
+  beforeAll(async () => {
+    server = await serve({ "/cases.json": {} });
+    browser = await launch(executable!);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  // a CPU without fused multiply-add does not have the relaxed build
+  test.skipIf(!variants.includes("relaxed"))("relaxed build", () => check("relaxed"));
+  test("simd build", () => check("simd"));
+
+  async function check(variant: Variant): Promise<void> {
+    const expected = batch(variant);
+    const { error, milliseconds, sha256, head, bytes, sameMemory } = await render(variant);
+    expect(error).toBeUndefined();
+    const factor = (SECONDS * 1000) / milliseconds;
+    console.log(`${variant} build: ${SECONDS} s of audio in ${milliseconds.toFixed(0)} ms, ${factor.toFixed(1)} x`);
+    expect(head).toEqual([...expected.subarray(0, head.length)]);
+    expect(sha256).toBe(createHash("sha256").update(new Uint8Array(expected.buffer)).digest("hex"));
+    expect(bytes[1]).toBe(bytes[0]);
+    expect(sameMemory).toBe(true);
+    expect(factor).toBeGreaterThanOrEqual(MIN_FACTOR);
+  }
+
+  async function render(variant: Variant): Promise<Rendered> {
+    const context = await browser.newContext();
+    const problems: string[] = [];
+    context.on("console", (message) => problems.push(`console.${message.type()}: ${message.text()}`));
+    context.on("weberror", (error) => problems.push(`page error: ${String(error.error())}`));
+    try {
+      const tab = await context.newPage();
+      await tab.goto(`${server.url}/streaming-worklet.html?variant=${variant}`);
+      const result = tab.locator("#result:not(:empty)");
+      await result.waitFor({ timeout: 60_000 }).catch((error: unknown) => {
+        throw new Error(["the page shows no result", ...problems].join("\n"), { cause: error });
+      });
+      expect(problems).toEqual([]);
+      return JSON.parse((await result.textContent())!) as Rendered;
+    } finally {
+      await context.close();
+    }
+  }
+});
+
+test("in Node, no step allocates: neither in the JS heap nor in wasm memory", async () => {
+  const loop = fileURLToPath(new URL("helpers/streaming-loop.mjs", import.meta.url));
+  const flags = ["--expose-gc", "--max-semi-space-size=256", "--min-semi-space-size=256"];
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, loop]);
+  const { blocks, steps, collections, wasm } = JSON.parse(stdout) as Record<"blocks" | "steps", Growth> & {
+    collections: number;
+    wasm: number;
+  };
+  expect([collections, wasm]).toEqual([0, 0]); // else the growth below would not be all of it
+  for (const [name, growth] of Object.entries({ blocks, steps })) {
+    const each = growth.bytes / growth.steps;
+    const factor = (growth.steps / SAMPLE_RATE / growth.milliseconds) * 1000;
+    console.log(`Node, ${name}: ${each.toFixed(3)} bytes of JS heap a step, ${factor.toFixed(1)} x real time`);
+    expect(each).toBeLessThan(1); // the smallest object has 12 bytes
+  }
+});
+
+interface Growth {
+  readonly bytes: number;
+  readonly milliseconds: number;
+  readonly steps: number;
+}

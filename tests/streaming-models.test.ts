@@ -1,0 +1,408 @@
+// Models from RTNeural's and Proteus' files, one frame at a time: against PyTorch, against whole sequences to the bit, and
+// what is refused. That nothing is allocated, and the speed in an audio worklet, is in audio.test.ts.
+import { describe, expect, test } from "vitest";
+import { fromProteus, fromRtneural, type RtneuralOptions, type StreamingModel } from "../src/audio.js";
+import {
+  DisposedError,
+  DtypeError,
+  FormatError,
+  GRU,
+  Linear,
+  LSTM,
+  RNN,
+  ShapeError,
+  UnsupportedError,
+  ValueError,
+  tensor,
+  type NestedNumbers,
+  type Tensor,
+} from "../src/index.js";
+import "./helpers/bits.js";
+import { golden, tensorOf, type Dtype, type Numbers } from "./helpers/close.js";
+import { refuses } from "./helpers/refuses.js";
+import { bytes, heapOf, wave } from "./helpers/tensors.js";
+import { useVariant, variants } from "./helpers/variants.js";
+
+interface Case {
+  readonly name: string;
+  readonly form: "rtneural" | "proteus";
+  readonly options: RtneuralOptions;
+  readonly json: Json;
+  readonly x: Numbers;
+  readonly y: Numbers;
+}
+type Json = Record<string, unknown>;
+type ErrorClass = abstract new (...args: never[]) => Error;
+interface ProteusFile {
+  model_data: { unit_type: "LSTM" | "GRU" | "RNN"; num_layers: number; skip: number; [name: string]: unknown };
+  state_dict: Record<string, NestedNumbers>;
+}
+
+const { cases } = golden("streaming") as { cases: Case[] };
+const caseOf = (name: string, form: Case["form"]): Case => {
+  const found = cases.find((each) => each.name === name && each.form === form);
+  if (found === undefined) throw new Error(`no case ${name}`);
+  return found;
+};
+const titled = cases.map((each) => [`${each.form}: ${each.name}`, each] as const);
+
+const TOLERANCES = { f64: { rtol: 1e-9, atol: 1e-9 }, f32: { rtol: 1e-4, atol: 1e-6 } };
+
+const load = ({ form, json, options }: Case, dtype: Dtype): StreamingModel =>
+  form === "rtneural" ? fromRtneural(json, { ...options, dtype }) : fromProteus(json, { ...options, dtype });
+
+type Block = Float64Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
+const block = (x: Numbers, dtype: Dtype): Block => tensorOf(x, dtype).data as Block;
+
+/** All frames of x [T,D] by `step`: [T,M]. */
+function stepped(model: StreamingModel, x: Numbers, dtype: Dtype): Tensor {
+  const [t, d] = x.shape as [number, number];
+  const y: number[] = [];
+  const input = block(x, dtype);
+  for (let i = 0; i < t; i++) y.push(...model.step(input.subarray(i * d, (i + 1) * d)));
+  return tensorOf({ data: y, shape: [t, model.outputSize] }, dtype);
+}
+
+/** The same by `process`, in blocks of so many frames. */
+function processed(model: StreamingModel, x: Numbers, dtype: Dtype, frames: readonly number[]): Tensor {
+  const [t, d] = x.shape as [number, number];
+  const m = model.outputSize;
+  const input = block(x, dtype);
+  const data = dtype === "f64" ? new Float64Array(t * m) : new Float32Array(t * m);
+  let at = 0;
+  for (const count of frames) {
+    model.process(input.subarray(at * d, (at + count) * d), data.subarray(at * m, (at + count) * m));
+    at += count;
+  }
+  expect(at).toBe(t);
+  return { data, shape: [t, m] };
+}
+
+describe.each(variants)("%s build", (variant) => {
+  useVariant(variant);
+
+  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+    test.each(titled)("%s: PyTorch's numbers, by step and in blocks", (_, each) => {
+      using model = load(each, dtype);
+      const [t, d] = each.x.shape as [number, number];
+      expect([model.dtype, model.inputSize, model.outputSize]).toEqual([dtype, d, each.y.shape[1]]);
+      const y = stepped(model, each.x, dtype);
+      expect(y).toBeAllClose(each.y, TOLERANCES[dtype]);
+      model.reset();
+      expect(processed(model, each.x, dtype, [t])).toHaveBits(y);
+      model.reset();
+      expect(processed(model, each.x, dtype, [1, 0, 7, t - 11, 3])).toHaveBits(y);
+    });
+
+    test.each(titled.filter(([, { form }]) => form === "proteus"))("%s: the bits of the whole sequence", (_, each) => {
+      using model = load(each, dtype);
+      expect(stepped(model, each.x, dtype)).toHaveBits(batch(each.json as unknown as ProteusFile, each.x, dtype));
+    });
+
+    test.each([
+      ["LSTM 7, in_skip", "LSTM 7, skip"],
+      ["GRU 6", "GRU 6"],
+      ["GRU 6, state_dict", "GRU 6"],
+    ])("%s: the same weights in another form have the same bits", (rtneural, proteus) => {
+      const each = caseOf(rtneural, "rtneural");
+      using one = load(each, dtype);
+      using two = load(caseOf(proteus, "proteus"), dtype);
+      expect(stepped(one, each.x, dtype)).toHaveBits(stepped(two, each.x, dtype));
+    });
+
+    test("e^x - 1 keeps its digits near 0", () => {
+      const layer = { type: "activation", activation: "elu", shape: [null, null, 1], weights: [] };
+      using model = fromRtneural({ in_shape: [null, null, 1], layers: [layer] }, { dtype });
+      for (const x of [-1e-7, -1e-3, -0.5, -3, -100, 0, 2]) {
+        const expected = x > 0 ? x : Math.expm1(x);
+        const [y] = model.step([x]);
+        expect(Math.abs(y! - expected)).toBeLessThanOrEqual(Math.abs(expected) * (dtype === "f64" ? 2e-15 : 1e-6));
+      }
+      expect([...model.step([-Infinity])]).toEqual([-1]);
+      expect([...model.step([NaN])]).toEqual([NaN]);
+    });
+  });
+
+  const twin = caseOf("LSTM 7, skip", "proteus");
+
+  test("is f32 unless dtype says f64; what comes out is live, what went in stays", () => {
+    using model = fromProteus(twin.json);
+    expect(model.dtype).toBe("f32");
+    const x = new Float32Array([0.5]);
+    const y = model.step(x);
+    expect(y).toBeInstanceOf(Float32Array);
+    expect(model.step(x)).toBe(y);
+    expect([...x]).toEqual([0.5]);
+    model.reset();
+    const first = model.step([0.5])[0];
+    model.reset();
+    expect(model.step(new Int8Array([0]))[0]).not.toBe(first);
+    model.reset();
+    expect(model.step(Float64Array.of(0.5))[0]).toBe(first);
+  });
+
+  test("process works in place", () => {
+    using model = fromProteus(twin.json);
+    const expected = stepped(model, twin.x, "f32");
+    const data = block(twin.x, "f32");
+    model.reset();
+    model.process(data, data);
+    expect({ data, shape: expected.shape }).toHaveBits(expected);
+  });
+
+  test("models do not disturb each other, and memory may grow between steps", () => {
+    using one = fromProteus(twin.json);
+    using two = load(caseOf("all layers", "rtneural"), "f32");
+    const expected = stepped(one, twin.x, "f32").data;
+    one.reset();
+    using probe = new Linear(1, 1);
+    const heap = heapOf(probe);
+    for (let t = 0; t < expected.length; t++) {
+      if (t === 5) heap.free(heap.allocate(heap.byteLength, "growth"));
+      two.step([t, 1, -t]);
+      expect(one.step([twin.x.data[t]!])[0]).toBe(expected[t]);
+    }
+  });
+
+  test("gives its memory back, also where making it fails", () => {
+    using probe = new Linear(1, 1);
+    const heap = heapOf(probe);
+    const { bytesUsed } = heap;
+    for (const each of cases) load(each, "f64").dispose();
+    for (let i = 0; i < 3; i++) {
+      const broken = changed(twin.json, (json) => (json.model_data.skip = 1.5));
+      refuses(() => fromProteus(broken), FormatError, "model_data.skip");
+    }
+    expect(heap.bytesUsed).toBe(bytesUsed);
+    const model = fromProteus(twin.json);
+    model.dispose();
+    model.dispose();
+    expect(heap.bytesUsed).toBe(bytesUsed);
+    for (const call of [() => model.step([0]), () => model.reset(), () => model.process(ONE, ONE)]) {
+      refuses(call, DisposedError, "model");
+    }
+  });
+});
+
+const ONE = new Float32Array(1);
+
+/** What a Proteus file computes, by the layers themselves over the whole sequence. */
+function batch({ model_data: data, state_dict: dict }: ProteusFile, x: Numbers, dtype: Dtype): Tensor {
+  const part = (prefix: string) =>
+    Object.fromEntries(
+      Object.entries(dict).flatMap(([key, value]) =>
+        key.startsWith(prefix) ? [[key.slice(prefix.length), tensor(value, undefined, dtype)]] : [],
+      ),
+    );
+  const [rec, lin] = [part("rec."), part("lin.")];
+  const [inputs, hidden] = [x.shape[1]!, rec.weight_hh_l0!.shape[1]!];
+  const kinds = { RNN, LSTM, GRU };
+  using layer = new kinds[data.unit_type](inputs, hidden, { numLayers: data.num_layers, dtype });
+  using head = new Linear(hidden, lin.weight!.shape[0]!, { dtype });
+  layer.loadStateDict(rec);
+  head.loadStateDict(lin);
+  const input = tensorOf(x, dtype);
+  const { output } = head.forward(layer.forward(input).output);
+  const m = output.shape[1]!;
+  if (data.skip === 0) return output;
+  for (let i = 0; i < output.data.length; i++) {
+    const [t, j] = [Math.floor(i / m), i % m];
+    output.data[i] = output.data[i]! + input.data[t * inputs + (data.skip === 1 ? 0 : j)]!;
+  }
+  return output;
+}
+
+/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access --
+   files are broken at any place */
+/** A copy of a file with something else somewhere. */
+function changed(json: Json, change: (json: any) => unknown): Json {
+  const copy = structuredClone(json);
+  change(copy);
+  return copy;
+}
+
+describe("refuses", () => {
+  const keras = caseOf("LSTM 7, in_skip", "rtneural").json;
+  const gru = caseOf("GRU 6", "rtneural").json;
+  const all = caseOf("all layers", "rtneural").json;
+  const flat = caseOf("GRU 6, state_dict", "rtneural").json;
+  const named = caseOf("state_dict, modules named", "rtneural");
+  const proteus = caseOf("LSTM 7, skip", "proteus").json;
+
+  test.each<[string, Json, (json: any) => unknown, ErrorClass, string[]]>([
+    [
+      "a layer of another type",
+      keras,
+      (f) => (f.layers[0].type = "conv1d"),
+      UnsupportedError,
+      ["layers[0].type", "conv1d"],
+    ],
+    ["a layer that is none", keras, (f) => (f.layers[1] = 3), FormatError, ["layers[1]", "number 3"]],
+    ["no layers", keras, (f) => (f.layers = []), FormatError, ["layers", "empty"]],
+    ["no in_shape", keras, (f) => delete f.in_shape, FormatError, ["in_shape", "undefined"]],
+    ["an in_shape without a size", keras, (f) => (f.in_shape = [1, null]), FormatError, ["in_shape[1]", "null"]],
+    ["no shape", keras, (f) => delete f.layers[0].shape, FormatError, ["layers[0].shape"]],
+    ["no weights", keras, (f) => delete f.layers[0].weights, FormatError, ["layers[0].weights"]],
+    ["too few weights", keras, (f) => f.layers[0].weights.splice(1), FormatError, ["layers[0].weights", "1 arrays"]],
+    [
+      "other inputs",
+      keras,
+      (f) => (f.in_shape = [null, 2]),
+      ShapeError,
+      ["layers[0].weights[0]", "got 1", "expected 2"],
+    ],
+    ["a short row", keras, (f) => f.layers[0].weights[1][2].pop(), ShapeError, ["layers[0].weights[1][2]", "27", "28"]],
+    ["other units", keras, (f) => (f.layers[0].shape[2] = 8), ShapeError, ["layers[0].weights[0][0]", "28", "32"]],
+    ["other units below", keras, (f) => f.layers[1].weights[0].pop(), ShapeError, ["layers[1].weights[0]", "6", "7"]],
+    ["text", keras, (f) => (f.layers[1].weights[0][2][0] = "1"), FormatError, ["layers[1].weights[0][2][0]", '"1"']],
+    ["null", keras, (f) => (f.layers[1].weights[1][0] = null), FormatError, ["layers[1].weights[1][0]", "null"]],
+    [
+      "a vector for a matrix",
+      keras,
+      (f) => (f.layers[1].weights[0] = [1, 2, 3, 4, 5, 6, 7]),
+      FormatError,
+      ["layers[1].weights[0][0]"],
+    ],
+    [
+      "an activation",
+      keras,
+      (f) => (f.layers[1].activation = "swish"),
+      UnsupportedError,
+      ["layers[1].activation", "swish"],
+    ],
+    [
+      "a cell's activation",
+      keras,
+      (f) => (f.layers[0].activation = "relu"),
+      UnsupportedError,
+      ["layers[0].activation"],
+    ],
+    ["a gain", keras, (f) => (f.out_gain = -3), UnsupportedError, ["out_gain", "-3"]],
+    ["half a skip", keras, (f) => (f.in_skip = 0.5), FormatError, ["in_skip", "0.5"]],
+    [
+      "reset before",
+      gru,
+      (f) => (f.layers[0].weights[2] = f.layers[0].weights[2][0]),
+      ShapeError,
+      ["layers[0].weights[2]", "got 18", "expected 2"],
+    ],
+    [
+      "slopes",
+      all,
+      (f) => f.layers[5].weights[0][0].pop(),
+      ShapeError,
+      ["layers[5].weights[0][0]", "got 5", "expected 6"],
+    ],
+    ["a state_dict with more", flat, (f) => (f["bn.running_mean"] = [1]), UnsupportedError, ["json", '"bn"']],
+    ["a weight of one axis", flat, (f) => (f["bn.weight"] = [1]), UnsupportedError, ["bn"]],
+    [
+      "one direction more",
+      flat,
+      (f) => (f["gru.weight_ih_l0_reverse"] = [[1]]),
+      UnsupportedError,
+      ["gru.weight_ih_l0_reverse"],
+    ],
+    [
+      "no rows for a gate",
+      flat,
+      (f) => f["gru.weight_hh_l0"].pop(),
+      ShapeError,
+      ['json["gru.weight_hh_l0"]', "17 rows", "6"],
+    ],
+    ["one bias alone", flat, (f) => delete f["gru.bias_hh_l0"], FormatError, ['json["gru.bias_hh_l0"]', "undefined"]],
+    ["nothing", {}, () => 0, FormatError, ["json", "no module"]],
+  ])("RTNeural: %s", (_, json, change, kind, parts) => {
+    refuses(() => fromRtneural(changed(json, change)), kind, ...parts);
+  });
+
+  test.each<[string, (json: any) => unknown, ErrorClass, string[]]>([
+    ["another model", (f) => (f.model_data.model = "ConvNet"), UnsupportedError, ["model_data.model", "ConvNet"]],
+    ["another cell", (f) => (f.model_data.unit_type = "SSM"), UnsupportedError, ["model_data.unit_type", "SSM"]],
+    [
+      "the other cell",
+      (f) => (f.model_data.unit_type = "GRU"),
+      ShapeError,
+      ['state_dict["rec.weight_ih_l0"]', "28", "21"],
+    ],
+    ["no model_data", (f) => delete f.model_data, FormatError, ["model_data", "undefined"]],
+    ["no state_dict", (f) => delete f.state_dict, FormatError, ["state_dict", "undefined"]],
+    ["no skip", (f) => delete f.model_data.skip, FormatError, ["model_data.skip", "undefined"]],
+    ["other inputs", (f) => (f.model_data.input_size = 2), ShapeError, ['state_dict["rec.weight_ih_l0"][0]', "got 1"]],
+    ["other units", (f) => (f.model_data.hidden_size = 8), ShapeError, ['state_dict["rec.weight_hh_l0"][0]', "got 7"]],
+    ["units that are none", (f) => (f.model_data.hidden_size = -1), FormatError, ["model_data.hidden_size", "-1"]],
+    [
+      "other outputs",
+      (f) => (f.model_data.output_size = 2),
+      ShapeError,
+      ['state_dict["lin.weight"]', "got 1", "expected 2"],
+    ],
+    ["other layers", (f) => (f.model_data.num_layers = 2), ShapeError, ["model_data.num_layers", "2", "1, as"]],
+    [
+      "a missing entry",
+      (f) => delete f.state_dict["lin.weight"],
+      FormatError,
+      ['state_dict["lin.weight"]', "undefined"],
+    ],
+    ["an unknown entry", (f) => (f.state_dict["conv.weight"] = [[1]]), UnsupportedError, ["state_dict", "conv.weight"]],
+    ["a short bias", (f) => f.state_dict["lin.bias"].push(1), ShapeError, ['state_dict["lin.bias"]', "got 2"]],
+  ])("Proteus: %s", (_, change, kind, parts) => {
+    refuses(() => fromProteus(changed(proteus, change)), kind, ...parts);
+  });
+  /* eslint-enable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access */
+
+  test("a skip of some inputs to more outputs", () => {
+    const json = changed(caseOf("GRU, 1 input skips to 2 outputs", "proteus").json, (file: ProteusFile) => {
+      file.model_data.skip = 3;
+    });
+    refuses(() => fromProteus(json), ShapeError, "model_data.skip", "3 inputs", "2");
+  });
+
+  test("a file that was not parsed, and other things", () => {
+    for (const json of [JSON.stringify(keras), null, undefined, [keras], 3]) {
+      refuses(() => fromRtneural(json), FormatError, "json: got");
+      refuses(() => fromProteus(json), FormatError, "json: got");
+    }
+    refuses(() => fromProteus(keras), FormatError, "model_data");
+  });
+
+  test("options", () => {
+    refuses(() => fromRtneural(keras, { dtype: "f16" as "f32" }), ValueError, "dtype", "f16");
+    refuses(() => fromProteus(proteus, { modules: [] } as object), UnsupportedError, "modules");
+    refuses(() => fromRtneural(keras, { modules: ["lstm"] }), ValueError, "modules");
+    refuses(() => fromRtneural(named.json), UnsupportedError, "behind another", "options.modules");
+    const modules = (...names: string[]) =>
+      refuses(() => fromRtneural(flat, { modules: names }), ValueError, "modules");
+    modules("gru", "swish", "dense");
+    modules("tanh", "gru", "dense");
+    refuses(() => fromRtneural(flat, { modules: ["gru"] }), UnsupportedError, "dense.weight");
+    refuses(() => fromRtneural(flat, { modules: ["gru", "gru", "dense"] }), ShapeError, 'json["gru.weight_ih_l0"]');
+  });
+
+  test("frames and blocks of another size or kind, and changes nothing", () => {
+    using model = load(named, "f32");
+    const frame = [1, 2, 3];
+    const expected = [...model.step(frame)];
+    model.reset();
+    for (const wrong of [[], [1, 2], new Float32Array(4)]) {
+      refuses(() => model.step(wrong), ShapeError, "x: got", "3 numbers (inputSize)");
+    }
+    refuses(() => model.step(["1", 2, 3] as never), DtypeError, "x[0]");
+    refuses(() => model.step(3 as never), DtypeError, "x: got");
+    const f32 = (count: number) => new Float32Array(count);
+    refuses(() => model.process(f32(7), f32(4)), ShapeError, "input: got 7 numbers", "multiple of 3");
+    refuses(() => model.process(f32(6), f32(3)), ShapeError, "output: got 3 numbers", "4 (2 frames");
+    refuses(() => model.process([1, 2, 3] as never, f32(2)), DtypeError, "input: got Array");
+    refuses(() => model.process(f32(3), new Int32Array(2) as never), DtypeError, "output: got Int32Array");
+    expect([...model.step(frame)]).toEqual(expected);
+  });
+});
+
+test("numbers of another type are rounded when they come in", () => {
+  using model = fromProteus(caseOf("RNN", "proteus").json, { dtype: "f32" });
+  const x = wave([8, 3], "f64");
+  const y = new Float64Array(8);
+  model.process(x.data as Float64Array, y);
+  model.reset();
+  const rounded = processed(model, { data: x.data, shape: [8, 3] }, "f32", [8]);
+  expect(bytes({ data: Float32Array.from(y), shape: [8, 1] })).toEqual(bytes(rounded));
+});
