@@ -28,8 +28,9 @@ describe.each(variants)("%s build", (variant) => {
   });
 
   test("a last bit of one number changes its digests, and no others", () => {
+    type Nudged = { data: Float64Array | Float32Array };
     const nudged = (...args: unknown[]): unknown => {
-      const result = (core!.softmax as (...args: unknown[]) => Numbers)(...args);
+      const result = (core!.softmax as (...args: unknown[]) => Nudged)(...args);
       result.data[0]! *= 1 + 2 ** (result.data instanceof Float32Array ? -23 : -52);
       return result;
     };

@@ -342,7 +342,9 @@ describe("other processes", () => {
   });
 
   x64("an engine without SIMD says so at first use, whatever the use is", async () => {
-    expect(await node(["--no-enable-sse4-1"], refusals)).toMatch(/^(UnsupportedError variant .*Wasm SIMD unsupported.*\n){4}$/);
+    expect(await node(["--no-enable-sse4-1"], refusals)).toMatch(
+      /^(UnsupportedError variant .*Wasm SIMD unsupported.*\n){4}$/,
+    );
   });
 
   test("importing compiles nothing", async () => {
