@@ -32,7 +32,7 @@ function signatures(declarations) {
 function sequenceFields() {
   const source = readFileSync("assembly/sequence.ts", "utf8");
   let offset = 0;
-  const fields = [...source.matchAll(/^  (\w+): (i32|usize|f64);$/gm)].map(([, name, type]) => {
+  const fields = [...source.matchAll(/^ {2}(\w+): (i32|usize|f64);$/gm)].map(([, name, type]) => {
     const size = type === "f64" ? 8 : 4;
     offset += size;
     return `  ${name}: [${offset - size}, "${type === "f64" ? "f64" : "i32"}"],`;

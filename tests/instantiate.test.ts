@@ -310,6 +310,18 @@ describe("other processes", () => {
     const { output } = new LSTM(2, 3, { seed: 1 }).forward({ data: new Float64Array(8).fill(0.5), shape: [4, 1, 2] });
     console.log(variant, explicit, output.data.length);`;
 
+  const refusals = `
+    import { buildInfo, configure, LSTM } from "./src/index.ts";
+    const calls = [
+      () => buildInfo(),
+      () => configure({ variant: "simd" }),
+      () => configure({ variant: "relaxed" }),
+      () => new LSTM(2, 3),
+    ];
+    for (const call of calls) {
+      try { call(); console.log("nothing"); } catch (error) { console.log(error.name, error.argument, error.message); }
+    }`;
+
   // V8 11 has relaxed SIMD behind a flag, later ones without
   const old = Number.parseInt(process.versions.v8, 10) < 12;
 
@@ -319,6 +331,20 @@ describe("other processes", () => {
 
   test.skipIf(best === "simd")("an engine with it", async () => {
     expect(await node(old ? ["--experimental-wasm-relaxed-simd"] : [], probe)).toBe("relaxed runs 12\n");
+  });
+
+  // switches of V8's, for x64 alone: nothing below --enable-sse4-1 has WebAssembly SIMD
+  const x64 = test.runIf(process.arch === "x64");
+
+  x64("an engine whose CPU has no fused multiply-add", async () => {
+    const flags = old ? ["--experimental-wasm-relaxed-simd"] : [];
+    expect(await node([...flags, "--no-enable-fma3"], probe)).toBe("simd refused 12\n");
+  });
+
+  x64("an engine without SIMD says so at first use, whatever the use is", async () => {
+    expect(await node(["--no-enable-sse4-1"], refusals)).toMatch(
+      /^(UnsupportedError variant .*Wasm SIMD unsupported.*\n){4}$/,
+    );
   });
 
   test("importing compiles nothing", async () => {

@@ -1,20 +1,18 @@
 // The package in an audio worklet, which has no TextDecoder, atob, fetch, crypto or performance. `missing` says which of
 // them really were not there.
-import * as core from "/dist/index.js";
-import * as coursera from "/dist/coursera.js";
-import { runChecks } from "./checks.js";
+import { conform, modules } from "./modules.js";
 
 const missing = ["TextDecoder", "TextEncoder", "atob", "btoa", "fetch", "crypto", "performance"].filter(
   (name) => !(name in globalThis),
 );
 
 registerProcessor(
-  "checks",
+  "conformance",
   class extends AudioWorkletProcessor {
-    constructor({ processorOptions: { variant, cases } }) {
+    constructor({ processorOptions: { variant, course } }) {
       super();
       try {
-        this.port.postMessage({ ...runChecks({ core, coursera }, variant, cases), missing });
+        this.port.postMessage({ ...conform(modules, variant, course), missing });
       } catch (error) {
         this.port.postMessage({ error: String(error) });
       }

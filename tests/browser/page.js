@@ -1,7 +1,5 @@
-// The package in a page: its two modules and nothing else.
-import * as core from "/dist/index.js";
-import * as coursera from "/dist/coursera.js";
-import { runChecks } from "./checks.js";
-import { cases, show, variant } from "./report.js";
+// The package in a page: its modules and nothing else.
+import { conform, modules } from "./modules.js";
+import { course, show, variant } from "./report.js";
 
-show(() => runChecks({ core, coursera }, variant, cases));
+show(() => conform(modules, variant, course));

@@ -1,7 +1,7 @@
 // What the pages share: the question (the build, the course's cases) and the place for the answer.
 
 export const variant = new URLSearchParams(location.search).get("variant");
-export const cases = await (await fetch("/cases.json")).json();
+export const { coursera: course } = await (await fetch("/golden/course.json")).json();
 
 /** Puts what `run` gives into the page as JSON; of an error, its name and message. */
 export async function show(run) {

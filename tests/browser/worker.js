@@ -1,6 +1,4 @@
-// The package in a module worker.
-import * as core from "/dist/index.js";
-import * as coursera from "/dist/coursera.js";
-import { runChecks } from "./checks.js";
+// The package in a module worker. An error in here goes to the worker's onerror.
+import { conform, modules } from "./modules.js";
 
-self.onmessage = ({ data: { variant, cases } }) => self.postMessage(runChecks({ core, coursera }, variant, cases));
+self.onmessage = ({ data: { variant, course } }) => self.postMessage(conform(modules, variant, course));
