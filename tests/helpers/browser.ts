@@ -1,7 +1,7 @@
-// Finds and starts a Chromium for tests, and serves them the built package on 127.0.0.1.
+// Finds and starts a Chromium for tests, serves them pages on 127.0.0.1, and says what a page asked for.
 
 import { accessSync, constants } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -80,12 +80,9 @@ export interface Server {
 export async function serve(files: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Server> {
   const folder = (path: string) => sirv(fileURLToPath(new URL(path, import.meta.url)), { dev: true });
   const [pages, dist] = [folder("../browser/"), folder("../../dist/")];
-  const server = createServer((request, response) => {
+  return listen(headers, (request, response) => {
     const path = request.url ?? "/";
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-    if (path === "/favicon.ico") {
-      response.writeHead(204).end();
-    } else if (path in files) {
+    if (path in files) {
       response.setHeader("Content-Type", "application/json").end(JSON.stringify(files[path]));
     } else if (path.startsWith("/dist/")) {
       request.url = path.slice("/dist".length);
@@ -93,6 +90,19 @@ export async function serve(files: Record<string, unknown>, headers: Record<stri
     } else {
       pages(request, response);
     }
+  });
+}
+
+/** Serves a folder as it is. */
+export function serveFolder(path: string, headers: Record<string, string> = {}): Promise<Server> {
+  return listen(headers, sirv(path, { dev: true }));
+}
+
+async function listen(headers: Record<string, string>, answer: RequestListener): Promise<Server> {
+  const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    if (request.url === "/favicon.ico") response.writeHead(204).end();
+    else answer(request, response);
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
   return {
@@ -103,4 +113,36 @@ export async function serve(files: Record<string, unknown>, headers: Record<stri
         server.closeAllConnections();
       }),
   };
+}
+
+/** What a page shows, all that it asked for (paths on the server, other addresses in full), and what went wrong. */
+export interface Visit {
+  readonly result: unknown;
+  readonly requests: string[];
+  readonly problems: string[];
+}
+
+/** Opens a page in a fresh context and waits until there is JSON in its #result. */
+export async function visit(browser: Browser, server: Server, page: string): Promise<Visit> {
+  const context = await browser.newContext();
+  const requests: string[] = [];
+  const problems: string[] = [];
+  context.on("request", (request) => requests.push(request.url().replace(`${server.url}/`, "")));
+  context.on("requestfailed", (request) => problems.push(`${request.url()}: ${request.failure()?.errorText}`));
+  context.on("response", (response) => {
+    if (response.status() >= 400) problems.push(`${response.url()}: ${response.status()}`);
+  });
+  context.on("console", (message) => problems.push(`console.${message.type()}: ${message.text()}`));
+  context.on("weberror", (error) => problems.push(`page error: ${String(error.error())}`));
+  try {
+    const tab = await context.newPage();
+    await tab.goto(`${server.url}/${page}`);
+    const result = tab.locator("#result:not(:empty)");
+    await result.waitFor({ timeout: 30_000 }).catch((error: unknown) => {
+      throw new Error([`${page || "the page"} shows no result`, ...problems].join("\n"), { cause: error });
+    });
+    return { result: JSON.parse((await result.textContent())!) as unknown, requests, problems };
+  } finally {
+    await context.close();
+  }
 }
