@@ -1,42 +1,35 @@
 // The package as users get it: packed, installed into an empty project without a network, imported, type-checked,
 // bundled, linted. `npm test` makes dist/ first. What the functions compute is tested elsewhere.
 
-import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packed } from "./helpers/project.js";
 
 const MB = 1e6;
 const MAX_PACKED = 0.6 * MB; // the tarball: cli.js, with its charts, is two thirds of it
 const MAX_LSTM_GZIPPED = 60_000; // what a page pays that imports { LSTM } alone
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
   version: string;
   exports: Record<string, string | Record<string, string>>;
 };
 
-/** Node 20 has relaxed SIMD behind a flag. */
-const RELAXED = Number.parseInt(process.versions.v8, 10) < 12 ? ["--experimental-wasm-relaxed-simd"] : [];
-
 /** The empty project; `installed` is the package in it. */
 let project: string;
 let installed: string;
-let packed: { filename: string; size: number; unpackedSize: number; files: { path: string }[] };
+let packed: Packed;
 
 beforeAll(async () => {
   project = mkdtempSync(join(tmpdir(), "wasm-rnn-package-"));
   installed = join(project, "node_modules", "wasm-rnn");
-  const report = await npm(root, "pack", "--ignore-scripts", "--json", "--pack-destination", project);
-  [packed] = JSON.parse(report.stdout) as [typeof packed];
-  write("package.json", '{ "name": "empty", "private": true, "type": "module" }\n');
-  await npm(project, "install", `./${packed.filename}`, "--ignore-scripts", "--no-audit", "--no-fund", "--offline");
+  packed = await pack(project);
+  await install(project, packed.path);
 });
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
@@ -73,11 +66,11 @@ describe("the tarball", () => {
   });
 
   test("pleases publint and attw", async () => {
-    const tarball = readFileSync(join(project, packed.filename));
+    const tarball = readFileSync(packed.path);
     const { messages, pkg } = await publint({ pack: { tarball: new Uint8Array(tarball).buffer }, strict: true });
     expect(messages.map((message) => formatMessage(message, pkg as never))).toEqual([]);
     const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
-    await run(project, process.execPath, [attw, packed.filename, "--profile", "esm-only", "--no-emoji"]);
+    await run(project, process.execPath, [attw, packed.path, "--profile", "esm-only", "--no-emoji"]);
   });
 });
 
@@ -90,7 +83,9 @@ describe("an empty project", () => {
   });
 
   test("imports every entry point and trains", async () => {
-    const output = await script(`
+    const output = await script(
+      project,
+      `
       import { readFileSync } from "node:fs";
       import { fileURLToPath } from "node:url";
       import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, tensor } from "wasm-rnn";
@@ -111,7 +106,8 @@ describe("an empty project", () => {
         keys: Object.keys(tensors),
         wasm,
       }));
-    `);
+    `,
+    );
     const { losses, softmax, h, keys, wasm } = JSON.parse(output) as {
       losses: [number, number];
       softmax: number[];
@@ -129,6 +125,7 @@ describe("an empty project", () => {
   test.each(["core.wasm", "core.relaxed.wasm"])("initialize() takes %s, as bytes and as a module", async (name) => {
     const start = async (given: string) =>
       script(
+        project,
         `
           import { readFileSync } from "node:fs";
           import { fileURLToPath } from "node:url";
@@ -156,7 +153,7 @@ describe("an empty project", () => {
   });
 
   test("trains and samples by the command line, whose dependencies are all inside", async () => {
-    write("book.txt", "the whale and the sea and the ship ".repeat(100));
+    write(project, "book.txt", "the whale and the sea and the ship ".repeat(100));
     const cli = (...args: string[]) => run(project, process.execPath, [join(installed, "dist/cli.js"), ...args]);
     const sizes = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4", "--epochs", "1"];
     await cli("train", "book.txt", ...sizes, "--out", "whale.safetensors");
@@ -171,8 +168,9 @@ describe("an empty project", () => {
     ["bundler", "esnext"],
   ])("type-checks under moduleResolution %s", async (moduleResolution, module) => {
     const folder = `types-${moduleResolution}`;
-    write(`${folder}/app.ts`, TYPESCRIPT);
+    write(project, `${folder}/app.ts`, TYPESCRIPT);
     write(
+      project,
       `${folder}/tsconfig.json`,
       JSON.stringify({
         compilerOptions: {
@@ -210,6 +208,7 @@ describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, p
       console.log(String(softmax(readSafetensors(file).tensors["größe"]).data));
     `;
     const poor = script(
+      project,
       `
         const names = ["TextDecoder", "TextEncoder", "atob", "btoa", "Buffer", "crypto", "performance"];
         for (const name of names) delete globalThis[name];
@@ -225,6 +224,7 @@ describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, p
       RELAXED,
     );
     const rich = script(
+      project,
       `
         import { configure, LSTM, tensor } from "wasm-rnn";
         import { softmax } from "wasm-rnn/coursera";
@@ -271,12 +271,15 @@ describe("a bundle", () => {
       const { output } = new LSTM(1, 2, { seed: 1 }).forward(tensor([[[1]]]));
       globalThis.answer = [typeof rnnStepForward, writeSafetensors({ y: softmax(output) }).length].join(" ");
     `);
-    const output = await script(`
+    const output = await script(
+      project,
+      `
       import vm from "node:vm";
       const context = vm.createContext({});
       vm.runInContext(${JSON.stringify(text)}, context);
       console.log(context.answer);
-    `);
+    `,
+    );
     expect(output).toMatch(/^function \d+$/);
   });
 });
@@ -352,38 +355,6 @@ const TYPESCRIPT = `
 
 // --------------------------------------------------------------------------------------------------------------------
 
-function write(path: string, text: string): void {
-  const target = join(project, path);
-  mkdirSync(join(target, ".."), { recursive: true });
-  writeFileSync(target, text);
-}
-
-/** Runs a module in the project. Returns what it prints. */
-async function script(source: string, flags: readonly string[] = []): Promise<string> {
-  const name = `script-${scripts++}.mjs`;
-  write(name, source);
-  const { stdout } = await run(project, process.execPath, [...flags, name]);
-  return stdout.trim();
-}
-let scripts = 0;
-
-function npm(folder: string, ...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  return run(folder, "npm", args);
-}
-
-/** Runs a program to its end. A failure's message has all that it printed. */
-function run(folder: string, file: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
-  // as from a shell: not as from within an npm script
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|INIT_CWD$)/i.test(name)));
-  const shell = process.platform === "win32" && !file.endsWith(".exe");
-  return new Promise((resolve, reject) => {
-    execFile(file, args, { cwd: folder, env, shell, maxBuffer: 64 * MB }, (error, stdout, stderr) => {
-      if (error) reject(new Error([`${file} ${args.join(" ")}: ${error.code}`, stdout, stderr].join("\n")));
-      else resolve({ stdout, stderr });
-    });
-  });
-}
-
 /** Bundles a program of the project for browsers, minified; `inputs` are the files that something came from. */
 async function bundle(source: string): Promise<{ text: string; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
@@ -401,8 +372,4 @@ async function bundle(source: string): Promise<{ text: string; inputs: string[] 
   const [output] = Object.values(metafile.outputs);
   const inputs = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
   return { text: outputFiles[0]!.text, inputs: inputs.map(([path]) => path) };
-}
-
-function kilobytes(bytes: number): string {
-  return `${(bytes / 1000).toFixed(1)} kB`;
 }
