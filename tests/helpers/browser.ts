@@ -1,7 +1,7 @@
 // Finds and starts a Chromium for tests, and serves them the built package on 127.0.0.1.
 
 import { accessSync, constants } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -77,10 +77,10 @@ export interface Server {
  *
  * @param headers go with every answer
  */
-export async function serve(files: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Server> {
+export function serve(files: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Server> {
   const folder = (path: string) => sirv(fileURLToPath(new URL(path, import.meta.url)), { dev: true });
   const [pages, dist] = [folder("../browser/"), folder("../../dist/")];
-  const server = createServer((request, response) => {
+  return listen((request, response) => {
     const path = request.url ?? "/";
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (path === "/favicon.ico") {
@@ -94,6 +94,15 @@ export async function serve(files: Record<string, unknown>, headers: Record<stri
       pages(request, response);
     }
   });
+}
+
+/** Serves the files of a folder, as any file server does. */
+export function serveFolder(folder: string): Promise<Server> {
+  return listen(sirv(folder, { dev: true }));
+}
+
+async function listen(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<Server> {
+  const server = createServer(answer);
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
