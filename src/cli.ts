@@ -9,6 +9,7 @@ import { info } from "./cli/info.js";
 import { sample } from "./cli/sample.js";
 import { DEFAULTS, parseNumber, RANGES, type Range, type Settings } from "./cli/settings.js";
 import { train } from "./cli/train.js";
+import { CHARLM_CELLS } from "./models/charlm.js";
 
 /** An option that takes a number in `range`. */
 function numeric(flags: string, description: string, range: Range, fallback?: number | string): Option {
@@ -26,6 +27,15 @@ function variantOption(): Option {
   return new Option("--variant <build>", "WebAssembly build (default: auto, the fastest that runs here)").choices(
     VARIANTS,
   );
+}
+
+function cellOption(): Option {
+  const description = `kind of the recurrent layers: ${CHARLM_CELLS.join(", ")} (default: ${DEFAULTS.cell})`;
+  return new Option("--cell <kind>", description).argParser((text: string) => {
+    const cell = CHARLM_CELLS.find((kind) => kind === text.toUpperCase());
+    if (cell === undefined) throw new InvalidArgumentError(`expected one of ${CHARLM_CELLS.join(", ")}`);
+    return cell;
+  });
 }
 
 /** What commander hands over for `train`: settings and the rest side by side. */
@@ -67,8 +77,9 @@ async function run(args: readonly string[]): Promise<number> {
       "--resume <model>",
       "go on with the training of this model, to the bits that it would have reached unstopped",
     )
-    .addOption(numeric("--hidden <n>", "units of each LSTM layer", RANGES.count, DEFAULTS.hidden))
-    .addOption(numeric("--layers <n>", "LSTM layers", RANGES.count, DEFAULTS.layers))
+    .addOption(cellOption())
+    .addOption(numeric("--hidden <n>", "units of each recurrent layer", RANGES.count, DEFAULTS.hidden))
+    .addOption(numeric("--layers <n>", "recurrent layers", RANGES.count, DEFAULTS.layers))
     .addOption(numeric("--embedding <n>", "length of a character's vector", RANGES.count, DEFAULTS.embedding))
     .addOption(
       numeric("--seq <n>", "characters of a window, back through which gradients flow", RANGES.count, DEFAULTS.seq),

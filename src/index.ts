@@ -113,6 +113,7 @@ export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } 
 export { Random } from "./random.js";
 export {
   CharLM,
+  type CharLMCell,
   type CharLMOptions,
   type CharLMState,
   type SampleOptions,

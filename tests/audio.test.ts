@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configure, Linear, LSTM, tensor, type NestedNumbers, type Tensor } from "../src/index.js";
-import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serve, type Server } from "./helpers/browser.js";
+import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serve, type Server } from "./helpers/chromium.js";
 import { variants, type Variant } from "./helpers/variants.js";
 
 /** Times real time that must be reached, also on a machine that does other things; 5 and more is what it should be. */

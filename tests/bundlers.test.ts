@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serveFolder, visit } from "./helpers/browser.js";
+import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serveFolder, visit } from "./helpers/chromium.js";
 import { bundle, BUNDLERS, bundlerVersion, installBundlers } from "./helpers/bundlers.js";
 import { install, kilobytes, pack, RELAXED, script, write } from "./helpers/project.js";
 import { variants } from "./helpers/variants.js";

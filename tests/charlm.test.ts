@@ -5,7 +5,7 @@ import type { Tensor } from "../bindings/tensor.js";
 import { DisposedError, FormatError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
-import { CharLM, type CharLMOptions } from "../src/models/charlm.js";
+import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../src/models/charlm.js";
 import { Adam } from "../src/optim.js";
 import { Random } from "../src/random.js";
 import { TextStreams, Vocabulary } from "../src/text.js";
@@ -24,8 +24,8 @@ function bits(tensors: Record<string, Tensor>): Record<string, number[]> {
 }
 
 describe("training", () => {
-  test("gradients of all parameters are those of the loss, with a carried state", () => {
-    const model = new CharLM(vocabulary, SMALL);
+  test.each(CHARLM_CELLS)("gradients of all parameters are those of the loss, with a carried state (%s)", (cell) => {
+    const model = new CharLM(vocabulary, { ...SMALL, cell });
     const streams = new TextStreams(codes, 3, 4);
     const first = streams.window(0);
     const { inputs, targets } = streams.window(1);
@@ -85,9 +85,14 @@ describe("training", () => {
     model.dispose();
   });
 
-  test.each(["f32", "f64"] as const)("learns a text by heart and writes it down (%s)", (dtype) => {
-    const model = new CharLM(vocabulary, { ...SMALL, hiddenSize: 32, dtype });
-    const optimizer = new Adam(model.parameters(), { lr: 0.02 });
+  test.each([
+    ["LSTM", "f32"],
+    ["LSTM", "f64"],
+    ["GRU", "f32"],
+    ["RNN", "f64"],
+  ] as const)("learns a text by heart and writes it down (%s, %s)", (cell, dtype) => {
+    const model = new CharLM(vocabulary, { ...SMALL, cell, hiddenSize: 32, dtype });
+    const optimizer = new Adam(model.parameters(), { lr: cell === "RNN" ? 0.01 : 0.02 });
     const streams = new TextStreams(codes, 2, 32);
     for (let epoch = 0; epoch < 100; epoch++) {
       model.state = undefined;
@@ -242,17 +247,27 @@ describe("sampling", () => {
     expect(() => model.sample("the", { length: 1 })).toThrow(DisposedError);
     expect(() => new CharLM(new Vocabulary([]))).toThrow(ValueError);
     expect(() => new CharLM(vocabulary, { hiddenSize: 0 })).toThrow(ShapeError);
+    expect(() => new CharLM(vocabulary, { cell: "lstm" as "LSTM" })).toThrow(
+      'cell: got "lstm", expected LSTM, GRU, RNN',
+    );
   });
 });
 
 describe("files", () => {
-  test.each(["f32", "f64"] as const)("a model comes back as it was (%s)", (dtype) => {
-    const model = new CharLM(vocabulary, { ...SMALL, dtype });
+  test.each([
+    ["LSTM", "f32"],
+    ["LSTM", "f64"],
+    ["GRU", "f32"],
+    ["RNN", "f64"],
+  ] as const)("a model comes back as it was (%s, %s)", (cell, dtype) => {
+    const model = new CharLM(vocabulary, { ...SMALL, cell, dtype });
     const training = { steps: 12, validation: { loss: 1.25, step: 10 } };
     const bytes = writeCharLM(model, training);
     const read = readCharLM(bytes);
     expect(read.training).toEqual(training);
     expect(read.model.architecture).toEqual(model.architecture);
+    expect(read.model.architecture.cell).toBe(cell);
+    expect(Object.keys(model.stateDict())).toContain(`${cell.toLowerCase()}.weight_hh_l1`);
     expect(read.model.vocabulary.characters).toEqual(vocabulary.characters);
     expect(bits(read.model.stateDict())).toEqual(bits(model.stateDict()));
     expect([...writeCharLM(read.model, training)]).toEqual([...bytes]);
@@ -291,7 +306,16 @@ describe("files", () => {
     for (const architecture of ["null", "[]", "{}", '{"embeddingDim":5,"hiddenSize":6,"numLayers":1e999}']) {
       expect(change("architecture", architecture)).toThrow(FormatError);
     }
-    const huge = JSON.stringify({ embeddingDim: 1e9, hiddenSize: 1e9, numLayers: 1e9 });
+    for (const layers of [undefined, "lstm", ["embedding", "lstmx", "linear"], ["embedding", "gru", "linear"]]) {
+      const sizes = { layers, embeddingDim: 5, hiddenSize: 6, numLayers: 2 };
+      expect(change("architecture", JSON.stringify(sizes)), String(layers)).toThrow(FormatError);
+    }
+    const huge = JSON.stringify({
+      layers: ["embedding", "lstm", "linear"],
+      embeddingDim: 1e9,
+      hiddenSize: 1e9,
+      numLayers: 1e9,
+    });
     expect(change("architecture", huge)).toThrow("tensors: got");
     for (const list of ["1", "[]", "[1]"]) expect(change("vocabulary", list)).toThrow(FormatError);
     expect(change("vocabulary", '["ab"]')).toThrow(ValueError);

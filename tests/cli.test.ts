@@ -110,6 +110,24 @@ describe("train", () => {
       expect(svg).toContain(word);
   });
 
+  test.each(["GRU", "RNN"])("--cell %s, resumed", async (cell) => {
+    const [whole, pieces] = [folderWithText(2000), temporaryFolder()];
+    const args = ["train", join(whole, "book.txt"), ...SMALL, "--cell", cell.toLowerCase(), "--out", "m.safetensors"];
+    expect(await run(whole, ...args)).toMatchObject({ code: 0, stderr: "" });
+    expect(await run(pieces, ...args, "--steps", "9")).toMatchObject({ code: 0, stderr: "" });
+    expect(await run(pieces, "train", "--resume", "m.safetensors")).toMatchObject({ code: 0, stderr: "" });
+    for (const name of ["m.safetensors", "m.state.safetensors"]) {
+      expect(readFileSync(join(pieces, name)).equals(readFileSync(join(whole, name))), name).toBe(true);
+    }
+    const { tensors, metadata } = readSafetensors(readFileSync(join(whole, "m.safetensors")));
+    expect(JSON.parse(metadata.architecture ?? "")).toMatchObject({
+      layers: ["embedding", cell.toLowerCase(), "linear"],
+    });
+    expect(tensors[`${cell.toLowerCase()}.weight_hh_l1`]?.shape).toEqual([cell === "GRU" ? 48 : 16, 16]);
+    expect((await run(whole, "info", "m.safetensors")).stdout).toContain(`2 x ${cell} 16`);
+    expect((await run(whole, "sample", "m.safetensors", "--length", "20")).code).toBe(0);
+  });
+
   test("--dtype f64, --validation 0, --eval-every", async () => {
     const folder = folderWithText();
     const options = [

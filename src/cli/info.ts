@@ -20,9 +20,9 @@ export function info(path: string, { json }: { json: boolean }): number {
     print(JSON.stringify({ event: "info", architecture, parameters, training, vocabulary: characters, tensors }));
     return 0;
   }
-  const { embeddingDim, hiddenSize, numLayers, dtype } = architecture;
+  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = architecture;
   print(`${path}: character model of wasm-rnn, ${count(bytes.length)} bytes`);
-  print(`architecture: embedding ${embeddingDim}, ${numLayers} x LSTM ${hiddenSize}, linear ${vocabulary.size}`);
+  print(`architecture: embedding ${embeddingDim}, ${numLayers} x ${cell} ${hiddenSize}, linear ${vocabulary.size}`);
   print(`parameters: ${count(parameters)} (${dtype})`);
   print(`trained steps: ${count(training.steps)}`);
   if (training.validation !== undefined) {

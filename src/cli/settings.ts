@@ -1,10 +1,12 @@
 // The settings of a training: what they mean, their defaults, and which values make sense, for the command line and for
 // the state file alike. They fix a training's numbers entirely, together with the text and the build.
 
+import { CHARLM_CELLS, type CharLMCell } from "../models/charlm.js";
 import { usageError } from "./errors.js";
 
 /** Everything that the numbers of a training depend on, beside the text and the build. */
 export interface Settings {
+  cell: CharLMCell;
   hidden: number;
   layers: number;
   embedding: number;
@@ -23,6 +25,7 @@ export interface Settings {
 
 /** Defaults; evalEvery's is a tenth of the planned steps. */
 export const DEFAULTS: Readonly<Omit<Settings, "evalEvery">> = {
+  cell: "LSTM",
   hidden: 128,
   layers: 2,
   embedding: 64,
@@ -56,7 +59,7 @@ export const RANGES = {
   temperature: { test: (value) => value >= 0 && value < Infinity, expected: "a number from 0 up" },
 } satisfies Record<string, Range>;
 
-const CHECKS: Record<Exclude<keyof Settings, "dtype">, Range> = {
+const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
   hidden: RANGES.count,
   layers: RANGES.count,
   embedding: RANGES.count,
@@ -85,7 +88,9 @@ export function isSettings(value: unknown): value is Settings {
     const number = record[name];
     return typeof number === "number" && test(number);
   });
-  return numbers && (record.dtype === "f32" || record.dtype === "f64");
+  return (
+    numbers && CHARLM_CELLS.includes(record.cell as CharLMCell) && (record.dtype === "f32" || record.dtype === "f64")
+  );
 }
 
 /**

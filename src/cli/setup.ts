@@ -89,8 +89,8 @@ function completeSettings(given: Partial<Settings>, path: string, codes: Int32Ar
 
 /** Refuses a model that cannot fit: weights, gradients, Adam's two moments, and what a window keeps for the way back. */
 function checkMemory(settings: Settings, vocabularySize: number): void {
-  const { embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, batch, seq, dtype } = settings;
-  const parameters = countParameters(vocabularySize, { embeddingDim, hiddenSize, numLayers });
+  const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, batch, seq, dtype } = settings;
+  const parameters = countParameters(vocabularySize, { cell, embeddingDim, hiddenSize, numLayers });
   const window = batch * seq * (numLayers * 6 * hiddenSize + embeddingDim + 2 * vocabularySize);
   const gigabytes = ((4 * parameters + window) * (dtype === "f32" ? 4 : 8)) / 2 ** 30;
   if (gigabytes > 4) {
@@ -176,8 +176,8 @@ function changeEpochs(trainer: Trainer, epochs: number, notes: string[]): void {
 /** What a training is, for its first report. */
 export function describeTraining({ trainer, text, vocabulary, characters, build }: Training): StartReport {
   const { settings, step, totalSteps } = trainer;
-  const { embedding, hidden, layers, dtype } = settings;
-  const sizes = { embeddingDim: embedding, hiddenSize: hidden, numLayers: layers };
+  const { cell, embedding, hidden, layers, dtype } = settings;
+  const sizes = { cell, embeddingDim: embedding, hiddenSize: hidden, numLayers: layers };
   const trainingCharacters = characters - Math.floor(settings.validation * characters);
   return {
     text: text.path,
@@ -186,7 +186,7 @@ export function describeTraining({ trainer, text, vocabulary, characters, build 
     trainingCharacters,
     validationCharacters: characters - trainingCharacters,
     settings,
-    model: `embedding ${embedding}, ${layers} x LSTM ${hidden}, ${dtype}`,
+    model: `embedding ${embedding}, ${layers} x ${cell} ${hidden}, ${dtype}`,
     parameters: countParameters(vocabulary.size, sizes),
     variant: build.variant,
     step,

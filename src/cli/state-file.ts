@@ -63,7 +63,8 @@ export function readState(bytes: Uint8Array): TrainingState {
     throw new FormatError("version", metadata.version ?? "none", VERSION);
   }
   const text = (key: string): string => metadata[key] ?? fail(key, "nothing", "a text");
-  const settings = parse("settings", text("settings"));
+  // states written before there was a choice have no cell
+  const settings: unknown = { cell: "LSTM", ...(parse("settings", text("settings")) as object | null) };
   if (!isSettings(settings)) return fail("settings", "something else", "the settings of a training");
   const build = parse("build", text("build"));
   if (!isBuild(build)) return fail("build", "something else", "variant, version and hash");
@@ -91,7 +92,7 @@ export function readState(bytes: Uint8Array): TrainingState {
       }
       trainer.optimizer.loadStateDict(optimizer);
       const { h, c } = tensors;
-      trainer.model.state = h === undefined || c === undefined ? undefined : { h, c };
+      trainer.model.state = h === undefined ? undefined : { h, c };
       trainer.random.state = new Uint32Array(random);
       for (const loss of losses) trainer.history.train.push(loss);
       for (let i = 0; i + 1 < validation.length; i += 2) {

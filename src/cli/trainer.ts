@@ -42,8 +42,8 @@ export class Trainer {
     const { train, validation } = splitText(codes, settings.validation);
     this.#streams = new TextStreams(train, settings.batch, settings.seq);
     this.#validation = validation;
-    const { embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
-    this.model = model ?? new CharLM(vocabulary, { embeddingDim, hiddenSize, numLayers, dtype, seed });
+    const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
+    this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
     this.optimizer = new Adam(this.model.parameters(), { lr: settings.lr });
     this.random = new Random(settings.seed);
   }

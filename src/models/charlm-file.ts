@@ -4,9 +4,10 @@
 
 import { describe } from "../../bindings/tensor.js";
 import { FormatError } from "../../bindings/errors.js";
+import { GATES } from "../../bindings/recurrent.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
-import { CharLM } from "./charlm.js";
+import { CharLM, CHARLM_CELLS, recurrentName, type CharLMCell } from "./charlm.js";
 
 const FORMAT = "wasm-rnn charlm";
 const VERSION = "1";
@@ -22,20 +23,25 @@ export interface CharLMTraining {
 /** The parameters that a CharLM of these sizes has. */
 export function countParameters(
   vocabularySize: number,
-  { embeddingDim, hiddenSize, numLayers }: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers">,
+  {
+    cell = "LSTM",
+    embeddingDim,
+    hiddenSize,
+    numLayers,
+  }: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers"> & { cell?: CharLMCell },
 ): number {
-  const layer = (inputSize: number) => 4 * hiddenSize * (inputSize + hiddenSize + 2);
-  const lstm = layer(embeddingDim) + (numLayers - 1) * layer(hiddenSize);
-  return vocabularySize * embeddingDim + lstm + (hiddenSize + 1) * vocabularySize;
+  const layer = (inputSize: number) => GATES[cell] * hiddenSize * (inputSize + hiddenSize + 2);
+  const recurrent = layer(embeddingDim) + (numLayers - 1) * layer(hiddenSize);
+  return vocabularySize * embeddingDim + recurrent + (hiddenSize + 1) * vocabularySize;
 }
 
 /** The model as a safetensors file. Equal models and figures give equal bytes. */
 export function writeCharLM(model: CharLM, { steps, validation }: CharLMTraining): Uint8Array<ArrayBuffer> {
-  const { dtype, ...sizes } = model.architecture;
+  const { cell, dtype, ...sizes } = model.architecture;
   return writeSafetensors(model.stateDict(), {
     format: FORMAT,
     version: VERSION,
-    architecture: JSON.stringify({ layers: ["embedding", "lstm", "linear"], ...sizes }),
+    architecture: JSON.stringify({ layers: ["embedding", recurrentName(cell), "linear"], ...sizes }),
     dtype,
     vocabulary: JSON.stringify(model.vocabulary.characters),
     trained_steps: String(steps),
@@ -67,12 +73,18 @@ export function readCharLM(bytes: Uint8Array): { model: CharLM; training: CharLM
     throw new FormatError(`architecture ${name}`, describe(value), "a whole number from 1 up");
   };
   const sizes = { embeddingDim: size("embeddingDim"), hiddenSize: size("hiddenSize"), numLayers: size("numLayers") };
+  const { layers } = architecture as { layers?: unknown };
+  const cell = CHARLM_CELLS.find((kind) => String(layers) === `embedding,${recurrentName(kind)},linear`);
+  if (cell === undefined) {
+    const known = CHARLM_CELLS.map(recurrentName).join(", ");
+    throw new FormatError("architecture layers", describe(layers), `embedding, one of ${known}, linear`);
+  }
   const characters = parse(metadata, "vocabulary");
   if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
   const vocabulary = new Vocabulary(characters);
 
   // before memory is taken by sizes that the metadata claims
-  const claimed = countParameters(vocabulary.size, sizes);
+  const claimed = countParameters(vocabulary.size, { cell, ...sizes });
   const held = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
   if (claimed !== held) {
     throw new FormatError("tensors", `${held} numbers`, `${claimed}, the parameters of the architecture`);
@@ -81,7 +93,7 @@ export function readCharLM(bytes: Uint8Array): { model: CharLM; training: CharLM
   const loss = figure(metadata, "validation_loss");
   const step = figure(metadata, "validation_step");
   if (loss !== undefined && step !== undefined) training.validation = { loss, step };
-  const model = new CharLM(vocabulary, { ...sizes, dtype });
+  const model = new CharLM(vocabulary, { cell, ...sizes, dtype });
   try {
     model.loadStateDict(tensors);
   } catch (error) {

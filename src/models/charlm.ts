@@ -1,25 +1,33 @@
-// CharLM: a character-level language model, Embedding -> LSTM(numLayers) -> Linear, with training by truncated
+// CharLM: a character-level language model, Embedding -> LSTM, GRU or RNN(numLayers) -> Linear, with training by truncated
 // backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
 // cutting of texts are in ../text.ts; loops over epochs belong to the caller.
 
 import { StateError, ValueError } from "../../bindings/errors.js";
-import type { Tensor } from "../../bindings/tensor.js";
+import { describe, type Tensor } from "../../bindings/tensor.js";
 import { crossEntropy, softmax } from "../loss.js";
 import { Embedding } from "../nn/embedding.js";
 import { loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
 import { Linear } from "../nn/linear.js";
-import { LSTM } from "../nn/recurrent.js";
+import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { clipGradNorm } from "../optim.js";
 import { Random } from "../random.js";
 import { TextStreams, type Vocabulary } from "../text.js";
 
-/** Sizes of a CharLM; what is left out takes the default given here. */
+/** The kinds of recurrent layers that a CharLM can have. */
+export const CHARLM_CELLS = ["LSTM", "GRU", "RNN"] as const;
+export type CharLMCell = (typeof CHARLM_CELLS)[number];
+
+const LAYERS = { LSTM, GRU, RNN };
+
+/** Kind and sizes of a CharLM; what is left out takes the default given here. */
 export interface CharLMOptions {
+  /** Kind of the recurrent layers: "LSTM". */
+  cell?: CharLMCell;
   /** Length of a character's vector: 64. */
   embeddingDim?: number;
-  /** Units of each LSTM layer: 128. */
+  /** Units of each recurrent layer: 128. */
   hiddenSize?: number;
-  /** LSTM layers: 2. */
+  /** Recurrent layers: 2. */
   numLayers?: number;
   /** "f64". */
   dtype?: "f32" | "f64";
@@ -27,10 +35,10 @@ export interface CharLMOptions {
   seed?: number;
 }
 
-/** The LSTM's state: h and c, each [numLayers, N, hiddenSize]. */
+/** The recurrent layers' state: h and, for LSTM, c, each [numLayers, N, hiddenSize]. */
 export interface CharLMState {
   h: Tensor;
-  c: Tensor;
+  c?: Tensor;
 }
 
 /** How to sample: `length` characters; `temperature` 1 draws from the model's own distribution, 0 takes its maximum. */
@@ -48,10 +56,10 @@ export interface StepOptimizer {
   step(): void;
 }
 
-/** Embedding -> LSTM -> Linear over the characters of a vocabulary of V. Sequences are [T, N], time first. */
+/** Embedding -> LSTM, GRU or RNN -> Linear over the characters of a vocabulary of V. Sequences are [T, N], time first. */
 export class CharLM {
   readonly vocabulary: Vocabulary;
-  /** The sizes and dtype that the model was made with, defaults filled in. */
+  /** The cell, sizes and dtype that the model was made with, defaults filled in. */
   readonly architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
   /**
    * The state that the next trainStep starts from: undefined for zeros, else what the latest one ended with. It is a
@@ -60,23 +68,24 @@ export class CharLM {
   state: CharLMState | undefined;
 
   readonly #embedding: Embedding;
-  readonly #lstm: LSTM;
+  readonly #recurrent: LSTM | GRU | RNN;
   readonly #linear: Linear;
   readonly #parameters: Parameter[];
 
-  /** Makes a model with seeded random weights. Throws ShapeError, OutOfMemoryError as its layers do. */
+  /** Makes a model with seeded random weights. Throws ValueError for another cell; ShapeError, OutOfMemoryError as its layers do. */
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
-    const { embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
+    const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
     if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
+    if (!CHARLM_CELLS.includes(cell)) throw new ValueError("cell", describe(cell), CHARLM_CELLS.join(", "));
     this.vocabulary = vocabulary;
-    this.architecture = { embeddingDim, hiddenSize, numLayers, dtype };
+    this.architecture = { cell, embeddingDim, hiddenSize, numLayers, dtype };
     const random = new Random(seed);
     const draw = () => random.uint32(); // each layer its own seed
     const made: { dispose(): void }[] = [];
     const keep = <T extends { dispose(): void }>(layer: T): T => (made.push(layer), layer);
     try {
       this.#embedding = keep(new Embedding(vocabulary.size, embeddingDim, { dtype, seed: draw() }));
-      this.#lstm = keep(new LSTM(embeddingDim, hiddenSize, { numLayers, dtype, seed: draw() }));
+      this.#recurrent = keep(new LAYERS[cell](embeddingDim, hiddenSize, { numLayers, dtype, seed: draw() }));
       this.#linear = keep(new Linear(hiddenSize, vocabulary.size, { dtype, seed: draw() }));
     } catch (error) {
       for (const layer of made) layer.dispose();
@@ -90,12 +99,12 @@ export class CharLM {
   #layers() {
     return [
       ["embedding", this.#embedding],
-      ["lstm", this.#lstm],
+      [recurrentName(this.architecture.cell), this.#recurrent],
       ["linear", this.#linear],
     ] as const;
   }
 
-  /** All parameters, named `embedding.weight`, `lstm.weight_ih_l0` ... `linear.weight`, `linear.bias`. */
+  /** All parameters, named `embedding.weight`, `lstm.weight_ih_l0` (or `gru.`, `rnn.`) ... `linear.weight`, `linear.bias`. */
   parameters(): Parameter[] {
     return [...this.#parameters];
   }
@@ -130,7 +139,7 @@ export class CharLM {
     const { loss, dLogits } = crossEntropy(logits, targets);
     optimizer.zeroGrad();
     const dHidden = this.#linear.backward({ output: dLogits }).x;
-    const dEmbedded = this.#lstm.backward({ output: dHidden }).x;
+    const dEmbedded = this.#recurrent.backward({ output: dHidden }).x;
     this.#embedding.backward({ output: dEmbedded });
     const gradNorm = clipGradNorm(this.#parameters, clip);
     optimizer.step();
@@ -141,8 +150,16 @@ export class CharLM {
   /** Logits [T, N, V] and the state after the window. */
   #forward(inputs: Tensor, state: CharLMState | undefined): { logits: Tensor; state: CharLMState } {
     const embedded = this.#embedding.forward(inputs).output;
-    const { output, hn, cn } = this.#lstm.forward(embedded, state === undefined ? {} : { h0: state.h, c0: state.c });
-    return { logits: this.#linear.forward(output).output, state: { h: hn, c: cn } };
+    const { output, hn, cn } = this.#run(embedded, state);
+    return { logits: this.#linear.forward(output).output, state: cn === undefined ? { h: hn } : { h: hn, c: cn } };
+  }
+
+  #run(embedded: Tensor, state: CharLMState | undefined): { output: Tensor; hn: Tensor; cn?: Tensor } {
+    const recurrent = this.#recurrent;
+    if (state === undefined) return recurrent.forward(embedded);
+    return recurrent instanceof LSTM
+      ? recurrent.forward(embedded, { h0: state.h, c0: state.c })
+      : recurrent.forward(embedded, { h0: state.h });
   }
 
   /**
@@ -187,7 +204,7 @@ export class CharLM {
    * model starts from a newline or, where its vocabulary has none, from its first character.
    *
    * Throws ValueError for a prompt character that the vocabulary lacks, and for a length or temperature that is negative
-   * or no number. The LSTM's weights are copied when the first character is taken.
+   * or no number. The recurrent layers' weights are copied when the first character is taken.
    */
   *generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
     const { length, temperature = 1, random = new Random() } = options;
@@ -199,7 +216,7 @@ export class CharLM {
     if (codes.length === 0) codes = Int32Array.of(this.vocabulary.codeOf("\n") ?? 0);
 
     const { embeddingDim, hiddenSize } = this.architecture;
-    const stream = this.#lstm.stream({ batchSize: 1 });
+    const stream = this.#recurrent.stream({ batchSize: 1 });
     try {
       for (let made = 0; made < length; made++) {
         const logits = this.#inference(() => {
@@ -236,6 +253,11 @@ export class CharLM {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** What a state dict calls the recurrent layers: "lstm", "gru" or "rnn". */
+export function recurrentName(cell: CharLMCell): string {
+  return cell.toLowerCase();
 }
 
 /** Draws an index from softmax(logits / temperature); logits [1, V]. Temperature 0 takes the first maximum. */

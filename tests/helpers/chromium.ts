@@ -1,4 +1,5 @@
-// Finds and starts a Chromium for tests, serves them pages on 127.0.0.1, and says what a page asked for.
+// Finds and starts a Chromium by playwright, serves it pages on 127.0.0.1, and says what a page asked for: for tests that
+// click and wait. browser.ts drives both browsers.
 
 import { accessSync, constants } from "node:fs";
 import { createServer, type RequestListener } from "node:http";

