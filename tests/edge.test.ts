@@ -84,7 +84,7 @@ test("the host forbids bytes and eval, in every way there is", async () => {
   expect(() => new host.WebAssembly.Module(bytes)).toThrow(CompileError);
   await expect(host.WebAssembly.compile(bytes)).rejects.toBeInstanceOf(CompileError);
   await expect(host.WebAssembly.instantiate(bytes)).rejects.toBeInstanceOf(CompileError);
-  expect(() => host.rnn.tensor.constructor("return 1") as unknown).toThrow(host.EvalError);
+  expect(() => (host.rnn.tensor.constructor as (code: string) => unknown)("return 1")).toThrow(host.EvalError);
 });
 
 test("without a module, first use says that compiling is forbidden; a module goes in then", async () => {

@@ -170,7 +170,7 @@ describe.each(variants)("%s build", (variant) => {
     const { bytesUsed } = heap;
     for (const each of cases) load(each, "f64").dispose();
     for (let i = 0; i < 3; i++) {
-      const broken = changed(twin.json, (json) => (json.model_data.skip = 1.5));
+      const broken = changed(twin.json, (json: { model_data: { skip: number } }) => (json.model_data.skip = 1.5));
       refuses(() => fromProteus(broken), FormatError, "model_data.skip");
     }
     expect(heap.bytesUsed).toBe(bytesUsed);
@@ -212,7 +212,8 @@ function batch({ model_data: data, state_dict: dict }: ProteusFile, x: Numbers, 
   return output;
 }
 
-/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access --
+/* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access,
+   @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-assignment --
    files are broken at any place */
 /** A copy of a file with something else somewhere. */
 function changed(json: Json, change: (json: any) => unknown): Json {
@@ -348,7 +349,8 @@ describe("refuses", () => {
   ])("Proteus: %s", (_, change, kind, parts) => {
     refuses(() => fromProteus(changed(proteus, change)), kind, ...parts);
   });
-  /* eslint-enable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access */
+  /* eslint-enable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access,
+   @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-assignment */
 
   test("a skip of some inputs to more outputs", () => {
     const json = changed(caseOf("GRU, 1 input skips to 2 outputs", "proteus").json, (file: ProteusFile) => {
