@@ -43,6 +43,8 @@ interface Drawn {
   readonly numLayers: number;
   readonly bidirectional: boolean;
   readonly bias: boolean;
+  /** Where the kind has it. */
+  readonly layerNorm: boolean;
   readonly seed: number;
 }
 
@@ -56,6 +58,7 @@ const any: fc.Arbitrary<Drawn> = fc.record({
   numLayers: size(3),
   bidirectional: fc.boolean(),
   bias: fc.boolean(),
+  layerNorm: fc.boolean(),
   seed: fc.nat(1e6),
 });
 const oneWay = any.map((each): Drawn => ({ ...each, bidirectional: false }));
@@ -139,8 +142,12 @@ describe.each(variants)("%s build", (variant) => {
   describe.each(["f64", "f32"] as const)("%s", (dtype) => {
     const tolerance = dtype === "f64" ? { rtol: 1e-12, atol: 1e-12 } : { rtol: 2e-4, atol: 2e-4 };
 
-    const make = ({ kind, d, h, numLayers, bidirectional, bias, seed }: Drawn, options: Options = {}): Recurrent =>
-      makeRecurrent(kind, d, h, { numLayers, bidirectional, bias, seed, dtype, ...options });
+    const make = (each: Drawn, options: Options = {}): Recurrent => {
+      const { kind, d, h, numLayers, bidirectional, bias, seed } = each;
+      const layerNorm = each.layerNorm && (kind.startsWith("LSTM") || kind === "GRU");
+      const all = { numLayers, bidirectional, bias, seed, dtype, ...(layerNorm && { layerNorm }), ...options };
+      return makeRecurrent(kind, d, h, all);
+    };
 
     const holds = (numRuns: number, drawn: fc.Arbitrary<Drawn>, body: (each: Drawn) => void): void =>
       fc.assert(fc.property(drawn, body), { seed: 1, numRuns });
@@ -468,7 +475,7 @@ describe.each(variants)("%s build", (variant) => {
       fc.assert(
         fc.property(cells, ({ each, kind }: { each: Drawn; kind: CellKind }) => {
           const { t, n, d, h, bias, seed } = each;
-          using layer = make({ ...each, kind, numLayers: 1 });
+          using layer = make({ ...each, kind, numLayers: 1, layerNorm: false });
           using cell = makeCell(kind, d, h, { bias, dtype, seed: seed + 1 });
           const entries = Object.entries(layer.stateDict());
           cell.loadStateDict(Object.fromEntries(entries.map(([name, x]) => [name.slice(0, -3), x])));
