@@ -53,8 +53,9 @@ export function installBundlers(): string | undefined {
   if (Object.entries(dependencies).every(([name, version]) => bundlerVersion(name) === version)) return undefined;
   console.log("Installing the bundlers into tests/bundlers/node_modules");
   try {
-    // without scripts: they fetch or compile what is not needed here
-    execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
+    // Without scripts: they fetch or compile what is not needed here. By `install`, which follows the lock file, since
+    // `ci` of npm 10 refuses it for binaries of other platforms that are in no lock file that it writes.
+    execFileSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
       cwd: folder,
       stdio: "pipe",
       encoding: "utf8",

@@ -74,23 +74,23 @@ export interface Server {
 }
 
 /**
- * Serves tests/browser at / and dist at /dist/, and `files` (paths to JSON values) beside them.
+ * Serves tests/browser at /, dist and tests/golden under their names, and `files` (paths to JSON values) beside them.
  *
  * @param headers go with every answer
  */
 export async function serve(files: Record<string, unknown>, headers: Record<string, string> = {}): Promise<Server> {
   const folder = (path: string) => sirv(fileURLToPath(new URL(path, import.meta.url)), { dev: true });
-  const [pages, dist] = [folder("../browser/"), folder("../../dist/")];
+  const pages = folder("../browser/");
+  const folders = { "/dist/": folder("../../dist/"), "/golden/": folder("../golden/") };
   return listen(headers, (request, response) => {
     const path = request.url ?? "/";
     if (path in files) {
       response.setHeader("Content-Type", "application/json").end(JSON.stringify(files[path]));
-    } else if (path.startsWith("/dist/")) {
-      request.url = path.slice("/dist".length);
-      dist(request, response);
-    } else {
-      pages(request, response);
+      return;
     }
+    const [prefix, from] = Object.entries(folders).find(([name]) => path.startsWith(name)) ?? ["/", pages];
+    request.url = path.slice(prefix.length - 1);
+    from(request, response);
   });
 }
 
