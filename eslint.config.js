@@ -93,13 +93,13 @@ export default defineConfig(
 
   {
     files: ["**/*.{js,mjs}"],
-    languageOptions: { globals: globals("console", "process", "performance", "URL", "WebAssembly", "Buffer") },
+    languageOptions: { globals: globals("console", "process", "performance", "setTimeout", "URL", "WebAssembly", "Buffer") },
   },
   {
     files: ["tests/browser/**/*.js"],
     languageOptions: {
       globals: globals(
-        ...["document", "fetch", "location", "self", "URLSearchParams", "Worker"],
+        ...["crypto", "document", "fetch", "location", "self", "URLSearchParams", "Worker"],
         ...["AudioWorkletNode", "AudioWorkletProcessor", "OfflineAudioContext", "registerProcessor"],
       ),
     },
