@@ -93,7 +93,9 @@ export default defineConfig(
 
   {
     files: ["**/*.{js,mjs}"],
-    languageOptions: { globals: globals("console", "process", "performance", "setTimeout", "URL", "WebAssembly", "Buffer") },
+    languageOptions: {
+      globals: globals("console", "process", "performance", "setTimeout", "URL", "WebAssembly", "Buffer"),
+    },
   },
   {
     files: ["tests/browser/**/*.js"],
