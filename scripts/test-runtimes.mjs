@@ -43,7 +43,8 @@ function isInstalled() {
 if (!isInstalled()) {
   console.log("Installing the runtimes ...");
   const options = ["--ignore-scripts", "--no-audit", "--no-fund"];
-  // `ci` of npm 10 refuses its own lock file where binaries of other platforms are optional; `install` follows it
+  // by `install`, which follows the lock file: `ci` of npm 11 wants binaries of other platforms in it that the registry
+  // did not have when it was written
   execFileSync("npm", ["install", "--no-save", ...options], { cwd: path(folder), stdio: "inherit" });
 }
 

@@ -6,10 +6,10 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import type { Browser } from "playwright-core";
+import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configure, Linear, LSTM, tensor, type NestedNumbers, type Tensor } from "../src/index.js";
-import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serve, type Server } from "./helpers/chromium.js";
+import { findBrowser, launch, serve, visit, type Server } from "./helpers/browser.js";
 import { variants, type Variant } from "./helpers/variants.js";
 
 /** Times real time that must be reached, also on a machine that does other things; 5 and more is what it should be. */
@@ -59,19 +59,15 @@ function batch(variant: Variant): Float32Array<ArrayBuffer> {
   }
 }
 
-const executable = findBrowser();
-if (executable === undefined) {
-  if (ON_CI) test("there is a browser", () => expect.fail(HOW_TO_GET_A_BROWSER));
-  else console.warn(`${HOW_TO_GET_A_BROWSER} The audio worklet is not tested.`);
-}
+const executable = findBrowser("Chromium");
 
 describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () => {
   let browser: Browser;
   let server: Server;
 
   beforeAll(async () => {
-    server = await serve({ "/cases.json": {} });
-    browser = await launch(executable!);
+    server = await serve();
+    browser = await launch("Chromium", executable!);
   });
 
   afterAll(async () => {
@@ -85,7 +81,10 @@ describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () 
 
   async function check(variant: Variant): Promise<void> {
     const expected = batch(variant);
-    const { error, milliseconds, sha256, head, bytes, sameMemory } = await render(variant);
+    const page = `streaming-worklet.html?variant=${variant}`;
+    const { result, problems } = await visit<Rendered>(browser, server, page);
+    expect(problems).toEqual([]);
+    const { error, milliseconds, sha256, head, bytes, sameMemory } = result;
     expect(error).toBeUndefined();
     const factor = (SECONDS * 1000) / milliseconds;
     console.log(`${variant} build: ${SECONDS} s of audio in ${milliseconds.toFixed(0)} ms, ${factor.toFixed(1)} x`);
@@ -94,25 +93,6 @@ describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () 
     expect(bytes[1]).toBe(bytes[0]);
     expect(sameMemory).toBe(true);
     expect(factor).toBeGreaterThanOrEqual(MIN_FACTOR);
-  }
-
-  async function render(variant: Variant): Promise<Rendered> {
-    const context = await browser.newContext();
-    const problems: string[] = [];
-    context.on("console", (message) => problems.push(`console.${message.type()}: ${message.text()}`));
-    context.on("weberror", (error) => problems.push(`page error: ${String(error.error())}`));
-    try {
-      const tab = await context.newPage();
-      await tab.goto(`${server.url}/streaming-worklet.html?variant=${variant}`);
-      const result = tab.locator("#result:not(:empty)");
-      await result.waitFor({ timeout: 60_000 }).catch((error: unknown) => {
-        throw new Error(["the page shows no result", ...problems].join("\n"), { cause: error });
-      });
-      expect(problems).toEqual([]);
-      return JSON.parse((await result.textContent())!) as Rendered;
-    } finally {
-      await context.close();
-    }
   }
 });
 

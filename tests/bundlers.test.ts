@@ -7,9 +7,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import type { Browser } from "playwright-core";
+import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findBrowser, HOW_TO_GET_A_BROWSER, launch, ON_CI, serveFolder, visit } from "./helpers/chromium.js";
+import { CSP, findBrowser, launch, serveFolder, STRICT, visit } from "./helpers/browser.js";
 import { bundle, BUNDLERS, bundlerVersion, installBundlers } from "./helpers/bundlers.js";
 import { install, kilobytes, pack, RELAXED, script, write } from "./helpers/project.js";
 import { variants } from "./helpers/variants.js";
@@ -22,9 +22,6 @@ const MAX_GZIPPED: Record<string, number> = {
   rollup: 63_000, // not minified
   parcel: 60_000,
 };
-
-const CSP = "Content-Security-Policy";
-const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 /** What the app does not use: a file of the package, and a name that is in the bundle where that part of it is. */
 const UNUSED = [
@@ -84,14 +81,10 @@ const html = (src: string, head = "") => `<!doctype html>
   </html>
 `;
 
-const executable = findBrowser();
-const unavailable = executable === undefined ? HOW_TO_GET_A_BROWSER : installBundlers();
-if (unavailable !== undefined) {
-  if (ON_CI) test("there are a browser and bundlers", () => expect.fail(unavailable));
-  else console.warn(`${unavailable} The tests of bundlers are skipped.`);
-}
+const executable = findBrowser("Chromium");
+const ready = executable !== undefined && installBundlers();
 
-describe.skipIf(unavailable !== undefined)("an app that trains an LSTM", () => {
+describe.skipIf(!ready)("an app that trains an LSTM", () => {
   let folder: string;
   let tarball: string;
   let browser: Browser;
@@ -103,7 +96,7 @@ describe.skipIf(unavailable !== undefined)("an app that trains an LSTM", () => {
     const project = await create("node", IN_PAGE);
     const source = 'import { compute } from "./src/compute.js"; console.log(JSON.stringify(compute()));';
     inNode = JSON.parse(await script(project, source, RELAXED));
-    browser = await launch(executable!);
+    browser = await launch("Chromium", executable!);
   });
 
   afterAll(async () => {

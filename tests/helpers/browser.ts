@@ -1,15 +1,18 @@
-// Finds and starts the browsers for tests, and serves them the built package on 127.0.0.1.
+// Finds and starts the browsers for tests, serves them pages on 127.0.0.1, and says what a page asked for and what went
+// wrong in it.
 
 import { accessSync, constants } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import puppeteer, { type Browser } from "puppeteer-core";
+import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import sirv from "sirv";
+import { expect, test } from "vitest";
 
-/** Whether this runs on a build server, where a missing browser is a failure. */
-export const ON_CI = !["", "0", "false", undefined].includes(process.env.CI);
+export const CSP = "Content-Security-Policy";
+/** What a page must allow: WebAssembly, and nothing from elsewhere. */
+export const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 export type BrowserName = "Chromium" | "Firefox";
 
@@ -52,18 +55,21 @@ const KINDS: Readonly<Record<BrowserName, Kind>> = {
   },
 };
 
-export function howToGet(name: BrowserName): string {
-  const { debian, variable } = KINDS[name];
-  return `No ${name} was found. Install one (Debian: sudo apt-get install ${debian}) or set ${variable}.`;
+/** Says what tests want and this machine does not have: by a failure on a build server, by a warning elsewhere. */
+export function reportMissing(what: string): void {
+  const onServer = !["", "0", "false", undefined].includes(process.env.CI);
+  if (!onServer) console.warn(`${what} The tests that need it are skipped.`);
+  test.skipIf(!onServer)("nothing is missing", () => expect.fail(what));
 }
 
 /**
  * The path of a browser: CHROMIUM_PATH or FIREFOX_PATH, else one of the usual names on PATH, else one of the usual places.
+ * Reports where there is none.
  *
  * @throws Error where the variable is set to something that cannot be run
  */
 export function findBrowser(name: BrowserName): string | undefined {
-  const { variable, names, macOS, windows } = KINDS[name];
+  const { variable, names, debian, macOS, windows } = KINDS[name];
   const given = process.env[variable];
   if (given) {
     if (!isExecutable(given)) throw new Error(`${variable} is ${given}, which is no program that can be run`);
@@ -80,7 +86,10 @@ export function findBrowser(name: BrowserName): string | undefined {
       windows.map((file) => `${process.env[folder]}\\${file}`),
     ),
   };
-  return [...onPath, ...(places[process.platform] ?? [])].find(isExecutable);
+  const found = [...onPath, ...(places[process.platform] ?? [])].find(isExecutable);
+  if (!found)
+    reportMissing(`No ${name} was found. Install one (Debian: apt-get install ${debian}) or set ${variable}.`);
+  return found;
 }
 
 /** Firefox.app has a program in small letters; the others are called what their application is. */
@@ -114,7 +123,7 @@ export interface Server {
  *
  * @param headers go with every answer
  */
-export async function serve(headers: Record<string, string> = {}): Promise<Server> {
+export function serve(headers?: Record<string, string>): Promise<Server> {
   const folder = (path: string) => sirv(fileURLToPath(new URL(path, import.meta.url)), { dev: true });
   const folders: Readonly<Record<string, ReturnType<typeof sirv>>> = {
     dist: folder("../../dist/"),
@@ -122,10 +131,23 @@ export async function serve(headers: Record<string, string> = {}): Promise<Serve
     golden: folder("../golden/"),
   };
   const pages = folder("../browser/");
+  return listen((request, response) => {
+    const [, first = "", ...rest] = request.url!.split("/");
+    if (first in folders) request.url = `/${rest.join("/")}`;
+    (folders[first] ?? pages)(request, response);
+  }, headers);
+}
+
+/** Serves a folder as it is. */
+export function serveFolder(path: string, headers?: Record<string, string>): Promise<Server> {
+  return listen(sirv(path, { dev: true }), headers);
+}
+
+async function listen(answer: RequestListener, headers: Record<string, string> = {}): Promise<Server> {
   const requests: string[] = [];
   const refused: string[] = [];
   const server = createServer((request, response) => {
-    const path = (request.url ?? "/").slice(1);
+    const path = request.url!.slice(1);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (path === "favicon.ico") {
       response.writeHead(204).end();
@@ -135,9 +157,7 @@ export async function serve(headers: Record<string, string> = {}): Promise<Serve
     response.on("finish", () => {
       if (response.statusCode >= 400) refused.push(`${path}: ${response.statusCode}`);
     });
-    const [first = "", ...rest] = path.split("/");
-    if (first in folders) request.url = `/${rest.join("/")}`;
-    (folders[first] ?? pages)(request, response);
+    answer(request, response);
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
   return {
@@ -154,4 +174,49 @@ export async function serve(headers: Record<string, string> = {}): Promise<Serve
         server.closeAllConnections();
       }),
   };
+}
+
+/** What a tab and its workers ask for elsewhere than of the server, and what goes wrong in them: both grow. */
+export function watch(tab: Page, server: Server): { readonly elsewhere: string[]; readonly problems: string[] } {
+  const elsewhere: string[] = [];
+  const problems: string[] = [];
+  tab.on("request", (request) => {
+    if (!request.url().startsWith(`${server.url}/`)) elsewhere.push(request.url());
+  });
+  tab.on("requestfailed", (request) => problems.push(`${request.url()}: ${request.failure()?.errorText}`));
+  tab.on("console", (message) => problems.push(`console.${message.type()}: ${message.text()}`));
+  tab.on("pageerror", (error) => problems.push(`page error: ${String(error)}`));
+  return { elsewhere, problems };
+}
+
+/** What a page shows, all that it asked for (paths on the server, other addresses in full), and what went wrong. */
+export interface Visit<Result> {
+  readonly result: Result;
+  readonly requests: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** Opens a page in a context of its own, hence with an empty cache, and waits until there is JSON in its #result. */
+export async function visit<Result>(browser: Browser, server: Server, page: string): Promise<Visit<Result>> {
+  const context = await browser.createBrowserContext();
+  server.forget();
+  try {
+    const tab = await context.newPage();
+    const { elsewhere, problems } = watch(tab, server);
+    await tab.goto(`${server.url}/${page}`);
+    const text = await tab
+      .waitForFunction(() => document.querySelector("#result")?.textContent, { timeout: 60_000 })
+      .then((handle) => handle.jsonValue())
+      .catch((error: unknown) => {
+        const seen = [`${page || "the page"} shows no result`, ...problems, ...server.refused];
+        throw new Error(seen.join("\n"), { cause: error });
+      });
+    return {
+      result: JSON.parse(text!) as Result,
+      requests: [...server.requests, ...elsewhere],
+      problems: [...problems, ...server.refused],
+    };
+  } finally {
+    await context.close();
+  }
 }

@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { reportMissing } from "./browser.js";
 import { run } from "./project.js";
 
 const folder = fileURLToPath(new URL("../bundlers", import.meta.url));
@@ -47,23 +48,24 @@ export async function bundle({ command: [path, ...args] }: Bundler, project: str
   await run(project, process.execPath, [join(folder, "node_modules", path!), ...args]);
 }
 
-/** Installs the bundlers where one is missing. Returns what went wrong, if anything did. */
-export function installBundlers(): string | undefined {
+/** Installs the bundlers where one is missing. Whether they are there then; reports it where they are not. */
+export function installBundlers(): boolean {
   const { dependencies } = manifest("package.json") as { dependencies: Record<string, string> };
-  if (Object.entries(dependencies).every(([name, version]) => bundlerVersion(name) === version)) return undefined;
+  if (Object.entries(dependencies).every(([name, version]) => bundlerVersion(name) === version)) return true;
   console.log("Installing the bundlers into tests/bundlers/node_modules");
   try {
-    // Without scripts: they fetch or compile what is not needed here. By `install`, which follows the lock file, since
-    // `ci` of npm 10 refuses it for binaries of other platforms that are in no lock file that it writes.
+    // Without scripts: they fetch or compile what is not needed here. By `install`, which follows the lock file: `ci` of
+    // npm 11 wants binaries of other platforms in it that the registry did not have when it was written.
     execFileSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
       cwd: folder,
       stdio: "pipe",
       encoding: "utf8",
       shell: process.platform === "win32",
     });
-    return undefined;
+    return true;
   } catch (error) {
-    return `The bundlers could not be installed: ${(error as Error).message}`;
+    reportMissing(`The bundlers could not be installed: ${(error as Error).message}`);
+    return false;
   }
 }
 
