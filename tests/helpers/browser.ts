@@ -106,7 +106,8 @@ function isExecutable(path: string): boolean {
 
 export function launch(name: BrowserName, executablePath: string): Promise<Browser> {
   const browser = name === "Firefox" ? "firefox" : "chrome";
-  return puppeteer.launch({ browser, executablePath, headless: true, args: [...KINDS[name].args] });
+  const timeout = 90_000; // Firefox took longer than puppeteer's 30 s on a busy machine
+  return puppeteer.launch({ browser, executablePath, headless: true, args: [...KINDS[name].args], timeout });
 }
 
 export interface Server {
