@@ -102,7 +102,14 @@ function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module
     const plain = ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
     return new WebAssembly.Module(plain); // V8 takes no DataView
   } catch (error) {
-    throw new UnsupportedError(argument, messageOf(error), "an engine that has this build's WebAssembly features");
+    // Engines say in different words that compiling is forbidden, so what to do then is said whatever the reason.
+    throw new UnsupportedError(
+      argument,
+      messageOf(error),
+      "an engine that has this build's WebAssembly features and may compile; where that is forbidden, allow " +
+        "'wasm-unsafe-eval' in the Content-Security-Policy, or give a compiled wasm-rnn/core.wasm to initialize() " +
+        "before any other call",
+    );
   }
 }
 

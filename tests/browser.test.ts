@@ -72,9 +72,11 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
     });
   });
 
-  test("a page that forbids WebAssembly gets an error that says so", async () => {
+  test("a page that forbids WebAssembly gets an error that says so, and what to do", async () => {
     const { result } = await visit<Shown>(browser, forbidding, "page.html?variant=simd");
     expect(result.error?.name).toBe("UnsupportedError");
-    expect(result.error?.message).toMatch(/WebAssembly|Wasm/);
+    expect(result.error?.message).toMatch(/got .*(WebAssembly|Wasm).*, expected/);
+    expect(result.error?.message).toContain("allow 'wasm-unsafe-eval' in the Content-Security-Policy");
+    expect(result.error?.message).toContain("a compiled wasm-rnn/core.wasm to initialize() before any other call");
   });
 });

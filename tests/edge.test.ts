@@ -87,7 +87,7 @@ test("the host forbids bytes and eval, in every way there is", async () => {
   expect(() => (host.rnn.tensor.constructor as (code: string) => unknown)("return 1")).toThrow(host.EvalError);
 });
 
-test("without a module, first use says that compiling is forbidden; a module goes in then", async () => {
+test("without a module, first use says that compiling is forbidden, and what to do; a module goes in then", async () => {
   const { rnn } = host;
   expect(rnn.tensor([1, 2]).shape).toEqual([2]);
   rnn.configure({ variant: "auto" });
@@ -99,7 +99,8 @@ test("without a module, first use says that compiling is forbidden; a module goe
     () => rnn.configure({ variant: "relaxed" }),
     () => rnn.initialize(bytesOf("simd")),
   ]) {
-    refuses(use, rnn.UnsupportedError, "Wasm code generation disallowed by embedder");
+    const advice = ["'wasm-unsafe-eval'", "a compiled wasm-rnn/core.wasm to initialize() before any other call"];
+    refuses(use, rnn.UnsupportedError, "Wasm code generation disallowed by embedder", ...advice);
   }
   rnn.initialize(await host.give("simd"));
   expect(rnn.buildInfo().variant).toBe("simd");
