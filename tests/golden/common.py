@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -28,6 +29,43 @@ def leaf(array, dtype):
 
 def snake(options):
     return {re.sub("[A-Z]", lambda c: "_" + c[0].lower(), name): value for name, value in options.items()}
+
+
+def build(kind, d, h, options, dtype):
+    return getattr(torch.nn, kind)(d, h, **snake(options)).to(dtype)
+
+
+def load(module, weights):
+    """Gives a module its weights. Returns its parameters by name."""
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(torch.tensor(weights[name]))
+    return parameters
+
+
+def forward(layer, x, h0, c0, lengths=None, batch_first=False):
+    """What a recurrent layer gives; c0 goes into an LSTM alone."""
+    lstm = isinstance(layer, torch.nn.LSTM)
+    state = (h0, c0) if lstm else h0
+    if lengths is None:
+        output, last = layer(x, state)
+    else:
+        packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first=batch_first, enforce_sorted=False)
+        output, last = layer(packed, state)
+        total = x.shape[1 if batch_first else 0]
+        output, _ = pad_packed_sequence(output, batch_first=batch_first, total_length=total)
+    return {"output": output, "hn": last[0], "cn": last[1]} if lstm else {"output": output, "hn": last}
+
+
+def differentiate(results, given, parameters, inputs):
+    """Results, and the gradients of the sum of results times what is given for them, by name; none for unused inputs."""
+    sum((results[name] * torch.tensor(g, dtype=results[name].dtype)).sum() for name, g in given.items()).backward()
+    return {
+        "forward": {name: value.detach() for name, value in results.items()},
+        "backward": {name: value.grad for name, value in inputs.items() if value.grad is not None},
+        "parameters": {name: parameter.grad for name, parameter in parameters.items()},
+    }
 
 
 def both(compute):

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import both, check_close, leaf, run, write
-from pytorch import build
-from recurrent import drawn_lengths, forward, grid, rounded
+from common import both, build, check_close, differentiate, forward, leaf, load, run, write
+from recurrent import drawn_lengths, grid, rounded
 
 EPS = 1e-5
 
@@ -156,26 +155,16 @@ def layer_case(seed, kind, layers, bidirectional, bias, batch_first, proj_size, 
     plain = {key: value for key, value in weights.items() if "norm" not in key}
 
     def compute(dtype, weights=weights, by_hand=True):
-        x = leaf(case["x"], dtype)
-        h0 = leaf(case.get("h0", np.zeros(sizes["hn"])), dtype)
-        c0 = leaf(case.get("c0", np.zeros(sizes["cn"])), dtype)
+        zeros = {"h0": np.zeros(sizes["hn"]), "c0": np.zeros(sizes["cn"])}
+        inputs = {key: leaf(case.get(key, zeros.get(key)), dtype) for key in ["x", "h0", "c0"]}
         if by_hand:
             parameters = {key: leaf(value, dtype) for key, value in weights.items()}
-            results = stack(kind, parameters, x, h0, c0, options, case.get("lengths"))
+            results = stack(kind, parameters, **inputs, options=options, lengths=case.get("lengths"))
         else:
             layer = build(kind, d, h, options, dtype)
-            parameters = dict(layer.named_parameters())
-            with torch.no_grad():
-                for key, parameter in parameters.items():
-                    parameter.copy_(torch.tensor(weights[key]))
-            results = forward(layer, x, (h0, c0) if lstm else h0, case.get("lengths"), batch_first, t)
-        loss = sum((results[key] * torch.tensor(g, dtype=dtype)).sum() for key, g in case["gradients"].items())
-        loss.backward()
-        return {
-            "forward": {key: value.detach() for key, value in results.items()},
-            "backward": {"x": x.grad, "h0": h0.grad, **({"c0": c0.grad} if lstm else {})},
-            "parameters": {key: parameter.grad for key, parameter in parameters.items()},
-        }
+            parameters = load(layer, weights)
+            results = forward(layer, **inputs, lengths=case.get("lengths"), batch_first=batch_first)
+        return differentiate(results, case["gradients"], parameters, inputs)
 
     check_close(compute(torch.float64, plain), compute(torch.float64, plain, by_hand=False), case["name"])
     case["expected"] = rounded(both(compute))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from common import both, grid, leaf, run, snake, write
+from common import both, build, differentiate, forward, grid, leaf, load, run, snake, write
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -58,33 +58,14 @@ def recurrent_case(kind, extra, row, seed):
 
     def compute(dtype):
         layer = build(kind, d, h, options, dtype)
-        with torch.no_grad():
-            for name, parameter in layer.named_parameters():
-                parameter.copy_(torch.tensor(weights[name]))
-        x = leaf(case["x"], dtype)
+        parameters = load(layer, weights)
         zeros = np.zeros(shapes["hn"])
-        h0 = leaf(case.get("h0", zeros), dtype)
-        c0 = leaf(case.get("c0", zeros), dtype)
-        if lstm:
-            output, (hn, cn) = layer(x, (h0, c0))
-            results = {"output": output, "hn": hn, "cn": cn}
-        else:
-            output, hn = layer(x, h0)
-            results = {"output": output, "hn": hn}
-        sum((results[name] * torch.tensor(g, dtype=dtype)).sum() for name, g in case["gradients"].items()).backward()
-        backward = {"x": x.grad, "h0": h0.grad, **({"c0": c0.grad} if lstm else {})}
-        return {
-            "forward": {name: value.detach() for name, value in results.items()},
-            "backward": backward,
-            "parameters": {name: parameter.grad for name, parameter in layer.named_parameters()},
-        }
+        inputs = {"x": case["x"], "h0": case.get("h0", zeros), "c0": case.get("c0", zeros)}
+        inputs = {name: leaf(value, dtype) for name, value in inputs.items()}
+        return differentiate(forward(layer, **inputs), case["gradients"], parameters, inputs)
 
     case["expected"] = both(compute)
     return case, compute
-
-
-def build(kind, d, h, options, dtype):
-    return getattr(torch.nn, kind)(d, h, **snake(options)).to(dtype)
 
 
 def recurrent_cases():

@@ -10,10 +10,8 @@ rounded to 10 significant digits: short text, and more than a test asks for.
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from common import both, check_close, leaf, run, write
-from pytorch import build
+from common import both, build, check_close, differentiate, forward, leaf, load, run, write
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What is computed. PyTorch's kind, the options that make it, and how the case is called.
@@ -113,26 +111,16 @@ def stack_case(name, kind, extra, row, seed, lengths=False, reset_before=False):
     case["gradients"] = {key: grid(rng, *sizes[key]) for key in given.split() if lstm or key != "cn"}
 
     def compute(dtype, by_hand=reset_before, reset_after=not reset_before):
-        x = leaf(case["x"], dtype)
-        h0 = leaf(case.get("h0", np.zeros(sizes["hn"])), dtype)
-        c0 = leaf(case.get("c0", np.zeros(sizes["cn"])), dtype)
+        zeros = {"h0": np.zeros(sizes["hn"]), "c0": np.zeros(sizes["cn"])}
+        inputs = {key: leaf(case.get(key, zeros.get(key)), dtype) for key in ["x", "h0", "c0"]}
         if by_hand:
             parameters = {key: leaf(value, dtype) for key, value in weights.items()}
-            results = gru(parameters, x, h0, options, case.get("lengths"), reset_after)
+            results = gru(parameters, inputs["x"], inputs["h0"], options, case.get("lengths"), reset_after)
         else:
             layer = build(kind, d, h, options, dtype)
-            parameters = dict(layer.named_parameters())
-            with torch.no_grad():
-                for key, parameter in parameters.items():
-                    parameter.copy_(torch.tensor(weights[key]))
-            results = forward(layer, x, (h0, c0) if lstm else h0, case.get("lengths"), batch_first, t)
-        loss = sum((results[key] * torch.tensor(g, dtype=dtype)).sum() for key, g in case["gradients"].items())
-        loss.backward()
-        return {
-            "forward": {key: value.detach() for key, value in results.items()},
-            "backward": {"x": x.grad, "h0": h0.grad, **({"c0": c0.grad} if lstm else {})},
-            "parameters": {key: parameter.grad for key, parameter in parameters.items()},
-        }
+            parameters = load(layer, weights)
+            results = forward(layer, **inputs, lengths=case.get("lengths"), batch_first=batch_first)
+        return differentiate(results, case["gradients"], parameters, inputs)
 
     if reset_before:  # the equations below, with the reset where PyTorch has it, are PyTorch's
         check_close(compute(torch.float64, True, True), compute(torch.float64, False), name)
@@ -145,18 +133,6 @@ def drawn_lengths(rng, t, n):
     lengths = [int(length) for length in rng.randint(1, t + 1, n)]
     lengths[0], lengths[-1] = 1, t
     return lengths
-
-
-def forward(layer, x, state, lengths, batch_first, t):
-    if lengths is None:
-        output, last = layer(x, state)
-    else:
-        packed = pack_padded_sequence(x, torch.tensor(lengths), batch_first=batch_first, enforce_sorted=False)
-        output, last = layer(packed, state)
-        output, _ = pad_packed_sequence(output, batch_first=batch_first, total_length=t)
-    if isinstance(last, tuple):
-        return {"output": output, "hn": last[0], "cn": last[1]}
-    return {"output": output, "hn": last}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -260,10 +236,7 @@ def cell_case(kind, options, unbatched, states, seed):
             step = lambda x, h: torch.stack([gru_step(*row, *arguments, False) for row in zip(x, h)])
         else:
             step = build(kind, d, h, module_options, dtype)
-            parameters = dict(step.named_parameters())
-            with torch.no_grad():
-                for key, parameter in parameters.items():
-                    parameter.copy_(torch.tensor(weights[key]))
+            parameters = load(step, weights)
         state, cell, steps = h0, c0, []
         for i in range(t):
             if lstm:
@@ -272,12 +245,7 @@ def cell_case(kind, options, unbatched, states, seed):
                 state = step(x[i], state)
             steps.append(state)
         results = {"h": torch.stack(steps), **({"c": cell} if lstm else {})}
-        sum((results[key] * torch.tensor(g, dtype=dtype)).sum() for key, g in case["gradients"].items()).backward()
-        return {
-            "forward": {key: value.detach() for key, value in results.items()},
-            "backward": {"x": x.grad, "h": h0.grad, **({"c": c0.grad} if lstm else {})},
-            "parameters": {key: parameter.grad for key, parameter in parameters.items()},
-        }
+        return differentiate(results, case["gradients"], parameters, {"x": x, "h": h0, "c": c0})
 
     case["expected"] = rounded(both(compute))
     return case
