@@ -17,46 +17,14 @@ import {
   type Tensor,
 } from "../src/index.js";
 import "./helpers/bits.js";
-import { type Dtype, type Numbers, type Tolerance, golden, part, tensorOf, tensorsOf } from "./helpers/close.js";
+import { golden, part } from "./helpers/close.js";
+import { type LayerCase, compare, runLayer, tolerances } from "./helpers/pytorch.js";
 import { bothPasses, expectBits, given, gradientsOf, normal, problemOf, type Steps } from "./helpers/recurrent.js";
 import { refuses } from "./helpers/refuses.js";
 import { heapOf, take } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
-type NumbersOf = Readonly<Record<string, Numbers>>;
-
-interface Expected {
-  readonly forward: NumbersOf;
-  readonly backward: NumbersOf;
-  readonly parameters: NumbersOf;
-}
-interface Case {
-  readonly name: string;
-  readonly kind: "LSTM" | "GRU";
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly options: Readonly<{
-    numLayers: number;
-    bidirectional: boolean;
-    bias: boolean;
-    batchFirst: boolean;
-    projSize?: number;
-  }>;
-  readonly weights: NumbersOf;
-  readonly x: Numbers;
-  readonly h0?: Numbers;
-  readonly c0?: Numbers;
-  readonly lengths?: readonly number[];
-  readonly gradients: NumbersOf;
-  readonly expected: Expected;
-}
-
-const { layers } = golden("layernorm") as { readonly layers: readonly Case[] };
-const tolerances: Readonly<Record<Dtype, Tolerance>> = {
-  f64: { rtol: 1e-9, atol: 1e-12 },
-  f32: { rtol: 1e-4, atol: 1e-6 },
-};
-
+const { layers } = golden("layernorm") as { readonly layers: readonly LayerCase[] };
 const KINDS = ["LSTM", "LSTM projected", "GRU"] as const;
 type Kind = (typeof KINDS)[number];
 type Options = Omit<LSTMOptions & GRUOptions, "projSize">;
@@ -76,31 +44,6 @@ function enliven<L extends LSTM | GRU>(layer: L): L {
   return layer;
 }
 
-/** Every entry of `expected` is there, and nothing else. */
-function compare(actual: Expected, expected: Expected, tolerance: Tolerance): void {
-  for (const where of ["forward", "backward", "parameters"] as const) {
-    expect(Object.keys(actual[where]).sort(), where).toEqual(Object.keys(expected[where]).sort());
-    for (const [name, value] of Object.entries(actual[where])) {
-      expect(value, `${name}, ${where}`).toBeAllClose(expected[where][name]!, tolerance);
-    }
-  }
-}
-
-function run(each: Case, dtype: Dtype): Expected {
-  const { kind, inputSize, hiddenSize, options, h0, c0, lengths } = each;
-  const all = { ...options, dtype, layerNorm: true };
-  using layer = kind === "LSTM" ? new LSTM(inputSize, hiddenSize, all) : new GRU(inputSize, hiddenSize, all);
-  expect(layer.parameters().map(({ name }) => name)).toEqual(Object.keys(each.weights));
-  layer.loadStateDict(tensorsOf(each.weights, dtype));
-  const first = tensorsOf(given({ h0, c0 }) as NumbersOf, dtype);
-  const forward = layer.forward(tensorOf(each.x, dtype), { ...first, ...(lengths && { lengths }) });
-  const backward = layer.backward(tensorsOf(each.gradients, dtype));
-  const parameters = layer.parameters().map(({ name, grad }) => {
-    return [name, { data: grad.data.slice(), shape: grad.shape }] as const;
-  });
-  return { forward: { ...forward }, backward: { ...backward }, parameters: Object.fromEntries(parameters) };
-}
-
 const dot = (a: Tensor, b: Tensor): number => Array.from(a.data).reduce((sum, v, i) => sum + v * b.data[i]!, 0);
 
 describe.each(variants)("%s build", (variant) => {
@@ -108,7 +51,7 @@ describe.each(variants)("%s build", (variant) => {
 
   describe.each(["f64", "f32"] as const)("%s", (dtype) => {
     test.each(layers.map((each) => [each.name, each] as const))("PyTorch: %s", (_, each) => {
-      compare(run(each, dtype), each.expected, tolerances[dtype]);
+      compare(runLayer(each, dtype, { layerNorm: true }), each.expected, tolerances[dtype]);
     });
 
     describe.each(KINDS)("%s", (kind) => {
@@ -345,7 +288,7 @@ describe("central differences", () => {
 test("the data cover what they should", () => {
   for (const kind of ["LSTM", "GRU"] as const) {
     const cases = layers.filter((each) => each.kind === kind);
-    const has = (holds: (each: Case) => boolean): void => expect(cases.some(holds), kind).toBe(true);
+    const has = (holds: (each: LayerCase) => boolean): void => expect(cases.some(holds), kind).toBe(true);
     for (const numLayers of [1, 2]) has(({ options }) => options.numLayers === numLayers);
     for (const yes of [true, false]) {
       for (const flag of ["bidirectional", "bias", "batchFirst"] as const) has(({ options }) => options[flag] === yes);

@@ -3,10 +3,8 @@ import { describe, expect, test } from "vitest";
 import {
   Adam,
   Embedding,
-  LSTM,
   Linear,
   RMSprop,
-  RNN,
   SGD,
   type Parameter,
   type Tensor,
@@ -15,30 +13,24 @@ import {
   crossEntropy,
   mse,
 } from "../src/index.js";
-import { type Dtype, type Numbers, type Tolerance, golden, tensorOf, tensorsOf } from "./helpers/close.js";
+import { type Numbers, golden, tensorOf, tensorsOf } from "./helpers/close.js";
+import {
+  type Expected,
+  type LayerCase,
+  type NumbersOf,
+  compare,
+  compareEach,
+  gradients,
+  runLayer,
+  tolerances,
+} from "./helpers/pytorch.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
-type NumbersOf = Readonly<Record<string, Numbers>>;
 type Options = Readonly<Record<string, unknown>>;
 
-interface RecurrentResults {
-  readonly forward: NumbersOf;
-  readonly backward: NumbersOf;
-  readonly parameters: NumbersOf;
-}
-interface Recurrent {
-  readonly name: string;
-  readonly kind: "RNN" | "LSTM";
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly options: Options;
-  readonly weights: NumbersOf;
-  readonly x: Numbers;
-  readonly h0?: Numbers;
-  readonly c0?: Numbers;
-  readonly gradients: NumbersOf;
-  readonly expected: RecurrentResults;
-  readonly expected32?: RecurrentResults;
+interface RecurrentCase extends LayerCase {
+  /** PyTorch's own, in float32. */
+  readonly expected32?: Expected;
 }
 interface Trace {
   readonly kind: "SGD" | "Adam" | "RMSprop";
@@ -50,7 +42,7 @@ interface Clip {
   readonly expected: { readonly norm: Numbers | null; readonly gradients: readonly Numbers[] };
 }
 interface Golden {
-  readonly recurrent: readonly Recurrent[];
+  readonly recurrent: readonly RecurrentCase[];
   readonly linear: readonly {
     readonly inFeatures: number;
     readonly outFeatures: number;
@@ -94,10 +86,6 @@ interface Golden {
 }
 
 const data = golden("pytorch") as Golden;
-const tolerances: Readonly<Record<Dtype, Tolerance>> = {
-  f64: { rtol: 1e-9, atol: 1e-12 },
-  f32: { rtol: 1e-4, atol: 1e-6 },
-};
 const title = (options: Options): string =>
   Object.entries(options)
     .map(([name, value]) => `${name} ${String(value)}`)
@@ -110,35 +98,12 @@ describe.each(variants)("%s build", (variant) => {
     const close = tolerances[dtype];
     const make = (numbers: Numbers): Tensor => tensorOf(numbers, dtype);
 
-    /** Every entry of `expected` is there, and nothing else. */
-    const compare = (actual: object, expected: NumbersOf): void => {
-      const present = Object.entries(actual).filter(([, value]) => value !== undefined);
-      expect(present.map(([name]) => name).sort()).toEqual(Object.keys(expected).sort());
-      for (const [name, value] of present) expect(value, name).toBeAllClose(expected[name] as Numbers, close);
-    };
-    const gradients = (parameters: readonly Parameter[]): Record<string, Tensor> =>
-      Object.fromEntries(parameters.map(({ name, grad }) => [name, grad]));
-
     describe("RNN and LSTM", () => {
       const titled = data.recurrent.map((each) => [`${each.name}: ${title(each.options)}`, each] as const);
       test.each(titled)("%s", (_, each) => {
-        const options = { ...each.options, dtype };
-        const layer =
-          each.kind === "RNN"
-            ? new RNN(each.inputSize, each.hiddenSize, options)
-            : new LSTM(each.inputSize, each.hiddenSize, options);
-        layer.loadStateDict(tensorsOf(each.weights, dtype));
-        const states = { ...(each.h0 && { h0: make(each.h0) }), ...(each.c0 && { c0: make(each.c0) }) };
-        const expectations = dtype === "f32" && each.expected32 ? [each.expected, each.expected32] : [each.expected];
-
-        const forward = layer.forward(make(each.x), states);
-        const backward = layer.backward(tensorsOf(each.gradients, dtype));
-        for (const { forward: results, backward: inputs, parameters } of expectations) {
-          compare(forward, results);
-          compare(backward, inputs);
-          compare(gradients(layer.parameters()), parameters);
-        }
-        layer.dispose();
+        const results = runLayer(each, dtype);
+        compare(results, each.expected, close);
+        if (dtype === "f32" && each.expected32) compare(results, each.expected32, close);
       });
     });
 
@@ -147,7 +112,7 @@ describe.each(variants)("%s build", (variant) => {
       layer.loadStateDict(tensorsOf(each.weights, dtype));
       expect(layer.forward(make(each.x)).output).toBeAllClose(each.expected.output, close);
       expect(layer.backward({ output: make(each.gradient) }).x).toBeAllClose(each.expected.x, close);
-      compare(gradients(layer.parameters()), each.expected.parameters);
+      compareEach(gradients(layer.parameters()), each.expected.parameters, close);
       layer.dispose();
     });
 
@@ -156,7 +121,7 @@ describe.each(variants)("%s build", (variant) => {
       layer.loadStateDict({ weight: make(each.weight) });
       expect(layer.forward(tensorOf(each.indices, "i32")).output).toBeAllClose(each.expected.output); // copies
       expect(layer.backward({ output: make(each.gradient) })).toEqual({});
-      compare(gradients(layer.parameters()), { weight: each.expected.weight });
+      compareEach(gradients(layer.parameters()), { weight: each.expected.weight }, close);
       layer.dispose();
     });
 
@@ -276,7 +241,7 @@ describe.each(variants)("%s build", (variant) => {
 test("the data cover what they should", () => {
   for (const kind of ["RNN tanh", "RNN relu", "LSTM"]) {
     const cases = data.recurrent.filter(({ name }) => name.startsWith(kind));
-    const has = (holds: (each: Recurrent) => boolean): void => expect(cases.some(holds), kind).toBe(true);
+    const has = (holds: (each: LayerCase) => boolean): void => expect(cases.some(holds), kind).toBe(true);
     for (const layers of [1, 2, 3]) has(({ options }) => options.numLayers === layers);
     for (const yes of [true, false]) {
       has(({ options }) => options.bias === yes);

@@ -1,42 +1,21 @@
 // The variants of the recurrent layers, and the cells, against PyTorch (tests/golden/recurrent.py): both directions,
 // projections, sequences of several lengths, a GRU that resets before its product. And f32 against f64.
 import { describe, expect, test } from "vitest";
-import { GRU, LSTM, RNN, type Parameter, type Tensor } from "../src/index.js";
-import { type Dtype, type Numbers, type Tolerance, golden, part, tensorOf, tensorsOf } from "./helpers/close.js";
-import { type CellKind, type Recurrent, given, loop, makeCell } from "./helpers/recurrent.js";
+import { type Dtype, golden, part, tensorOf, tensorsOf } from "./helpers/close.js";
+import {
+  type Case,
+  type Expected,
+  type LayerCase,
+  type NumbersOf,
+  compare,
+  gradients,
+  runLayer,
+  states,
+  tolerances,
+} from "./helpers/pytorch.js";
+import { type CellKind, given, loop, makeCell } from "./helpers/recurrent.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
-type NumbersOf = Readonly<Record<string, Numbers>>;
-
-interface Expected {
-  readonly forward: NumbersOf;
-  readonly backward: NumbersOf;
-  readonly parameters: NumbersOf;
-}
-interface Case {
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly weights: NumbersOf;
-  readonly x: Numbers;
-  readonly h0?: Numbers;
-  readonly c0?: Numbers;
-  readonly gradients: NumbersOf;
-  readonly expected: Expected;
-}
-interface LayerCase extends Case {
-  readonly name: string;
-  readonly kind: "RNN" | "LSTM" | "GRU";
-  readonly options: Readonly<{
-    numLayers: number;
-    bidirectional: boolean;
-    bias: boolean;
-    batchFirst: boolean;
-    nonlinearity?: "tanh" | "relu";
-    projSize?: number;
-    resetAfter?: boolean;
-  }>;
-  readonly lengths?: readonly number[];
-}
 /** Steps along the first axis of x and of h and its gradients; c is the last one. */
 interface CellCase extends Case {
   readonly kind: "RNNCell" | "LSTMCell" | "GRUCell";
@@ -48,47 +27,6 @@ interface Golden {
 }
 
 const data = golden("recurrent") as Golden;
-const tolerances: Readonly<Record<Dtype, Tolerance>> = {
-  f64: { rtol: 1e-9, atol: 1e-12 },
-  f32: { rtol: 1e-4, atol: 1e-6 },
-};
-
-/** Every entry of `expected` is there, and nothing else. */
-function compare(actual: Expected, expected: Expected, tolerance: Tolerance): void {
-  for (const where of ["forward", "backward", "parameters"] as const) {
-    expect(Object.keys(actual[where]).sort(), where).toEqual(Object.keys(expected[where]).sort());
-    for (const [name, value] of Object.entries(actual[where])) {
-      expect(value, `${name}, ${where}`).toBeAllClose(expected[where][name]!, tolerance);
-    }
-  }
-}
-
-const states = (all: Readonly<Record<string, Numbers | undefined>>, dtype: Dtype): Record<string, Tensor> =>
-  tensorsOf(given(all) as NumbersOf, dtype);
-
-const gradients = (parameters: readonly Parameter[]): Record<string, Tensor> =>
-  Object.fromEntries(parameters.map(({ name, grad }) => [name, { data: grad.data.slice(), shape: grad.shape }]));
-
-function makeLayer({ kind, inputSize, hiddenSize, options }: LayerCase, dtype: Dtype): Recurrent {
-  const all = { ...options, dtype };
-  if (kind === "RNN") return new RNN(inputSize, hiddenSize, all);
-  return kind === "LSTM" ? new LSTM(inputSize, hiddenSize, all) : new GRU(inputSize, hiddenSize, all);
-}
-
-function runLayer(each: LayerCase, dtype: Dtype): Expected {
-  using layer = makeLayer(each, dtype);
-  expect(layer.parameters().map(({ name }) => name)).toEqual(Object.keys(each.weights)); // in PyTorch's order
-  layer.loadStateDict(tensorsOf(each.weights, dtype));
-  const { h0, c0, lengths } = each;
-  const forward = layer.forward(tensorOf(each.x, dtype), { ...states({ h0, c0 }, dtype), ...(lengths && { lengths }) });
-  const backward = layer.backward(tensorsOf(each.gradients, dtype));
-  return {
-    forward: { ...given(forward) },
-    backward: { ...given(backward) },
-    parameters: gradients(layer.parameters()),
-  };
-}
-
 function kindOfCell({ kind, options }: CellCase): CellKind {
   if (kind === "LSTMCell") return "LSTM";
   if (kind === "GRUCell") return options.resetAfter === false ? "GRU before" : "GRU";
@@ -151,7 +89,7 @@ test("the data cover what they should", () => {
     for (const yes of [true, false]) {
       for (const flag of ["bidirectional", "bias", "batchFirst"] as const) has(({ options }) => options[flag] === yes);
       has(({ x }) => (x.shape.length === 2) === yes);
-      has(({ lengths, options }) => (lengths !== undefined) === yes && options.bidirectional);
+      has(({ lengths, options }) => (lengths !== undefined) === yes && options.bidirectional === true);
       has(({ lengths, options }) => (lengths !== undefined) === yes && options.numLayers > 1);
       if (name !== "before") has(({ h0 }) => (h0 !== undefined) === yes);
     }

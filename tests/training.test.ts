@@ -11,10 +11,10 @@ import {
   type Parameter,
   type Tensor,
 } from "../src/index.js";
-import { type Dtype, type Numbers, type Tolerance, golden, tensorOf, tensorsOf } from "./helpers/close.js";
+import { type Numbers, golden, tensorOf, tensorsOf } from "./helpers/close.js";
+import { type NumbersOf, tolerances } from "./helpers/pytorch.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
-type NumbersOf = Readonly<Record<string, Numbers>>;
 type Options = Readonly<Record<string, unknown>>;
 
 interface LossCase {
@@ -66,10 +66,6 @@ type AnyOptimizer = new (parameters: unknown, options: object) => api.Optimizer;
 type AnySchedule = new (optimizer: api.Scheduled, options: object) => api.Schedule & { step(metric?: number): void };
 
 const data = golden("training") as Golden;
-const tolerances: Readonly<Record<Dtype, Tolerance>> = {
-  f64: { rtol: 1e-9, atol: 1e-12 },
-  f32: { rtol: 1e-4, atol: 1e-6 },
-};
 const gradientName = { logits: "dLogits", nll: "dLogProbabilities", other: "dPrediction" };
 const nameOf = (kind: LossCase["kind"]): string =>
   kind === "nll"
