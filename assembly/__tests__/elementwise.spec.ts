@@ -3,44 +3,35 @@
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
 
-function add<T>(): void {
+/** add, or mul: into a buffer of its own, and onto either operand. */
+function pairs<T>(product: bool): void {
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
+    const what = `${product ? "mul" : "add"} ${n}`;
     const a = input<T>(n);
     const b = input<T>(n);
     const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = a[i] + b[i];
-    const out = output<T>(n);
-    elementwise.add<T>(n, a.p, b.p, out.p);
-    expectSame<T>(`add ${n}`, out, expected);
+    for (let i = 0; i < n; i++) expected[i] = product ? a[i] * b[i] : a[i] + b[i];
+    expectPair<T>(what, product, a, b, output<T>(n), expected);
     const left = a.copy();
-    elementwise.add<T>(n, left.p, b.p, left.p);
-    expectSame<T>(`add ${n} onto a`, left, expected);
+    expectPair<T>(`${what} onto a`, product, left, b, left, expected);
     const right = b.copy();
-    elementwise.add<T>(n, a.p, right.p, right.p);
-    expectSame<T>(`add ${n} onto b`, right, expected);
-    expectIntact(`add ${n}`);
+    expectPair<T>(`${what} onto b`, product, a, right, right, expected);
+    expectIntact(what);
   }
 }
 
-function mul<T>(): void {
-  for (let s = 0; s < SIZES.length; s++) {
-    const n = SIZES[s];
-    const a = input<T>(n);
-    const b = input<T>(n);
-    const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = a[i] * b[i];
-    const out = output<T>(n);
-    elementwise.mul<T>(n, a.p, b.p, out.p);
-    expectSame<T>(`mul ${n}`, out, expected);
-    const left = a.copy();
-    elementwise.mul<T>(n, left.p, b.p, left.p);
-    expectSame<T>(`mul ${n} onto a`, left, expected);
-    const right = b.copy();
-    elementwise.mul<T>(n, a.p, right.p, right.p);
-    expectSame<T>(`mul ${n} onto b`, right, expected);
-    expectIntact(`mul ${n}`);
-  }
+function expectPair<T>(
+  what: string,
+  product: bool,
+  a: Buffer<T>,
+  b: Buffer<T>,
+  out: Buffer<T>,
+  expected: Buffer<T>,
+): void {
+  if (product) elementwise.mul<T>(a.length, a.p, b.p, out.p);
+  else elementwise.add<T>(a.length, a.p, b.p, out.p);
+  expectSame<T>(what, out, expected);
 }
 
 function scale<T>(): void {
@@ -126,10 +117,10 @@ function arithmeticSpecials<T>(): void {
 }
 
 describe("elementwise", () => {
-  test("add f64", () => add<f64>());
-  test("add f32", () => add<f32>());
-  test("mul f64", () => mul<f64>());
-  test("mul f32", () => mul<f32>());
+  test("add f64", () => pairs<f64>(false));
+  test("add f32", () => pairs<f32>(false));
+  test("mul f64", () => pairs<f64>(true));
+  test("mul f32", () => pairs<f32>(true));
   test("scale f64", () => scale<f64>());
   test("scale f32", () => scale<f32>());
   test("add, mul, scale: NaN, infinities, denormals f64", () => arithmeticSpecials<f64>());
