@@ -3,10 +3,11 @@
 // for Linux on x64; those that are missing are installed. Fails where a digest differs, where a figure, gradient or loss is
 // wrong, and where a build runs that should not, or the other way round.
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { installPinned } from "../tests/helpers/pinned.js";
 
 const LIMIT = 60_000;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
@@ -28,25 +29,7 @@ const runtimes = [
   { name: "Deno", command: deno, relaxed: true },
 ];
 
-function isInstalled() {
-  try {
-    const { packages } = readJson(join(folder, "package-lock.json"));
-    return Object.entries(readJson(join(folder, "package.json")).dependencies).every(([name]) => {
-      const { version } = readJson(join(folder, "node_modules", name, "package.json"));
-      return version === packages[`node_modules/${name}`].version;
-    });
-  } catch {
-    return false;
-  }
-}
-
-if (!isInstalled()) {
-  console.log("Installing the runtimes ...");
-  const options = ["--ignore-scripts", "--no-audit", "--no-fund"];
-  // by `install`, which follows the lock file: `ci` of npm 11 wants binaries of other platforms in it that the registry
-  // did not have when it was written
-  execFileSync("npm", ["install", "--no-save", ...options], { cwd: path(folder), stdio: "inherit" });
-}
+installPinned(path(folder));
 
 const expected = readJson("tests/conformance/digests.json");
 

@@ -2,14 +2,12 @@
 // headless Chromium, at many times real time and with the bits of the whole sequence; and in Node without any allocation.
 // `npm test` makes dist/ first. The models themselves are tested in streaming-models.test.ts.
 
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { configure, Linear, LSTM, tensor, type NestedNumbers, type Tensor } from "../src/index.js";
 import { findBrowser, launch, serve, visit, type Server } from "./helpers/browser.js";
+import { root, run } from "./helpers/project.js";
 import { variants, type Variant } from "./helpers/variants.js";
 
 /** Times real time that must be reached, also on a machine that does other things; 5 and more is what it should be. */
@@ -97,9 +95,8 @@ describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () 
 });
 
 test("in Node, no step allocates: neither in the JS heap nor in wasm memory", async () => {
-  const loop = fileURLToPath(new URL("helpers/streaming-loop.mjs", import.meta.url));
   const flags = ["--expose-gc", "--max-semi-space-size=256", "--min-semi-space-size=256"];
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, loop]);
+  const { stdout } = await run(root, process.execPath, [...flags, "tests/helpers/streaming-loop.mjs"]);
   const { blocks, steps, collections, wasm } = JSON.parse(stdout) as Record<"blocks" | "steps", Growth> & {
     collections: number;
     wasm: number;

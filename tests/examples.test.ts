@@ -1,10 +1,9 @@
 // The examples run as documented, and learn: in their quick form, which ends in seconds. What they reach in full is in
 // examples/README.md.
 
-import { execFile } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
+import { root, run } from "./helpers/project.js";
 
 /** By name: whether a score is better when it is higher, and how many of the baselines the quick form beats. */
 const EXAMPLES = {
@@ -16,7 +15,7 @@ const EXAMPLES = {
 const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];
 
 async function quick(name: string): Promise<string> {
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [`examples/${name}.mjs`, "--quick"]);
+  const { stdout, stderr } = await run(root, process.execPath, [`examples/${name}.mjs`, "--quick"]);
   expect(stderr).toBe("");
   return stdout;
 }

@@ -1,21 +1,18 @@
 // Which build of the core is used: auto, chosen, given by the host, and what happens where an engine lacks something.
 // A module under test is fresh wherever its first use matters; engines that lack something are played by a WebAssembly
 // that lacks it, and by node itself where it can.
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { decodeHex, decodeHexHere } from "../bindings/hex.js";
 import { hashes, modules } from "../bindings/wasm.js";
 import "./helpers/bits.js";
+import { RELAXED, root, run } from "./helpers/project.js";
 import { refuses } from "./helpers/refuses.js";
 import { resident, wave } from "./helpers/tensors.js";
 import { variants, type Variant } from "./helpers/variants.js";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const best: Variant = variants.includes("relaxed") ? "relaxed" : "simd";
 const real = WebAssembly;
 
@@ -297,10 +294,8 @@ describe("initialize", () => {
 });
 
 describe("other processes", () => {
-  const run = promisify(execFile);
-  const node = async (flags: string[], code: string): Promise<string> =>
-    (await run(process.execPath, [...flags, "--import", "tsx", "--input-type=module", "-e", code], { cwd: root }))
-      .stdout;
+  const node = async (flags: readonly string[], code: string): Promise<string> =>
+    (await run(root, process.execPath, [...flags, "--import", "tsx", "--input-type=module", "-e", code])).stdout;
   const probe = `
     import { buildInfo, configure, UnsupportedError, LSTM } from "./src/index.ts";
     const { variant } = buildInfo();
@@ -322,23 +317,19 @@ describe("other processes", () => {
       try { call(); console.log("nothing"); } catch (error) { console.log(error.name, error.argument, error.message); }
     }`;
 
-  // V8 11 has relaxed SIMD behind a flag, later ones without
-  const old = Number.parseInt(process.versions.v8, 10) < 12;
-
-  test.runIf(old)("an engine without relaxed SIMD", async () => {
+  test.runIf(RELAXED.length > 0)("an engine without relaxed SIMD", async () => {
     expect(await node([], probe)).toBe("simd refused 12\n");
   });
 
   test.skipIf(best === "simd")("an engine with it", async () => {
-    expect(await node(old ? ["--experimental-wasm-relaxed-simd"] : [], probe)).toBe("relaxed runs 12\n");
+    expect(await node(RELAXED, probe)).toBe("relaxed runs 12\n");
   });
 
   // switches of V8's, for x64 alone: nothing below --enable-sse4-1 has WebAssembly SIMD
   const x64 = test.runIf(process.arch === "x64");
 
   x64("an engine whose CPU has no fused multiply-add", async () => {
-    const flags = old ? ["--experimental-wasm-relaxed-simd"] : [];
-    expect(await node([...flags, "--no-enable-fma3"], probe)).toBe("simd refused 12\n");
+    expect(await node([...RELAXED, "--no-enable-fma3"], probe)).toBe("simd refused 12\n");
   });
 
   x64("an engine without SIMD says so at first use, whatever the use is", async () => {

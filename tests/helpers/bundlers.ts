@@ -1,11 +1,10 @@
 // The bundlers of tests/bundlers/package.json: installing them, and how each makes a page of src/index.js with nothing
 // configured that it does not ask for.
 
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { reportMissing } from "./browser.js";
+import { installedVersion, installPinned } from "./pinned.js";
 import { run } from "./project.js";
 
 const folder = fileURLToPath(new URL("../bundlers", import.meta.url));
@@ -50,18 +49,8 @@ export async function bundle({ command: [path, ...args] }: Bundler, project: str
 
 /** Installs the bundlers where one is missing. Whether they are there then; reports it where they are not. */
 export function installBundlers(): boolean {
-  const { dependencies } = manifest("package.json") as { dependencies: Record<string, string> };
-  if (Object.entries(dependencies).every(([name, version]) => bundlerVersion(name) === version)) return true;
-  console.log("Installing the bundlers into tests/bundlers/node_modules");
   try {
-    // Without scripts: they fetch or compile what is not needed here. By `install`, which follows the lock file: `ci` of
-    // npm 11 wants binaries of other platforms in it that the registry did not have when it was written.
-    execFileSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
-      cwd: folder,
-      stdio: "pipe",
-      encoding: "utf8",
-      shell: process.platform === "win32",
-    });
+    installPinned(folder);
     return true;
   } catch (error) {
     reportMissing(`The bundlers could not be installed: ${(error as Error).message}`);
@@ -69,12 +58,7 @@ export function installBundlers(): boolean {
   }
 }
 
-/** The version of an installed package of tests/bundlers/package.json. */
+/** The version of a bundler that is installed. */
 export function bundlerVersion(name: string): string | undefined {
-  const path = `node_modules/${name}/package.json`;
-  return existsSync(join(folder, path)) ? (manifest(path) as { version: string }).version : undefined;
-}
-
-function manifest(path: string): unknown {
-  return JSON.parse(readFileSync(join(folder, path), "utf8"));
+  return installedVersion(folder, name);
 }
