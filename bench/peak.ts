@@ -1,8 +1,6 @@
 // The peak of one core of this machine in this process, that figures are put beside.
 
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { compile } from "./compile.mjs";
 
 interface PeakExports {
   CHAINS: WebAssembly.Global;
@@ -17,13 +15,7 @@ const ROUNDS = 20_000;
 
 /** Compiles AssemblyScript for a build; the exports of its module, with memory to compute in. */
 export function instantiate<E>(source: string, variant: Variant): E & { memory: WebAssembly.Memory } {
-  mkdirSync("build", { recursive: true });
-  const out = `build/${basename(source, ".ts")}.${variant}.wasm`;
-  const features = variant === "relaxed" ? ["--enable", "relaxed-simd"] : [];
-  // prettier-ignore
-  execFileSync(process.execPath, ["node_modules/assemblyscript/bin/asc.js", source, "-o", out, "-O3",
-    "--config", "none", "--runtime", "stub", "--use", "abort=", "--enable", "simd", ...features], { stdio: "inherit" });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(out)));
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(compile(source, variant)));
   const exports = instance.exports as unknown as E & { memory: WebAssembly.Memory };
   exports.memory.grow(1);
   return exports;

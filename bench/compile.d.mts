@@ -1,0 +1,1 @@
+export function compile(source: string, variant: "simd" | "relaxed"): Buffer<ArrayBuffer>;
