@@ -7,7 +7,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { installPinned } from "../tests/helpers/pinned.js";
+import { installPinned } from "./pinned.js";
 
 const LIMIT = 60_000;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));

@@ -1,7 +1,7 @@
 // Who is measured beside wasm-rnn: how each is installed and started, and what it cannot do.
 
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { installedVersion, installPinned } from "../../scripts/pinned.js";
 import type { Sizes } from "../cases.js";
 import type { Op } from "../worker.js";
 
@@ -27,31 +27,14 @@ export interface Peer {
 }
 
 /** Installs the packages of bench/package.json where one is missing. */
-export function installPeers(): void {
-  const { dependencies } = manifest("package.json") as { dependencies: Record<string, string> };
-  if (Object.entries(dependencies).every(([name, version]) => packageVersion(name) === version)) return;
-  console.log("Installing the peers into bench/node_modules");
-  // without scripts: they fetch binaries that are not needed here
-  execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
-    cwd: folder,
-    stdio: "inherit",
-    shell: process.platform === "win32",
-  });
-}
+export const installPeers = (): void => installPinned(folder);
+
+/** The version of an installed package of bench/package.json. */
+export const packageVersion = (name: string): string | undefined => installedVersion(folder, name);
 
 /** The command of a contestant that is a script, in this node binary. */
 export function script(path: string, ...args: string[]): Command {
   return { file: process.execPath, args: ["--import", "tsx", path, ...args] };
-}
-
-function manifest(path: string): unknown {
-  return JSON.parse(readFileSync(`${folder}/${path}`, "utf8"));
-}
-
-/** The version of an installed package of bench/package.json. */
-export function packageVersion(name: string): string | undefined {
-  const path = `node_modules/${name}/package.json`;
-  return existsSync(`${folder}/${path}`) ? (manifest(path) as { version: string }).version : undefined;
 }
 
 const javaScript = (name: string, file: string, args: string[], cannot: Peer["cannot"], note?: string): Peer => ({

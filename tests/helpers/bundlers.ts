@@ -3,8 +3,8 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { installedVersion, installPinned } from "../../scripts/pinned.js";
 import { reportMissing } from "./browser.js";
-import { installedVersion, installPinned } from "./pinned.js";
 import { run } from "./project.js";
 
 const folder = fileURLToPath(new URL("../bundlers", import.meta.url));

@@ -1,4 +1,5 @@
-// Packages that single tests want and nothing else does: each folder has its own package.json and lock file.
+// Packages that some tests and measurements want and nothing else does (tests/bundlers, tests/runtimes, bench): each of
+// these folders has a package.json and a lock file of its own.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
