@@ -4,8 +4,8 @@ import { instantiateSync } from "@assemblyscript/loader";
 import { StateError, UnsupportedError, DtypeError } from "./errors.js";
 import { Heap } from "./heap.js";
 import { describe, type FloatDtype } from "./tensor.js";
-import { decodeHex } from "./hex.js";
-import { hashes, modules, version, type Exports } from "./wasm.js";
+import { moduleBytes } from "./hex.js";
+import { hashes, version, type Exports } from "./wasm.js";
 
 /** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
 export type Variant = "simd" | "relaxed";
@@ -93,7 +93,7 @@ function tryRelaxed(): Core | undefined {
 }
 
 function compile(variant: Variant): WebAssembly.Module {
-  return compileBytes(decodeHex(modules[variant]), "variant");
+  return compileBytes(moduleBytes(variant), "variant");
 }
 
 function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {

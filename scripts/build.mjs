@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
+import { makePatch } from "./patch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
@@ -44,7 +45,7 @@ function buildWasm() {
   compile("release", "--bindings", "raw");
   compile("relaxed");
   const bytes = Object.fromEntries(Object.entries(modules).map(([name, path]) => [name, readFileSync(path)]));
-  const entries = (encode) => Object.keys(modules).map((name) => `  ${name}: "${encode(bytes[name])}",`);
+  const [simd, relaxed] = [bytes.simd, bytes.relaxed].map((b) => b.toString("hex"));
   writeFileSync(
     "bindings/wasm.ts",
     [
@@ -59,14 +60,13 @@ function buildWasm() {
       "/** Where the fields of a `Sequence` (assembly/sequence.ts) lie. */",
       ...sequenceFields(),
       "",
-      "/** The modules, in hexadecimal digits. */",
-      'export const modules: Readonly<Record<"simd" | "relaxed", string>> = {',
-      ...entries((b) => b.toString("hex")),
-      "};",
+      "/** The SIMD module, in hexadecimal digits, and what makes the relaxed one of it (scripts/patch.mjs). */",
+      `export const simd = "${simd}";`,
+      `export const relaxedPatch = "${makePatch(simd, relaxed)}";`,
       "",
       "/** SHA-256 of the modules, in hexadecimal. */",
       'export const hashes: Readonly<Record<"simd" | "relaxed", string>> = {',
-      ...entries((b) => createHash("sha256").update(b).digest("hex")),
+      ...Object.entries(bytes).map(([name, b]) => `  ${name}: "${createHash("sha256").update(b).digest("hex")}",`),
       "};",
       "",
       `export const version = "${version}";`,

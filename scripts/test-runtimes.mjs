@@ -1,10 +1,13 @@
-// Runs the conformance set (tests/conformance) on dist/ in other runtimes, each in a fresh process with a time limit, and
-// prints a table of runtimes and builds. The runtimes come from the npm registry, as tests/runtimes/package.json pins them,
-// for Linux on x64; those that are missing are installed. Fails where a digest differs, where a figure, gradient or loss is
-// wrong, and where a build runs that should not, or the other way round.
+// Runs the conformance set (tests/conformance) and the command line on dist/ in other runtimes, each in a fresh process with
+// a time limit, and prints a table of runtimes and builds. The runtimes come from the npm registry, as
+// tests/runtimes/package.json pins them, for Linux on x64; those that are missing are installed. Fails where a digest or the
+// file of a model that the command line trains differs, where a figure, gradient or loss is wrong, and where a build runs
+// that should not, or the other way round.
 
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installPinned } from "./pinned.js";
@@ -15,7 +18,7 @@ const readJson = (name) => JSON.parse(readFileSync(path(name), "utf8"));
 const folder = "tests/runtimes";
 const inPackage = (name) => path(join(folder, "node_modules", name));
 const node = (version) => inPackage(`node-${version}/bin/node`);
-const deno = [inPackage("@deno/linux-x64-glibc/deno"), "run", "--allow-read", "--no-config", "--cached-only"];
+const deno = [inPackage("@deno/linux-x64-glibc/deno"), "run", "--allow-all", "--no-config", "--cached-only"];
 
 /** `relaxed`: whether that build should run, on a CPU that has fused multiply-add; undefined where either will do. */
 const runtimes = [
@@ -33,33 +36,67 @@ installPinned(path(folder));
 
 const expected = readJson("tests/conformance/digests.json");
 
-/** What one runtime makes of one build: { auto, unsupported } or { auto, problems }. */
-function run([program, ...args], variant) {
-  const script = path("tests/conformance/run.mjs");
-  const { status, signal, error, stdout, stderr } = spawnSync(program, [...args, script, variant], {
-    encoding: "utf8",
-    timeout: LIMIT,
-    killSignal: "SIGKILL",
-  });
-  if (status !== 0) return { problems: [`${error?.message ?? signal ?? `exit code ${status}`}\n${stderr}`] };
-  const { auto, unsupported, variant: ran, failures, digests } = JSON.parse(stdout);
-  if (unsupported) return { auto, unsupported };
-  const names = new Set([...Object.keys(expected[variant]), ...Object.keys(digests)]);
-  const different = [...names].filter((name) => digests[name] !== expected[variant][name]);
-  const problems = [
-    ...failures,
-    ...different.map((name) => `${name}: ${digests[name]}, not ${expected[variant][name]}`),
-  ];
-  if (ran !== variant) problems.push(`the ${ran} build ran`);
-  return { auto, problems };
+/** What a script prints; throws what went wrong. */
+function run([program, ...args], ...more) {
+  const options = { encoding: "utf8", timeout: LIMIT, killSignal: "SIGKILL" };
+  const { status, signal, error, stdout, stderr } = spawnSync(program, [...args, ...more], options);
+  if (status !== 0) throw new Error(`${error?.message ?? signal ?? `exit code ${status}`}\n${stderr}`);
+  return stdout;
 }
 
+/** What one runtime makes of one build: { auto, unsupported } or { auto, problems, model }. */
+function check(command, variant) {
+  try {
+    const set = JSON.parse(run(command, path("tests/conformance/run.mjs"), variant));
+    const { auto, unsupported, variant: ran, failures, digests } = set;
+    if (unsupported) return { auto, unsupported };
+    const names = new Set([...Object.keys(expected[variant]), ...Object.keys(digests)]);
+    const different = [...names].filter((name) => digests[name] !== expected[variant][name]);
+    const problems = [
+      ...failures,
+      ...different.map((name) => `${name}: ${digests[name]}, not ${expected[variant][name]}`),
+    ];
+    if (ran !== variant) problems.push(`the ${ran} build ran`);
+    return { auto, problems, model: trainByCommandLine(command, variant) };
+  } catch (error) {
+    return { problems: [error.message] };
+  }
+}
+
+/** A digest of the model that the command line trains, and of what that writes. */
+function trainByCommandLine(command, variant) {
+  const [book, model] = ["book.txt", "model.safetensors"].map((name) => join(temporary, name));
+  writeFileSync(book, "the whale and the sea and the ship sailed on and on. ".repeat(60));
+  const sizes = ["--hidden", "16", "--embedding", "8", "--seq", "20", "--batch", "4"];
+  const build = ["--variant", variant];
+  run(command, path("dist/cli.js"), "train", book, ...sizes, ...build, "--out", model, "--force");
+  const sample = run(
+    command,
+    path("dist/cli.js"),
+    "sample",
+    model,
+    "--prompt",
+    "the ",
+    "--length",
+    "40",
+    "--seed",
+    "3",
+  );
+  return createHash("sha256").update(readFileSync(model)).update(sample).digest("hex");
+}
+
+const temporary = mkdtempSync(join(tmpdir(), "wasm-rnn-runtimes-"));
 const rows = runtimes.map(({ name, command, relaxed }) => {
   const version = spawnSync(command[0], ["--version"], { encoding: "utf8" }).stdout?.match(/\d+\.\d+\.\d+/)?.[0];
-  return { name, version, relaxed, results: { simd: run(command, "simd"), relaxed: run(command, "relaxed") } };
+  return { name, version, relaxed, results: { simd: check(command, "simd"), relaxed: check(command, "relaxed") } };
 });
+rmSync(temporary, { recursive: true });
 const runs = (row) => row.results.relaxed.unsupported === undefined;
 const fused = rows.some((row) => row.relaxed && runs(row));
+for (const variant of ["simd", "relaxed"]) {
+  const done = rows.map(({ results }) => results[variant]).filter(({ model }) => model !== undefined);
+  for (const { model, problems } of done) if (model !== done[0].model) problems.push("the command line: another model");
+}
 if (!fused) console.log("Relaxed SIMD is nowhere fused: this CPU seems to have no fused multiply-add.");
 
 const failures = rows.flatMap((row) => {

@@ -48,7 +48,7 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
       const isChunk = (path: string): boolean => /^dist\/chunks\/[\w-]+\.js$/.test(path);
       expect(found.requests.filter((path) => !isChunk(path)).sort()).toEqual([
         "conformance/conformance.js",
-        ...["coursera", "cs231n", "index", "onnx"].map((entry) => `dist/${entry}.js`),
+        ...["audio", "coursera", "cs231n", "index", "onnx"].map((entry) => `dist/${entry}.js`),
         "golden/course.json",
         "modules.js",
         `page.html?variant=${variant}`,

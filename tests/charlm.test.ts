@@ -2,7 +2,14 @@
 
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
-import { DisposedError, FormatError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
+import {
+  DisposedError,
+  FormatError,
+  ShapeError,
+  StateError,
+  UnsupportedError,
+  ValueError,
+} from "../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
 import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../src/models/charlm.js";
@@ -10,6 +17,7 @@ import { Adam } from "../src/optim.js";
 import { Random } from "../src/random.js";
 import { TextStreams, Vocabulary } from "../src/text.js";
 import { centralDifferences } from "./helpers/gradient.js";
+import { refuses } from "./helpers/refuses.js";
 
 const TEXT = "the whale and the sea, the old ship\nand the 🐋 under the stars. ".repeat(4);
 const vocabulary = Vocabulary.fromText(TEXT);
@@ -247,6 +255,12 @@ describe("sampling", () => {
     expect(() => model.sample("the", { length: 1 })).toThrow(DisposedError);
     expect(() => new CharLM(new Vocabulary([]))).toThrow(ValueError);
     expect(() => new CharLM(vocabulary, { hiddenSize: 0 })).toThrow(ShapeError);
+    refuses(
+      () => new CharLM(vocabulary, { embeddingSize: 5 } as object),
+      UnsupportedError,
+      "embeddingSize",
+      "embeddingDim",
+    );
     expect(() => new CharLM(vocabulary, { cell: "lstm" as "LSTM" })).toThrow(
       'cell: got "lstm", expected LSTM, GRU, RNN',
     );

@@ -11,14 +11,14 @@ interface Conformance {
   digest: (values: readonly (Numbers | number)[]) => string;
   Fnv: new () => { add(bytes: Uint8Array): void; toString(): string };
 }
-type Modules = Readonly<Record<"core" | "coursera" | "cs231n" | "onnx", Record<string, unknown>>>;
+type Modules = Readonly<Record<"core" | "audio" | "coursera" | "cs231n" | "onnx", Record<string, unknown>>>;
 
 const load = (path: string): Promise<unknown> => import(/* @vite-ignore */ new URL(path, import.meta.url).href);
 const { conform, digest, Fnv } = (await load("./conformance/conformance.js")) as Conformance;
-const [core, coursera, cs231n, onnx] = (await Promise.all(
-  ["index", "coursera", "cs231n", "onnx"].map((name) => load(`../dist/${name}.js`)),
+const [core, audio, coursera, cs231n, onnx] = (await Promise.all(
+  ["index", "audio", "coursera", "cs231n", "onnx"].map((name) => load(`../dist/${name}.js`)),
 )) as Record<string, unknown>[];
-const modules = { core, coursera, cs231n, onnx } as Modules;
+const modules = { core, audio, coursera, cs231n, onnx } as Modules;
 const golden = readFileSync(new URL("golden/course.json", import.meta.url), "utf8");
 const { coursera: course } = JSON.parse(golden) as { coursera: object };
 

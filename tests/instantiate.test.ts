@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { decodeHex, decodeHexHere } from "../bindings/hex.js";
-import { hashes, modules } from "../bindings/wasm.js";
+import { applyPatch, decodeHex, decodeHexHere, moduleBytes } from "../bindings/hex.js";
+import { hashes } from "../bindings/wasm.js";
 import "./helpers/bits.js";
 import { RELAXED, root, run } from "./helpers/project.js";
 import { refuses } from "./helpers/refuses.js";
@@ -35,7 +35,7 @@ afterEach(() => {
 
 /** An engine without relaxed SIMD: it does not compile the module. */
 function withoutRelaxed(): void {
-  const relaxed = decodeHex(modules.relaxed);
+  const relaxed = moduleBytes("relaxed");
   const Module = function (bytes: BufferSource) {
     if ((bytes as Uint8Array).byteLength === relaxed.byteLength) throw new real.CompileError("invalid opcode 0xfd107");
     return new real.Module(bytes);
@@ -81,7 +81,7 @@ describe("auto", () => {
     async (dtypes) => {
       unfused(...dtypes);
       const { buildInfo, configure, UnsupportedError, initialize, Linear } = await fresh();
-      refuses(() => initialize(decodeHex(modules.relaxed)), UnsupportedError, "not fused");
+      refuses(() => initialize(moduleBytes("relaxed")), UnsupportedError, "not fused");
       expect(buildInfo().variant).toBe("simd");
       refuses(() => configure({ variant: "relaxed" }), UnsupportedError, "variant", "not fused", '"simd" or "auto"');
       expect(buildInfo().variant).toBe("simd");
@@ -125,7 +125,7 @@ describe("buildInfo", () => {
     const { buildInfo, configure } = await fresh();
     configure({ variant });
     const { version } = JSON.parse(readFileSync(`${root}/package.json`, "utf8")) as { version: string };
-    const hash = createHash("sha256").update(decodeHex(modules[variant])).digest("hex");
+    const hash = createHash("sha256").update(moduleBytes(variant)).digest("hex");
     expect(buildInfo()).toEqual({ variant, version, hash });
     expect(hashes[variant]).toBe(hash);
   });
@@ -185,7 +185,7 @@ describe("configure", () => {
 });
 
 describe("initialize", () => {
-  const bytesOf = (variant: Variant): Uint8Array<ArrayBuffer> => decodeHex(modules[variant]);
+  const bytesOf = (variant: Variant): Uint8Array<ArrayBuffer> => moduleBytes(variant);
   const padded = (bytes: Uint8Array): Uint8Array => {
     const larger = new Uint8Array(bytes.length + 20).fill(255);
     larger.set(bytes, 7);
@@ -348,6 +348,28 @@ describe("other processes", () => {
       Object.assign(WebAssembly, { Module, Instance });
       console.log(buildInfo().version);`;
     expect(await node([], code)).toMatch(/^\d+\.\d+\.\d+/);
+  });
+});
+
+describe("the patch that makes the relaxed module of the other", () => {
+  test.each(["simd", "relaxed"] as const)("gives the %s module as it was built", (variant) => {
+    const name = variant === "simd" ? "core" : "core.relaxed";
+    expect(Buffer.compare(moduleBytes(variant), readFileSync(new URL(`../build/${name}.wasm`, import.meta.url)))).toBe(
+      0,
+    );
+  });
+
+  test("can be made of any two texts", async () => {
+    const { makePatch } = (await import(/* @vite-ignore */ new URL("../scripts/patch.mjs", import.meta.url).href)) as {
+      makePatch: (base: string, text: string) => string;
+    };
+    const digits = fc.array(fc.constantFrom("0011223344556677", "89abcdef89abcdef", "5", "a"), { maxLength: 12 });
+    fc.assert(
+      fc.property(digits, digits, (base, text) => {
+        expect(applyPatch(base.join(""), makePatch(base.join(""), text.join("")))).toBe(text.join(""));
+      }),
+      { seed: 1, numRuns: 500 },
+    );
   });
 });
 

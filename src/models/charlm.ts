@@ -6,7 +6,7 @@ import { StateError, ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { crossEntropy, softmax } from "../loss.js";
 import { Embedding } from "../nn/embedding.js";
-import { loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
+import { checkOptions, loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
 import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { clipGradNorm } from "../optim.js";
@@ -74,6 +74,7 @@ export class CharLM {
 
   /** Makes a model with seeded random weights. Throws ValueError for another cell; ShapeError, OutOfMemoryError as its layers do. */
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
+    checkOptions("CharLM", options, ["cell", "embeddingDim", "hiddenSize", "numLayers", "dtype", "seed"]);
     const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
     if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
     if (!CHARLM_CELLS.includes(cell)) throw new ValueError("cell", describe(cell), CHARLM_CELLS.join(", "));
@@ -133,8 +134,10 @@ export class CharLM {
     inputs: Tensor,
     targets: Tensor,
     optimizer: StepOptimizer,
-    { clip = Infinity }: { clip?: number } = {},
+    options: { clip?: number } = {},
   ): { loss: number; gradNorm: number } {
+    checkOptions("trainStep", options, ["clip"]);
+    const { clip = Infinity } = options;
     const { logits, state } = this.#forward(inputs, this.state);
     const { loss, dLogits } = crossEntropy(logits, targets);
     optimizer.zeroGrad();
@@ -177,8 +180,10 @@ export class CharLM {
   /** As evaluate, one window at a time: yields the mean loss so far after each, and returns the final one. */
   *evaluating(
     codes: Int32Array,
-    { batchSize = 1, seqLen = 100 }: { batchSize?: number; seqLen?: number } = {},
+    options: { batchSize?: number; seqLen?: number } = {},
   ): Generator<number, number, undefined> {
+    checkOptions("evaluate", options, ["batchSize", "seqLen"]);
+    const { batchSize = 1, seqLen = 100 } = options;
     const streams = new TextStreams(codes, batchSize, seqLen);
     let state: CharLMState | undefined;
     let sum = 0;
@@ -207,6 +212,7 @@ export class CharLM {
    * or no number. The recurrent layers' weights are copied when the first character is taken.
    */
   *generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
+    checkOptions("sample", options, ["length", "temperature", "random"]);
     const { length, temperature = 1, random = new Random() } = options;
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new ValueError("length", `${length}`, "a whole number from 0 up");

