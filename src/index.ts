@@ -21,18 +21,16 @@ export {
   ValueError,
 } from "../bindings/errors.js";
 export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
-export {
-  GRU,
-  LSTM,
-  RNN,
-  type GatedOptions,
-  type GRUOptions,
-  type LSTMOptions,
-  type LSTMState,
-  type RecurrentOptions,
-  type RNNOptions,
-  type RNNState,
-} from "./nn/recurrent.js";
+export { GRU, LSTM, RNN } from "./nn/recurrent.js";
+export type {
+  GatedOptions,
+  GRUOptions,
+  LSTMOptions,
+  LSTMState,
+  RecurrentOptions,
+  RNNOptions,
+  RNNState,
+} from "./nn/recurrent-options.js";
 export {
   CellCache,
   GRUCell,

@@ -4,7 +4,6 @@ import { DtypeError, StateError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import {
-  GATES,
   sequenceBackward,
   sequenceForward,
   type Cell as CellOf,
@@ -13,8 +12,9 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
-import { checkNonlinearity } from "./recurrent.js";
+import { checkFlag, checkOptions, checkSize, initialDraw, Layer, type LayerOptions } from "./layer.js";
+import { checkNonlinearity } from "./recurrent-options.js";
+import { weightShapes, weightsOf } from "./weights.js";
 
 /** Options that all cells have. */
 export interface CellOptions extends LayerOptions {
@@ -84,23 +84,10 @@ abstract class Cell extends Layer<never> {
     checkFlag("bias", bias);
     super(`${cell.kind}Cell`, dtype);
     this.#cell = cell;
-    const rows = GATES[cell.kind] * hiddenSize;
-    const shapes: [string, number[]][] = [
-      ["weight_ih", [rows, inputSize]],
-      ["weight_hh", [rows, hiddenSize]],
-    ];
-    if (bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
-    const random = new Random(seed);
-    const bound = 1 / Math.sqrt(hiddenSize);
-    const [ih, hh, bIh, bHh] = this.addParameters(shapes, () => (2 * random.uniform() - 1) * bound);
-    const set = (what: "value" | "grad"): RecurrentWeights => ({
-      weightIh: ih![what],
-      weightHh: hh![what],
-      biasIh: bIh?.[what],
-      biasHh: bHh?.[what],
-    });
-    this.#weights = set("value");
-    this.#gradients = set("grad");
+    const shapes = weightShapes(cell.kind, inputSize, hiddenSize, options);
+    const parameters = this.addParameters(shapes, initialDraw(new Random(seed), hiddenSize));
+    this.#weights = weightsOf(parameters, "value");
+    this.#gradients = weightsOf(parameters, "grad");
   }
 
   protected step(x: Tensor, state: LSTMCellState): { h: Tensor; c: Tensor | undefined; cache: CellCache } {
@@ -171,15 +158,8 @@ abstract class Cell extends Layer<never> {
   }
 }
 
-/** One step of an RNN, as PyTorch's nn.RNNCell: h' = phi(W_ih x + b_ih + W_hh h + b_hh). */
-export class RNNCell extends Cell {
-  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
-    checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
-    const { nonlinearity = "tanh" } = options;
-    checkNonlinearity(nonlinearity);
-    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, options);
-  }
-
+/** A cell whose state is h alone. */
+abstract class SingleStateCell extends Cell {
   /**
    * @param x [N,D] or [D]
    * @returns h [N,H] or [H], and what `backward` takes as cache
@@ -200,6 +180,16 @@ export class RNNCell extends Cell {
   backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
     const { x, h } = this.stepBackward(gradients, cache);
     return { x, h };
+  }
+}
+
+/** One step of an RNN, as PyTorch's nn.RNNCell: h' = phi(W_ih x + b_ih + W_hh h + b_hh). */
+export class RNNCell extends SingleStateCell {
+  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
+    checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
+    const { nonlinearity = "tanh" } = options;
+    checkNonlinearity(nonlinearity);
+    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, options);
   }
 }
 
@@ -216,8 +206,7 @@ export class LSTMCell extends Cell {
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor, state: LSTMCellState = {}): { h: Tensor; c: Tensor; cache: CellCache } {
-    const { h, c, cache } = this.step(x, state);
-    return { h, c: c!, cache };
+    return this.step(x, state) as { h: Tensor; c: Tensor; cache: CellCache };
   }
 
   /**
@@ -228,39 +217,16 @@ export class LSTMCell extends Cell {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor } {
-    const { x, h, c } = this.stepBackward(gradients, cache);
-    return { x, h, c: c! };
+    return this.stepBackward(gradients, cache) as { x: Tensor; h: Tensor; c: Tensor };
   }
 }
 
 /** One step of a GRU, as PyTorch's nn.GRUCell; gates r z n. */
-export class GRUCell extends Cell {
+export class GRUCell extends SingleStateCell {
   constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions = {}) {
     checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
     const { resetAfter = true } = options;
     checkFlag("resetAfter", resetAfter);
     super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, options);
-  }
-
-  /**
-   * @param x [N,D] or [D]
-   * @returns h [N,H] or [H], and what `backward` takes as cache
-   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  forward(x: Tensor, state: CellState = {}): { h: Tensor; cache: CellCache } {
-    const { h, cache } = this.step(x, state);
-    return { h, cache };
-  }
-
-  /**
-   * Gradients of the parameters are added to; the cache is consumed.
-   *
-   * @param gradients of what forward returned; what is left out counts as zeros
-   * @returns gradients of what forward took
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
-    const { x, h } = this.stepBackward(gradients, cache);
-    return { x, h };
   }
 }

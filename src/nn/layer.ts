@@ -13,6 +13,7 @@ import { currentCore } from "../../bindings/instantiate.js";
 import { Arena, takeTensor, withArena, type WasmTensor } from "../../bindings/memory.js";
 import { floatDtype } from "../../bindings/kernels.js";
 import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import type { Random } from "../random.js";
 
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
 export interface Parameter {
@@ -54,6 +55,12 @@ export function checkSize(argument: string, value: number, largest = Infinity): 
 
 export function checkFlag(argument: string, value: boolean): void {
   if (typeof value !== "boolean") throw new ValueError(argument, describe(value), "true or false");
+}
+
+/** How PyTorch's layers start: draws of U(-1/sqrt(size), 1/sqrt(size)). */
+export function initialDraw(random: Random, size: number): () => number {
+  const bound = 1 / Math.sqrt(size);
+  return () => (2 * random.uniform() - 1) * bound;
 }
 
 function checkDtype(dtype: FloatDtype): void {

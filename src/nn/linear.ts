@@ -3,7 +3,15 @@
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions, type WasmParameter } from "./layer.js";
+import {
+  checkFlag,
+  checkOptions,
+  checkSize,
+  initialDraw,
+  Layer,
+  type LayerOptions,
+  type WasmParameter,
+} from "./layer.js";
 
 export interface LinearOptions extends LayerOptions {
   /** Whether there is a bias (default true). */
@@ -28,9 +36,7 @@ export class Linear extends Layer<FloatTensor> {
     const { bias = true, dtype, seed } = options;
     checkFlag("bias", bias);
     super("Linear", dtype);
-    const random = new Random(seed);
-    const bound = 1 / Math.sqrt(inFeatures);
-    const draw = () => (2 * random.uniform() - 1) * bound;
+    const draw = initialDraw(new Random(seed), inFeatures);
     const shapes: [string, number[]][] = [["weight", [outFeatures, inFeatures]]];
     if (bias) shapes.push(["bias", [outFeatures]]);
     [this.#weight, this.#bias] = this.addParameters(shapes, draw) as [WasmParameter, WasmParameter | undefined];
