@@ -116,14 +116,19 @@ export abstract class Schedule {
   }
 }
 
+/** The lr of `epoch`, from that of the epoch before and that before any schedule. */
+type NextLr = (lr: number, epoch: number, baseLr: number) => number;
+
 /** Schedules that follow the count of epochs alone. */
 abstract class EpochSchedule extends Schedule {
   /** The lr of each group before any schedule. */
-  protected baseLrs: readonly number[];
+  #baseLrs: readonly number[];
+  readonly #next: NextLr;
 
-  protected constructor(optimizer: Scheduled) {
+  protected constructor(optimizer: Scheduled, next: NextLr) {
     super(optimizer);
-    this.baseLrs = this.groups.map((group) => {
+    this.#next = next;
+    this.#baseLrs = this.groups.map((group) => {
       if (!initialLrs.has(group)) initialLrs.set(group, group.lr);
       return initialLrs.get(group)!;
     });
@@ -137,19 +142,16 @@ abstract class EpochSchedule extends Schedule {
   step(): void {
     this.checkLrs();
     this.epoch++;
-    this.setLrs(this.groups.map(({ lr }, i) => this.next(lr, this.epoch, this.baseLrs[i]!)));
+    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, this.epoch, this.#baseLrs[i]!)));
   }
 
   protected override extraState(): Record<string, number | readonly number[]> {
-    return { base_lrs: this.baseLrs };
+    return { base_lrs: this.#baseLrs };
   }
 
   protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
-    this.baseLrs = values.base_lrs!;
+    this.#baseLrs = values.base_lrs!;
   }
-
-  /** The lr of `epoch`, from that of the epoch before. */
-  protected abstract next(lr: number, epoch: number, baseLr: number): number;
 }
 
 export interface StepLROptions {
@@ -161,22 +163,13 @@ export interface StepLROptions {
 
 /** Multiplies lr with gamma every stepSize epochs, as PyTorch's lr_scheduler.StepLR. */
 export class StepLR extends EpochSchedule {
-  readonly #stepSize: number;
-  readonly #gamma: number;
-
   /** @throws ValueError, UnsupportedError */
   constructor(optimizer: Scheduled, options: StepLROptions) {
     checkOptions("StepLR", options, ["stepSize", "gamma"]);
     const { stepSize, gamma = 0.1 } = options;
     checkCount("stepSize", stepSize, 1);
     checkNumber("gamma", gamma);
-    super(optimizer);
-    this.#stepSize = stepSize;
-    this.#gamma = gamma;
-  }
-
-  protected override next(lr: number, epoch: number): number {
-    return epoch % this.#stepSize === 0 ? lr * this.#gamma : lr;
+    super(optimizer, (lr, epoch) => (epoch % stepSize === 0 ? lr * gamma : lr));
   }
 }
 
@@ -192,25 +185,17 @@ export interface CosineAnnealingLROptions {
  * its lr_scheduler.CosineAnnealingLR. After tMax epochs lr climbs again.
  */
 export class CosineAnnealingLR extends EpochSchedule {
-  readonly #tMax: number;
-  readonly #etaMin: number;
-
   /** @throws ValueError, UnsupportedError */
   constructor(optimizer: Scheduled, options: CosineAnnealingLROptions) {
     checkOptions("CosineAnnealingLR", options, ["tMax", "etaMin"]);
     const { tMax, etaMin = 0 } = options;
     checkCount("tMax", tMax, 1);
     checkNumber("etaMin", etaMin);
-    super(optimizer);
-    this.#tMax = tMax;
-    this.#etaMin = etaMin;
-  }
-
-  protected override next(lr: number, epoch: number, baseLr: number): number {
-    const [t, least] = [this.#tMax, this.#etaMin];
-    // one step after the least lr the quotient below would be 0 / 0
-    if ((epoch - 1 - t) % (2 * t) === 0) return lr + ((baseLr - least) * (1 - cosPi(1 / t))) / 2;
-    return ((1 + cosPi(epoch / t)) / (1 + cosPi((epoch - 1) / t))) * (lr - least) + least;
+    super(optimizer, (lr, epoch, baseLr) => {
+      // one step after the least lr the quotient below would be 0 / 0
+      if ((epoch - 1 - tMax) % (2 * tMax) === 0) return lr + ((baseLr - etaMin) * (1 - cosPi(1 / tMax))) / 2;
+      return ((1 + cosPi(epoch / tMax)) / (1 + cosPi((epoch - 1) / tMax))) * (lr - etaMin) + etaMin;
+    });
   }
 }
 
@@ -225,10 +210,6 @@ export interface LinearLROptions {
 
 /** A warm-up: lr times a factor that grows evenly from startFactor to endFactor, as PyTorch's lr_scheduler.LinearLR. */
 export class LinearLR extends EpochSchedule {
-  readonly #startFactor: number;
-  readonly #endFactor: number;
-  readonly #totalIters: number;
-
   /**
    * Sets lr to startFactor times what it is.
    *
@@ -244,17 +225,11 @@ export class LinearLR extends EpochSchedule {
       throw new ValueError("endFactor", describe(endFactor), "0 <= endFactor <= 1");
     }
     checkCount("totalIters", totalIters, 1);
-    super(optimizer);
-    this.#startFactor = startFactor;
-    this.#endFactor = endFactor;
-    this.#totalIters = totalIters;
+    const rise = endFactor - startFactor;
+    super(optimizer, (lr, epoch) =>
+      epoch > totalIters ? lr : lr * (1 + rise / (totalIters * startFactor + (epoch - 1) * rise)),
+    );
     this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
-  }
-
-  protected override next(lr: number, epoch: number): number {
-    if (epoch > this.#totalIters) return lr;
-    const rise = this.#endFactor - this.#startFactor;
-    return lr * (1 + rise / (this.#totalIters * this.#startFactor + (epoch - 1) * rise));
   }
 }
 
