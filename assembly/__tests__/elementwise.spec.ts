@@ -3,44 +3,45 @@
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
 
-function add<T>(): void {
+/** A kernel of two operands, against `exact`, also onto either of them. */
+function binary<T>(
+  name: string,
+  kernel: (n: i32, a: usize, b: usize, out: usize) => void,
+  exact: (a: T, b: T) => T,
+): void {
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
     const a = input<T>(n);
     const b = input<T>(n);
     const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = a[i] + b[i];
+    for (let i = 0; i < n; i++) expected[i] = exact(a[i], b[i]);
     const out = output<T>(n);
-    elementwise.add<T>(n, a.p, b.p, out.p);
-    expectSame<T>(`add ${n}`, out, expected);
+    kernel(n, a.p, b.p, out.p);
+    expectSame<T>(`${name} ${n}`, out, expected);
     const left = a.copy();
-    elementwise.add<T>(n, left.p, b.p, left.p);
-    expectSame<T>(`add ${n} onto a`, left, expected);
+    kernel(n, left.p, b.p, left.p);
+    expectSame<T>(`${name} ${n} onto a`, left, expected);
     const right = b.copy();
-    elementwise.add<T>(n, a.p, right.p, right.p);
-    expectSame<T>(`add ${n} onto b`, right, expected);
-    expectIntact(`add ${n}`);
+    kernel(n, a.p, right.p, right.p);
+    expectSame<T>(`${name} ${n} onto b`, right, expected);
+    expectIntact(`${name} ${n}`);
   }
 }
 
+function add<T>(): void {
+  binary<T>(
+    "add",
+    (n: i32, a: usize, b: usize, out: usize): void => elementwise.add<T>(n, a, b, out),
+    (a: T, b: T): T => (a + b) as T,
+  );
+}
+
 function mul<T>(): void {
-  for (let s = 0; s < SIZES.length; s++) {
-    const n = SIZES[s];
-    const a = input<T>(n);
-    const b = input<T>(n);
-    const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = a[i] * b[i];
-    const out = output<T>(n);
-    elementwise.mul<T>(n, a.p, b.p, out.p);
-    expectSame<T>(`mul ${n}`, out, expected);
-    const left = a.copy();
-    elementwise.mul<T>(n, left.p, b.p, left.p);
-    expectSame<T>(`mul ${n} onto a`, left, expected);
-    const right = b.copy();
-    elementwise.mul<T>(n, a.p, right.p, right.p);
-    expectSame<T>(`mul ${n} onto b`, right, expected);
-    expectIntact(`mul ${n}`);
-  }
+  binary<T>(
+    "mul",
+    (n: i32, a: usize, b: usize, out: usize): void => elementwise.mul<T>(n, a, b, out),
+    (a: T, b: T): T => (a * b) as T,
+  );
 }
 
 function scale<T>(): void {
