@@ -7,9 +7,13 @@ import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.j
 import { checkDict, checkOptions } from "./nn/layer.js";
 import { checkNumber } from "./optim/parameters.js";
 
-/** What a schedule needs of an optimizer. */
+/** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
-  readonly paramGroups: readonly { lr: number }[];
+  /** The groups; at least one. */
+  readonly paramGroups: readonly {
+    /** The learning rate, which a schedule sets. */
+    lr: number;
+  }[];
 }
 
 /** The lr that a group had before any schedule. */
@@ -37,7 +41,7 @@ function checkCount(argument: string, value: number, least: number): void {
   }
 }
 
-/** What the schedules share: the groups, the count of epochs, saving and loading. */
+/** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
 export abstract class Schedule {
   protected readonly groups: readonly { lr: number }[];
   protected epoch = 0;
@@ -51,12 +55,12 @@ export abstract class Schedule {
     this.checkLrs();
   }
 
-  /** How many steps there were. */
+  /** How many steps there were (PyTorch's last_epoch). */
   get lastEpoch(): number {
     return this.epoch;
   }
 
-  /** The groups' learning rates now. */
+  /** The groups' learning rates now (PyTorch's get_last_lr). */
   get lastLr(): number[] {
     return this.groups.map(({ lr }) => lr);
   }
@@ -73,6 +77,7 @@ export abstract class Schedule {
   /**
    * Continues from a saved state; the optimizer's learning rates become those that were saved.
    *
+   * @param dict what `stateDict` of a schedule of the same kind and as many groups gave
    * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or wrong entry; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
@@ -135,7 +140,7 @@ abstract class EpochSchedule extends Schedule {
   }
 
   /**
-   * Goes on to the next epoch.
+   * Goes on to the next epoch: to be called after its optimizer steps.
    *
    * @throws ValueError where an lr is no finite number >= 0; nothing is changed then
    */
@@ -154,6 +159,7 @@ abstract class EpochSchedule extends Schedule {
   }
 }
 
+/** Options of `StepLR`. */
 export interface StepLROptions {
   /** Epochs between two changes. */
   stepSize: number;
@@ -161,9 +167,16 @@ export interface StepLROptions {
   gamma?: number;
 }
 
-/** Multiplies lr with gamma every stepSize epochs, as PyTorch's lr_scheduler.StepLR. */
+/**
+ * lr = gamma lr every stepSize epochs, as PyTorch's
+ * [lr_scheduler.StepLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.StepLR.html).
+ */
 export class StepLR extends EpochSchedule {
-  /** @throws ValueError, UnsupportedError */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options stepSize, and gamma (0.1)
+   * @throws ValueError, UnsupportedError (an unknown option)
+   */
   constructor(optimizer: Scheduled, options: StepLROptions) {
     checkOptions("StepLR", options, ["stepSize", "gamma"]);
     const { stepSize, gamma = 0.1 } = options;
@@ -173,6 +186,7 @@ export class StepLR extends EpochSchedule {
   }
 }
 
+/** Options of `CosineAnnealingLR`. */
 export interface CosineAnnealingLROptions {
   /** Epochs from the first lr down to the least. */
   tMax: number;
@@ -182,10 +196,15 @@ export interface CosineAnnealingLROptions {
 
 /**
  * lr = etaMin + (first lr - etaMin) (1 + cos(pi epoch / tMax)) / 2 (Loshchilov & Hutter 2017), by PyTorch's recurrence, as
- * its lr_scheduler.CosineAnnealingLR. After tMax epochs lr climbs again.
+ * its [lr_scheduler.CosineAnnealingLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html).
+ * After tMax epochs lr climbs again.
  */
 export class CosineAnnealingLR extends EpochSchedule {
-  /** @throws ValueError, UnsupportedError */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options tMax, and etaMin (0)
+   * @throws ValueError, UnsupportedError (an unknown option)
+   */
   constructor(optimizer: Scheduled, options: CosineAnnealingLROptions) {
     checkOptions("CosineAnnealingLR", options, ["tMax", "etaMin"]);
     const { tMax, etaMin = 0 } = options;
@@ -199,6 +218,7 @@ export class CosineAnnealingLR extends EpochSchedule {
   }
 }
 
+/** Options of `LinearLR`. */
 export interface LinearLROptions {
   /** What the first lr is multiplied with at the start, above 0 and at most 1 (default 1/3). */
   startFactor?: number;
@@ -208,12 +228,17 @@ export interface LinearLROptions {
   totalIters?: number;
 }
 
-/** A warm-up: lr times a factor that grows evenly from startFactor to endFactor, as PyTorch's lr_scheduler.LinearLR. */
+/**
+ * A warm-up: lr = first lr (startFactor + (endFactor - startFactor) min(epoch / totalIters, 1)), as PyTorch's
+ * [lr_scheduler.LinearLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html).
+ */
 export class LinearLR extends EpochSchedule {
   /**
    * Sets lr to startFactor times what it is.
    *
-   * @throws ValueError, UnsupportedError
+   * @param optimizer whose learning rates it sets
+   * @param options from 1/3 to 1 in 5 epochs by default
+   * @throws ValueError, UnsupportedError (an unknown option)
    */
   constructor(optimizer: Scheduled, options: LinearLROptions = {}) {
     checkOptions("LinearLR", options, ["startFactor", "endFactor", "totalIters"]);
@@ -233,6 +258,7 @@ export class LinearLR extends EpochSchedule {
   }
 }
 
+/** Options of `ReduceLROnPlateau`. */
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric is to become small, "min" (default), or large, "max". */
   mode?: "min" | "max";
@@ -240,7 +266,7 @@ export interface ReduceLROnPlateauOptions {
   factor?: number;
   /** How many epochs in a row may bring no improvement (default 10). */
   patience?: number;
-  /** What counts as an improvement (default 1e-4). */
+  /** How much better than the best metric so far an improvement must be (default 1e-4; see thresholdMode). */
   threshold?: number;
   /** Whether the threshold is a share of the best metric, "rel" (default), or a difference, "abs". */
   thresholdMode?: "rel" | "abs";
@@ -252,7 +278,10 @@ export interface ReduceLROnPlateauOptions {
   eps?: number;
 }
 
-/** Multiplies lr with factor when a metric stops improving, as PyTorch's lr_scheduler.ReduceLROnPlateau. */
+/**
+ * lr = max(factor lr, minLr) when a metric has not improved for more than `patience` epochs in a row, as PyTorch's
+ * [lr_scheduler.ReduceLROnPlateau](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html).
+ */
 export class ReduceLROnPlateau extends Schedule {
   readonly #better: (metric: number, best: number) => boolean;
   readonly #factor: number;
@@ -264,7 +293,11 @@ export class ReduceLROnPlateau extends Schedule {
   #badEpochs = 0;
   #cooling = 0;
 
-  /** @throws ValueError, UnsupportedError, ShapeError (minLr) */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options a tenth of lr after 10 epochs without a smaller metric, by default
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError (minLr)
+   */
   constructor(optimizer: Scheduled, options: ReduceLROnPlateauOptions = {}) {
     const names = ["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "minLr", "eps"];
     checkOptions("ReduceLROnPlateau", options, names);

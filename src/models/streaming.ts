@@ -126,6 +126,7 @@ export class StreamingModel {
     this.#arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

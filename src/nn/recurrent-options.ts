@@ -15,12 +15,18 @@ export interface RecurrentOptions extends LayerOptions {
   batchFirst?: boolean;
   /** Whether a second set of layers reads every sequence from its end (default false); outputs stand side by side. */
   bidirectional?: boolean;
-  /** Probability with which an output of every layer but the last is dropped in training (default 0). */
+  /**
+   * Probability with which an output of every layer but the last is dropped in training, the others times 1 / (1 - dropout)
+   * (default 0).
+   */
   dropout?: number;
   /** Probability with which a unit of h is dropped before the recurrent product in training: the same units at all steps
    * of a sequence (Gal & Ghahramani 2016; default 0). */
   recurrentDropout?: number;
-  /** Keep states only every so many steps, and recompute the others in backward (default: keep all). */
+  /**
+   * Keep states only every so many steps, and recompute the others in backward, to the same bits (Chen et al. 2016; default:
+   * keep all). About sqrt(T) takes the least memory.
+   */
   checkpoint?: number;
   /** Read sequences from the last step to the first; outputs come in that order (Keras' go_backwards; default false). */
   goBackwards?: boolean;
@@ -28,8 +34,9 @@ export interface RecurrentOptions extends LayerOptions {
   stateful?: boolean;
 }
 
+/** Options of `RNN`. */
 export interface RNNOptions extends RecurrentOptions {
-  /** "tanh" (default) or "relu". */
+  /** phi: "tanh" (default) or "relu". */
   nonlinearity?: "tanh" | "relu";
   /** Any other non-linearity, for models from elsewhere, in place of `nonlinearity`. */
   activation?: Activation;
@@ -49,29 +56,35 @@ export interface GatedOptions extends RecurrentOptions {
   layerNorm?: boolean;
 }
 
+/** Options of `LSTM`. */
 export interface LSTMOptions extends GatedOptions {
-  /** Size P to which h is projected (default 0: not at all). */
+  /** Size P < H to which h is projected, by W_hr (Sak, Senior & Beaufays 2014; default 0: not at all). */
   projSize?: number;
-  /** Whether the forget gate's bias starts as 1 and the others as 0 (Keras' unit_forget_bias; default false). */
+  /**
+   * Whether bias_ih of the forget gate starts as 1 and all other biases as 0 (Jozefowicz, Zaremba & Sutskever 2015; Keras'
+   * unit_forget_bias; default false).
+   */
   unitForgetBias?: boolean;
 }
 
+/** Options of `GRU`. */
 export interface GRUOptions extends GatedOptions {
   /** Whether the reset gate is applied after the recurrent product (default true, as PyTorch, cuDNN, Keras 3) or before. */
   resetAfter?: boolean;
 }
 
-/** First states, and which steps take part. */
+/** What `forward` takes besides x: first states, and which steps take part. */
 export interface RNNState {
-  /** [numLayers * directions,N,H], without N for unbatched x; zeros by default. */
+  /** [numLayers * directions,N,P] (P = H without projSize), without N for unbatched x; zeros by default. */
   h0?: Tensor;
   /** [N] steps of each row, 0 to T: the output behind them is zeros, and the last state is that of the row's last step. */
   lengths?: Tensor | readonly number[];
-  /** The axes of x without the last; 0 or 1 (i32): a masked step (0) repeats the output and state before it (Keras). */
+  /** The axes of x without the last; 0 or 1 (i32): a masked step (0) repeats the output and state before it, as in Keras. Not with `lengths`. */
   mask?: Tensor;
 }
+/** What `LSTM.forward` takes besides x. */
 export interface LSTMState extends RNNState {
-  /** [numLayers * directions,N,H]. */
+  /** [numLayers * directions,N,H], without N for unbatched x; zeros by default. */
   c0?: Tensor;
 }
 

@@ -49,8 +49,11 @@ interface States {
 
 /** What RNN, LSTM and GRU share. */
 export abstract class Recurrent extends Layer<RecurrentTape> {
+  /** Layers on top of each other. */
   readonly numLayers: number;
+  /** Whether sequences come as [N,T,D]. */
   readonly batchFirst: boolean;
+  /** Whether a second set of layers reads every sequence from its end. */
   readonly bidirectional: boolean;
   /** Size P of h: of the output in each direction. */
   readonly stateSize: number;
@@ -123,8 +126,8 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
   /**
    * One step at a time, with the state kept inside, from a copy of the weights as they are now.
    *
-   * @param options.batchSize N, default 1
-   * @throws UnsupportedError where the layer is bidirectional or goes backwards
+   * @param options the batch size N, 1 by default
+   * @throws UnsupportedError where the layer is bidirectional or goes backwards; ShapeError, DisposedError, OutOfMemoryError
    */
   stream(options: StreamOptions = {}): Stream {
     this.checkAlive();
@@ -135,7 +138,11 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     return new Stream(this.arena.core, this.dtype, this.#cell, this.#weights, options);
   }
 
-  /** Forgets the states that a stateful layer has kept: the next pass starts from zeros. */
+  /**
+   * Forgets the states that a stateful layer has kept: the next pass starts from zeros (Keras' reset_states).
+   *
+   * @throws DisposedError
+   */
   resetState(): void {
     this.checkAlive();
     this.#state = { h: undefined, c: undefined };
