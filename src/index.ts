@@ -1,5 +1,10 @@
-// The main entry point, `wasm-rnn`: layers, losses, optimizers, schedules. The courses, file formats and the command line have
-// entry points of their own.
+/**
+ * The main entry point: layers, cells, losses, optimizers, schedules, initialisers, and a character-level language model.
+ * Tensors are plain records `{ data, shape }`; results are the caller's, and live views are named as such. The courses, file
+ * formats and audio models have entry points of their own.
+ *
+ * @module wasm-rnn
+ */
 
 export {
   tensor,

@@ -32,7 +32,11 @@ interface Stage {
   dispose?(): void;
 }
 
-/** A network that takes one frame at a time, with its state inside; made by `fromRtneural` and `fromProteus`. */
+/**
+ * A network that takes one frame (the D numbers of one audio sample, or of one moment) at a time, with its state inside;
+ * made by `fromRtneural` and `fromProteus`. It knows no sample rate: a model belongs to the one, in Hz, that it was trained
+ * at.
+ */
 export class StreamingModel {
   /** The number type that it computes in. */
   readonly dtype: FloatDtype;
@@ -72,7 +76,7 @@ export class StreamingModel {
   }
 
   /**
-   * One frame.
+   * One frame. Nothing is allocated.
    *
    * @param x D numbers
    * @returns M numbers: a live view, valid until the next call of this package (copy it to keep it)
@@ -114,7 +118,11 @@ export class StreamingModel {
     }
   }
 
-  /** Sets all states to zeros, as they are in a new model. */
+  /**
+   * Sets all states to zeros, as they are in a new model.
+   *
+   * @throws DisposedError
+   */
   reset(): void {
     this.#checkAlive();
     for (const stage of this.#stages) stage.reset?.();
