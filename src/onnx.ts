@@ -51,7 +51,7 @@ export interface OnnxInputs {
   W: Tensor;
   /** Recurrent weights [D,G*H,H]. */
   R: Tensor;
-  /** Biases [D,2*G*H], W's and R's (default: zeros). */
+  /** Biases `[D,2*G*H]`, W's and R's (default: zeros). */
   B?: Tensor;
   /** [N], i32: the steps of each row, 0 to T; behind them Y is zeros (default: T). */
   sequence_lens?: Tensor;

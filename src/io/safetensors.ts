@@ -18,7 +18,7 @@ import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 export interface SafetensorsContent {
   /** The tensors by name. */
   tensors: Record<string, Tensor>;
-  /** What stands under __metadata__; empty where nothing does. */
+  /** What stands under `__metadata__`; empty where nothing does. */
   metadata: Record<string, string>;
 }
 

@@ -344,6 +344,8 @@ function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Para
  * Initialisers, as PyTorch's [nn.init](https://docs.pytorch.org/docs/stable/nn.init.html): each fills a parameter, or any
  * tensor of f64 or f32, in place, such as `init.orthogonal(parameter, { gates: 4 })`. One seed gives the same numbers on
  * every engine.
+ *
+ * @namespace
  */
 export const init = /* @__PURE__ */ Object.freeze({
   /** What makes up for a nonlinearity. */

@@ -200,7 +200,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   }
 
   /**
-   * Copies of the state by PyTorch's names, "<index>.<name>", where the index counts the parameters of all groups; empty
+   * Copies of the state by PyTorch's names, `<index>.<name>`, where the index counts the parameters of all groups; empty
    * before the first step. Options, also lr, are not part of it.
    *
    * @throws DisposedError
