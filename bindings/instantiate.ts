@@ -40,9 +40,12 @@ export function currentCore(): Core {
 }
 
 /**
- * Chooses the build for objects made from then on; those that exist keep theirs.
+ * Chooses the build for objects made from then on; those that exist keep theirs, and one call takes objects of one build
+ * only.
  *
- * @param options.variant "auto": relaxed SIMD where the engine has it with a fused multiply-add, else SIMD
+ * @param options the build
+ * @param options.variant "auto" (what holds until the first call): relaxed SIMD where the engine has it with a fused
+ *   multiply-add, else SIMD
  * @throws UnsupportedError where an explicit variant does not run here; the choice then stays as it was
  */
 export function configure(options: { variant: "auto" | Variant }): void {
@@ -58,7 +61,9 @@ export function configure(options: { variant: "auto" | Variant }): void {
  * Uses a module that the host gives (`wasm-rnn/core.wasm` or `wasm-rnn/core.relaxed.wasm`) in place of the inlined
  * bytes, for hosts that forbid compiling at run time. Call it before anything else; "auto" then means this build.
  *
- * @throws StateError after first use; UnsupportedError where the module is not of this package or does not run here
+ * @param moduleOrBytes a compiled module, or its bytes, which are compiled synchronously
+ * @throws StateError after first use; UnsupportedError where the module is not of this package or does not run here;
+ *   DtypeError where it is neither
  */
 export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): void {
   if (cores.simd || cores.relaxed) {
@@ -75,10 +80,18 @@ export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): vo
 }
 
 /**
- * The build that objects made now get: its variant, the version of the package, and a digest (SHA-256, hexadecimal) of
- * the module: where two digests agree, the same calls give the same bits.
+ * The build that objects made now get. Where two hashes agree, the same calls give the same bits.
+ *
+ * @throws UnsupportedError where the engine has no WebAssembly SIMD
  */
-export function buildInfo(): { variant: Variant; version: string; hash: string } {
+export function buildInfo(): {
+  /** Which of the two builds. */
+  variant: Variant;
+  /** The version of the package. */
+  version: string;
+  /** SHA-256 of the module, in hexadecimal digits. */
+  hash: string;
+} {
   const { variant } = currentCore();
   return { variant, version, hash: hashes[variant] };
 }

@@ -1,5 +1,6 @@
 // One typed function per kernel: checks shapes, makes room for results, calls. The recurrent kernels are in recurrent.ts,
-// the losses in loss.ts, parameter updates in optim.ts; the mathematics is in assembly/.
+// the losses in loss.ts, parameter updates in optim.ts, those that run frame by frame in frames.ts; the mathematics is in
+// assembly/.
 //
 // Tensors that come in may lie anywhere (`Arena.upload` copies them in where needed); those that come out lie in the
 // arena.

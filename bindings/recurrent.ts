@@ -13,11 +13,20 @@ import { sequenceBytes, sequenceFields } from "./wasm.js";
 
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
-/** What a non-linearity of a cell can be. */
+/**
+ * What a non-linearity of a cell can be: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. They
+ * saturate at infinities and hand NaN on.
+ */
 export type Activation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
 
 /** The codes of assembly/activation.ts. */
-const CODES: Readonly<Record<Activation, number>> = { tanh: 0, relu: 1, sigmoid: 2, hardSigmoid: 3, linear: 4 };
+export const ACTIVATION_CODES: Readonly<Record<Activation, number>> = {
+  tanh: 0,
+  relu: 1,
+  sigmoid: 2,
+  hardSigmoid: 3,
+  linear: 4,
+};
 
 /** Rows of the weights, in multiples of H: i f g o; r z n. */
 export const GATES: Readonly<Record<CellKind, number>> = { RNN: 1, LSTM: 4, GRU: 3 };
@@ -134,9 +143,9 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     ...sizesOf(cell, weights),
     rows,
     counts: pointer(counts),
-    sigma: CODES[cell.sigma ?? "sigmoid"],
-    phi: CODES[cell.phi],
-    psi: CODES[cell.psi ?? cell.phi],
+    sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
+    phi: ACTIVATION_CODES[cell.phi],
+    psi: ACTIVATION_CODES[cell.psi ?? cell.phi],
     resetAfter: cell.resetAfter === false ? 0 : 1,
     coupled: cell.coupled === true ? 1 : 0,
     x: x.pointer,

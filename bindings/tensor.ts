@@ -8,12 +8,14 @@ export type Dtype = "f64" | "f32" | "i32";
 /** The number types that a layer can have. */
 export type FloatDtype = "f64" | "f32";
 
-/** Where a tensor's numbers are. */
+/** The array that holds a tensor's numbers: of f64, f32 or i32. */
 export type TensorData = Float64Array | Float32Array | Int32Array;
 
 /** Numbers with a shape: row-major and dense. Any plain record `{ data, shape }` will do where a tensor is taken. */
 export interface Tensor {
+  /** The numbers, row-major: the last axis lies together. A live tensor (`Parameter.value`) gives a current view. */
   readonly data: TensorData;
+  /** The length of each axis; [] for a single number. */
   readonly shape: readonly number[];
 }
 

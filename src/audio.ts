@@ -1,17 +1,21 @@
-// Models of audio effects from the files in which they are passed around, entry point wasm-rnn/audio. How they run is in
-// models/streaming.ts; here are the two forms of JSON.
-//
-// RTNeural (https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py, RTNeural/model_loader.h, torch_helpers.h):
-//
-//     { "in_shape": [null, null, D], "layers": [{ "type", "activation", "shape": [null, null, H], "weights": [...] }, ...] }
-//
-// with Keras' arrays: kernels [in, gates*H], LSTM i f c o with one bias [4H], GRU z r h with a bias [2,3H] (reset_after).
-// AIDA-X (https://github.com/AidaDSP/AIDA-X) adds "in_skip". Or a PyTorch state_dict, flat, with PyTorch's arrays.
-//
-// GuitarML's Proteus and NeuralPi, and what trains for them (https://github.com/Alec-Wright/CoreAudioML, SimpleRNN):
-//
-//     { "model_data": { "model": "SimpleRNN", "input_size", "hidden_size", "unit_type", "skip", ... },
-//       "state_dict": { "rec.weight_ih_l0": [...], ..., "lin.weight": [...], "lin.bias": [...] } }
+/**
+ * Models of audio effects from the JSON files in which they are passed around, for an AudioWorklet or any loop over
+ * samples. There are two forms.
+ *
+ * RTNeural (https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py, RTNeural/model_loader.h, torch_helpers.h):
+ *
+ *     { "in_shape": [null, null, D], "layers": [{ "type", "activation", "shape": [null, null, H], "weights": [...] }, ...] }
+ *
+ * with Keras' arrays: kernels [in, gates*H], LSTM i f c o with one bias [4H], GRU z r h with a bias [2,3H] (reset_after).
+ * AIDA-X (https://github.com/AidaDSP/AIDA-X) adds "in_skip". Or a PyTorch state_dict, flat, with PyTorch's arrays.
+ *
+ * GuitarML's Proteus and NeuralPi, and what trains for them (https://github.com/Alec-Wright/CoreAudioML, SimpleRNN):
+ *
+ *     { "model_data": { "model": "SimpleRNN", "input_size", "hidden_size", "unit_type", "skip", ... },
+ *       "state_dict": { "rec.weight_ih_l0": [...], ..., "lin.weight": [...], "lin.bias": [...] } }
+ *
+ * @module wasm-rnn/audio
+ */
 
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { GATES, type CellKind } from "../bindings/recurrent.js";
@@ -21,11 +25,13 @@ import { checkOptions } from "./nn/layer.js";
 
 export type { StreamingModel } from "./models/streaming.js";
 
+/** Options of `fromProteus`. */
 export interface StreamingOptions {
   /** The number type to compute in: "f32" (default) or "f64". */
   dtype?: FloatDtype;
 }
 
+/** Options of `fromRtneural`. */
 export interface RtneuralOptions extends StreamingOptions {
   /**
    * For a state_dict, which does not say how its modules go together: their names, and activations ("tanh", "relu",
@@ -40,9 +46,11 @@ const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid", "sof
 
 /**
  * A model from a file of RTNeural's: layers "lstm", "gru", "dense", "time-distributed-dense", "activation" (tanh, relu,
- * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules.
+ * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules. See
+ * [RTNeural](https://github.com/jatinchowdhury18/RTNeural).
  *
  * @param json the parsed file
+ * @param options dtype "f32" by default; for a state_dict, the modules' order
  * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as layers[1].weights[0]; ValueError,
  *   OutOfMemoryError
  */
@@ -69,9 +77,11 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
 
 /**
  * A model from a file of Proteus, NeuralPi or their training program: one recurrent module (LSTM, GRU or RNN, of any number
- * of layers) and a linear one, with `skip` inputs added to what comes out.
+ * of layers) and a linear one, with `skip` inputs added to what comes out. See
+ * [CoreAudioML](https://github.com/Alec-Wright/CoreAudioML).
  *
  * @param json the parsed file
+ * @param options dtype "f32" by default
  * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as state_dict["rec.weight_ih_l0"];
  *   ValueError, OutOfMemoryError
  */

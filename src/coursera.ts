@@ -1,9 +1,13 @@
-// The functions of the Coursera course "Building a Recurrent Neural Network - Step by Step" (deeplearning.ai, Sequence
-// Models, week 1), entry point wasm-rnn/coursera.
-//
-// The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
-// update gate "i" is the input gate, its candidate "c~" (cct) our g. Everything is computed and returned in the type of
-// x; parameters of the other floating-point type are converted.
+/**
+ * The functions of the notebook "Building a Recurrent Neural Network - Step by Step" of the Coursera course Sequence Models
+ * (deeplearning.ai, week 1, https://www.coursera.org/learn/nlp-sequence-models).
+ *
+ * The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
+ * update gate "i" is the input gate, its candidate "c~" (cct) our g. Everything is computed and returned in the type of
+ * x; parameters of the other floating-point type are converted.
+ *
+ * @module wasm-rnn/coursera
+ */
 
 import { ShapeError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
@@ -14,33 +18,45 @@ import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, ty
 import { convert, permute, reshape, slice, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
-/** Parameters of the RNN: Wax (n_a, n_x), Waa (n_a, n_a), ba (n_a, 1); Wya (n_y, n_a) and by (n_y, 1) for predictions. */
+/** Parameters of the RNN, f64 or f32: those of predictions come both or not at all. */
 export interface RnnParameters {
+  /** On x: (n_a, n_x). */
   Wax: Tensor;
+  /** On a: (n_a, n_a). */
   Waa: Tensor;
+  /** (n_a, 1). */
   ba: Tensor;
+  /** Of predictions: (n_y, n_a). */
   Wya?: Tensor;
+  /** Of predictions: (n_y, 1). */
   by?: Tensor;
 }
 
-/**
- * Parameters of the LSTM: Wf, Wi, Wc, Wo (n_a, n_a + n_x) on [a_prev; x], bf, bi, bc, bo (n_a, 1); Wy (n_y, n_a) and
- * by (n_y, 1) for predictions.
- */
+/** Parameters of the LSTM, f64 or f32; weights act on [a_prev; x]. Those of predictions come both or not at all. */
 export interface LstmParameters {
+  /** Forget gate: (n_a, n_a + n_x). */
   Wf: Tensor;
+  /** Forget gate: (n_a, 1). */
   bf: Tensor;
+  /** Update gate: (n_a, n_a + n_x). */
   Wi: Tensor;
+  /** Update gate: (n_a, 1). */
   bi: Tensor;
+  /** Candidate: (n_a, n_a + n_x). */
   Wc: Tensor;
+  /** Candidate: (n_a, 1). */
   bc: Tensor;
+  /** Output gate: (n_a, n_a + n_x). */
   Wo: Tensor;
+  /** Output gate: (n_a, 1). */
   bo: Tensor;
+  /** Of predictions: (n_y, n_a). */
   Wy?: Tensor;
+  /** Of predictions: (n_y, 1). */
   by?: Tensor;
 }
 
-/** The course's other choices. */
+/** The notebook's other choices. */
 export interface CourseOptions {
   /** What takes the place of tanh (default "tanh"): for the LSTM in the candidate and at the output. */
   activation?: "tanh" | "relu";
@@ -48,42 +64,61 @@ export interface CourseOptions {
   output?: "softmax" | "sigmoid";
 }
 
-/** What rnnCellForward keeps; x is xt. */
+/** What `rnnCellForward` keeps for `rnnCellBackward`. */
 export interface RnnCellCache {
+  /** xt: (n_x, m). */
   readonly x: Tensor;
+  /** (n_a, m). */
   readonly aPrev: Tensor;
+  /** (n_a, m). */
   readonly aNext: Tensor;
 }
 
-/** What rnnForward keeps. */
+/** What `rnnForward` keeps for `rnnBackward`. */
 export interface RnnCaches {
+  /** (n_x, m, T_x). */
   readonly x: Tensor;
+  /** (n_a, m). */
   readonly a0: Tensor;
+  /** (n_a, m, T_x). */
   readonly a: Tensor;
 }
 
-/** The gates of an LSTM: forget, update (input), candidate, output; (n_a, m[, T_x]). */
+/** The gates of an LSTM, made when they are first read: (n_a, m) of one step, (n_a, m, T_x) of all. */
 export interface Gates {
+  /** Forget gate. */
   readonly ft: Tensor;
+  /** Update gate (elsewhere: input gate). */
   readonly it: Tensor;
+  /** Candidate. */
   readonly cct: Tensor;
+  /** Output gate. */
   readonly ot: Tensor;
 }
 
-/** What lstmCellForward keeps; x is xt. */
+/** What `lstmCellForward` keeps for `lstmCellBackward`. */
 export interface LstmCellCache extends Gates {
+  /** xt: (n_x, m). */
   readonly x: Tensor;
+  /** (n_a, m). */
   readonly aPrev: Tensor;
+  /** (n_a, m). */
   readonly cPrev: Tensor;
+  /** (n_a, m). */
   readonly aNext: Tensor;
+  /** (n_a, m). */
   readonly cNext: Tensor;
 }
 
-/** What lstmForward keeps. */
+/** What `lstmForward` keeps for `lstmBackward`. */
 export interface LstmCaches extends Gates {
+  /** (n_x, m, T_x). */
   readonly x: Tensor;
+  /** (n_a, m). */
   readonly a0: Tensor;
+  /** (n_a, m, T_x). */
   readonly a: Tensor;
+  /** (n_a, m, T_x). */
   readonly c: Tensor;
 }
 
@@ -173,11 +208,12 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
 }
 
 /**
- * One step: a_next = tanh(Wax xt + Waa a_prev + ba), yt_pred = softmax(Wya a_next + by).
+ * The notebook's rnn_cell_forward: a_next = tanh(Wax xt + Waa a_prev + ba), yt_pred = softmax(Wya a_next + by).
  *
  * @param xt (n_x, m)
  * @param aPrev (n_a, m)
- * @returns aNext (n_a, m), ytPred (n_y, m; undefined without Wya and by)
+ * @param p the parameters
+ * @param options tanh and softmax by default
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
 export function rnnCellForward(
@@ -185,17 +221,25 @@ export function rnnCellForward(
   aPrev: Tensor,
   p: RnnParameters,
   options: CourseOptions = {},
-): { aNext: Tensor; ytPred: Tensor | undefined; cache: RnnCellCache } {
+): {
+  /** (n_a, m). */
+  aNext: Tensor;
+  /** (n_y, m); undefined without Wya and by. */
+  ytPred: Tensor | undefined;
+  /** What `rnnCellBackward` takes. */
+  cache: RnnCellCache;
+} {
   const { kept, input, first, a, y } = runRnn(true, xt, aPrev, p, options);
   return { aNext: a, ytPred: y, cache: withKept({ x: input, aPrev: first, aNext: a }, kept) };
 }
 
 /**
- * All steps of rnnCellForward.
+ * The notebook's rnn_forward: all steps of `rnnCellForward`.
  *
- * @param x (n_x, m, T_x)
+ * @param x (n_x, m, T_x), T_x >= 1
  * @param a0 (n_a, m)
- * @returns a (n_a, m, T_x), yPred (n_y, m, T_x; undefined without Wya and by)
+ * @param p the parameters
+ * @param options tanh and softmax by default
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
 export function rnnForward(
@@ -203,15 +247,25 @@ export function rnnForward(
   a0: Tensor,
   p: RnnParameters,
   options: CourseOptions = {},
-): { a: Tensor; yPred: Tensor | undefined; caches: RnnCaches } {
+): {
+  /** (n_a, m, T_x). */
+  a: Tensor;
+  /** (n_y, m, T_x); undefined without Wya and by. */
+  yPred: Tensor | undefined;
+  /** What `rnnBackward` takes. */
+  caches: RnnCaches;
+} {
   const { kept, input, first, a, y } = runRnn(false, x, a0, p, options);
   return { a, yPred: y, caches: withKept({ x: input, a0: first, a }, kept) };
 }
 
-/** Gradients of the RNN's weights; dba (n_a, 1). */
+/** Gradients of the RNN's parameters. */
 export interface RnnGradients {
+  /** (n_a, n_x). */
   dWax: Tensor;
+  /** (n_a, n_a). */
   dWaa: Tensor;
+  /** (n_a, 1). */
   dba: Tensor;
 }
 
@@ -220,14 +274,21 @@ function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients
 }
 
 /**
- * One step backward.
+ * The notebook's rnn_cell_backward. Predictions take no part: their gradient is the caller's to bring into daNext.
  *
- * @param daNext (n_a, m)
- * @param cache of rnnCellForward
- * @returns dxt (n_x, m), daPrev (n_a, m) and the gradients of the weights
+ * @param daNext the gradient of aNext (n_a, m)
+ * @param cache of `rnnCellForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnCellForward), OutOfMemoryError
  */
-export function rnnCellBackward(daNext: Tensor, cache: RnnCellCache): RnnGradients & { dxt: Tensor; daPrev: Tensor } {
+export function rnnCellBackward(
+  daNext: Tensor,
+  cache: RnnCellCache,
+): RnnGradients & {
+  /** (n_x, m). */
+  dxt: Tensor;
+  /** (n_a, m). */
+  daPrev: Tensor;
+} {
   const kept = keptOf("cache", cache, "coursera", "rnn", true);
   const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape)));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
@@ -243,14 +304,21 @@ function convertDa(da: Tensor, dtype: FloatDtype, { shape }: Tensor): Tensor {
 }
 
 /**
- * All steps backward, da carried from each step to the one before.
+ * The notebook's rnn_backward: all steps, da carried from each to the one before.
  *
- * @param da (n_a, m, T), T <= T_x: the steps behind have no gradient
- * @param caches of rnnForward
- * @returns dx (n_x, m, T), da0 (n_a, m) and the gradients of the weights
+ * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps behind have none
+ * @param caches of `rnnForward`
  * @throws ShapeError, DtypeError, StateError (not the caches of rnnForward), OutOfMemoryError
  */
-export function rnnBackward(da: Tensor, caches: RnnCaches): RnnGradients & { dx: Tensor; da0: Tensor } {
+export function rnnBackward(
+  da: Tensor,
+  caches: RnnCaches,
+): RnnGradients & {
+  /** (n_x, m, T). */
+  dx: Tensor;
+  /** (n_a, m). */
+  da0: Tensor;
+} {
   const kept = keptOf("caches", caches, "coursera", "rnn", false);
   const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
@@ -342,14 +410,15 @@ function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
 }
 
 /**
- * One step of the LSTM, with z = [a_prev; xt]:
+ * The notebook's lstm_cell_forward, with z = [a_prev; xt]:
  * ft, it, ot = sigmoid(Wf z + bf), (Wi z + bi), (Wo z + bo); cct = tanh(Wc z + bc); c_next = ft c_prev + it cct;
  * a_next = ot tanh(c_next); yt_pred = softmax(Wy a_next + by).
  *
  * @param xt (n_x, m)
  * @param aPrev (n_a, m)
  * @param cPrev (n_a, m)
- * @returns aNext, cNext (n_a, m), ytPred (n_y, m; undefined without Wy and by)
+ * @param p the parameters
+ * @param options tanh and softmax by default
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
 export function lstmCellForward(
@@ -358,18 +427,28 @@ export function lstmCellForward(
   cPrev: Tensor,
   p: LstmParameters,
   options: CourseOptions = {},
-): { aNext: Tensor; cNext: Tensor; ytPred: Tensor | undefined; cache: LstmCellCache } {
+): {
+  /** (n_a, m). */
+  aNext: Tensor;
+  /** (n_a, m). */
+  cNext: Tensor;
+  /** (n_y, m); undefined without Wy and by. */
+  ytPred: Tensor | undefined;
+  /** What `lstmCellBackward` takes. */
+  cache: LstmCellCache;
+} {
   const { kept, input, first, c0, a, c, y } = runLstm(true, xt, aPrev, cPrev, p, options);
   const cache = { x: input, aPrev: first, cPrev: c0!, aNext: a, cNext: c };
   return { aNext: a, cNext: c, ytPred: y, cache: withGates(cache, kept) };
 }
 
 /**
- * All steps of lstmCellForward, from c0 = 0.
+ * The notebook's lstm_forward: all steps of `lstmCellForward`, from c0 = 0.
  *
- * @param x (n_x, m, T_x)
+ * @param x (n_x, m, T_x), T_x >= 1
  * @param a0 (n_a, m)
- * @returns a, c (n_a, m, T_x), y (n_y, m, T_x; undefined without Wy and by)
+ * @param p the parameters
+ * @param options tanh and softmax by default
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
 export function lstmForward(
@@ -377,20 +456,37 @@ export function lstmForward(
   a0: Tensor,
   p: LstmParameters,
   options: CourseOptions = {},
-): { a: Tensor; y: Tensor | undefined; c: Tensor; caches: LstmCaches } {
+): {
+  /** (n_a, m, T_x). */
+  a: Tensor;
+  /** (n_y, m, T_x); undefined without Wy and by. */
+  y: Tensor | undefined;
+  /** (n_a, m, T_x). */
+  c: Tensor;
+  /** What `lstmBackward` takes. */
+  caches: LstmCaches;
+} {
   const { kept, input, first, a, c, y } = runLstm(false, x, a0, undefined, p, options);
   return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, kept) };
 }
 
-/** Gradients of the LSTM's weights, on [a_prev; x]; biases (n_a, 1). */
+/** Gradients of the LSTM's parameters; weights act on [a_prev; x]. */
 export interface LstmGradients {
+  /** Forget gate: (n_a, n_a + n_x). */
   dWf: Tensor;
+  /** Forget gate: (n_a, 1). */
   dbf: Tensor;
+  /** Update gate: (n_a, n_a + n_x). */
   dWi: Tensor;
+  /** Update gate: (n_a, 1). */
   dbi: Tensor;
+  /** Candidate: (n_a, n_a + n_x). */
   dWc: Tensor;
+  /** Candidate: (n_a, 1). */
   dbc: Tensor;
+  /** Output gate: (n_a, n_a + n_x). */
   dWo: Tensor;
+  /** Output gate: (n_a, 1). */
   dbo: Tensor;
 }
 
@@ -412,19 +508,25 @@ function lstmGradients(dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWe
 }
 
 /**
- * One step backward.
+ * The notebook's lstm_cell_backward.
  *
- * @param daNext (n_a, m)
- * @param dcNext (n_a, m)
- * @param cache of lstmCellForward
- * @returns dxt (n_x, m), daPrev, dcPrev (n_a, m) and the gradients of the weights
+ * @param daNext the gradient of aNext (n_a, m)
+ * @param dcNext the gradient of cNext (n_a, m)
+ * @param cache of `lstmCellForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of lstmCellForward), OutOfMemoryError
  */
 export function lstmCellBackward(
   daNext: Tensor,
   dcNext: Tensor,
   cache: LstmCellCache,
-): LstmGradients & { dxt: Tensor; daPrev: Tensor; dcPrev: Tensor } {
+): LstmGradients & {
+  /** (n_x, m). */
+  dxt: Tensor;
+  /** (n_a, m). */
+  daPrev: Tensor;
+  /** (n_a, m). */
+  dcPrev: Tensor;
+} {
   const kept = keptOf("cache", cache, "coursera", "lstm", true);
   const da = toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape));
   const dc = permute(take("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
@@ -438,23 +540,31 @@ export function lstmCellBackward(
 }
 
 /**
- * All steps backward, da and dc carried from each step to the one before.
+ * The notebook's lstm_backward: all steps, da and dc carried from each to the one before.
  *
- * @param da (n_a, m, T), T <= T_x: the steps behind have no gradient
- * @param caches of lstmForward
- * @returns dx (n_x, m, T), da0 (n_a, m) and the gradients of the weights
+ * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps behind have none
+ * @param caches of `lstmForward`
  * @throws ShapeError, DtypeError, StateError (not the caches of lstmForward), OutOfMemoryError
  */
-export function lstmBackward(da: Tensor, caches: LstmCaches): LstmGradients & { dx: Tensor; da0: Tensor } {
+export function lstmBackward(
+  da: Tensor,
+  caches: LstmCaches,
+): LstmGradients & {
+  /** (n_x, m, T). */
+  dx: Tensor;
+  /** (n_a, m). */
+  da0: Tensor;
+} {
   const kept = keptOf("caches", caches, "coursera", "lstm", false);
   const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
 }
 
 /**
- * e^x / sum of e^x over axis 0, with the maximum subtracted.
+ * The softmax of the course's rnn_utils: e^x / sum of e^x over axis 0, with the maximum subtracted first.
  *
- * @param x (n), (n, m) or (n, m, T)
+ * @param x (n), (n, m) or (n, m, T), f64 or f32
+ * @returns the shape and type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function softmax(x: Tensor): Tensor {

@@ -1,22 +1,31 @@
-// The functions of Stanford's CS231n, assignment 3 (RNN and LSTM captioning), entry point wasm-rnn/cs231n.
-//
-// The course's layouts: batch first, x (N, D) or (N, T, D); weights (in, out); the LSTM's columns in the order i f o g.
-// Everything is computed and returned in the type of x; other floating-point inputs are converted.
+/**
+ * The functions of rnn_layers.py in assignment 3 of Stanford's CS231n (RNN_Captioning.ipynb and LSTM_Captioning.ipynb,
+ * https://cs231n.github.io/assignments2021/assignment3/).
+ *
+ * The course's layouts: batch first, x (N, D) or (N, T, D); weights (in, out); the LSTM's columns in the order i f o g.
+ * Everything is computed and returned in the type of x; other floating-point inputs are converted.
+ *
+ * @module wasm-rnn/cs231n
+ */
 
 import { floatDtype } from "../bindings/kernels.js";
 import type { Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
 import { convert, permute, reshape, take } from "./layout.js";
 
-/** What a forward function keeps for its backward function; x is the input. */
+/** What a forward function keeps for the backward function of the same name. */
 export interface Cache {
+  /** The input, copied: (N, D) of one step, (N, T, D) of all. */
   readonly x: Tensor;
 }
 
-/** Gradients of the weights: dWx (D, G), dWh (H, G), db (G), G = H (RNN) or 4H (LSTM). */
+/** Gradients of the weights; G = H (RNN), or 4H in the order i f o g (LSTM). */
 export interface Gradients {
+  /** (D, G). */
   dWx: Tensor;
+  /** (H, G). */
   dWh: Tensor;
+  /** (G). */
   db: Tensor;
 }
 
@@ -99,7 +108,7 @@ function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Kept): T
 }
 
 /**
- * One step: next_h = tanh(x Wx + prev_h Wh + b).
+ * The assignment's rnn_step_forward: next_h = tanh(x Wx + prev_h Wh + b).
  *
  * @param x (N, D)
  * @param prevH (N, H)
@@ -114,50 +123,86 @@ export function rnnStepForward(
   Wx: Tensor,
   Wh: Tensor,
   b: Tensor,
-): { nextH: Tensor; cache: Cache } {
+): {
+  /** (N, H). */
+  nextH: Tensor;
+  /** What `rnnStepBackward` takes. */
+  cache: Cache;
+} {
   const { kept, cache } = run("rnn", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
   return { nextH: states(kept, kept.hs), cache };
 }
 
 /**
- * One step backward.
+ * The assignment's rnn_step_backward.
  *
- * @param dnextH (N, H)
+ * @param dnextH the gradient of nextH (N, H)
+ * @param cache of `rnnStepForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnStepForward), OutOfMemoryError
  */
-export function rnnStepBackward(dnextH: Tensor, cache: Cache): Gradients & { dx: Tensor; dprevH: Tensor } {
+export function rnnStepBackward(
+  dnextH: Tensor,
+  cache: Cache,
+): Gradients & {
+  /** (N, D). */
+  dx: Tensor;
+  /** (N, H). */
+  dprevH: Tensor;
+} {
   const kept = keptOf("cache", cache, "cs231n", "rnn", true);
   const { dx, dh0, weights } = backward(kept, upstream("dnextH", dnextH, kept));
   return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(kept, weights) };
 }
 
 /**
- * All steps of rnnStepForward.
+ * The assignment's rnn_forward: all steps of `rnnStepForward`.
  *
- * @param x (N, T, D)
+ * @param x (N, T, D), T >= 1
  * @param h0 (N, H)
- * @returns h (N, T, H)
+ * @param Wx (D, H)
+ * @param Wh (H, H)
+ * @param b (H)
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function rnnForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor): { h: Tensor; cache: Cache } {
+export function rnnForward(
+  x: Tensor,
+  h0: Tensor,
+  Wx: Tensor,
+  Wh: Tensor,
+  b: Tensor,
+): {
+  /** (N, T, H). */
+  h: Tensor;
+  /** What `rnnBackward` takes. */
+  cache: Cache;
+} {
   const { kept, cache } = run("rnn", false, x, ["h0", h0], undefined, Wx, Wh, b);
   return { h: states(kept, kept.hs), cache };
 }
 
 /**
- * All steps backward.
+ * The assignment's rnn_backward.
  *
- * @param dh (N, T, H)
+ * @param dh the gradient of h (N, T, H)
+ * @param cache of `rnnForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of rnnForward), OutOfMemoryError
  */
-export function rnnBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
+export function rnnBackward(
+  dh: Tensor,
+  cache: Cache,
+): Gradients & {
+  /** (N, T, D). */
+  dx: Tensor;
+  /** (N, H). */
+  dh0: Tensor;
+} {
   const kept = keptOf("cache", cache, "cs231n", "rnn", false);
   const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
   return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
 }
 
 /**
- * One step of the LSTM: [i f o g] = x Wx + prev_h Wh + b; next_c = sigmoid(f) prev_c + sigmoid(i) tanh(g);
+ * The assignment's lstm_step_forward: [i f o g] = x Wx + prev_h Wh + b; next_c = sigmoid(f) prev_c + sigmoid(i) tanh(g);
  * next_h = sigmoid(o) tanh(next_c).
  *
  * @param x (N, D)
@@ -175,23 +220,38 @@ export function lstmStepForward(
   Wx: Tensor,
   Wh: Tensor,
   b: Tensor,
-): { nextH: Tensor; nextC: Tensor; cache: Cache } {
+): {
+  /** (N, H). */
+  nextH: Tensor;
+  /** (N, H). */
+  nextC: Tensor;
+  /** What `lstmStepBackward` takes. */
+  cache: Cache;
+} {
   const { kept, cache } = run("lstm", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
   return { nextH: states(kept, kept.hs), nextC: states(kept, kept.cs!), cache };
 }
 
 /**
- * One step backward.
+ * The assignment's lstm_step_backward.
  *
- * @param dnextH (N, H)
- * @param dnextC (N, H)
+ * @param dnextH the gradient of nextH (N, H)
+ * @param dnextC the gradient of nextC (N, H)
+ * @param cache of `lstmStepForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of lstmStepForward), OutOfMemoryError
  */
 export function lstmStepBackward(
   dnextH: Tensor,
   dnextC: Tensor,
   cache: Cache,
-): Gradients & { dx: Tensor; dprevH: Tensor; dprevC: Tensor } {
+): Gradients & {
+  /** (N, D). */
+  dx: Tensor;
+  /** (N, H). */
+  dprevH: Tensor;
+  /** (N, H). */
+  dprevC: Tensor;
+} {
   const kept = keptOf("cache", cache, "cs231n", "lstm", true);
   const dc = take("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
@@ -199,25 +259,47 @@ export function lstmStepBackward(
 }
 
 /**
- * All steps of lstmStepForward, from c0 = 0.
+ * The assignment's lstm_forward: all steps of `lstmStepForward`, from c0 = 0.
  *
- * @param x (N, T, D)
+ * @param x (N, T, D), T >= 1
  * @param h0 (N, H)
- * @returns h (N, T, H)
+ * @param Wx (D, 4H)
+ * @param Wh (H, 4H)
+ * @param b (4H)
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function lstmForward(x: Tensor, h0: Tensor, Wx: Tensor, Wh: Tensor, b: Tensor): { h: Tensor; cache: Cache } {
+export function lstmForward(
+  x: Tensor,
+  h0: Tensor,
+  Wx: Tensor,
+  Wh: Tensor,
+  b: Tensor,
+): {
+  /** (N, T, H). */
+  h: Tensor;
+  /** What `lstmBackward` takes. */
+  cache: Cache;
+} {
   const { kept, cache } = run("lstm", false, x, ["h0", h0], undefined, Wx, Wh, b);
   return { h: states(kept, kept.hs), cache };
 }
 
 /**
- * All steps backward.
+ * The assignment's lstm_backward.
  *
- * @param dh (N, T, H)
+ * @param dh the gradient of h (N, T, H)
+ * @param cache of `lstmForward`
  * @throws ShapeError, DtypeError, StateError (not a cache of lstmForward), OutOfMemoryError
  */
-export function lstmBackward(dh: Tensor, cache: Cache): Gradients & { dx: Tensor; dh0: Tensor } {
+export function lstmBackward(
+  dh: Tensor,
+  cache: Cache,
+): Gradients & {
+  /** (N, T, D). */
+  dx: Tensor;
+  /** (N, H). */
+  dh0: Tensor;
+} {
   const kept = keptOf("cache", cache, "cs231n", "lstm", false);
   const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
   return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };

@@ -6,12 +6,15 @@ import { checkOptions } from "./nn/layer.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
 export interface Checked {
+  /** What errors and the result call it. */
   readonly name: string;
   /** f64; changed in place and put back. */
   readonly value: Tensor;
+  /** f64, in the shape of `value`: what is checked. */
   readonly grad: Tensor;
 }
 
+/** Options of `gradCheck`. */
 export interface GradCheckOptions {
   /** Half the distance of the two points of a difference quotient (default 1e-5). */
   eps?: number;
@@ -19,20 +22,33 @@ export interface GradCheckOptions {
   tolerance?: number;
 }
 
+/** What `gradCheck` found. */
 export interface GradCheckResult {
+  /** Whether all differences are allowed ones. */
   ok: boolean;
   /** Where the difference was largest beside what is allowed. */
-  worst: { name: string; index: number; analytic: number; numeric: number };
+  worst: {
+    /** The parameter. */
+    name: string;
+    /** Which of its numbers, in row-major order. */
+    index: number;
+    /** What `grad` has there. */
+    analytic: number;
+    /** The difference quotient. */
+    numeric: number;
+  };
 }
 
 /**
- * Holds gradients against central differences (loss(v + eps) - loss(v - eps)) / (2 eps), number by number.
+ * Holds gradients against central differences (loss(v + eps) - loss(v - eps)) / (2 eps), number by number, as PyTorch's
+ * [gradcheck](https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html): two calls of `loss` for each.
  *
  * Run backward first: the gradients compared are those in `grad` at the call. They and the values are as before at the
  * end, also where `loss` throws or adds to the gradients.
  *
  * @param loss computes the loss from the current values
- * @param parameters f64 only
+ * @param parameters at least one, f64 only
+ * @param options eps 1e-5 and tolerance 1e-6 by default
  * @throws DtypeError, ShapeError, ValueError
  */
 export function gradCheck(

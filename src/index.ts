@@ -1,5 +1,10 @@
-// The main entry point, `wasm-rnn`: layers, losses, optimizers, schedules. The courses, file formats and the command line have
-// entry points of their own.
+/**
+ * The main entry point: layers, cells, losses, optimizers, schedules, initialisers, and a character-level language model.
+ * Tensors are plain records `{ data, shape }`; results are the caller's, and live views are named as such. The courses, file
+ * formats and audio models have entry points of their own.
+ *
+ * @module wasm-rnn
+ */
 
 export {
   tensor,
@@ -21,18 +26,16 @@ export {
   ValueError,
 } from "../bindings/errors.js";
 export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
-export {
-  GRU,
-  LSTM,
-  RNN,
-  type GatedOptions,
-  type GRUOptions,
-  type LSTMOptions,
-  type LSTMState,
-  type RecurrentOptions,
-  type RNNOptions,
-  type RNNState,
-} from "./nn/recurrent.js";
+export { GRU, LSTM, RNN } from "./nn/recurrent.js";
+export type {
+  GatedOptions,
+  GRUOptions,
+  LSTMOptions,
+  LSTMState,
+  RecurrentOptions,
+  RNNOptions,
+  RNNState,
+} from "./nn/recurrent-options.js";
 export {
   CellCache,
   GRUCell,

@@ -10,14 +10,18 @@ import { checkOptions } from "./nn/layer.js";
 
 export type { Reduction };
 
-/** A number, or for reduction "none" a tensor. */
+/**
+ * A number, or for reduction "none" a tensor.
+ *
+ * @typeParam R the reduction
+ */
 export type Loss<R extends Reduction> = R extends "none" ? Tensor : number;
 
 /** What all losses can be told. */
 export interface LossOptions<R extends Reduction = Reduction> {
   /**
-   * "mean" (default), "sum", or "none": a loss for each element, or, for losses over classes, for each target. The
-   * gradient is then that of the losses' sum.
+   * "mean" (default), "sum", or "none": a loss for each element, in the shape of the prediction, or, for losses over
+   * classes, for each target, in the shape of the targets. The gradient is then that of the losses' sum.
    */
   reduction?: R;
 }
@@ -73,20 +77,26 @@ function reductionOf<R extends Reduction>(options: LossOptions<R>): R {
 
 /**
  * Softmax and cross-entropy in one: the loss of a target is weight[target] (log(sum of e^logits) - logits[target]), for
- * probabilities the sum of this over all classes times their probabilities, as PyTorch's functional.cross_entropy.
+ * probabilities the sum of this over all classes times their probabilities, as PyTorch's
+ * [functional.cross_entropy](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html). In nats.
  *
  * The mean is over the targets that count, weighted by `weight`, with probabilities over all of them.
  *
  * @param logits [..., C], f64 or f32
  * @param targets classes [...], i32, each from 0 to C - 1 or ignoreIndex; or probabilities [..., C] in the dtype of logits
- * @returns loss, and dLogits [..., C], the gradient of the loss (of the sum of the losses for "none")
+ * @param options reduction, weight of each class, ignoreIndex, labelSmoothing
  * @throws ShapeError, DtypeError, ValueError (target out of range), UnsupportedError, OutOfMemoryError
  */
 export function crossEntropy<R extends Reduction = "mean">(
   logits: Tensor,
   targets: Tensor,
   options: CrossEntropyOptions<R> = {},
-): { loss: Loss<R>; dLogits: Tensor } {
+): {
+  /** In nats; for "none" [...]. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses: [..., C]. */
+  dLogits: Tensor;
+} {
   checkOptions("crossEntropy", options, ["ignoreIndex", "reduction", "labelSmoothing", "weight"]);
   const { ignoreIndex, labelSmoothing = 0, weight } = options;
   const reduction = reductionOf(options);
@@ -96,19 +106,25 @@ export function crossEntropy<R extends Reduction = "mean">(
 }
 
 /**
- * The negative log-likelihood -weight[target] logProbabilities[target], as PyTorch's functional.nll_loss; the mean is
- * weighted. For training, `crossEntropy` of the logits gives their gradient in one step.
+ * The negative log-likelihood -weight[target] logProbabilities[target], as PyTorch's
+ * [functional.nll_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html); the mean is weighted. For
+ * training, `crossEntropy` of the logits gives their gradient in one step.
  *
  * @param logProbabilities [..., C], f64 or f32, for example of `logSoftmax`
  * @param targets [...], i32, each from 0 to C - 1 or ignoreIndex
- * @returns loss, and dLogProbabilities [..., C], the gradient of the loss (of the sum of the losses for "none")
+ * @param options reduction, weight of each class, ignoreIndex
  * @throws ShapeError, DtypeError, ValueError (target out of range), UnsupportedError, OutOfMemoryError
  */
 export function nll<R extends Reduction = "mean">(
   logProbabilities: Tensor,
   targets: Tensor,
   options: NllOptions<R> = {},
-): { loss: Loss<R>; dLogProbabilities: Tensor } {
+): {
+  /** In nats; for "none" [...]. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses: [..., C]. */
+  dLogProbabilities: Tensor;
+} {
   checkOptions("nll", options, ["ignoreIndex", "reduction", "weight"]);
   const { ignoreIndex = -100, weight } = options;
   const reduction = reductionOf(options);
@@ -136,53 +152,71 @@ function regression<R extends Reduction>(
 }
 
 /**
- * The squared error (prediction - target)^2, as PyTorch's functional.mse_loss.
+ * The squared error (prediction - target)^2, as PyTorch's
+ * [functional.mse_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html).
  *
  * @param prediction any shape, f64 or f32
  * @param target the shape and type of prediction
- * @returns loss, and dPrediction in the shape of prediction, the gradient of the loss (of the sum for "none")
+ * @param options reduction
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
 export function mse<R extends Reduction = "mean">(
   prediction: Tensor,
   target: Tensor,
   options: LossOptions<R> = {},
-): { loss: Loss<R>; dPrediction: Tensor } {
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
   checkOptions("mse", options, ["reduction"]);
   return regression(kernels.MSE, prediction, target, options);
 }
 
 /**
- * The distance |prediction - target|, as PyTorch's functional.l1_loss; its gradient where they are equal is 0.
+ * The distance |prediction - target|, as PyTorch's
+ * [functional.l1_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html); its gradient where they are equal
+ * is 0.
  *
  * @param prediction any shape, f64 or f32
  * @param target the shape and type of prediction
- * @returns loss, and dPrediction in the shape of prediction, the gradient of the loss (of the sum for "none")
+ * @param options reduction
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
 export function l1<R extends Reduction = "mean">(
   prediction: Tensor,
   target: Tensor,
   options: LossOptions<R> = {},
-): { loss: Loss<R>; dPrediction: Tensor } {
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
   checkOptions("l1", options, ["reduction"]);
   return regression(kernels.SMOOTH_L1, prediction, target, options);
 }
 
 /**
  * With d = |prediction - target|: d^2 / (2 beta) where d < beta, else d - beta / 2 (Girshick 2015), as PyTorch's
- * functional.smooth_l1_loss.
+ * [functional.smooth_l1_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.smooth_l1_loss.html).
  *
  * @param prediction any shape, f64 or f32
  * @param target the shape and type of prediction
- * @returns loss, and dPrediction in the shape of prediction, the gradient of the loss (of the sum for "none")
+ * @param options reduction, beta
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
 export function smoothL1<R extends Reduction = "mean">(
   prediction: Tensor,
   target: Tensor,
   options: SmoothL1Options<R> = {},
-): { loss: Loss<R>; dPrediction: Tensor } {
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
   checkOptions("smoothL1", options, ["reduction", "beta"]);
   const { beta = 1 } = options;
   return regression(kernels.SMOOTH_L1, prediction, target, options, beta);
@@ -190,18 +224,25 @@ export function smoothL1<R extends Reduction = "mean">(
 
 /**
  * Sigmoid and binary cross-entropy in one: -weight (posWeight t log(sigmoid(x)) + (1 - t) log(1 - sigmoid(x))), computed
- * so that no logit is too large, as PyTorch's functional.binary_cross_entropy_with_logits.
+ * so that no logit is too large, as PyTorch's
+ * [functional.binary_cross_entropy_with_logits](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html).
+ * In nats.
  *
  * @param logits x, any shape, f64 or f32
  * @param targets t, the shape and type of logits: probabilities of the positive answer
- * @returns loss, and dLogits in the shape of logits, the gradient of the loss (of the sum for "none")
+ * @param options reduction, weight of each element, posWeight
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
 export function bceWithLogits<R extends Reduction = "mean">(
   logits: Tensor,
   targets: Tensor,
   options: BceWithLogitsOptions<R> = {},
-): { loss: Loss<R>; dLogits: Tensor } {
+): {
+  /** In nats; for "none" in the shape of logits. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of logits. */
+  dLogits: Tensor;
+} {
   checkOptions("bceWithLogits", options, ["reduction", "weight", "posWeight"]);
   const { weight, posWeight } = options;
   const reduction = reductionOf(options);
@@ -214,9 +255,11 @@ export function bceWithLogits<R extends Reduction = "mean">(
 }
 
 /**
- * e^x / sum of e^x over the last axis.
+ * e^x / sum of e^x over the last axis, with the largest x subtracted from all, as PyTorch's
+ * [functional.softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html).
  *
  * @param x [..., C], f64 or f32
+ * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function softmax(x: Tensor): Tensor {
@@ -229,9 +272,11 @@ export function softmax(x: Tensor): Tensor {
 }
 
 /**
- * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, also where that is 0.
+ * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, also where that is 0, as PyTorch's
+ * [functional.log_softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html).
  *
  * @param x [..., C], f64 or f32
+ * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function logSoftmax(x: Tensor): Tensor {

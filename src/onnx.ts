@@ -1,7 +1,11 @@
-// ONNX's recurrent operators RNN, LSTM and GRU, entry point wasm-rnn/onnx: the operator's own tensors in and out.
-//
-// Specification: https://onnx.ai/onnx/operators/ (RNN, LSTM, GRU; layout: opset 14). Gate orders: LSTM i o f c, peepholes
-// i o f, GRU z r h; conversion to the core's orders (i f g o, r z n) happens here alone.
+/**
+ * ONNX's recurrent operators RNN, LSTM and GRU: the operator's own tensors in and out.
+ *
+ * Specification: https://onnx.ai/onnx/operators/ (RNN, LSTM, GRU; layout: opset 14). Gate orders: LSTM i o f c, peepholes
+ * i o f, GRU z r h; conversion to the core's orders (i f g o, r z n) happens here alone.
+ *
+ * @module wasm-rnn/onnx
+ */
 
 import { ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
@@ -14,24 +18,28 @@ import { forwardDirection, residentPacking } from "./nn/direction.js";
 import { checkOptions } from "./nn/layer.js";
 import { activeSteps } from "./nn/sequences.js";
 
-export type OnnxOperator = CellKind;
+/** The operators. */
+export type OnnxOperator = "RNN" | "LSTM" | "GRU";
 
 /** The operators' attributes, by ONNX's names and with its defaults. */
 export interface OnnxAttributes {
+  /** H; by default what R says, and never anything else. */
   hidden_size?: number;
+  /** Whether sequences are read from their start (default "forward"), from their end, or both ways. */
   direction?: "forward" | "reverse" | "bidirectional";
-  /** 0: X [T,N,I]; 1: X [N,T,I], and the batch comes first in states and outputs. */
+  /** 0 (default): X [T,N,I]; 1: X [N,T,I], and the batch comes first in states and outputs. */
   layout?: number;
-  /** For each direction: RNN f; LSTM f g h; GRU f g. Tanh, Sigmoid, Relu or HardSigmoid. */
+  /** For each direction: RNN f; LSTM f g h; GRU f g. Tanh, Sigmoid, Relu or HardSigmoid; by default Sigmoid for gates, else Tanh. */
   activations?: readonly string[];
-  /** Of those activations that take one (HardSigmoid: 0.2 and 0.5 by default), in their order. */
+  /** The slopes of those activations that take one (HardSigmoid: 0.2 by default), in their order. */
   activation_alpha?: readonly number[];
+  /** The offsets of those activations that take one (HardSigmoid: 0.5 by default), in their order. */
   activation_beta?: readonly number[];
-  /** What goes into an activation is limited to [-clip, clip]. */
+  /** What goes into an activation is limited to [-clip, clip]; > 0 (default: not limited). */
   clip?: number;
-  /** LSTM: whether f is 1 - i. */
+  /** LSTM: whether f is 1 - i: 0 (default) or 1. */
   input_forget?: number;
-  /** GRU: whether the reset gate is applied after the recurrent product. */
+  /** GRU: whether the reset gate is applied after the recurrent product: 0 (default) or 1. */
   linear_before_reset?: number;
 }
 
@@ -39,26 +47,29 @@ export interface OnnxAttributes {
 export interface OnnxInputs {
   /** [T,N,I], or [N,T,I] for layout 1. */
   X: Tensor;
-  /** [D,G*H,I]. */
+  /** Weights [D,G*H,I]; gates i o f c, or z r h. */
   W: Tensor;
-  /** [D,G*H,H]. */
+  /** Recurrent weights [D,G*H,H]. */
   R: Tensor;
-  /** [D,2*G*H], W's and R's. */
+  /** Biases `[D,2*G*H]`, W's and R's (default: zeros). */
   B?: Tensor;
-  /** [N], i32. */
+  /** [N], i32: the steps of each row, 0 to T; behind them Y is zeros (default: T). */
   sequence_lens?: Tensor;
-  /** [D,N,H], or [N,D,H] for layout 1. */
+  /** First h [D,N,H], or [N,D,H] for layout 1 (default: zeros). */
   initial_h?: Tensor;
+  /** LSTM: first c, as initial_h. */
   initial_c?: Tensor;
-  /** [D,3*H]. */
+  /** LSTM: peepholes of i, o, f [D,3*H] (default: zeros). */
   P?: Tensor;
 }
 
-/** [T,D,N,H] and [D,N,H], or [N,T,D,H] and [N,D,H] for layout 1. */
+/** The operators' outputs, fresh and of the type of X. */
 export interface OnnxOutputs {
+  /** All h: [T,D,N,H], or [N,T,D,H] for layout 1. */
   Y: Tensor;
+  /** The last h: [D,N,H], or [N,D,H] for layout 1. */
   Y_h: Tensor;
-  /** LSTM. */
+  /** LSTM: the last c, as Y_h. */
   Y_c?: Tensor;
 }
 
@@ -84,8 +95,12 @@ const ORDER: Readonly<Record<CellKind, readonly number[]>> = { RNN: [0], LSTM: [
 const PEEPHOLES = [0, 2, 1];
 
 /**
- * Runs an operator, forward.
+ * Runs an operator, forward, as ONNX specifies
+ * [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), [LSTM](https://onnx.ai/onnx/operators/onnx__LSTM.html) and
+ * [GRU](https://onnx.ai/onnx/operators/onnx__GRU.html).
  *
+ * @param opType the operator
+ * @param attributes by ONNX's names; {} for its defaults
  * @param inputs absent ones may be left out or undefined
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an attribute or activation that is not known),
  *   OutOfMemoryError

@@ -20,7 +20,7 @@ export type { Optimizer, OptimizerOptions, ParamGroup, ParametersOrGroups };
 
 /** Options of `SGD`; lr is 1e-3 by default. */
 export interface SGDOptions extends OptimizerOptions {
-  /** Default 0. */
+  /** How much of the buffer b stays at each step (default 0: there is no buffer). */
   momentum?: number;
   /** How much less than the whole gradient goes into the momentum (default 0). */
   dampening?: number;
@@ -43,9 +43,18 @@ const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = {
   state: ({ momentum }) => (momentum === 0 ? [] : ["momentum_buffer"]),
 };
 
-/** Stochastic gradient descent, as PyTorch's optim.SGD. */
+/**
+ * Stochastic gradient descent, as PyTorch's [optim.SGD](https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html): p -= lr g;
+ * with momentum b = momentum b + (1 - dampening) g, b = g at first, and p -= lr b, or with nesterov (Sutskever et al. 2013)
+ * p -= lr (g + momentum b).
+ */
 export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
-  /** @throws ValueError, UnsupportedError, ShapeError, StateError, DisposedError, OutOfMemoryError */
+  /**
+   * @param parameters those of layers, or groups of them
+   * @param options for all groups that do not say otherwise
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
+   *   DisposedError, OutOfMemoryError
+   */
   constructor(parameters: ParametersOrGroups<SGDOptions>, options: SGDOptions = {}) {
     super(SGD_RULES, parameters, options);
   }
@@ -62,7 +71,7 @@ export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
 
 /** Options of `Adam`; lr is 1e-3 by default. */
 export interface AdamOptions extends OptimizerOptions {
-  /** Decay of the averages of the gradient and of its square (default [0.9, 0.999]). */
+  /** How much of the averages m of the gradient and v of its square stays at each step (default [0.9, 0.999]). */
   betas?: readonly [number, number];
   /** Added to the denominator (default 1e-8). */
   eps?: number;
@@ -132,21 +141,38 @@ abstract class AdamBase extends Optimizer<AdamOptions, AdamNames> {
   }
 }
 
-/** Adam (Kingma & Ba 2015), as PyTorch's optim.Adam. */
+/**
+ * Adam (Kingma & Ba 2015), as PyTorch's [optim.Adam](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html):
+ * m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+ * p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) at step t.
+ */
 export class Adam extends AdamBase {
   protected readonly decoupled = false;
 
-  /** @throws ValueError, UnsupportedError, ShapeError, StateError, DisposedError, OutOfMemoryError */
+  /**
+   * @param parameters those of layers, or groups of them
+   * @param options for all groups that do not say otherwise
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
+   *   DisposedError, OutOfMemoryError
+   */
   constructor(parameters: ParametersOrGroups<AdamOptions>, options: AdamOptions = {}) {
     super(adamRules("Adam", 0), parameters, options);
   }
 }
 
-/** Adam with decoupled weight decay (Loshchilov & Hutter 2019), as PyTorch's optim.AdamW. */
+/**
+ * Adam with decoupled weight decay (Loshchilov & Hutter 2019), as PyTorch's
+ * [optim.AdamW](https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html): p = (1 - lr weightDecay) p, then Adam's step.
+ */
 export class AdamW extends AdamBase {
   protected readonly decoupled = true;
 
-  /** @throws ValueError, UnsupportedError, ShapeError, StateError, DisposedError, OutOfMemoryError */
+  /**
+   * @param parameters those of layers, or groups of them
+   * @param options for all groups that do not say otherwise
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
+   *   DisposedError, OutOfMemoryError
+   */
   constructor(parameters: ParametersOrGroups<AdamWOptions>, options: AdamWOptions = {}) {
     super(adamRules("AdamW", 1e-2), parameters, options);
   }
@@ -154,11 +180,11 @@ export class AdamW extends AdamBase {
 
 /** Options of `RMSprop`; lr is 1e-2 by default. */
 export interface RMSpropOptions extends OptimizerOptions {
-  /** Decay of the average of the squared gradient (default 0.99). */
+  /** How much of the average v of the squared gradient stays at each step (default 0.99). */
   alpha?: number;
   /** Added to the denominator (default 1e-8). */
   eps?: number;
-  /** Default 0. */
+  /** How much of the buffer b stays at each step (default 0: there is no buffer). */
   momentum?: number;
   /** Whether the average gradient is subtracted from the average square (default false). */
   centered?: boolean;
@@ -183,9 +209,18 @@ const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = {
   },
 };
 
-/** RMSprop (Tieleman & Hinton 2012), as PyTorch's optim.RMSprop. */
+/**
+ * RMSprop (Tieleman & Hinton 2012), as PyTorch's [optim.RMSprop](https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html):
+ * v = alpha v + (1 - alpha) g^2, p -= lr g / (sqrt(v) + eps); centered (Graves 2013), v less the square of the average g;
+ * with momentum, b = momentum b + g / (sqrt(v) + eps) and p -= lr b.
+ */
 export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
-  /** @throws ValueError, UnsupportedError, ShapeError, StateError, DisposedError, OutOfMemoryError */
+  /**
+   * @param parameters those of layers, or groups of them
+   * @param options for all groups that do not say otherwise
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
+   *   DisposedError, OutOfMemoryError
+   */
   constructor(parameters: ParametersOrGroups<RMSpropOptions>, options: RMSpropOptions = {}) {
     super(RMSPROP_RULES, parameters, options);
   }
@@ -221,9 +256,17 @@ const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = {
   start: ({ initialAccumulatorValue }) => initialAccumulatorValue,
 };
 
-/** Adagrad (Duchi, Hazan & Singer 2011), as PyTorch's optim.Adagrad. */
+/**
+ * Adagrad (Duchi, Hazan & Singer 2011), as PyTorch's [optim.Adagrad](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html):
+ * s += g^2, p -= lr / (1 + (t - 1) lrDecay) g / (sqrt(s) + eps) at step t.
+ */
 export class Adagrad extends Optimizer<AdagradOptions, "sum"> {
-  /** @throws ValueError, UnsupportedError, ShapeError, StateError, DisposedError, OutOfMemoryError */
+  /**
+   * @param parameters those of layers, or groups of them
+   * @param options for all groups that do not say otherwise
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
+   *   DisposedError, OutOfMemoryError
+   */
   constructor(parameters: ParametersOrGroups<AdagradOptions>, options: AdagradOptions = {}) {
     super(ADAGRAD_RULES, parameters, options);
   }

@@ -5,12 +5,18 @@ import { currentCore } from "../bindings/instantiate.js";
 import { describe } from "../bindings/tensor.js";
 
 /**
- * xoshiro128** (Blackman & Vigna 2021), seeded by splitmix32. Not for secrets.
+ * Random numbers, the same on every engine for one seed: xoshiro128** (Blackman & Vigna 2021,
+ * https://prng.di.unimi.it), seeded by splitmix32. Not for secrets.
  */
 export class Random {
   readonly #state = new Uint32Array(4);
 
-  /** @param seed an integer from 0 to 2^53 - 1; by default one that differs from run to run */
+  /**
+   * Starts a sequence.
+   *
+   * @param seed an integer from 0 to 2^53 - 1; by default one that differs from run to run
+   * @throws ValueError
+   */
   constructor(seed: number = Math.floor(Math.random() * 2 ** 53)) {
     if (!Number.isSafeInteger(seed) || seed < 0) throw new ValueError("seed", describe(seed), "an integer >= 0");
     let x = seed >>> 0;
@@ -30,6 +36,12 @@ export class Random {
     return this.#state.slice();
   }
 
+  /**
+   * Continues from a state.
+   *
+   * @param words 4 integers from 0 to 2^32 - 1, not all of them 0
+   * @throws ValueError
+   */
   set state(words: ArrayLike<number>) {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
     if (words?.length !== 4) throw new ValueError("state", describe(words), expected);
@@ -41,7 +53,7 @@ export class Random {
     this.#state.set(given);
   }
 
-  /** A number in [0, 2^32). */
+  /** The next integer in [0, 2^32), each as likely as any other. */
   uint32(): number {
     const s = this.#state;
     const s1 = s[1]!;
@@ -56,7 +68,7 @@ export class Random {
     return result;
   }
 
-  /** A number in [0, 1) with 53 random bits. */
+  /** A number of U[0, 1) with 53 random bits: two draws of `uint32`. */
   uniform(): number {
     return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
   }

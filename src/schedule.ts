@@ -7,9 +7,13 @@ import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.j
 import { checkDict, checkOptions } from "./nn/layer.js";
 import { checkNumber } from "./optim/parameters.js";
 
-/** What a schedule needs of an optimizer. */
+/** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
-  readonly paramGroups: readonly { lr: number }[];
+  /** The groups; at least one. */
+  readonly paramGroups: readonly {
+    /** The learning rate, which a schedule sets. */
+    lr: number;
+  }[];
 }
 
 /** The lr that a group had before any schedule. */
@@ -37,7 +41,7 @@ function checkCount(argument: string, value: number, least: number): void {
   }
 }
 
-/** What the schedules share: the groups, the count of epochs, saving and loading. */
+/** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
 export abstract class Schedule {
   protected readonly groups: readonly { lr: number }[];
   protected epoch = 0;
@@ -51,12 +55,12 @@ export abstract class Schedule {
     this.checkLrs();
   }
 
-  /** How many steps there were. */
+  /** How many steps there were (PyTorch's last_epoch). */
   get lastEpoch(): number {
     return this.epoch;
   }
 
-  /** The groups' learning rates now. */
+  /** The groups' learning rates now (PyTorch's get_last_lr). */
   get lastLr(): number[] {
     return this.groups.map(({ lr }) => lr);
   }
@@ -73,6 +77,7 @@ export abstract class Schedule {
   /**
    * Continues from a saved state; the optimizer's learning rates become those that were saved.
    *
+   * @param dict what `stateDict` of a schedule of the same kind and as many groups gave
    * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or wrong entry; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
@@ -116,42 +121,45 @@ export abstract class Schedule {
   }
 }
 
+/** The lr of `epoch`, from that of the epoch before and that before any schedule. */
+type NextLr = (lr: number, epoch: number, baseLr: number) => number;
+
 /** Schedules that follow the count of epochs alone. */
 abstract class EpochSchedule extends Schedule {
   /** The lr of each group before any schedule. */
-  protected baseLrs: readonly number[];
+  #baseLrs: readonly number[];
+  readonly #next: NextLr;
 
-  protected constructor(optimizer: Scheduled) {
+  protected constructor(optimizer: Scheduled, next: NextLr) {
     super(optimizer);
-    this.baseLrs = this.groups.map((group) => {
+    this.#next = next;
+    this.#baseLrs = this.groups.map((group) => {
       if (!initialLrs.has(group)) initialLrs.set(group, group.lr);
       return initialLrs.get(group)!;
     });
   }
 
   /**
-   * Goes on to the next epoch.
+   * Goes on to the next epoch: to be called after its optimizer steps.
    *
    * @throws ValueError where an lr is no finite number >= 0; nothing is changed then
    */
   step(): void {
     this.checkLrs();
     this.epoch++;
-    this.setLrs(this.groups.map(({ lr }, i) => this.next(lr, this.epoch, this.baseLrs[i]!)));
+    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, this.epoch, this.#baseLrs[i]!)));
   }
 
   protected override extraState(): Record<string, number | readonly number[]> {
-    return { base_lrs: this.baseLrs };
+    return { base_lrs: this.#baseLrs };
   }
 
   protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
-    this.baseLrs = values.base_lrs!;
+    this.#baseLrs = values.base_lrs!;
   }
-
-  /** The lr of `epoch`, from that of the epoch before. */
-  protected abstract next(lr: number, epoch: number, baseLr: number): number;
 }
 
+/** Options of `StepLR`. */
 export interface StepLROptions {
   /** Epochs between two changes. */
   stepSize: number;
@@ -159,27 +167,26 @@ export interface StepLROptions {
   gamma?: number;
 }
 
-/** Multiplies lr with gamma every stepSize epochs, as PyTorch's lr_scheduler.StepLR. */
+/**
+ * lr = gamma lr every stepSize epochs, as PyTorch's
+ * [lr_scheduler.StepLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.StepLR.html).
+ */
 export class StepLR extends EpochSchedule {
-  readonly #stepSize: number;
-  readonly #gamma: number;
-
-  /** @throws ValueError, UnsupportedError */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options stepSize, and gamma (0.1)
+   * @throws ValueError, UnsupportedError (an unknown option)
+   */
   constructor(optimizer: Scheduled, options: StepLROptions) {
     checkOptions("StepLR", options, ["stepSize", "gamma"]);
     const { stepSize, gamma = 0.1 } = options;
     checkCount("stepSize", stepSize, 1);
     checkNumber("gamma", gamma);
-    super(optimizer);
-    this.#stepSize = stepSize;
-    this.#gamma = gamma;
-  }
-
-  protected override next(lr: number, epoch: number): number {
-    return epoch % this.#stepSize === 0 ? lr * this.#gamma : lr;
+    super(optimizer, (lr, epoch) => (epoch % stepSize === 0 ? lr * gamma : lr));
   }
 }
 
+/** Options of `CosineAnnealingLR`. */
 export interface CosineAnnealingLROptions {
   /** Epochs from the first lr down to the least. */
   tMax: number;
@@ -189,31 +196,29 @@ export interface CosineAnnealingLROptions {
 
 /**
  * lr = etaMin + (first lr - etaMin) (1 + cos(pi epoch / tMax)) / 2 (Loshchilov & Hutter 2017), by PyTorch's recurrence, as
- * its lr_scheduler.CosineAnnealingLR. After tMax epochs lr climbs again.
+ * its [lr_scheduler.CosineAnnealingLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html).
+ * After tMax epochs lr climbs again.
  */
 export class CosineAnnealingLR extends EpochSchedule {
-  readonly #tMax: number;
-  readonly #etaMin: number;
-
-  /** @throws ValueError, UnsupportedError */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options tMax, and etaMin (0)
+   * @throws ValueError, UnsupportedError (an unknown option)
+   */
   constructor(optimizer: Scheduled, options: CosineAnnealingLROptions) {
     checkOptions("CosineAnnealingLR", options, ["tMax", "etaMin"]);
     const { tMax, etaMin = 0 } = options;
     checkCount("tMax", tMax, 1);
     checkNumber("etaMin", etaMin);
-    super(optimizer);
-    this.#tMax = tMax;
-    this.#etaMin = etaMin;
-  }
-
-  protected override next(lr: number, epoch: number, baseLr: number): number {
-    const [t, least] = [this.#tMax, this.#etaMin];
-    // one step after the least lr the quotient below would be 0 / 0
-    if ((epoch - 1 - t) % (2 * t) === 0) return lr + ((baseLr - least) * (1 - cosPi(1 / t))) / 2;
-    return ((1 + cosPi(epoch / t)) / (1 + cosPi((epoch - 1) / t))) * (lr - least) + least;
+    super(optimizer, (lr, epoch, baseLr) => {
+      // one step after the least lr the quotient below would be 0 / 0
+      if ((epoch - 1 - tMax) % (2 * tMax) === 0) return lr + ((baseLr - etaMin) * (1 - cosPi(1 / tMax))) / 2;
+      return ((1 + cosPi(epoch / tMax)) / (1 + cosPi((epoch - 1) / tMax))) * (lr - etaMin) + etaMin;
+    });
   }
 }
 
+/** Options of `LinearLR`. */
 export interface LinearLROptions {
   /** What the first lr is multiplied with at the start, above 0 and at most 1 (default 1/3). */
   startFactor?: number;
@@ -223,16 +228,17 @@ export interface LinearLROptions {
   totalIters?: number;
 }
 
-/** A warm-up: lr times a factor that grows evenly from startFactor to endFactor, as PyTorch's lr_scheduler.LinearLR. */
+/**
+ * A warm-up: lr = first lr (startFactor + (endFactor - startFactor) min(epoch / totalIters, 1)), as PyTorch's
+ * [lr_scheduler.LinearLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html).
+ */
 export class LinearLR extends EpochSchedule {
-  readonly #startFactor: number;
-  readonly #endFactor: number;
-  readonly #totalIters: number;
-
   /**
    * Sets lr to startFactor times what it is.
    *
-   * @throws ValueError, UnsupportedError
+   * @param optimizer whose learning rates it sets
+   * @param options from 1/3 to 1 in 5 epochs by default
+   * @throws ValueError, UnsupportedError (an unknown option)
    */
   constructor(optimizer: Scheduled, options: LinearLROptions = {}) {
     checkOptions("LinearLR", options, ["startFactor", "endFactor", "totalIters"]);
@@ -244,20 +250,15 @@ export class LinearLR extends EpochSchedule {
       throw new ValueError("endFactor", describe(endFactor), "0 <= endFactor <= 1");
     }
     checkCount("totalIters", totalIters, 1);
-    super(optimizer);
-    this.#startFactor = startFactor;
-    this.#endFactor = endFactor;
-    this.#totalIters = totalIters;
+    const rise = endFactor - startFactor;
+    super(optimizer, (lr, epoch) =>
+      epoch > totalIters ? lr : lr * (1 + rise / (totalIters * startFactor + (epoch - 1) * rise)),
+    );
     this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
-  }
-
-  protected override next(lr: number, epoch: number): number {
-    if (epoch > this.#totalIters) return lr;
-    const rise = this.#endFactor - this.#startFactor;
-    return lr * (1 + rise / (this.#totalIters * this.#startFactor + (epoch - 1) * rise));
   }
 }
 
+/** Options of `ReduceLROnPlateau`. */
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric is to become small, "min" (default), or large, "max". */
   mode?: "min" | "max";
@@ -265,7 +266,7 @@ export interface ReduceLROnPlateauOptions {
   factor?: number;
   /** How many epochs in a row may bring no improvement (default 10). */
   patience?: number;
-  /** What counts as an improvement (default 1e-4). */
+  /** How much better than the best metric so far an improvement must be (default 1e-4; see thresholdMode). */
   threshold?: number;
   /** Whether the threshold is a share of the best metric, "rel" (default), or a difference, "abs". */
   thresholdMode?: "rel" | "abs";
@@ -277,7 +278,10 @@ export interface ReduceLROnPlateauOptions {
   eps?: number;
 }
 
-/** Multiplies lr with factor when a metric stops improving, as PyTorch's lr_scheduler.ReduceLROnPlateau. */
+/**
+ * lr = max(factor lr, minLr) when a metric has not improved for more than `patience` epochs in a row, as PyTorch's
+ * [lr_scheduler.ReduceLROnPlateau](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html).
+ */
 export class ReduceLROnPlateau extends Schedule {
   readonly #better: (metric: number, best: number) => boolean;
   readonly #factor: number;
@@ -289,7 +293,11 @@ export class ReduceLROnPlateau extends Schedule {
   #badEpochs = 0;
   #cooling = 0;
 
-  /** @throws ValueError, UnsupportedError, ShapeError (minLr) */
+  /**
+   * @param optimizer whose learning rates it sets
+   * @param options a tenth of lr after 10 epochs without a smaller metric, by default
+   * @throws ValueError, UnsupportedError (an unknown option), ShapeError (minLr)
+   */
   constructor(optimizer: Scheduled, options: ReduceLROnPlateauOptions = {}) {
     const names = ["mode", "factor", "patience", "threshold", "thresholdMode", "cooldown", "minLr", "eps"];
     checkOptions("ReduceLROnPlateau", options, names);

@@ -12,7 +12,10 @@ export class Vocabulary {
   readonly characters: readonly string[];
   readonly #codes = new Map<string, number>();
 
-  /** Takes the characters in order. Throws ValueError where one is not a single code point or comes twice. */
+  /**
+   * @param characters in the order of their codes
+   * @throws ValueError where one is not a single code point or comes twice
+   */
   constructor(characters: Iterable<string>) {
     this.characters = [...characters];
     for (const [code, character] of this.characters.entries()) {
@@ -26,24 +29,36 @@ export class Vocabulary {
     }
   }
 
-  /** The vocabulary of all characters of `text`, sorted by code point. */
+  /**
+   * The vocabulary of all characters of a text, sorted by code point.
+   *
+   * @param text may be empty
+   */
   static fromText(text: string): Vocabulary {
     const characters = [...new Set(text)];
     return new Vocabulary(characters.sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)));
   }
 
+  /** How many characters there are. */
   get size(): number {
     return this.characters.length;
   }
 
-  /** The code of a single character; undefined where the vocabulary lacks it. */
+  /**
+   * The code of a character; undefined where the vocabulary lacks it.
+   *
+   * @param character a single code point
+   */
   codeOf(character: string): number | undefined {
     return this.#codes.get(character);
   }
 
   /**
-   * One code per character. Throws ValueError naming the first character that the vocabulary lacks, and its place;
-   * `argument` is what the message calls the text.
+   * One code per character.
+   *
+   * @param text characters of the vocabulary
+   * @param argument what an error calls the text (default "text")
+   * @throws ValueError naming the first character that the vocabulary lacks, and its place, in characters
    */
   encode(text: string, argument = "text"): Int32Array {
     const codes = new Int32Array(text.length); // at most one code per UTF-16 unit
@@ -59,7 +74,12 @@ export class Vocabulary {
     return codes.slice(0, count);
   }
 
-  /** The text of `codes`. Throws ValueError for a code outside 0 .. size - 1. */
+  /**
+   * The text of codes.
+   *
+   * @param codes integers from 0 to size - 1
+   * @throws ValueError naming the first other number
+   */
   decode(codes: ArrayLike<number>): string {
     return Array.from(codes, (code, index) => {
       const character = this.characters[code];
@@ -79,9 +99,20 @@ function describeCharacter(character: string): string {
 
 /**
  * Splits an encoded text: the last `floor(fraction * length)` codes are for validation, those before them for training.
- * Both are views of `codes`. Throws ValueError for a fraction outside [0, 1).
+ *
+ * @param codes one per character, as of `Vocabulary.encode`
+ * @param fraction in [0, 1)
+ * @throws ValueError
  */
-export function splitText(codes: Int32Array, fraction: number): { train: Int32Array; validation: Int32Array } {
+export function splitText(
+  codes: Int32Array,
+  fraction: number,
+): {
+  /** The first codes: a view of `codes`. */
+  train: Int32Array;
+  /** The last codes: a view of `codes`. */
+  validation: Int32Array;
+} {
   if (!(fraction >= 0 && fraction < 1)) {
     throw new ValueError("fraction", `${fraction}`, "a number from 0 up to, without, 1");
   }
@@ -89,9 +120,11 @@ export function splitText(codes: Int32Array, fraction: number): { train: Int32Ar
   return { train: codes.subarray(0, border), validation: codes.subarray(border) };
 }
 
-/** The inputs of one step of truncated backpropagation, and what should follow each: i32, [T, N]. */
+/** The inputs of one step of truncated backpropagation through time, and what should follow each. */
 export interface TextWindow {
+  /** Codes [T,N], i32. */
   inputs: Tensor;
+  /** The codes that follow them [T,N], i32. */
   targets: Tensor;
 }
 
@@ -100,16 +133,25 @@ export interface TextWindow {
  *
  * Stream n is the n-th of `batchSize` equal parts of the text, so that row n of window w + 1 goes on where row n of window
  * w ended and a carried state stays valid. Each character is input once and target once, but for the text's first and last
- * and for at most batchSize - 1 at the end that fill no whole column. The last window may be shorter than seqLen; `wholeWindows` leaves it out.
+ * and for at most batchSize - 1 at the end that fill no whole column. The last window may be shorter than seqLen;
+ * `wholeWindows` leaves it out.
  */
 export class TextStreams {
+  /** The text that was given: no copy. */
   readonly codes: Int32Array;
+  /** N, the streams side by side. */
   readonly batchSize: number;
+  /** T, the steps of a whole window. */
   readonly seqLen: number;
   /** Characters to predict in each stream. */
   readonly streamLength: number;
 
-  /** Throws ValueError for sizes that are not whole numbers from 1 up, ShapeError for a text with no character per stream. */
+  /**
+   * @param codes one per character, as of `Vocabulary.encode`
+   * @param batchSize N, the streams
+   * @param seqLen T, the steps of a window
+   * @throws ValueError for sizes that are not whole numbers from 1 up; ShapeError for a text of no more than N characters
+   */
   constructor(codes: Int32Array, batchSize: number, seqLen: number) {
     checkSize("batchSize", batchSize);
     checkSize("seqLen", seqLen);
@@ -125,22 +167,31 @@ export class TextStreams {
   /**
    * The largest batch up to `batchSize` for which a text of `length` characters has one whole window of `seqLen` steps
    * in each stream; 0 where it has none.
+   *
+   * @param length characters of the text
+   * @param batchSize the streams that are wanted
+   * @param seqLen the steps of a window
    */
   static largestBatch(length: number, batchSize: number, seqLen: number): number {
     return Math.max(0, Math.min(batchSize, Math.floor((length - 1) / seqLen)));
   }
 
-  /** Windows, counting a shorter last one. */
+  /** How many windows there are, counting a shorter last one. */
   get windows(): number {
     return Math.ceil(this.streamLength / this.seqLen);
   }
 
-  /** Windows of full length. */
+  /** How many windows have seqLen steps. */
   get wholeWindows(): number {
     return Math.floor(this.streamLength / this.seqLen);
   }
 
-  /** Window `index`, fresh arrays. Throws ValueError for an index outside 0 .. windows - 1. */
+  /**
+   * A window, in fresh arrays.
+   *
+   * @param index an integer from 0 to windows - 1
+   * @throws ValueError
+   */
   window(index: number): TextWindow {
     if (!Number.isInteger(index) || index < 0 || index >= this.windows) {
       throw new ValueError("index", `${index}`, `a whole number from 0 to ${this.windows - 1}`);

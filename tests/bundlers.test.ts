@@ -19,7 +19,7 @@ const MAX_GZIPPED: Record<string, number> = {
   vite: 42_000,
   webpack: 42_000,
   esbuild: 42_000,
-  rollup: 45_000, // not minified
+  rollup: 47_000, // not minified
   parcel: 42_000,
 };
 

@@ -3,35 +3,45 @@
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
 
-/** add, or mul: into a buffer of its own, and onto either operand. */
-function pairs<T>(product: bool): void {
+/** A kernel of two operands, against `exact`, also onto either of them. */
+function binary<T>(
+  name: string,
+  kernel: (n: i32, a: usize, b: usize, out: usize) => void,
+  exact: (a: T, b: T) => T,
+): void {
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
-    const what = `${product ? "mul" : "add"} ${n}`;
     const a = input<T>(n);
     const b = input<T>(n);
     const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = product ? a[i] * b[i] : a[i] + b[i];
-    expectPair<T>(what, product, a, b, output<T>(n), expected);
+    for (let i = 0; i < n; i++) expected[i] = exact(a[i], b[i]);
+    const out = output<T>(n);
+    kernel(n, a.p, b.p, out.p);
+    expectSame<T>(`${name} ${n}`, out, expected);
     const left = a.copy();
-    expectPair<T>(`${what} onto a`, product, left, b, left, expected);
+    kernel(n, left.p, b.p, left.p);
+    expectSame<T>(`${name} ${n} onto a`, left, expected);
     const right = b.copy();
-    expectPair<T>(`${what} onto b`, product, a, right, right, expected);
-    expectIntact(what);
+    kernel(n, a.p, right.p, right.p);
+    expectSame<T>(`${name} ${n} onto b`, right, expected);
+    expectIntact(`${name} ${n}`);
   }
 }
 
-function expectPair<T>(
-  what: string,
-  product: bool,
-  a: Buffer<T>,
-  b: Buffer<T>,
-  out: Buffer<T>,
-  expected: Buffer<T>,
-): void {
-  if (product) elementwise.mul<T>(a.length, a.p, b.p, out.p);
-  else elementwise.add<T>(a.length, a.p, b.p, out.p);
-  expectSame<T>(what, out, expected);
+function add<T>(): void {
+  binary<T>(
+    "add",
+    (n: i32, a: usize, b: usize, out: usize): void => elementwise.add<T>(n, a, b, out),
+    (a: T, b: T): T => (a + b) as T,
+  );
+}
+
+function mul<T>(): void {
+  binary<T>(
+    "mul",
+    (n: i32, a: usize, b: usize, out: usize): void => elementwise.mul<T>(n, a, b, out),
+    (a: T, b: T): T => (a * b) as T,
+  );
 }
 
 function scale<T>(): void {
@@ -117,10 +127,10 @@ function arithmeticSpecials<T>(): void {
 }
 
 describe("elementwise", () => {
-  test("add f64", () => pairs<f64>(false));
-  test("add f32", () => pairs<f32>(false));
-  test("mul f64", () => pairs<f64>(true));
-  test("mul f32", () => pairs<f32>(true));
+  test("add f64", () => add<f64>());
+  test("add f32", () => add<f32>());
+  test("mul f64", () => mul<f64>());
+  test("mul f32", () => mul<f32>());
   test("scale f64", () => scale<f64>());
   test("scale f32", () => scale<f32>());
   test("add, mul, scale: NaN, infinities, denormals f64", () => arithmeticSpecials<f64>());

@@ -1,10 +1,14 @@
-// The safetensors format (https://huggingface.co/docs/safetensors), both ways, in memory: entry wasm-rnn/safetensors.
-//
-//     u64 little-endian: H | H bytes of JSON, padded with spaces | data: every tensor's numbers, little-endian, row-major
-//     { "__metadata__": { string: string }, name: { "dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end] } }
-//
-// Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
-// mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
+/**
+ * The safetensors format (https://huggingface.co/docs/safetensors), both ways, in memory.
+ *
+ *     u64 little-endian: H | H bytes of JSON, padded with spaces | data: every tensor's numbers, little-endian, row-major
+ *     { "__metadata__": { string: string }, name: { "dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end] } }
+ *
+ * Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
+ * mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
+ *
+ * @module wasm-rnn/safetensors
+ */
 
 import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
@@ -12,7 +16,9 @@ import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 
 /** What a safetensors file holds. Both records have no prototype, so that any name is an ordinary key. */
 export interface SafetensorsContent {
+  /** The tensors by name. */
   tensors: Record<string, Tensor>;
+  /** What stands under `__metadata__`; empty where nothing does. */
   metadata: Record<string, string>;
 }
 
@@ -36,8 +42,11 @@ const STORED = new Map<string, StoredType>([
 /**
  * Reads a safetensors file. F64, F32 and I32 keep their type; F16 and BF16 widen to f32 exactly. Every array is fresh.
  *
- * Throws FormatError, saying what is wrong, for anything that is not a whole valid file, and UnsupportedError, naming
- * the tensor, for a dtype other than these. No size in the file is trusted before it was checked against `bytes`.
+ * No size in the file is trusted before it was checked against `bytes`.
+ *
+ * @param bytes the whole file, as of https://huggingface.co/docs/safetensors#format
+ * @throws FormatError, saying what is wrong, for anything that is not a whole valid file; UnsupportedError, naming the
+ *   tensor, for another dtype; DtypeError where bytes is no Uint8Array
  */
 export function readSafetensors(bytes: Uint8Array): SafetensorsContent {
   const dataStart = headerEnd(bytes);
@@ -62,8 +71,11 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsContent {
  * Writes a safetensors file. f64, f32 and i32 arrays become F64, F32, I32, sorted so that each is aligned in the file:
  * equal arguments give equal bytes, whatever the order of the keys.
  *
- * Throws DtypeError for another kind of array, ShapeError where a shape does not hold its data, FormatError for a name
- * or metadata that the format cannot hold.
+ * @param tensors by name, such as a `stateDict()`
+ * @param metadata strings by name (default: none)
+ * @returns the bytes of the file
+ * @throws DtypeError for another kind of array, ShapeError where a shape does not hold its data, FormatError for a name or
+ *   metadata that the format cannot hold
  */
 export function writeSafetensors(
   tensors: Readonly<Record<string, Tensor>>,

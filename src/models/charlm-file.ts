@@ -12,31 +12,46 @@ import { CharLM, CHARLM_CELLS, recurrentName, type CharLMCell } from "./charlm.j
 const FORMAT = "wasm-rnn charlm";
 const VERSION = "1";
 
-/** Figures about the training of a model, written into its file. */
+/** Figures about the training of a CharLM, written into its file. */
 export interface CharLMTraining {
   /** Optimizer steps taken. */
   steps: number;
-  /** The latest mean loss on text that was not trained on, in nats per character, and the step it was measured after. */
-  validation?: { loss: number; step: number };
+  /** The latest measurement on text that was not trained on. */
+  validation?: {
+    /** The mean loss in nats per character. */
+    loss: number;
+    /** The optimizer step that it was measured after. */
+    step: number;
+  };
 }
 
-/** The parameters that a CharLM of these sizes has. */
+/**
+ * How many numbers the parameters of a CharLM are.
+ *
+ * @param vocabularySize V, its characters
+ * @param sizes as of its options, the cell "LSTM" by default
+ */
 export function countParameters(
   vocabularySize: number,
-  {
-    cell = "LSTM",
-    embeddingDim,
-    hiddenSize,
-    numLayers,
-  }: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers"> & { cell?: CharLMCell },
+  sizes: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers"> & { cell?: CharLMCell },
 ): number {
+  const { cell = "LSTM", embeddingDim, hiddenSize, numLayers } = sizes;
   const layer = (inputSize: number) => GATES[cell] * hiddenSize * (inputSize + hiddenSize + 2);
   const recurrent = layer(embeddingDim) + (numLayers - 1) * layer(hiddenSize);
   return vocabularySize * embeddingDim + recurrent + (hiddenSize + 1) * vocabularySize;
 }
 
-/** The model as a safetensors file. Equal models and figures give equal bytes. */
-export function writeCharLM(model: CharLM, { steps, validation }: CharLMTraining): Uint8Array<ArrayBuffer> {
+/**
+ * The model as a safetensors file, with architecture, vocabulary and figures in its metadata. Equal models and figures give
+ * equal bytes.
+ *
+ * @param model any CharLM
+ * @param training what the file says of its training
+ * @returns the bytes of the file
+ * @throws DisposedError
+ */
+export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array<ArrayBuffer> {
+  const { steps, validation } = training;
   const { cell, dtype, ...sizes } = model.architecture;
   return writeSafetensors(model.stateDict(), {
     format: FORMAT,
@@ -52,12 +67,18 @@ export function writeCharLM(model: CharLM, { steps, validation }: CharLMTraining
 }
 
 /**
- * Reads what writeCharLM wrote. The model is the caller's to dispose of.
+ * Reads what `writeCharLM` wrote.
  *
- * Throws FormatError for anything else: no safetensors file, a foreign one, metadata that do not agree with the number of
- * weights; what loadStateDict throws for weights of other names or shapes; OutOfMemoryError.
+ * @param bytes the whole file
+ * @throws FormatError for no safetensors file, a foreign one, or metadata that do not agree with the number of weights;
+ *   ShapeError, DtypeError for weights of other names or shapes; ValueError, OutOfMemoryError
  */
-export function readCharLM(bytes: Uint8Array): { model: CharLM; training: CharLMTraining } {
+export function readCharLM(bytes: Uint8Array): {
+  /** The model, which is the caller's to dispose of. */
+  model: CharLM;
+  /** What the file says of its training. */
+  training: CharLMTraining;
+} {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) throw new FormatError("format", metadata.format ?? "none", FORMAT);
   if (metadata.version !== VERSION) {

@@ -13,51 +13,62 @@ import { clipGradNorm } from "../optim.js";
 import { Random } from "../random.js";
 import { TextStreams, type Vocabulary } from "../text.js";
 
-/** The kinds of recurrent layers that a CharLM can have. */
-export const CHARLM_CELLS = ["LSTM", "GRU", "RNN"] as const;
-export type CharLMCell = (typeof CHARLM_CELLS)[number];
+/** All of `CharLMCell`. */
+export const CHARLM_CELLS: readonly CharLMCell[] = ["LSTM", "GRU", "RNN"];
+
+/** The kind of a CharLM's recurrent layers. */
+export type CharLMCell = "LSTM" | "GRU" | "RNN";
 
 const LAYERS = { LSTM, GRU, RNN };
 
-/** Kind and sizes of a CharLM; what is left out takes the default given here. */
+/** Kind and sizes of a CharLM. */
 export interface CharLMOptions {
-  /** Kind of the recurrent layers: "LSTM". */
+  /** Kind of the recurrent layers (default "LSTM"). */
   cell?: CharLMCell;
-  /** Length of a character's vector: 64. */
+  /** Numbers of a character's vector (default 64). */
   embeddingDim?: number;
-  /** Units of each recurrent layer: 128. */
+  /** H, the units of each recurrent layer (default 128). */
   hiddenSize?: number;
-  /** Recurrent layers: 2. */
+  /** Recurrent layers on top of each other (default 2). */
   numLayers?: number;
-  /** "f64". */
+  /** The type of parameters and computation: "f64" (default) or "f32". */
   dtype?: "f32" | "f64";
-  /** Seed of the initial weights, an integer >= 0: another one each time. */
+  /** Seed of the initial weights, an integer >= 0; by default another one each time. */
   seed?: number;
 }
 
-/** The recurrent layers' state: h and, for LSTM, c, each [numLayers, N, hiddenSize]. */
+/** The state of a CharLM's recurrent layers. */
 export interface CharLMState {
+  /** [numLayers,N,H]. */
   h: Tensor;
+  /** [numLayers,N,H] (LSTM). */
   c?: Tensor;
 }
 
-/** How to sample: `length` characters; `temperature` 1 draws from the model's own distribution, 0 takes its maximum. */
+/** How to sample from a CharLM. */
 export interface SampleOptions {
+  /** How many characters, >= 0. */
   length: number;
-  /** 1. */
+  /** What logits are divided by, >= 0: 1 (default) draws from the model's own distribution, 0 takes its maximum. */
   temperature?: number;
-  /** Source of the draws: a new one, seeded differently each time. */
+  /** Source of the draws (default: a new one, seeded differently each time). */
   random?: Random;
 }
 
-/** What trainStep needs of an optimizer over this model's parameters(). */
+/** What `CharLM.trainStep` needs of an optimizer over the model's parameters. */
 export interface StepOptimizer {
+  /** Sets the gradients to zero. */
   zeroGrad(): void;
+  /** Changes the parameters by their gradients. */
   step(): void;
 }
 
-/** Embedding -> LSTM, GRU or RNN -> Linear over the characters of a vocabulary of V. Sequences are [T, N], time first. */
+/**
+ * A character-level language model (Karpathy 2015, https://karpathy.github.io/2015/05/21/rnn-effectiveness/): Embedding ->
+ * LSTM, GRU or RNN -> Linear over the V characters of a vocabulary. Sequences are codes [T,N], time first.
+ */
 export class CharLM {
+  /** The characters that it reads and writes. */
   readonly vocabulary: Vocabulary;
   /** The cell, sizes and dtype that the model was made with, defaults filled in. */
   readonly architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
@@ -72,7 +83,13 @@ export class CharLM {
   readonly #linear: Linear;
   readonly #parameters: Parameter[];
 
-  /** Makes a model with seeded random weights. Throws ValueError for another cell; ShapeError, OutOfMemoryError as its layers do. */
+  /**
+   * A model with random weights.
+   *
+   * @param vocabulary at least one character
+   * @param options the cell, sizes, dtype and seed
+   * @throws ValueError (vocabulary, cell, dtype, seed), ShapeError (sizes), OutOfMemoryError
+   */
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
     checkOptions("CharLM", options, ["cell", "embeddingDim", "hiddenSize", "numLayers", "dtype", "seed"]);
     const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
@@ -110,32 +127,47 @@ export class CharLM {
     return [...this.#parameters];
   }
 
-  /** Copies of all parameters under their names. */
+  /**
+   * Copies of all parameters under their names.
+   *
+   * @throws DisposedError
+   */
   stateDict(): Record<string, Tensor> {
     return stateDictOf(this.#parameters);
   }
 
   /**
-   * Sets all parameters from tensors by name; f32 and f64 convert. Throws ShapeError, DtypeError naming a missing, unknown
-   * or misshapen entry; nothing is changed then.
+   * Sets all parameters from tensors by name; f32 and f64 convert.
+   *
+   * @param dict an entry for each parameter, and no other
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     loadStateDictInto(this.#parameters, dict);
   }
 
   /**
-   * One step of truncated backpropagation through time over inputs and targets (i32, [T, N]), starting from `state` and
-   * leaving the new state there. Gradients are cleared, their norm over all parameters clipped to `clip` (default: not
-   * clipped), and the optimizer takes one step.
+   * One step of truncated backpropagation through time, starting from `state` and leaving the new state there: gradients
+   * are cleared, computed, clipped, and the optimizer takes one step.
    *
-   * Returns the mean loss in nats per character, before the step, and the gradient norm before clipping.
+   * @param inputs codes [T,N], i32
+   * @param targets the codes that follow [T,N], i32
+   * @param optimizer over `parameters()`
+   * @param options how
+   * @param options.clip what the norm of all gradients is clipped to, as by `clipGradNorm` (default: not clipped)
+   * @throws ShapeError, DtypeError, ValueError (codes, clip), DisposedError, OutOfMemoryError
    */
   trainStep(
     inputs: Tensor,
     targets: Tensor,
     optimizer: StepOptimizer,
     options: { clip?: number } = {},
-  ): { loss: number; gradNorm: number } {
+  ): {
+    /** The mean loss in nats per character, before the step. */
+    loss: number;
+    /** The norm of all gradients, before clipping. */
+    gradNorm: number;
+  } {
     checkOptions("trainStep", options, ["clip"]);
     const { clip = Infinity } = options;
     const { logits, state } = this.#forward(inputs, this.state);
@@ -166,8 +198,13 @@ export class CharLM {
   }
 
   /**
-   * Mean loss over an encoded text in nats per character, from a zero state, read as `batchSize` streams in windows of
-   * `seqLen` (TextStreams); neither parameters nor `state` change.
+   * Mean loss over an encoded text in nats per character, from a zero state; neither parameters nor `state` change.
+   *
+   * @param codes one per character, as of `Vocabulary.encode`
+   * @param options how it is read (`TextStreams`)
+   * @param options.batchSize streams side by side (default 1)
+   * @param options.seqLen steps of a window (default 100)
+   * @throws ValueError, ShapeError (too short a text), DisposedError, OutOfMemoryError
    */
   evaluate(codes: Int32Array, options: { batchSize?: number; seqLen?: number } = {}): number {
     const steps = this.evaluating(codes, options);
@@ -177,7 +214,13 @@ export class CharLM {
     }
   }
 
-  /** As evaluate, one window at a time: yields the mean loss so far after each, and returns the final one. */
+  /**
+   * As `evaluate`, one window at a time: yields the mean loss so far after each, and returns the final one.
+   *
+   * @param codes as for `evaluate`
+   * @param options as for `evaluate`
+   * @throws as `evaluate`, when the first value is taken
+   */
   *evaluating(
     codes: Int32Array,
     options: { batchSize?: number; seqLen?: number } = {},
@@ -199,17 +242,26 @@ export class CharLM {
     return sum / count;
   }
 
-  /** `length` characters that follow `prompt`. See generate. */
+  /**
+   * A text that follows a prompt, without the prompt.
+   *
+   * @param prompt as for `generate`
+   * @param options as for `generate`
+   * @throws as `generate`
+   */
   sample(prompt: string, options: SampleOptions): string {
     return [...this.generate(prompt, options)].join("");
   }
 
   /**
-   * Yields `length` characters that follow `prompt`, one by one. An empty prompt stands for the beginning of a line: the
-   * model starts from a newline or, where its vocabulary has none, from its first character.
+   * Yields characters that follow a prompt, one by one, by a copy of the recurrent weights that is made when the first
+   * character is taken.
    *
-   * Throws ValueError for a prompt character that the vocabulary lacks, and for a length or temperature that is negative
-   * or no number. The recurrent layers' weights are copied when the first character is taken.
+   * @param prompt characters of the vocabulary; none stands for the beginning of a line: a newline or, where the
+   *   vocabulary has none, its first character
+   * @param options how many characters, how boldly, from which source
+   * @throws ValueError (prompt, length, temperature), StateError (outputs that are not finite), DisposedError,
+   *   OutOfMemoryError
    */
   *generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
     checkOptions("sample", options, ["length", "temperature", "random"]);
@@ -251,11 +303,12 @@ export class CharLM {
     }
   }
 
-  /** Gives the memory of all layers back. */
+  /** Gives the memory of all layers back at once. */
   dispose(): void {
     for (const [, layer] of this.#layers()) layer.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -4,9 +4,10 @@
 
 import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { kernelsOf, pointer, type FloatTensor } from "../../bindings/kernels.js";
+import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
-import type { CellKind } from "../../bindings/recurrent.js";
+import type { Activation, CellKind } from "../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { checkNumbers } from "../nn/stream.js";
@@ -31,7 +32,11 @@ interface Stage {
   dispose?(): void;
 }
 
-/** A network that takes one frame at a time, with its state inside; made by `fromRtneural` and `fromProteus`. */
+/**
+ * A network that takes one frame (the D numbers of one audio sample, or of one moment) at a time, with its state inside;
+ * made by `fromRtneural` and `fromProteus`. It knows no sample rate: a model belongs to the one, in Hz, that it was trained
+ * at.
+ */
 export class StreamingModel {
   /** The number type that it computes in. */
   readonly dtype: FloatDtype;
@@ -71,7 +76,7 @@ export class StreamingModel {
   }
 
   /**
-   * One frame.
+   * One frame. Nothing is allocated.
    *
    * @param x D numbers
    * @returns M numbers: a live view, valid until the next call of this package (copy it to keep it)
@@ -113,7 +118,11 @@ export class StreamingModel {
     }
   }
 
-  /** Sets all states to zeros, as they are in a new model. */
+  /**
+   * Sets all states to zeros, as they are in a new model.
+   *
+   * @throws DisposedError
+   */
   reset(): void {
     this.#checkAlive();
     for (const stage of this.#stages) stage.reset?.();
@@ -125,6 +134,7 @@ export class StreamingModel {
     this.#arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
@@ -184,37 +194,29 @@ function recurrentStage(dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer
 
 function denseStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: "dense" }): Stage {
   const [outFeatures, inFeatures] = layer.weight.shape as [number, number];
-  const weight = arena.copy("weight", layer.weight, dtype, [outFeatures, inFeatures]).pointer;
-  const bias = pointer(layer.bias && arena.copy("bias", layer.bias, dtype, [outFeatures]));
+  const weight: FloatTensor = arena.copy("weight", layer.weight, dtype, [outFeatures, inFeatures]);
+  const bias: FloatTensor | undefined = layer.bias && arena.copy("bias", layer.bias, dtype, [outFeatures]);
   const output: FloatTensor = arena.zeros("output", dtype, [1, outFeatures]);
-  const kernels = kernelsOf(arena, dtype);
-  const [from, to] = [x.pointer, output.pointer];
-  return { output, step: () => kernels.linearForward(1, inFeatures, outFeatures, from, weight, bias, to) };
+  return { output, step: prepareLinear(x, weight, bias, output) };
 }
 
-/** The codes of assembly/activation.ts. */
-const CODES = { tanh: 0, relu: 1, sigmoid: 2 };
-
-function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, name: keyof typeof CODES): Stage {
+function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, activation: Activation): Stage {
   const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  const kernels = kernelsOf(arena, dtype);
-  const [code, n, from, to] = [CODES[name], x.shape[1]!, x.pointer, output.pointer];
-  return { output, step: () => kernels.activation(code, n, from, to) };
+  return { output, step: prepareActivation(activation, x, output) };
 }
 
 function softmaxStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
   const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  const kernels = kernelsOf(arena, dtype);
-  const [n, from, to] = [x.shape[1]!, x.pointer, output.pointer];
-  return { output, step: () => kernels.softmax(1, n, from, to) };
+  return { output, step: prepareSoftmax(x, output) };
 }
 
 /** x where x > 0, else e^x - 1 = tanh(x/2) (e^x + 1), which keeps its digits near 0. */
 function eluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
   const output: FloatTensor = arena.zeros("output", dtype, x.shape);
   const exp: FloatTensor = arena.zeros("e^x", dtype, x.shape);
-  const kernels = kernelsOf(arena, dtype);
-  const [n, from, half, power] = [x.shape[1]!, x.pointer, output.pointer, exp.pointer];
+  const n = x.shape[1]!;
+  const tanhOfHalf = prepareActivation("tanh", output, output);
+  const power = prepareExp(x, exp);
   return {
     output,
     step() {
@@ -222,8 +224,8 @@ function eluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
       const y = output.data;
       const e = exp.data;
       for (let i = 0; i < n; i++) y[i] = input[i]! / 2;
-      kernels.activation(CODES.tanh, n, half, half);
-      kernels.exp(n, from, power);
+      tanhOfHalf();
+      power();
       for (let i = 0; i < n; i++) y[i] = input[i]! > 0 ? input[i]! : y[i]! * (e[i]! + 1);
     },
   };

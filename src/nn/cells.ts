@@ -4,7 +4,6 @@ import { DtypeError, StateError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import {
-  GATES,
   sequenceBackward,
   sequenceForward,
   type Cell as CellOf,
@@ -13,8 +12,9 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkFlag, checkOptions, checkSize, Layer, type LayerOptions } from "./layer.js";
-import { checkNonlinearity } from "./recurrent.js";
+import { checkFlag, checkOptions, checkSize, initialDraw, Layer, type LayerOptions } from "./layer.js";
+import { checkNonlinearity } from "./recurrent-options.js";
+import { weightShapes, weightsOf } from "./weights.js";
 
 /** Options that all cells have. */
 export interface CellOptions extends LayerOptions {
@@ -22,11 +22,13 @@ export interface CellOptions extends LayerOptions {
   bias?: boolean;
 }
 
+/** Options of `RNNCell`. */
 export interface RNNCellOptions extends CellOptions {
   /** "tanh" (default) or "relu". */
   nonlinearity?: "tanh" | "relu";
 }
 
+/** Options of `GRUCell`. */
 export interface GRUCellOptions extends CellOptions {
   /** Whether the reset gate is applied after the recurrent product (default true) or before. */
   resetAfter?: boolean;
@@ -53,16 +55,21 @@ export class CellCache {
     this.#arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 }
 
-/** A state [N,H], or [H] where x is [D]; zeros by default. */
+/** The state of `RNNCell` and `GRUCell`, or its gradient. */
 export interface CellState {
+  /** [N,H], or [H] where x is [D]; zeros by default. */
   h?: Tensor;
 }
+
+/** The state of `LSTMCell`, or its gradient. */
 export interface LSTMCellState extends CellState {
+  /** [N,H], or [H] where x is [D]; zeros by default. */
   c?: Tensor;
 }
 
@@ -74,7 +81,9 @@ abstract class Cell extends Layer<never> {
 
   protected constructor(
     cell: CellOf,
+    /** Size D of what goes in. */
     readonly inputSize: number,
+    /** Size H of the state. */
     readonly hiddenSize: number,
     options: CellOptions,
   ) {
@@ -84,23 +93,10 @@ abstract class Cell extends Layer<never> {
     checkFlag("bias", bias);
     super(`${cell.kind}Cell`, dtype);
     this.#cell = cell;
-    const rows = GATES[cell.kind] * hiddenSize;
-    const shapes: [string, number[]][] = [
-      ["weight_ih", [rows, inputSize]],
-      ["weight_hh", [rows, hiddenSize]],
-    ];
-    if (bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
-    const random = new Random(seed);
-    const bound = 1 / Math.sqrt(hiddenSize);
-    const [ih, hh, bIh, bHh] = this.addParameters(shapes, () => (2 * random.uniform() - 1) * bound);
-    const set = (what: "value" | "grad"): RecurrentWeights => ({
-      weightIh: ih![what],
-      weightHh: hh![what],
-      biasIh: bIh?.[what],
-      biasHh: bHh?.[what],
-    });
-    this.#weights = set("value");
-    this.#gradients = set("grad");
+    const shapes = weightShapes(cell.kind, inputSize, hiddenSize, options);
+    const parameters = this.addParameters(shapes, initialDraw(new Random(seed), hiddenSize));
+    this.#weights = weightsOf(parameters, "value");
+    this.#gradients = weightsOf(parameters, "grad");
   }
 
   protected step(x: Tensor, state: LSTMCellState): { h: Tensor; c: Tensor | undefined; cache: CellCache } {
@@ -171,96 +167,150 @@ abstract class Cell extends Layer<never> {
   }
 }
 
-/** One step of an RNN, as PyTorch's nn.RNNCell: h' = phi(W_ih x + b_ih + W_hh h + b_hh). */
-export class RNNCell extends Cell {
+/** A cell whose state is h alone. */
+abstract class SingleStateCell extends Cell {
+  /**
+   * One step.
+   *
+   * @param x [N,D] or [D]
+   * @param state the state before
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(
+    x: Tensor,
+    state: CellState = {},
+  ): {
+    /** The next state: [N,H] or [H]. */
+    h: Tensor;
+    /** What `backward` of this step takes. */
+    cache: CellCache;
+  } {
+    const { h, cache } = this.step(x, state);
+    return { h, cache };
+  }
+
+  /**
+   * Gradients of the parameters are added to; the cache is consumed.
+   *
+   * @param gradients of what forward returned; what is left out counts as zeros
+   * @param cache of that forward, which may be any earlier one
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(
+    gradients: CellState,
+    cache: CellCache,
+  ): {
+    /** The gradient of x, in its shape. */
+    x: Tensor;
+    /** The gradient of the state before: [N,H] or [H]. */
+    h: Tensor;
+  } {
+    const { x, h } = this.stepBackward(gradients, cache);
+    return { x, h };
+  }
+}
+
+/**
+ * One step of an RNN, as PyTorch's [nn.RNNCell](https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html):
+ * h' = phi(W_ih x + b_ih + W_hh h + b_hh).
+ *
+ * Parameters weight_ih [H,D], weight_hh [H,H], bias_ih, bias_hh [H], drawn from U(-1/sqrt(H), 1/sqrt(H)).
+ */
+export class RNNCell extends SingleStateCell {
+  /**
+   * @param inputSize D, the numbers that go in at a step
+   * @param hiddenSize H, the numbers of the state
+   * @param options the non-linearity, bias, dtype, seed
+   * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
+   */
   constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
     checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
     const { nonlinearity = "tanh" } = options;
     checkNonlinearity(nonlinearity);
     super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, options);
   }
-
-  /**
-   * @param x [N,D] or [D]
-   * @returns h [N,H] or [H], and what `backward` takes as cache
-   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  forward(x: Tensor, state: CellState = {}): { h: Tensor; cache: CellCache } {
-    const { h, cache } = this.step(x, state);
-    return { h, cache };
-  }
-
-  /**
-   * Gradients of the parameters are added to; the cache is consumed.
-   *
-   * @param gradients of what forward returned; what is left out counts as zeros
-   * @returns gradients of what forward took
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
-    const { x, h } = this.stepBackward(gradients, cache);
-    return { x, h };
-  }
 }
 
-/** One step of an LSTM, as PyTorch's nn.LSTMCell; gates i f g o. */
+/**
+ * One step of an LSTM, as PyTorch's [nn.LSTMCell](https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html); the
+ * equations are those of `LSTM`.
+ *
+ * Parameters weight_ih [4H,D], weight_hh [4H,H], bias_ih, bias_hh [4H], in the gate order i f g o, drawn from
+ * U(-1/sqrt(H), 1/sqrt(H)).
+ */
 export class LSTMCell extends Cell {
+  /**
+   * @param inputSize D, the numbers that go in at a step
+   * @param hiddenSize H, the numbers of the state
+   * @param options bias, dtype, seed
+   * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
+   */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
     checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
     super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, options);
   }
 
   /**
+   * One step.
+   *
    * @param x [N,D] or [D]
-   * @returns h, c [N,H] or [H], and what `backward` takes as cache
+   * @param state the state before
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  forward(x: Tensor, state: LSTMCellState = {}): { h: Tensor; c: Tensor; cache: CellCache } {
-    const { h, c, cache } = this.step(x, state);
-    return { h, c: c!, cache };
+  forward(
+    x: Tensor,
+    state: LSTMCellState = {},
+  ): {
+    /** The next h: [N,H] or [H]. */
+    h: Tensor;
+    /** The next c: [N,H] or [H]. */
+    c: Tensor;
+    /** What `backward` of this step takes. */
+    cache: CellCache;
+  } {
+    return this.step(x, state) as { h: Tensor; c: Tensor; cache: CellCache };
   }
 
   /**
    * Gradients of the parameters are added to; the cache is consumed.
    *
    * @param gradients of what forward returned; what is left out counts as zeros
-   * @returns gradients of what forward took
+   * @param cache of that forward, which may be any earlier one
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  backward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor } {
-    const { x, h, c } = this.stepBackward(gradients, cache);
-    return { x, h, c: c! };
+  backward(
+    gradients: LSTMCellState,
+    cache: CellCache,
+  ): {
+    /** The gradient of x, in its shape. */
+    x: Tensor;
+    /** The gradient of h before: [N,H] or [H]. */
+    h: Tensor;
+    /** The gradient of c before: [N,H] or [H]. */
+    c: Tensor;
+  } {
+    return this.stepBackward(gradients, cache) as { x: Tensor; h: Tensor; c: Tensor };
   }
 }
 
-/** One step of a GRU, as PyTorch's nn.GRUCell; gates r z n. */
-export class GRUCell extends Cell {
+/**
+ * One step of a GRU, as PyTorch's [nn.GRUCell](https://docs.pytorch.org/docs/stable/generated/torch.nn.GRUCell.html); the equations
+ * are those of `GRU`.
+ *
+ * Parameters weight_ih [3H,D], weight_hh [3H,H], bias_ih, bias_hh [3H], in the gate order r z n, drawn from
+ * U(-1/sqrt(H), 1/sqrt(H)).
+ */
+export class GRUCell extends SingleStateCell {
+  /**
+   * @param inputSize D, the numbers that go in at a step
+   * @param hiddenSize H, the numbers of the state
+   * @param options resetAfter, bias, dtype, seed
+   * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
+   */
   constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions = {}) {
     checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
     const { resetAfter = true } = options;
     checkFlag("resetAfter", resetAfter);
     super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, options);
-  }
-
-  /**
-   * @param x [N,D] or [D]
-   * @returns h [N,H] or [H], and what `backward` takes as cache
-   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  forward(x: Tensor, state: CellState = {}): { h: Tensor; cache: CellCache } {
-    const { h, cache } = this.step(x, state);
-    return { h, cache };
-  }
-
-  /**
-   * Gradients of the parameters are added to; the cache is consumed.
-   *
-   * @param gradients of what forward returned; what is left out counts as zeros
-   * @returns gradients of what forward took
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(gradients: CellState, cache: CellCache): { x: Tensor; h: Tensor } {
-    const { x, h } = this.stepBackward(gradients, cache);
-    return { x, h };
   }
 }

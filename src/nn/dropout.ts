@@ -25,17 +25,20 @@ export function drawMask(mask: FloatTensor, p: number, random: Random): void {
 
 /**
  * In training mode sets each number to 0 with probability p and multiplies the others by 1 / (1 - p), a new choice in each
- * forward pass; after eval() lets everything through (Srivastava et al. 2014), as PyTorch's nn.Dropout.
+ * forward pass; after eval() lets everything through (Srivastava et al. 2014), as PyTorch's
+ * [nn.Dropout](https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html). It has no parameters.
  */
 export class Dropout extends Layer<FloatTensor> {
   /** The source of the masks; its `state` continues a sequence of them. */
   readonly random: Random;
 
   /**
-   * @param p the probability of a 0, 0 to 1
+   * @param p the probability of a 0, 0 to 1 (default 0.5)
+   * @param options dtype, and the seed of the masks
    * @throws ValueError, UnsupportedError
    */
   constructor(
+    /** The probability of a 0. */
     readonly p = 0.5,
     options: DropoutOptions = {},
   ) {
@@ -47,11 +50,15 @@ export class Dropout extends Layer<FloatTensor> {
   }
 
   /**
+   * Drops out, in training mode by a new mask.
+   *
    * @param x [...]
-   * @returns output [...]
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  forward(x: Tensor): { output: Tensor } {
+  forward(x: Tensor): {
+    /** In the shape of x. */
+    output: Tensor;
+  } {
     return this.record((keep, scratch) => {
       const output = scratch.copy("x", x, this.dtype, ["..."]);
       const mask = keep.allocate("mask", this.dtype, output.shape);
@@ -66,11 +73,14 @@ export class Dropout extends Layer<FloatTensor> {
   /**
    * By the mask of the latest forward in training mode, which it consumes.
    *
-   * @param gradients.output [...]
-   * @returns x [...]
+   * @param gradients of what forward returned
+   * @param gradients.output in the shape of x
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  backward(gradients: { output: Tensor }): { x: Tensor } {
+  backward(gradients: { output: Tensor }): {
+    /** The gradient of x, in its shape. */
+    x: Tensor;
+  } {
     checkOptions("Dropout.backward", gradients, ["output"]);
     return this.replay((mask, scratch) => {
       const d = scratch.copy("output", gradients.output, this.dtype, mask.shape);

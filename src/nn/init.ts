@@ -18,28 +18,32 @@ export interface SeedOptions {
   seed?: number;
 }
 
-/** Slopes that follow a layer, as `calculateGain` knows them. */
+/** What may follow a layer, as `calculateGain` knows them. */
 export type GainNonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
 
+/** Options of `init.uniform`. */
 export interface UniformOptions extends SeedOptions {
-  /** Default 0. */
+  /** The least number (default 0). */
   low?: number;
-  /** Default 1. */
+  /** The number that all stay below, >= low (default 1). */
   high?: number;
 }
 
+/** Options of `init.normal`. */
 export interface NormalOptions extends SeedOptions {
-  /** Default 0. */
+  /** The mean (default 0). */
   mean?: number;
-  /** The standard deviation (default 1). */
+  /** The standard deviation, >= 0 (default 1). */
   std?: number;
 }
 
+/** Options of `init.xavierUniform` and `init.xavierNormal`. */
 export interface XavierOptions extends SeedOptions {
   /** Scales the numbers, for example by `calculateGain` (default 1). */
   gain?: number;
 }
 
+/** Options of `init.kaimingUniform` and `init.kaimingNormal`. */
 export interface KaimingOptions extends SeedOptions {
   /** The slope of "leakyRelu" below 0 (default 0). */
   a?: number;
@@ -49,6 +53,7 @@ export interface KaimingOptions extends SeedOptions {
   nonlinearity?: GainNonlinearity;
 }
 
+/** Options of `init.orthogonal`. */
 export interface OrthogonalOptions extends SeedOptions {
   /** Scales the matrix (default 1). */
   gain?: number;
@@ -90,8 +95,10 @@ function fans([out, inputs, ...field]: readonly number[]): { fanIn: number; fanO
 
 /**
  * The factor by which initial weights make up for what a nonlinearity does to the variance: 1 for linear and sigmoid, 5/3
- * for tanh, sqrt(2) for relu, sqrt(2 / (1 + a^2)) for leakyRelu, 3/4 for selu.
+ * for tanh, sqrt(2) for relu, sqrt(2 / (1 + a^2)) for leakyRelu, 3/4 for selu, as PyTorch's
+ * [calculate_gain](https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.calculate_gain).
  *
+ * @param nonlinearity what follows the layer
  * @param a the slope of leakyRelu below 0 (default 0.01)
  * @throws ValueError
  */
@@ -119,8 +126,10 @@ function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number {
 }
 
 /**
- * Numbers evenly from [low, high), 0 and 1 by default.
+ * Numbers of U[low, high), 0 and 1 by default, as PyTorch's init.uniform_.
  *
+ * @param target what is filled
+ * @param options low, high, seed
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
 function uniform(target: InitTarget, options: UniformOptions = {}): void {
@@ -133,8 +142,10 @@ function uniform(target: InitTarget, options: UniformOptions = {}): void {
 }
 
 /**
- * Numbers of the normal distribution, with mean 0 and standard deviation 1 by default.
+ * Numbers of the normal distribution, with mean 0 and standard deviation 1 by default, as PyTorch's init.normal_.
  *
+ * @param target what is filled
+ * @param options mean, std, seed
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
 function normal(target: InitTarget, options: NormalOptions = {}): void {
@@ -147,8 +158,10 @@ function normal(target: InitTarget, options: NormalOptions = {}): void {
 }
 
 /**
- * The same number everywhere.
+ * The same number everywhere, as PyTorch's init.constant_.
  *
+ * @param target what is filled
+ * @param value any number
  * @throws ValueError, DtypeError, ShapeError, DisposedError
  */
 function constant(target: InitTarget, value: number): void {
@@ -156,12 +169,22 @@ function constant(target: InitTarget, value: number): void {
   fill(take(target), () => value);
 }
 
-/** Zeros everywhere. @throws DtypeError, ShapeError, DisposedError */
+/**
+ * Zeros everywhere.
+ *
+ * @param target what is filled
+ * @throws DtypeError, ShapeError, DisposedError
+ */
 function zeros(target: InitTarget): void {
   constant(target, 0);
 }
 
-/** Ones everywhere. @throws DtypeError, ShapeError, DisposedError */
+/**
+ * Ones everywhere.
+ *
+ * @param target what is filled
+ * @throws DtypeError, ShapeError, DisposedError
+ */
 function ones(target: InitTarget): void {
   constant(target, 1);
 }
@@ -177,9 +200,11 @@ function xavier(kind: string, target: InitTarget, options: XavierOptions) {
 }
 
 /**
- * U(-b, b) with b = gain sqrt(6 / (fanIn + fanOut)) (Glorot & Bengio 2010).
+ * U(-b, b) with b = gain sqrt(6 / (fanIn + fanOut)) (Glorot & Bengio 2010), as PyTorch's init.xavier_uniform_. For a weight
+ * [out, in, ...], fanIn and fanOut are in and out, times the axes behind them.
  *
  * @param target a weight [out, in, ...]
+ * @param options gain, seed
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
 function xavierUniform(target: InitTarget, options: XavierOptions = {}): void {
@@ -189,9 +214,10 @@ function xavierUniform(target: InitTarget, options: XavierOptions = {}): void {
 }
 
 /**
- * Normal with standard deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot & Bengio 2010).
+ * Normal with standard deviation gain sqrt(2 / (fanIn + fanOut)) (Glorot & Bengio 2010), as PyTorch's init.xavier_normal_.
  *
  * @param target a weight [out, in, ...]
+ * @param options gain, seed
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
 function xavierNormal(target: InitTarget, options: XavierOptions = {}): void {
@@ -210,9 +236,10 @@ function kaiming(kind: string, target: InitTarget, options: KaimingOptions) {
 }
 
 /**
- * U(-b, b) with b = gain sqrt(3 / fan) (He et al. 2015), gain as in `calculateGain`.
+ * U(-b, b) with b = gain sqrt(3 / fan) (He et al. 2015), gain as in `calculateGain`, as PyTorch's init.kaiming_uniform_.
  *
  * @param target a weight [out, in, ...]
+ * @param options a, mode, nonlinearity, seed
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
 function kaimingUniform(target: InitTarget, options: KaimingOptions = {}): void {
@@ -222,9 +249,11 @@ function kaimingUniform(target: InitTarget, options: KaimingOptions = {}): void 
 }
 
 /**
- * Normal with standard deviation gain / sqrt(fan) (He et al. 2015), gain as in `calculateGain`.
+ * Normal with standard deviation gain / sqrt(fan) (He et al. 2015), gain as in `calculateGain`, as PyTorch's
+ * init.kaiming_normal_.
  *
  * @param target a weight [out, in, ...]
+ * @param options a, mode, nonlinearity, seed
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
 function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
@@ -260,9 +289,11 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
 
 /**
  * A random orthogonal matrix times gain (Saxe, McClelland & Ganguli 2014): its rows, or where they are more than the
- * columns its columns, are orthonormal. Axes after the first count as columns together.
+ * columns its columns, are orthonormal. Axes after the first count as columns together. PyTorch's init.orthogonal_ draws
+ * other matrices of the same distribution.
  *
  * @param target a weight [out, in, ...]
+ * @param options gain, gates, seed
  * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
  */
 function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
@@ -291,6 +322,8 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
  * Sets the bias of an LSTM's forget gates to `value` (bias_ih to value, bias_hh to 0), in all layers and directions, so
  * that it remembers from the start (Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015: 1).
  *
+ * @param layer an LSTM or LSTMCell
+ * @param value a finite number (default 1)
  * @throws ValueError where the layer is no LSTM with biases; DisposedError
  */
 function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Parameter[] }, value = 1): void {
@@ -307,18 +340,36 @@ function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Para
   for (const bias of biases) bias.value.data.fill(bias.name.startsWith("bias_ih") ? value : 0, h, 2 * h);
 }
 
-/** Initialisers: `init.orthogonal(parameter, { gates: 4 })`. */
+/**
+ * Initialisers, as PyTorch's [nn.init](https://docs.pytorch.org/docs/stable/nn.init.html): each fills a parameter, or any
+ * tensor of f64 or f32, in place, such as `init.orthogonal(parameter, { gates: 4 })`. One seed gives the same numbers on
+ * every engine.
+ *
+ * @namespace
+ */
 export const init = /* @__PURE__ */ Object.freeze({
+  /** What makes up for a nonlinearity. */
   calculateGain,
+  /** One number everywhere. */
   constant,
+  /** The forget gates' bias of an LSTM. */
   forgetGateBias,
+  /** He et al. 2015, normal. */
   kaimingNormal,
+  /** He et al. 2015, uniform. */
   kaimingUniform,
+  /** Normal distribution. */
   normal,
+  /** Ones. */
   ones,
+  /** Saxe et al. 2014. */
   orthogonal,
+  /** Uniform distribution. */
   uniform,
+  /** Glorot & Bengio 2010, normal. */
   xavierNormal,
+  /** Glorot & Bengio 2010, uniform. */
   xavierUniform,
+  /** Zeros. */
   zeros,
 });

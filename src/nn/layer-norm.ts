@@ -5,6 +5,7 @@ import { layerNormBackward, layerNormForward, type FloatTensor, type Normalized 
 import { describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, Layer, type WasmParameter } from "./layer.js";
 
+/** Options of `LayerNorm`. */
 export interface LayerNormOptions {
   /** Added to the variance (default 1e-5). */
   eps?: number;
@@ -16,17 +17,21 @@ export interface LayerNormOptions {
 
 /**
  * y = weight (x - mean) / sqrt(variance + eps) + bias, with mean and variance over the last axes of x (Ba, Kiros & Hinton
- * 2016), as PyTorch's nn.LayerNorm: `weight` starts with ones, `bias` with zeros, both in the shape of those axes.
+ * 2016), as PyTorch's [nn.LayerNorm](https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html): `weight` starts with
+ * ones, `bias` with zeros, both in the shape of those axes.
  */
 export class LayerNorm extends Layer<Normalized> {
+  /** The lengths of the last axes of x, over which mean and variance are taken. */
   readonly normalizedShape: readonly number[];
+  /** What is added to the variance. */
   readonly eps: number;
   readonly #size: number;
   readonly #weight: WasmParameter | undefined;
   readonly #bias: WasmParameter | undefined;
 
   /**
-   * @param normalizedShape the last axes of x, or the last one
+   * @param normalizedShape the lengths of the last axes of x, or of the last one
+   * @param options eps, elementwiseAffine, dtype
    * @throws ShapeError, ValueError, UnsupportedError, OutOfMemoryError
    */
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
@@ -54,11 +59,15 @@ export class LayerNorm extends Layer<Normalized> {
   }
 
   /**
+   * Normalises.
+   *
    * @param x [..., normalizedShape]
-   * @returns output [..., normalizedShape]
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  forward(x: Tensor): { output: Tensor } {
+  forward(x: Tensor): {
+    /** y, in the shape of x. */
+    output: Tensor;
+  } {
     return this.record((keep, scratch) => {
       const taken = keep.copy("x", x, this.dtype, ["...", ...this.normalizedShape]);
       const rows = taken.shape.slice(0, -this.normalizedShape.length);
@@ -78,11 +87,14 @@ export class LayerNorm extends Layer<Normalized> {
   /**
    * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
    *
-   * @param gradients.output [..., normalizedShape]
-   * @returns x [..., normalizedShape]
+   * @param gradients of what forward returned
+   * @param gradients.output in the shape of x
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
-  backward(gradients: { output: Tensor }): { x: Tensor } {
+  backward(gradients: { output: Tensor }): {
+    /** The gradient of x, in its shape. */
+    x: Tensor;
+  } {
     checkOptions("LayerNorm.backward", gradients, ["output"]);
     return this.replay((tape, scratch) => {
       const dx = layerNormBackward(scratch, this.dtype, {

@@ -13,11 +13,15 @@ import { currentCore } from "../../bindings/instantiate.js";
 import { Arena, takeTensor, withArena, type WasmTensor } from "../../bindings/memory.js";
 import { floatDtype } from "../../bindings/kernels.js";
 import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import type { Random } from "../random.js";
 
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
 export interface Parameter {
+  /** As in PyTorch's state_dict, such as weight_ih_l0. */
   readonly name: string;
+  /** The numbers; writing to `.data` changes the layer. */
   readonly value: Tensor;
+  /** The sum of the gradients of all backward passes since `zeroGrad`, in the shape of `value`. */
   readonly grad: Tensor;
 }
 
@@ -29,7 +33,7 @@ export interface WasmParameter extends Parameter {
 
 /** Options that all layers have. */
 export interface LayerOptions {
-  /** "f64" (default) or "f32". */
+  /** The type of the parameters and of what goes in and comes out: "f64" (default) or "f32". */
   dtype?: FloatDtype;
   /** Seed of the initial weights, an integer >= 0; by default another one each time. */
   seed?: number;
@@ -56,12 +60,20 @@ export function checkFlag(argument: string, value: boolean): void {
   if (typeof value !== "boolean") throw new ValueError(argument, describe(value), "true or false");
 }
 
+/** How PyTorch's layers start: draws of U(-1/sqrt(size), 1/sqrt(size)). */
+export function initialDraw(random: Random, size: number): () => number {
+  const bound = 1 / Math.sqrt(size);
+  return () => (2 * random.uniform() - 1) * bound;
+}
+
 function checkDtype(dtype: FloatDtype): void {
   if (dtype !== "f64" && dtype !== "f32") throw new ValueError("dtype", describe(dtype), '"f64" or "f32"');
 }
 
 /**
- * A part of a network with parameters. `Tape` is what a forward pass in training mode keeps for the backward pass.
+ * A part of a network with parameters.
+ *
+ * @typeParam Tape what a forward pass in training mode keeps for the backward pass
  */
 export abstract class Layer<Tape = unknown> {
   /** The number type of the parameters, and of what goes in and comes out. */
@@ -113,33 +125,55 @@ export abstract class Layer<Tape = unknown> {
     return this.#training;
   }
 
-  /** The parameters, in PyTorch's order. */
+  /**
+   * The parameters, in PyTorch's order, as they live in the layer: no copies.
+   *
+   * @throws DisposedError
+   */
   parameters(): Parameter[] {
     this.checkAlive();
     return [...this.#parameters];
   }
 
-  /** Sets all gradients to zero. */
+  /**
+   * Sets all gradients to zero, as PyTorch's Module.zero_grad: backward passes add to them.
+   *
+   * @throws DisposedError
+   */
   zeroGrad(): void {
     this.checkAlive();
     for (const { grad } of this.#parameters) grad.fill(0);
   }
 
-  /** Training mode: `forward` keeps what `backward` needs. */
+  /**
+   * Training mode, in which a new layer is: `forward` keeps what `backward` needs, and drops out.
+   *
+   * @returns the layer
+   * @throws DisposedError
+   */
   train(): this {
     this.checkAlive();
     this.#training = true;
     return this;
   }
 
-  /** Inference mode: `forward` keeps nothing. */
+  /**
+   * Inference mode: `forward` keeps nothing, and no dropout.
+   *
+   * @returns the layer
+   * @throws DisposedError
+   */
   eval(): this {
     this.checkAlive();
     this.#training = false;
     return this;
   }
 
-  /** Copies of the parameters by PyTorch's names. */
+  /**
+   * Copies of the parameters by PyTorch's names.
+   *
+   * @throws DisposedError
+   */
   stateDict(): Record<string, Tensor> {
     this.checkAlive();
     return stateDictOf(this.#parameters);
@@ -148,7 +182,8 @@ export abstract class Layer<Tape = unknown> {
   /**
    * Sets all parameters from tensors by name; f32 and f64 convert.
    *
-   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry; nothing is changed then
+   * @param dict an entry for each parameter, and no other, as `stateDict` or `readSafetensors` gives them
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     this.checkAlive();
@@ -161,6 +196,7 @@ export abstract class Layer<Tape = unknown> {
     this.arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -8,18 +8,23 @@ import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindin
 import { BYTES, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "./layer.js";
 
+/** Options of `stream()` of a recurrent layer. */
 export interface StreamOptions {
-  /** Rows that step together (default 1). */
+  /** N, the rows that step together (default 1). */
   batchSize?: number;
 }
 
 /** A recurrent stack that takes one step at a time; made by `layer.stream()`, with a copy of the layer's weights. */
 export class Stream {
   /**
-   * The state, live in wasm memory: h [numLayers,N,P] and (LSTM) c [numLayers,N,H]. Reading `.data` gives a current view;
-   * writing to it changes the state.
+   * The state, live in wasm memory. Reading `.data` gives a current view; writing to it changes the state.
    */
-  readonly state: { readonly h: Tensor; readonly c?: Tensor };
+  readonly state: {
+    /** [numLayers,N,P]. */
+    readonly h: Tensor;
+    /** [numLayers,N,H] (LSTM). */
+    readonly c?: Tensor;
+  };
   readonly #arena: Arena;
   readonly #layers: Stepper[] = [];
   readonly #x: FloatTensor;
@@ -61,11 +66,11 @@ export class Stream {
   }
 
   /**
-   * One step.
+   * One step, to the same bits as `forward`; nothing is allocated.
    *
    * @param x N*D numbers, row by row
-   * @returns N*P numbers: a live view, valid until the next call of this package (copy it to keep it)
-   * @throws ShapeError, DisposedError
+   * @returns h of the last layer, N*P numbers: a live view, valid until the next call of this package (copy it to keep it)
+   * @throws ShapeError, DtypeError, DisposedError
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
@@ -76,7 +81,12 @@ export class Stream {
     return this.#output.data as Float64Array | Float32Array;
   }
 
-  /** Sets the state: h0 [numLayers,N,P] and c0 [numLayers,N,H], zeros by default. */
+  /**
+   * Sets the state.
+   *
+   * @param state h0 [numLayers,N,P] and, for an LSTM, c0 [numLayers,N,H]; zeros by default
+   * @throws ShapeError, DtypeError, UnsupportedError, DisposedError
+   */
   reset(state: { h0?: Tensor; c0?: Tensor } = {}): void {
     this.#checkAlive();
     checkOptions("reset", state, this.#c ? ["h0", "c0"] : ["h0"]);
@@ -100,6 +110,7 @@ export class Stream {
     this.#arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

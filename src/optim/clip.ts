@@ -24,8 +24,12 @@ function normOf(parameters: readonly WasmParameter[], normType: number): number 
 }
 
 /**
- * Scales all gradients so that their common norm is at most maxNorm: by min(1, maxNorm / (norm + 1e-6)).
+ * Scales all gradients so that their common norm is at most maxNorm, by min(1, maxNorm / (norm + 1e-6)) (Pascanu, Mikolov &
+ * Bengio 2013), as PyTorch's [clip_grad_norm_](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html).
  *
+ * @param parameters of layers, whose gradients are changed in place
+ * @param maxNorm >= 0; Infinity changes nothing
+ * @param options which norm, by default the Euclidean one
  * @returns the norm before
  * @throws ValueError, UnsupportedError, StateError (parameters of different builds), DisposedError
  */
@@ -48,8 +52,11 @@ export function clipGradNorm(
 }
 
 /**
- * Limits every number of the gradients to [-value, value].
+ * Limits every number of the gradients to [-value, value], as PyTorch's
+ * [clip_grad_value_](https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html).
  *
+ * @param parameters of layers, whose gradients are changed in place
+ * @param value >= 0
  * @throws ValueError, StateError (parameters of different builds), DisposedError
  */
 export function clipGradValue(parameters: readonly Parameter[], value: number): void {

@@ -10,7 +10,7 @@ import { checkNumber, checkParameters, takeParameters } from "./parameters.js";
 
 /** Options that all optimizers have. */
 export interface OptimizerOptions {
-  /** Learning rate. */
+  /** The learning rate, >= 0; each optimizer has a default of its own. */
   lr?: number;
   /** The L2 penalty: weightDecay times the parameter is added to its gradient (default 0). */
   weightDecay?: number;
@@ -18,13 +18,28 @@ export interface OptimizerOptions {
   maximize?: boolean;
 }
 
-/** All parameters alike; or groups of them, each with options of its own in place of the optimizer's. */
+/**
+ * All parameters alike; or groups of them, each with options of its own in place of the optimizer's (PyTorch's
+ * [per-parameter options](https://docs.pytorch.org/docs/stable/optim.html#per-parameter-options)).
+ *
+ * @typeParam Options the optimizer's options
+ */
 export type ParametersOrGroups<Options> =
-  readonly Parameter[] | readonly (Options & { readonly params: readonly Parameter[] })[];
+  | readonly Parameter[]
+  | readonly (Options & {
+      /** The parameters of the group. */
+      readonly params: readonly Parameter[];
+    })[];
 
-/** Parameters and the options that their updates follow. `lr` may be set at any time, the rest stays as it is. */
+/**
+ * Parameters and the options that their updates follow. `lr` may be set at any time, the rest stays as it is.
+ *
+ * @typeParam Options the optimizer's options
+ */
 export type ParamGroup<Options extends OptimizerOptions> = Readonly<Required<Omit<Options, "lr">>> & {
+  /** The parameters of the group. */
   readonly params: readonly Parameter[];
+  /** The learning rate. */
   lr: number;
 };
 
@@ -89,7 +104,12 @@ function groupsOf<Options>(given: ParametersOrGroups<Options>) {
   });
 }
 
-/** What the optimizers share. */
+/**
+ * What the optimizers share.
+ *
+ * @typeParam Options the optimizer's options
+ * @typeParam Names PyTorch's names of the state of a parameter
+ */
 export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOptions, Names extends string = string> {
   /** The groups, in the order given; one, where the optimizer was given parameters. */
   readonly paramGroups: readonly ParamGroup<Options>[];
@@ -144,12 +164,18 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     return this.paramGroups[0]!.lr;
   }
 
+  /**
+   * Sets the learning rate of all groups; the next `step` checks it.
+   *
+   * @param lr >= 0
+   */
   set lr(lr: number) {
     for (const group of this.paramGroups) group.lr = lr;
   }
 
   /**
-   * Changes every parameter once, by its gradient.
+   * Changes every parameter once, by its gradient g. With weightDecay, g is first g + weightDecay p (AdamW: p is first
+   * (1 - lr weightDecay) p); with maximize, the gradient counts with the opposite sign.
    *
    * @throws ValueError (lr), DisposedError; nothing is changed then
    */
@@ -163,15 +189,21 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     }
   }
 
-  /** Sets all gradients to zero. */
+  /**
+   * Sets the gradients of all its parameters to zero.
+   *
+   * @throws DisposedError
+   */
   zeroGrad(): void {
     this.#checkReady();
     for (const { parameter } of this.#members) parameter.grad.fill(0);
   }
 
   /**
-   * Copies of the state by PyTorch's names, "<index>.<name>", where the index counts the parameters of all groups; empty
+   * Copies of the state by PyTorch's names, `<index>.<name>`, where the index counts the parameters of all groups; empty
    * before the first step. Options, also lr, are not part of it.
+   *
+   * @throws DisposedError
    */
   stateDict(): Record<string, Tensor> {
     this.#checkAlive();
@@ -187,7 +219,9 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   /**
    * Continues from a saved state; an empty one is a fresh start. f32 and f64 convert.
    *
-   * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or misshapen entry; nothing is changed then
+   * @param dict what `stateDict` gave, of an optimizer over parameters of these shapes in this order
+   * @throws ShapeError, DtypeError, ValueError naming a missing, unknown or misshapen entry, DisposedError; nothing is
+   *   changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     this.#checkAlive();
@@ -222,11 +256,12 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.paramGroups.forEach((group, i) => this.resumed(group, i));
   }
 
-  /** Gives the state's memory back at once. */
+  /** Gives the state's memory back at once; the parameters are their layers'. */
   dispose(): void {
     this.#arena.dispose();
   }
 
+  /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -1,0 +1,40 @@
+// Kernels for networks that take one frame at a time: each is prepared once, for tensors that stay where they are. What is
+// returned runs it, at audio rate, and allocates nothing; it must not be called after the tensors' arena was disposed of.
+
+import { sizeOf } from "./tensor.js";
+import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
+import { ACTIVATION_CODES, type Activation } from "./recurrent.js";
+
+/** y [1,out] = x [1,in] W^T + b. */
+export function prepareLinear(
+  x: FloatTensor,
+  weight: FloatTensor,
+  bias: FloatTensor | undefined,
+  y: FloatTensor,
+): () => void {
+  const kernels = kernelsOf(y.arena, y.dtype);
+  const [outFeatures, inFeatures] = weight.shape as [number, number];
+  const [from, w, b, to] = [x.pointer, weight.pointer, pointer(bias), y.pointer];
+  return () => kernels.linearForward(1, inFeatures, outFeatures, from, w, b, to);
+}
+
+/** y = activation(x), element by element; y may be x. */
+export function prepareActivation(activation: Activation, x: FloatTensor, y: FloatTensor): () => void {
+  const kernels = kernelsOf(y.arena, y.dtype);
+  const [code, n, from, to] = [ACTIVATION_CODES[activation], sizeOf(y.shape), x.pointer, y.pointer];
+  return () => kernels.activation(code, n, from, to);
+}
+
+/** y = e^x, element by element. */
+export function prepareExp(x: FloatTensor, y: FloatTensor): () => void {
+  const kernels = kernelsOf(y.arena, y.dtype);
+  const [n, from, to] = [sizeOf(y.shape), x.pointer, y.pointer];
+  return () => kernels.exp(n, from, to);
+}
+
+/** y = softmax of x, both [1,n]. */
+export function prepareSoftmax(x: FloatTensor, y: FloatTensor): () => void {
+  const kernels = kernelsOf(y.arena, y.dtype);
+  const [n, from, to] = [sizeOf(y.shape), x.pointer, y.pointer];
+  return () => kernels.softmax(1, n, from, to);
+}

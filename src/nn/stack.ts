@@ -1,0 +1,372 @@
+// What the recurrent layers share: a stack of them over whole sequences, in one direction or both, forward and backward.
+// What runs one layer in one direction is in direction.ts, one step at a time in stream.ts; the public classes are in
+// recurrent.ts.
+
+import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
+import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
+import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
+import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { Random } from "../random.js";
+import {
+  backwardDirection,
+  forwardDirection,
+  type DirectionTape,
+  type Resident,
+  residentPacking,
+} from "./direction.js";
+import { checkProbability, drawMask } from "./dropout.js";
+import { checkFlag, checkOptions, checkSize, initialDraw, Layer } from "./layer.js";
+import type { LSTMState, RecurrentOptions } from "./recurrent-options.js";
+import {
+  activeSteps,
+  fromTimeFirst,
+  inOrder,
+  sequenceShape,
+  takeInput,
+  toTimeFirst,
+  type Layout,
+} from "./sequences.js";
+import { Stream, type StreamOptions } from "./stream.js";
+import { weightShapes, weightsOf } from "./weights.js";
+
+/** No stack is that deep: a size that was meant for another argument is. */
+const MAX_LAYERS = 65536;
+
+interface RecurrentTape {
+  layout: Layout;
+  packings: readonly (Resident | undefined)[];
+  /** By layer, then direction. */
+  passes: DirectionTape[][];
+  /** Dropout masks [T,N,*] of what goes into each layer; none for the first. */
+  dropped: (FloatTensor | undefined)[];
+}
+
+interface States {
+  h: Tensor | undefined;
+  c: Tensor | undefined;
+}
+
+/** What RNN, LSTM and GRU share. */
+export abstract class Recurrent extends Layer<RecurrentTape> {
+  /** Layers on top of each other. */
+  readonly numLayers: number;
+  /** Whether sequences come as [N,T,D]. */
+  readonly batchFirst: boolean;
+  /** Whether a second set of layers reads every sequence from its end. */
+  readonly bidirectional: boolean;
+  /** Size P of h: of the output in each direction. */
+  readonly stateSize: number;
+  readonly #cell: Cell;
+  readonly #options: { dropout: number; recurrentDropout: number; checkpoint: number; stateful: boolean };
+  readonly #goBackwards: boolean;
+  /** Parameters and gradients by layer, then direction. */
+  readonly #weights: RecurrentWeights[] = [];
+  readonly #gradients: RecurrentWeights[] = [];
+  readonly #masks: Random;
+  #state: States = { h: undefined, c: undefined };
+
+  protected constructor(
+    cell: Cell,
+    /** Size D of what goes in at a step. */
+    readonly inputSize: number,
+    /** Size H of the state. */
+    readonly hiddenSize: number,
+    options: RecurrentOptions & { projSize?: number; layerNorm?: boolean },
+  ) {
+    checkSize("inputSize", inputSize);
+    checkSize("hiddenSize", hiddenSize);
+    const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false, dtype, seed } = options;
+    const { dropout = 0, recurrentDropout = 0, checkpoint, goBackwards = false, stateful = false } = options;
+    const { projSize = 0, layerNorm = false } = options;
+    checkSize("numLayers", numLayers, MAX_LAYERS);
+    for (const [name, flag] of Object.entries({ bias, batchFirst, bidirectional, goBackwards, stateful, layerNorm })) {
+      checkFlag(name, flag);
+    }
+    checkProbability("dropout", dropout);
+    checkProbability("recurrentDropout", recurrentDropout);
+    if (checkpoint !== undefined) checkSize("checkpoint", checkpoint);
+    if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
+      throw new ValueError("projSize", describe(projSize), `an integer from 0 to ${hiddenSize - 1}`);
+    }
+    super(cell.kind, dtype);
+    this.#cell = cell;
+    this.numLayers = numLayers;
+    this.batchFirst = batchFirst;
+    this.bidirectional = bidirectional;
+    this.stateSize = projSize || hiddenSize;
+    this.#options = { dropout, recurrentDropout, checkpoint: checkpoint ?? Infinity, stateful };
+    this.#goBackwards = goBackwards;
+    this.#masks = new Random(seed);
+    const shapes: [string, number[]][] = [];
+    for (let layer = 0; layer < numLayers; layer++) {
+      const width = layer === 0 ? inputSize : this.stateSize * this.directions;
+      for (const suffix of bidirectional ? [`_l${layer}`, `_l${layer}_reverse`] : [`_l${layer}`]) {
+        shapes.push(...weightShapes(cell.kind, width, hiddenSize, options, suffix));
+      }
+    }
+    const parameters = this.addParameters(shapes, initialDraw(this.#masks, hiddenSize));
+    for (const { name, value } of parameters) {
+      if (name.startsWith("weight_norm")) value.fill(1);
+      if (name.startsWith("bias_norm")) value.fill(0);
+    }
+    const each = parameters.length / (numLayers * this.directions);
+    for (let first = 0; first < parameters.length; first += each) {
+      const own = parameters.slice(first, first + each);
+      this.#weights.push(weightsOf(own, "value"));
+      this.#gradients.push(weightsOf(own, "grad"));
+    }
+  }
+
+  /** 2 where the layer is bidirectional, else 1. */
+  get directions(): number {
+    return this.bidirectional ? 2 : 1;
+  }
+
+  /**
+   * One step at a time, with the state kept inside, from a copy of the weights as they are now.
+   *
+   * @param options the batch size N, 1 by default
+   * @throws UnsupportedError where the layer is bidirectional or goes backwards; ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: StreamOptions = {}): Stream {
+    this.checkAlive();
+    if (this.bidirectional || this.#goBackwards) {
+      const what = this.bidirectional ? "a bidirectional layer" : "a layer that goes backwards";
+      throw new UnsupportedError("stream", what, "a layer that reads sequences from their start");
+    }
+    return new Stream(this.arena.core, this.dtype, this.#cell, this.#weights, options);
+  }
+
+  /**
+   * Forgets the states that a stateful layer has kept: the next pass starts from zeros (Keras' reset_states).
+   *
+   * @throws DisposedError
+   */
+  resetState(): void {
+    this.checkAlive();
+    this.#state = { h: undefined, c: undefined };
+  }
+
+  /** Runs the stack. */
+  protected run(x: Tensor, state: LSTMState): { output: Tensor; hn: Tensor; cn: Tensor | undefined } {
+    const { dtype, numLayers, directions, stateSize, training } = this;
+    const lstm = this.#cell.kind === "LSTM";
+    checkOptions(`${this.#cell.kind}.forward`, state, [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"]);
+    let last: States | undefined;
+    const result = this.record((keep, scratch) => {
+      const { sequence, layout } = takeInput(
+        this.arena.core,
+        x,
+        dtype,
+        this.inputSize,
+        this.batchFirst,
+        this.#goBackwards,
+      );
+      const { t, n } = layout;
+      const active = activeSteps(this.arena.core, layout, state.lengths, state.mask);
+      const first = this.#firstStates(keep, layout, state);
+      const packings = [false, true]
+        .slice(0, directions)
+        .map((reverse) => residentPacking(keep, active, reverse, t, n));
+      const { checkpoint, dropout } = this.#options;
+      const ends: States[] = [];
+      const passes: DirectionTape[][] = [];
+      const dropped: (FloatTensor | undefined)[] = [undefined];
+      const passing: Arena[] = []; // inference: what a layer leaves is let go of when the layer above has run
+      const before = this.#masks.state;
+      try {
+        let input: FloatTensor = keep.copy("x", inOrder(toTimeFirst(sequence, layout), layout), dtype, ["T", "N", "D"]);
+        for (let layer = 0; layer < numLayers; layer++) {
+          const top = layer === numLayers - 1;
+          if (!training) passing.push(new Arena(keep.core));
+          const arena = passing.at(-1) ?? keep;
+          const tapes: DirectionTape[] = [];
+          // Where the states of one direction are the output as they lie, they serve as such.
+          const own = directions === 1 && packings[0] === undefined && !(training && checkpoint < t);
+          const joined: FloatTensor | undefined = own
+            ? undefined
+            : (top ? scratch : arena).allocate("output", dtype, [t, n, directions * stateSize]);
+          let output = joined;
+          for (let direction = 0; direction < directions; direction++) {
+            const i = layer * directions + direction;
+            const packing = packings[direction];
+            withArena(keep.core, (temporary) => {
+              const { tape, states, h, c } = forwardDirection(arena, temporary, dtype, {
+                cell: this.#cell,
+                weights: this.#weights[i]!,
+                packing,
+                x: input,
+                mask: training ? this.#recurrentMask(keep, n, packing) : undefined,
+                first: { h0: stateOf(first.h, i), c0: stateOf(first.c, i) },
+                keep: training,
+                every: checkpoint,
+              });
+              if (joined) {
+                const to = { of: joined, first: direction * stateSize, width: stateSize };
+                const from = { of: states, first: 0, width: stateSize };
+                gatherRows(dtype, t * n, packing?.output ?? packing?.place, from, to);
+              } else {
+                output = states.reshape([t, n, stateSize]);
+              }
+              ends.push({ h, c });
+              tapes.push(tape);
+            });
+          }
+          while (passing.length > 1) passing.shift()!.dispose();
+          passes.push(tapes);
+          input = output!;
+          let mask: FloatTensor | undefined;
+          if (training && dropout > 0 && !top) {
+            mask = this.#drawMask(keep, "dropout", dropout, input.shape);
+            if (own) input = keep.copy("dropped output", input, dtype, input.shape);
+            mul(input, mask);
+          }
+          dropped.push(mask);
+        }
+        const shape = this.#stateShape(layout);
+        const hn = stackStates(dtype, ends, "h", [...shape, stateSize]);
+        const cn = lstm ? stackStates(dtype, ends, "c", [...shape, this.hiddenSize]) : undefined;
+        if (this.#options.stateful) last = { h: copyOf(hn), c: cn && copyOf(cn) };
+        const output = fromTimeFirst(input, layout);
+        return { result: { output, hn, cn }, tape: { layout, packings, passes, dropped } };
+      } catch (error) {
+        this.#masks.state = before;
+        throw error;
+      } finally {
+        for (const arena of passing) arena.dispose();
+      }
+    });
+    if (last) this.#state = last;
+    return result;
+  }
+
+  /** Runs the stack backward. */
+  protected runBackward(gradients: { output?: Tensor; hn?: Tensor; cn?: Tensor }): {
+    x: Tensor;
+    h0: Tensor;
+    c0: Tensor | undefined;
+  } {
+    const { dtype, numLayers, directions, hiddenSize, stateSize } = this;
+    const lstm = this.#cell.kind === "LSTM";
+    checkOptions(`${this.#cell.kind}.backward`, gradients, lstm ? ["output", "hn", "cn"] : ["output", "hn"]);
+    return this.replay((tape) => {
+      const { layout, packings, passes, dropped } = tape;
+      const { t, n } = layout;
+      const take = (name: "output" | "hn" | "cn", shape: number[]) => {
+        const gradient = gradients[name];
+        return gradient === undefined ? undefined : takeTensor(this.arena.core, name, gradient, dtype, shape);
+      };
+      const output = take("output", sequenceShape(layout, directions * stateSize));
+      const shape = this.#stateShape(layout);
+      const [hn, cn] = [take("hn", [...shape, stateSize]), take("cn", [...shape, hiddenSize])];
+      const dhn = hn && { data: hn.data, shape: [numLayers * directions, n, stateSize] };
+      const dcn = cn && { data: cn.data, shape: [numLayers * directions, n, hiddenSize] };
+      const given = output && toTimeFirst(output, layout);
+      const ends: States[] = Array.from({ length: numLayers * directions });
+      let x!: Tensor;
+      const pass = (rehearse: boolean) => {
+        let dOutput: FloatTensor | undefined;
+        this.#downwards((arena, layer) => {
+          if (layer === numLayers - 1) dOutput = given && arena.copy("dOutput", given, dtype, ["T", "N", "H"]);
+          const d = layer === 0 ? this.inputSize : directions * stateSize;
+          const dx: FloatTensor = arena.allocate("dx", dtype, [t, n, d]);
+          for (let direction = 0; direction < directions; direction++) {
+            const i = layer * directions + direction;
+            ends[i] = backwardDirection(this.arena.core, dtype, {
+              tape: passes[layer]![direction]!,
+              weights: this.#weights[i]!,
+              gradients: this.#gradients[i]!,
+              dOutput: dOutput && { of: dOutput, first: direction * stateSize, width: stateSize },
+              dhn: stateOf(dhn, i),
+              dcn: stateOf(dcn, i),
+              dx,
+              add: direction > 0,
+              rehearse,
+            });
+          }
+          const mask = dropped[layer];
+          if (mask) mul(dx, mask);
+          dOutput = dx;
+          if (layer === 0 && !rehearse) x = fromTimeFirst(inOrder(dx, layout), layout);
+        });
+      };
+      // One layer alone takes everything before it computes.
+      const alone = numLayers * directions === 1 && this.#options.checkpoint === Infinity && packings[0] === undefined;
+      if (!alone) pass(true);
+      pass(false);
+      const h0 = stackStates(dtype, ends, "h", [...shape, stateSize]);
+      return { x, h0, c0: lstm ? stackStates(dtype, ends, "c", [...shape, hiddenSize]) : undefined };
+    });
+  }
+
+  /** From the last layer to the first, each with an arena that lives until the layer below it is done. */
+  #downwards(body: (arena: Arena, layer: number) => void): void {
+    const arenas: Arena[] = [];
+    try {
+      for (let layer = this.numLayers - 1; layer >= 0; layer--) {
+        const arena = new Arena(this.arena.core);
+        arenas.push(arena);
+        body(arena, layer);
+        if (arenas.length > 1) arenas.shift()!.dispose();
+      }
+    } finally {
+      for (const arena of arenas) arena.dispose();
+    }
+  }
+
+  /** The axes of a state but the last, as users have them. */
+  #stateShape({ unbatched, n }: Layout): number[] {
+    const count = this.numLayers * this.directions;
+    return unbatched ? [count] : [count, n];
+  }
+
+  /** First states [numLayers * directions,N,*]: given, or kept from the pass before, or none. */
+  #firstStates(keep: Arena, layout: Layout, state: LSTMState): States {
+    const shape = this.#stateShape(layout);
+    const take = (name: "h0" | "c0", size: number, kept: Tensor | undefined) => {
+      const { [name]: given } = state;
+      const { [name]: value = kept } = state;
+      if (given === undefined && kept && String(kept.shape) !== String([...shape, size])) {
+        const expected = `as many as in the pass before, whose state is ${showShape(kept.shape)}, or resetState()`;
+        throw new StateError("x", `${layout.n} rows`, expected);
+      }
+      if (value === undefined) return undefined;
+      const { data } = takeTensor(keep.core, name, value, this.dtype, [...shape, size]);
+      return { data, shape: [shape[0]!, layout.n, size] };
+    };
+    return { h: take("h0", this.stateSize, this.#state.h), c: take("c0", this.hiddenSize, this.#state.c) };
+  }
+
+  #drawMask(keep: Arena, purpose: string, p: number, shape: readonly number[]): FloatTensor {
+    const mask: FloatTensor = keep.allocate(`mask of ${purpose}`, this.dtype, shape);
+    drawMask(mask, p, this.#masks);
+    return mask;
+  }
+
+  #recurrentMask(keep: Arena, n: number, packing: Resident | undefined): FloatTensor | undefined {
+    const p = this.#options.recurrentDropout;
+    if (p === 0) return undefined;
+    const mask = this.#drawMask(keep, "recurrent dropout", p, [n, this.stateSize]);
+    return packing ? keep.copy("mask", packing.sort(mask), this.dtype, ["N", "H"]) : mask;
+  }
+}
+
+/** State i of [numLayers * directions,N,size]: the same memory. */
+function stateOf(all: Tensor | undefined, i: number): Tensor | undefined {
+  if (all === undefined) return undefined;
+  const [, n, size] = all.shape as [number, number, number];
+  return { data: all.data.subarray(i * n * size, (i + 1) * n * size), shape: [n, size] };
+}
+
+/** The states of all layers and directions, one behind the other. */
+function stackStates(dtype: FloatDtype, all: readonly States[], name: keyof States, shape: number[]): Tensor {
+  const size = all[0]![name]!.data.length;
+  const data = zeros(dtype, all.length * size);
+  all.forEach((states, i) => data.set(states[name]!.data, i * size));
+  return { data, shape };
+}
+
+function copyOf({ data, shape }: Tensor): Tensor {
+  return { data: data.slice(), shape: [...shape] };
+}
