@@ -10,8 +10,9 @@ import { findBrowser, launch, serve, visit, type Server } from "./helpers/browse
 import { root, run } from "./helpers/project.js";
 import { variants, type Variant } from "./helpers/variants.js";
 
-/** Times real time that must be reached, also on a machine that does other things; 5 and more is what it should be. */
-const MIN_FACTOR = 2;
+/** Times real time that must be reached, at the latest in the third of three renderings: tests run side by side. */
+const MIN_FACTOR = 5;
+const RENDERINGS = 3;
 
 interface Rendered {
   readonly error?: { name: string; message: string };
@@ -79,18 +80,25 @@ describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () 
 
   async function check(variant: Variant): Promise<void> {
     const expected = batch(variant);
+    let factor = 0;
+    for (let i = 0; i < RENDERINGS && factor < MIN_FACTOR; i++) factor = await render(variant, expected);
+    expect(factor).toBeGreaterThanOrEqual(MIN_FACTOR);
+  }
+
+  /** Holds a rendering against what is expected. Returns how many times faster than real time it was. */
+  async function render(variant: Variant, expected: Float32Array<ArrayBuffer>): Promise<number> {
     const page = `streaming-worklet.html?variant=${variant}`;
     const { result, problems } = await visit<Rendered>(browser, server, page);
     expect(problems).toEqual([]);
     const { error, milliseconds, sha256, head, bytes, sameMemory } = result;
     expect(error).toBeUndefined();
-    const factor = (SECONDS * 1000) / milliseconds;
-    console.log(`${variant} build: ${SECONDS} s of audio in ${milliseconds.toFixed(0)} ms, ${factor.toFixed(1)} x`);
     expect(head).toEqual([...expected.subarray(0, head.length)]);
     expect(sha256).toBe(createHash("sha256").update(new Uint8Array(expected.buffer)).digest("hex"));
     expect(bytes[1]).toBe(bytes[0]);
     expect(sameMemory).toBe(true);
-    expect(factor).toBeGreaterThanOrEqual(MIN_FACTOR);
+    const factor = (SECONDS * 1000) / milliseconds;
+    console.log(`${variant} build: ${SECONDS} s of audio in ${milliseconds.toFixed(0)} ms, ${factor.toFixed(1)} x`);
+    return factor;
   }
 });
 
