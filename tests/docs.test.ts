@@ -126,11 +126,13 @@ describe("README", () => {
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
   });
 
-  test("names files and guides that are there", () => {
+  test("and the site name files and guides that are there", () => {
     const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target!);
     expect(links.length).toBeGreaterThan(10);
     for (const target of links) expect(existsSync(join(root, target)), target).toBe(true);
     for (const guide of guides) expect(links).toContain(guide);
+    const site = JSON.parse(readFileSync(join(root, "typedoc.json"), "utf8")) as { projectDocuments: string[] };
+    expect([...site.projectDocuments].sort()).toEqual(guides.sort());
   });
 });
 
