@@ -3,8 +3,8 @@
  * (deeplearning.ai, week 1, https://www.coursera.org/learn/nlp-sequence-models).
  *
  * The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
- * update gate "i" is the input gate, its candidate "c~" (cct) our g. Everything is computed and returned in the type of
- * x; parameters of the other floating-point type are converted.
+ * update gate "i" is the input gate, its candidate "c~" (cct) the g of PyTorch. Everything is computed and returned in the
+ * type of x; parameters of the other floating-point type are converted.
  *
  * @module wasm-rnn/coursera
  */
@@ -214,7 +214,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
  * @param aPrev (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function rnnCellForward(
   xt: Tensor,
@@ -240,7 +240,7 @@ export function rnnCellForward(
  * @param a0 (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function rnnForward(
   x: Tensor,
@@ -419,7 +419,7 @@ function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
  * @param cPrev (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function lstmCellForward(
   xt: Tensor,
@@ -449,7 +449,7 @@ export function lstmCellForward(
  * @param a0 (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function lstmForward(
   x: Tensor,
