@@ -14,8 +14,8 @@ import { sequenceBytes, sequenceFields } from "./wasm.js";
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
 /**
- * What a non-linearity of a cell can be: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. They
- * saturate at infinities and hand NaN on.
+ * What a non-linearity of a cell can be: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. NaN
+ * gives NaN.
  */
 export type Activation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
 

@@ -3,7 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
@@ -133,6 +133,11 @@ async function bundle() {
     plugins: [loaderWithoutTextDecoder, oneChunk],
     entryPoints: Object.fromEntries(Object.keys(entries).map((name) => [name, `entry:${name}`])),
   });
+  // The declarations have the comments; an app whose bundler does not minify would ship those of the scripts.
+  for (const path of readdirSync("dist", { recursive: true }).filter((name) => name.endsWith(".js"))) {
+    const file = join("dist", path);
+    writeFileSync(file, readFileSync(file, "utf8").replace(/^ *\/\*\*[^]*?\*\/\n/gm, ""));
+  }
   await esbuild.build({
     ...common,
     platform: "node",

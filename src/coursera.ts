@@ -3,8 +3,8 @@
  * (deeplearning.ai, week 1, https://www.coursera.org/learn/nlp-sequence-models).
  *
  * The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
- * update gate "i" is the input gate, its candidate "c~" (cct) our g. Everything is computed and returned in the type of
- * x; parameters of the other floating-point type are converted.
+ * update gate "i" is the input gate, its candidate "c~" (cct) the g of PyTorch. Everything is computed and returned in the
+ * type of x; parameters of the other floating-point type are converted.
  *
  * @module wasm-rnn/coursera
  */
@@ -15,112 +15,22 @@ import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatT
 import { withArena, type Arena } from "../bindings/memory.js";
 import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
+import type {
+  CourseOptions,
+  Gates,
+  LstmCaches,
+  LstmCellCache,
+  LstmGradients,
+  LstmParameters,
+  RnnCaches,
+  RnnCellCache,
+  RnnGradients,
+  RnnParameters,
+} from "./coursera-types.js";
 import { convert, permute, reshape, slice, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
-/** Parameters of the RNN, f64 or f32: those of predictions come both or not at all. */
-export interface RnnParameters {
-  /** On x: (n_a, n_x). */
-  Wax: Tensor;
-  /** On a: (n_a, n_a). */
-  Waa: Tensor;
-  /** (n_a, 1). */
-  ba: Tensor;
-  /** Of predictions: (n_y, n_a). */
-  Wya?: Tensor;
-  /** Of predictions: (n_y, 1). */
-  by?: Tensor;
-}
-
-/** Parameters of the LSTM, f64 or f32; weights act on [a_prev; x]. Those of predictions come both or not at all. */
-export interface LstmParameters {
-  /** Forget gate: (n_a, n_a + n_x). */
-  Wf: Tensor;
-  /** Forget gate: (n_a, 1). */
-  bf: Tensor;
-  /** Update gate: (n_a, n_a + n_x). */
-  Wi: Tensor;
-  /** Update gate: (n_a, 1). */
-  bi: Tensor;
-  /** Candidate: (n_a, n_a + n_x). */
-  Wc: Tensor;
-  /** Candidate: (n_a, 1). */
-  bc: Tensor;
-  /** Output gate: (n_a, n_a + n_x). */
-  Wo: Tensor;
-  /** Output gate: (n_a, 1). */
-  bo: Tensor;
-  /** Of predictions: (n_y, n_a). */
-  Wy?: Tensor;
-  /** Of predictions: (n_y, 1). */
-  by?: Tensor;
-}
-
-/** The notebook's other choices. */
-export interface CourseOptions {
-  /** What takes the place of tanh (default "tanh"): for the LSTM in the candidate and at the output. */
-  activation?: "tanh" | "relu";
-  /** What makes predictions (default "softmax"). */
-  output?: "softmax" | "sigmoid";
-}
-
-/** What `rnnCellForward` keeps for `rnnCellBackward`. */
-export interface RnnCellCache {
-  /** xt: (n_x, m). */
-  readonly x: Tensor;
-  /** (n_a, m). */
-  readonly aPrev: Tensor;
-  /** (n_a, m). */
-  readonly aNext: Tensor;
-}
-
-/** What `rnnForward` keeps for `rnnBackward`. */
-export interface RnnCaches {
-  /** (n_x, m, T_x). */
-  readonly x: Tensor;
-  /** (n_a, m). */
-  readonly a0: Tensor;
-  /** (n_a, m, T_x). */
-  readonly a: Tensor;
-}
-
-/** The gates of an LSTM, made when they are first read: (n_a, m) of one step, (n_a, m, T_x) of all. */
-export interface Gates {
-  /** Forget gate. */
-  readonly ft: Tensor;
-  /** Update gate (elsewhere: input gate). */
-  readonly it: Tensor;
-  /** Candidate. */
-  readonly cct: Tensor;
-  /** Output gate. */
-  readonly ot: Tensor;
-}
-
-/** What `lstmCellForward` keeps for `lstmCellBackward`. */
-export interface LstmCellCache extends Gates {
-  /** xt: (n_x, m). */
-  readonly x: Tensor;
-  /** (n_a, m). */
-  readonly aPrev: Tensor;
-  /** (n_a, m). */
-  readonly cPrev: Tensor;
-  /** (n_a, m). */
-  readonly aNext: Tensor;
-  /** (n_a, m). */
-  readonly cNext: Tensor;
-}
-
-/** What `lstmForward` keeps for `lstmBackward`. */
-export interface LstmCaches extends Gates {
-  /** (n_x, m, T_x). */
-  readonly x: Tensor;
-  /** (n_a, m). */
-  readonly a0: Tensor;
-  /** (n_a, m, T_x). */
-  readonly a: Tensor;
-  /** (n_a, m, T_x). */
-  readonly c: Tensor;
-}
+export type * from "./coursera-types.js";
 
 const LSTM_GATES = ["i", "f", "c", "o"] as const; // the core's order i f g o
 
@@ -214,7 +124,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
  * @param aPrev (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function rnnCellForward(
   xt: Tensor,
@@ -240,7 +150,7 @@ export function rnnCellForward(
  * @param a0 (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function rnnForward(
   x: Tensor,
@@ -257,16 +167,6 @@ export function rnnForward(
 } {
   const { kept, input, first, a, y } = runRnn(false, x, a0, p, options);
   return { a, yPred: y, caches: withKept({ x: input, a0: first, a }, kept) };
-}
-
-/** Gradients of the RNN's parameters. */
-export interface RnnGradients {
-  /** (n_a, n_x). */
-  dWax: Tensor;
-  /** (n_a, n_a). */
-  dWaa: Tensor;
-  /** (n_a, 1). */
-  dba: Tensor;
 }
 
 function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients {
@@ -419,7 +319,7 @@ function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
  * @param cPrev (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function lstmCellForward(
   xt: Tensor,
@@ -449,7 +349,7 @@ export function lstmCellForward(
  * @param a0 (n_a, m)
  * @param p the parameters
  * @param options tanh and softmax by default
- * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError (an unknown option), OutOfMemoryError
  */
 export function lstmForward(
   x: Tensor,
@@ -468,26 +368,6 @@ export function lstmForward(
 } {
   const { kept, input, first, a, c, y } = runLstm(false, x, a0, undefined, p, options);
   return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, kept) };
-}
-
-/** Gradients of the LSTM's parameters; weights act on [a_prev; x]. */
-export interface LstmGradients {
-  /** Forget gate: (n_a, n_a + n_x). */
-  dWf: Tensor;
-  /** Forget gate: (n_a, 1). */
-  dbf: Tensor;
-  /** Update gate: (n_a, n_a + n_x). */
-  dWi: Tensor;
-  /** Update gate: (n_a, 1). */
-  dbi: Tensor;
-  /** Candidate: (n_a, n_a + n_x). */
-  dWc: Tensor;
-  /** Candidate: (n_a, 1). */
-  dbc: Tensor;
-  /** Output gate: (n_a, n_a + n_x). */
-  dWo: Tensor;
-  /** Output gate: (n_a, 1). */
-  dbo: Tensor;
 }
 
 function lstmGradients(dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights): LstmGradients {

@@ -30,7 +30,10 @@ export interface LossOptions<R extends Reduction = Reduction> {
 export interface NllOptions<R extends Reduction = Reduction> extends LossOptions<R> {
   /** Targets of this value count neither in the loss nor in the mean (default -100). */
   ignoreIndex?: number;
-  /** A weight for each class, [C], in the dtype of the scores; the mean is then divided by the weights of the targets. */
+  /**
+   * A weight for each class, [C], in the dtype of the scores (default: 1 each); the mean is then divided by the weights of
+   * the targets.
+   */
   weight?: Tensor;
 }
 
@@ -51,9 +54,12 @@ export interface SmoothL1Options<R extends Reduction = Reduction> extends LossOp
 
 /** Options of `bceWithLogits`: tensors in the dtype of the logits, in a shape that repeats to theirs (NumPy's rules). */
 export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends LossOptions<R> {
-  /** What each element's loss is multiplied with; the mean is still over the number of elements. */
+  /** What each element's loss is multiplied with (default 1); the mean is still over the number of elements. */
   weight?: Tensor;
-  /** What the part of the positive answer is multiplied with: above 1 for fewer misses, below 1 for fewer false alarms. */
+  /**
+   * What the part of the positive answer is multiplied with (default 1): above 1 for fewer misses, below 1 for fewer false
+   * alarms.
+   */
   posWeight?: Tensor;
 }
 

@@ -2,7 +2,7 @@
  * ONNX's recurrent operators RNN, LSTM and GRU: the operator's own tensors in and out.
  *
  * Specification: https://onnx.ai/onnx/operators/ (RNN, LSTM, GRU; layout: opset 14). Gate orders: LSTM i o f c, peepholes
- * i o f, GRU z r h; conversion to the core's orders (i f g o, r z n) happens here alone.
+ * i o f, GRU z r h. There is no backward pass.
  *
  * @module wasm-rnn/onnx
  */
@@ -23,7 +23,7 @@ export type OnnxOperator = "RNN" | "LSTM" | "GRU";
 
 /** The operators' attributes, by ONNX's names and with its defaults. */
 export interface OnnxAttributes {
-  /** H; by default what R says, and never anything else. */
+  /** H, which R says as well: where both do, they must agree. */
   hidden_size?: number;
   /** Whether sequences are read from their start (default "forward"), from their end, or both ways. */
   direction?: "forward" | "reverse" | "bidirectional";

@@ -153,7 +153,7 @@ export class CharLM {
    * @param inputs codes [T,N], i32
    * @param targets the codes that follow [T,N], i32
    * @param optimizer over `parameters()`
-   * @param options how
+   * @param options the clipping
    * @param options.clip what the norm of all gradients is clipped to, as by `clipGradNorm` (default: not clipped)
    * @throws ShapeError, DtypeError, ValueError (codes, clip), DisposedError, OutOfMemoryError
    */

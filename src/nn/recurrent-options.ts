@@ -24,8 +24,8 @@ export interface RecurrentOptions extends LayerOptions {
    * of a sequence (Gal & Ghahramani 2016; default 0). */
   recurrentDropout?: number;
   /**
-   * Keep states only every so many steps, and recompute the others in backward, to the same bits (Chen et al. 2016; default:
-   * keep all). About sqrt(T) takes the least memory.
+   * Keep states only every so many steps, and recompute the others in backward (Chen et al. 2016; default: keep all). Near
+   * sqrt(T) it takes the least memory.
    */
   checkpoint?: number;
   /** Read sequences from the last step to the first; outputs come in that order (Keras' go_backwards; default false). */

@@ -198,7 +198,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
                 packing,
                 x: input,
                 mask: training ? this.#recurrentMask(keep, n, packing) : undefined,
-                first: { h0: stateOf(first.h, i), c0: stateOf(first.c, i) },
+                first: { h0: stateOf(first.h, n, i), c0: stateOf(first.c, n, i) },
                 keep: training,
                 every: checkpoint,
               });
@@ -260,8 +260,6 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
       const output = take("output", sequenceShape(layout, directions * stateSize));
       const shape = this.#stateShape(layout);
       const [hn, cn] = [take("hn", [...shape, stateSize]), take("cn", [...shape, hiddenSize])];
-      const dhn = hn && { data: hn.data, shape: [numLayers * directions, n, stateSize] };
-      const dcn = cn && { data: cn.data, shape: [numLayers * directions, n, hiddenSize] };
       const given = output && toTimeFirst(output, layout);
       const ends: States[] = Array.from({ length: numLayers * directions });
       let x!: Tensor;
@@ -278,8 +276,8 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
               weights: this.#weights[i]!,
               gradients: this.#gradients[i]!,
               dOutput: dOutput && { of: dOutput, first: direction * stateSize, width: stateSize },
-              dhn: stateOf(dhn, i),
-              dcn: stateOf(dcn, i),
+              dhn: stateOf(hn, n, i),
+              dcn: stateOf(cn, n, i),
               dx,
               add: direction > 0,
               rehearse,
@@ -321,7 +319,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     return unbatched ? [count] : [count, n];
   }
 
-  /** First states [numLayers * directions,N,*]: given, or kept from the pass before, or none. */
+  /** First states, in the shape that users have them: given, or kept from the pass before, or none. */
   #firstStates(keep: Arena, layout: Layout, state: LSTMState): States {
     const shape = this.#stateShape(layout);
     const take = (name: "h0" | "c0", size: number, kept: Tensor | undefined) => {
@@ -332,8 +330,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
         throw new StateError("x", `${layout.n} rows`, expected);
       }
       if (value === undefined) return undefined;
-      const { data } = takeTensor(keep.core, name, value, this.dtype, [...shape, size]);
-      return { data, shape: [shape[0]!, layout.n, size] };
+      return takeTensor(keep.core, name, value, this.dtype, [...shape, size]);
     };
     return { h: take("h0", this.stateSize, this.#state.h), c: take("c0", this.hiddenSize, this.#state.c) };
   }
@@ -352,10 +349,10 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
   }
 }
 
-/** State i of [numLayers * directions,N,size]: the same memory. */
-function stateOf(all: Tensor | undefined, i: number): Tensor | undefined {
+/** State i, [N,size], of [numLayers * directions,N,size], or of [numLayers * directions,size] for N = 1: the same memory. */
+function stateOf(all: Tensor | undefined, n: number, i: number): Tensor | undefined {
   if (all === undefined) return undefined;
-  const [, n, size] = all.shape as [number, number, number];
+  const size = all.shape.at(-1)!;
   return { data: all.data.subarray(i * n * size, (i + 1) * n * size), shape: [n, size] };
 }
 
