@@ -99,7 +99,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await page.click("#start");
     await poll(() => number("#figure-step")).toBeGreaterThanOrEqual(step);
     await page.click("#start");
-    await poll(() => text("#start")).toBe("Go on");
+    await poll(() => text("#start")).toBe("Resume");
   }
 
   async function sample(): Promise<string> {
@@ -269,7 +269,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await page.keyboard.press("Enter");
     await poll(() => text("#start")).toBe("Pause");
     await page.keyboard.press("Enter");
-    await poll(() => text("#start")).toBe("Go on");
+    await poll(() => text("#start")).toBe("Resume");
   });
 
   test.each([

@@ -2,9 +2,8 @@
 // the last character alone. The text is read one step at a time: the backward pass of a step gives the gradient of the
 // state before it, which is handed to the step before.
 
-import { crossEntropy, LSTM, type CharLM, type GRU, type RNN, type Tensor } from "wasm-rnn";
+import { crossEntropy, LSTM, type GRU, type RNN, type Tensor } from "wasm-rnn";
 import { layersOf } from "./layers.js";
-import type { Fading } from "./protocol.js";
 import type { Training } from "./training.js";
 
 const STEPS_BACK = 60;
@@ -16,8 +15,12 @@ interface State {
   c?: Tensor;
 }
 
-/** The curve of a model over places of the training's text: geometric means of the norms, the first taken as 1. */
-export function fading(model: CharLM, training: Training, label: string): Fading {
+/**
+ * By steps back, over places of the training's text: geometric means of the norm, the one at no step back taken as 1. A
+ * text that is too short to look as far back gives a shorter list.
+ */
+export function fading(training: Training): number[] {
+  const { model } = training;
   const length = Math.min(STEPS_BACK, training.characters.training - 2) + 1;
   const { inputs, next } = training.excerpts(PLACES, length);
   const { embedding, recurrent, linear, dispose } = layersOf(model);
@@ -47,8 +50,7 @@ export function fading(model: CharLM, training: Training, label: string): Fading
       gradient = backward(recurrent, gradient);
       norms.push(meanNorm(gradient.h!));
     }
-    const first = norms[0] || 1;
-    return { label, norms: norms.map((norm) => norm / first) };
+    return norms.map((norm) => norm / norms[0]!);
   } finally {
     dispose();
   }
