@@ -4,6 +4,7 @@ import { LossChart } from "./charts.js";
 import { byId, element, fillTable, show, showShort, visible } from "./dom.js";
 import { showCompared, showOwn } from "./gradients.js";
 import { HeatMap, KINDS } from "./heatmap.js";
+import { ownEdits, ownText } from "./own-text.js";
 import type { Activations, Description, FromWorker, Settings, ToWorker } from "./protocol.js";
 import { houseThatJackBuilt, mobyDick } from "./texts.js";
 import { followers } from "./units.js";
@@ -98,19 +99,15 @@ async function chosenText(): Promise<string> {
     case "house":
       return houseThatJackBuilt();
     default:
-      return byId<HTMLTextAreaElement>("own-text").value;
+      return ownText();
   }
 }
-
-/** How often the person's own text was changed: cheaper to compare than the text. */
-let edits = 0;
-byId("own-text").addEventListener("input", () => edits++);
 
 /** Everything that another training would be made from, to see whether something has changed. */
 function signature(): string {
   const { learningRate: _, ...settings } = readSettings();
   const text = choice("text-choice").value;
-  return JSON.stringify([settings, text, text === "own" ? edits : 0]);
+  return JSON.stringify([settings, text, text === "own" ? ownEdits() : 0]);
 }
 
 /** Whether the fields hold what they may; the first that does not is said and gets the focus. */
@@ -138,8 +135,7 @@ async function create(start = false): Promise<void> {
 }
 
 function showChanged(): void {
-  const own = choice("text-choice").value === "own";
-  byId("own-text-label").hidden = !own;
+  byId("own").hidden = choice("text-choice").value !== "own";
   byId("changed").hidden = signature() === madeFrom || description === undefined;
 }
 

@@ -58,7 +58,7 @@ function begin(settings: Settings, text: string, loaded?: Loaded): void {
   const peak = measurePeak(variant, settings.dtype);
   const seconds = next.flopsPerStep / (peak * 1e9);
   if (seconds > SLOW) {
-    next.notes.push(`A step takes ${Math.ceil(seconds)} seconds at least: everything waits for the end of one.`);
+    next.notes.push(`A step takes ${Math.ceil(seconds)} seconds at least, and everything waits for its end.`);
   }
   send({
     kind: "ready",
