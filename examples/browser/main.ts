@@ -1,13 +1,12 @@
 // The page: reads the controls, talks to the worker, shows what comes back. Nothing here computes with the model.
 
 import { LossChart } from "./charts.js";
-import { byId, element, fillTable, show, showShort, visible } from "./dom.js";
+import { byId, element, fillTable, show, showShort } from "./dom.js";
 import { showCompared, showOwn } from "./gradients.js";
-import { HeatMap, KINDS } from "./heatmap.js";
+import { hideActivations, showActivations } from "./inspection.js";
 import { ownEdits, ownText } from "./own-text.js";
-import type { Activations, Description, FromWorker, Settings, ToWorker } from "./protocol.js";
+import type { Description, FromWorker, Settings, ToWorker } from "./protocol.js";
 import { houseThatJackBuilt, mobyDick } from "./texts.js";
-import { followers } from "./units.js";
 
 /** Milliseconds between two drawings of the figures while training. */
 const REDRAW = 250;
@@ -19,7 +18,6 @@ const PATIENCE = 600;
 
 const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module", name: "training" });
 const lossChart = new LossChart(byId("loss-chart"));
-const heatMap = new HeatMap(showUnit);
 const input = (id: string) => byId<HTMLInputElement>(id);
 const choice = (id: string) => byId<HTMLSelectElement>(id);
 
@@ -33,13 +31,13 @@ let step = 0;
 let comparing = false;
 
 /** What the page says while the worker is at something, and where that fails. */
-const WORDS: Readonly<Record<ToWorker["kind"], { doing: string; failed: string }>> = {
+const WORDS: Readonly<Record<ToWorker["kind"], { doing?: string; failed: string }>> = {
   create: { doing: "Setting up", failed: "The training could not be set up" },
   load: { doing: "Loading", failed: "The model could not be loaded" },
   start: { doing: "Starting", failed: "The training has stopped" },
   pause: { doing: "Pausing after this step", failed: "Pausing failed" },
   step: { doing: "One step", failed: "The step failed" },
-  learningRate: { doing: "Changing the learning rate", failed: "The learning rate was not taken" },
+  learningRate: { failed: "The learning rate was not taken" },
   sample: { doing: "Writing", failed: "It cannot write this" },
   inspect: { doing: "Reading", failed: "It cannot read this" },
   fade: { doing: "Measuring gradients", failed: "The gradients could not be measured" },
@@ -50,10 +48,12 @@ const WORDS: Readonly<Record<ToWorker["kind"], { doing: string; failed: string }
 let waiting: number | undefined;
 
 function send(message: ToWorker, transfer: Transferable[] = []): void {
+  clearError();
   worker.postMessage(message, transfer);
+  const { doing } = WORDS[message.kind];
+  if (doing === undefined) return; // there is no answer to wait for
   window.clearTimeout(waiting);
-  if (message.kind === "learningRate") return; // has no answer
-  waiting = window.setTimeout(() => (byId("status").textContent = `${WORDS[message.kind].doing} …`), PATIENCE);
+  waiting = window.setTimeout(() => (byId("status").textContent = `${doing} …`), PATIENCE);
 }
 
 /** The worker has answered: what was said before holds again. */
@@ -156,8 +156,7 @@ byId("save").addEventListener("click", () => send({ kind: "save" }));
 input("file").addEventListener("change", () => {
   const file = input("file").files?.[0];
   input("file").value = ""; // the same file can be chosen again
-  if (file === undefined) return;
-  clearError();
+  if (file === undefined || !valid(inputsOf("settings"))) return;
   void (async () => {
     const [bytes, text] = [await file.arrayBuffer(), await chosenText()];
     send({ kind: "load", bytes, settings: readSettings(), text }, [bytes]);
@@ -172,14 +171,9 @@ byId("sampling").addEventListener("submit", (event) => {
 });
 byId("inspecting").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearError();
   send({ kind: "inspect", text: input("inspected").value, layer: Number(choice("layer").value) });
 });
 choice("layer").addEventListener("change", () => byId<HTMLFormElement>("inspecting").requestSubmit());
-choice("map-kind").addEventListener("change", () => {
-  heatMap.kind = choice("map-kind").value;
-  if (heatMap.activations) showActivations(heatMap.activations);
-});
 byId("fade").addEventListener("click", () => send({ kind: "fade" }));
 byId("compare").addEventListener("click", () => {
   if (comparing) {
@@ -265,8 +259,7 @@ function showReady(ready: Description, loaded: boolean): void {
   choice("layer").replaceChildren(
     ...Array.from({ length: numLayers }, (_, i) => element("option", `${i + 1}`, { value: `${i}` })),
   );
-  byId("inspection").hidden = true;
-  heatMap.activations = undefined;
+  hideActivations();
   showOwn(undefined);
   const past = loaded ? `Model loaded, after ${show(ready.stepsBefore)} steps. Adam starts anew.` : "Ready.";
   say([past, ...notes].join(" "));
@@ -363,47 +356,6 @@ function download(bytes: ArrayBuffer, step: number): void {
   element("a", "", { href: url, download: `charlm-${step}.safetensors` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
   say(`Saved after step ${show(step)}.`);
-}
-
-// --- units -----------------------------------------------------------------------------------------------------------
-
-function showActivations(activations: Activations): void {
-  byId("inspection").hidden = false;
-  heatMap.show(activations);
-  choice("map-kind").replaceChildren(
-    ...Object.keys(activations.kinds).map((kind) => element("option", KINDS[kind]?.name ?? kind, { value: kind })),
-  );
-  choice("map-kind").value = heatMap.kind;
-  const found = followers(activations, heatMap.values);
-  fillTable(
-    byId<HTMLTableElement>("unit-table"),
-    ["property", "correlation", "unit"],
-    found.map(({ property, correlation }) => [property, correlation.toFixed(2), ""]),
-  );
-  byId("unit-table")
-    .querySelectorAll("tbody tr")
-    .forEach((row, i) => {
-      const button = element("button", `Unit ${found[i]!.unit + 1}`, { type: "button" });
-      button.addEventListener("click", () => heatMap.moveTo(found[i]!.unit, heatMap.place));
-      row.lastElementChild!.replaceChildren(button);
-    });
-  showUnit();
-}
-
-/** Says what the unit under the cursor does. */
-function showUnit(): void {
-  const { activations, unit, kind, values } = heatMap;
-  if (!activations) return;
-  const { characters, units } = activations;
-  const own = characters.map((character, place) => ({ character, place, value: values[place * units + unit] ?? 0 }));
-  const sorted = [...own].sort((a, b) => b.value - a.value);
-  const tell = ({ character, place, value }: (typeof own)[number]) =>
-    `“${visible(character)}” (${place + 1}): ${value.toFixed(2)}`;
-  byId("unit-title").textContent = `Unit ${unit + 1} over the text`;
-  const mean = own.reduce((sum, { value }) => sum + value, 0) / own.length;
-  byId("unit-summary").textContent =
-    `${KINDS[kind]?.name ?? kind}: mean ${mean.toFixed(2)}; highest after ${sorted.slice(0, 3).map(tell).join(", ")}; ` +
-    `lowest after ${sorted.slice(-3).reverse().map(tell).join(", ")}.`;
 }
 
 // --- comparison ------------------------------------------------------------------------------------------------------
