@@ -411,6 +411,18 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await visible()).toBe(true);
   });
 
+  test("a message about a field does not hide it on a phone", async () => {
+    await open("light", PHONE);
+    await page.fill("#hidden", "4096");
+    await page.click("#reset");
+    expect(await focused()).toBe("hidden");
+    const apart = await page.evaluate(() => {
+      const [message, field] = ["error", "hidden"].map((id) => document.getElementById(id)!.getBoundingClientRect());
+      return field!.top - message!.bottom;
+    });
+    expect(apart).toBeGreaterThan(0);
+  });
+
   test("shows units by pointer and keys, and how gradients fade", async () => {
     await open();
     await small();

@@ -116,8 +116,9 @@ function valid(fields: Iterable<HTMLInputElement>): boolean {
   const wrong = [...fields].find((field) => !field.validity.valid);
   if (wrong === undefined) return true;
   wrong.closest("details")?.setAttribute("open", "");
-  wrong.focus();
   showError(`${wrong.labels?.[0]?.firstChild?.textContent?.trim()}: ${wrong.validationMessage}`);
+  wrong.focus({ preventScroll: true });
+  wrong.scrollIntoView({ block: "center" }); // not behind the message, which sticks to the top
   return false;
 }
 
