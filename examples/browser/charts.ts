@@ -1,12 +1,12 @@
 // The line charts: losses by step, and gradients by steps back. Drawn by echarts in the colours of the style sheet, which
-// change with the colour scheme; each has its numbers in words and in a table beside it, which main.ts writes.
+// change with the colour scheme; each has its numbers in words and in a table beside it.
 
 import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
-import { darkScheme } from "./dom.js";
-import type { Evaluation, Fading } from "./protocol.js";
+import { darkScheme, showShare } from "./dom.js";
+import type { Evaluation } from "./protocol.js";
 
 echarts.use([LineChart, GridComponent, LegendComponent, MarkLineComponent, TooltipComponent, CanvasRenderer]);
 
@@ -52,7 +52,16 @@ abstract class Chart {
       options: {
         animation: false,
         grid: { left: 54, right: 16, top: 34, bottom: 44 },
-        legend: { top: 0, left: 0, textStyle: { color: text }, itemWidth: 18, type: "scroll" },
+        legend: {
+          top: 0,
+          left: 0,
+          textStyle: { color: text },
+          padding: [3, 0],
+          itemWidth: 14,
+          itemHeight: 4,
+          itemGap: 9, // four entries fit beside each other on a phone
+          icon: "roundRect",
+        },
         tooltip: {
           trigger: "axis",
           confine: true,
@@ -82,14 +91,22 @@ export class LossChart extends Chart {
     const guess = { yAxis: this.frequencyLoss, name: "guessing by frequency" };
     this.chart.setOption({
       ...options,
-      tooltip: { ...options.tooltip, valueFormatter: (value: unknown) => format(value, 3) },
-      xAxis: { ...axis, type: "value", name: "step", nameGap: 28, min: 0, max: Math.max(10, this.training.length) },
+      tooltip: {
+        ...options.tooltip,
+        formatter: (hovered: Hovered[]) => {
+          const rows = hovered.map(
+            ({ marker, seriesName, value }) => `${marker}${seriesName}: <b>${value[1].toFixed(3)}</b>`,
+          );
+          return [`step ${hovered[0]!.value[0]}`, ...rows].join("<br>");
+        },
+      },
+      xAxis: { ...axis, type: "value", name: "step", nameGap: 28, min: 0, ...ticks(this.training.length) },
       yAxis: { ...axis, type: "value", name: "loss, nats per character", nameGap: 36, min: 0 },
       series: [
         {
           name: "training",
           type: "line",
-          showSymbol: false,
+          symbol: "none",
           lineStyle: { width: 1.5, color: this.color("series-1") },
           itemStyle: { color: this.color("series-1") },
           data: means(this.training),
@@ -115,6 +132,14 @@ export class LossChart extends Chart {
   }
 }
 
+/** The end of an axis that holds `steps`, and how far its ticks are apart: six at most, each 1, 2 or 5 times a power of 10. */
+function ticks(steps: number): { max: number; interval: number } {
+  const least = Math.max(10, steps) / 6;
+  const power = 10 ** Math.floor(Math.log10(least));
+  const interval = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= least)!;
+  return { max: Math.max(1, Math.ceil(steps / interval)) * interval, interval };
+}
+
 /** [step, mean loss] of at most POINTS groups of steps; the step is the group's last. */
 function means(losses: readonly number[]): [number, number][] {
   const group = Math.max(1, Math.ceil(losses.length / POINTS));
@@ -126,59 +151,74 @@ function means(losses: readonly number[]): [number, number][] {
   return points;
 }
 
+/** How gradients fade in one model, at one time of its training. */
+export interface Curve {
+  /** Of the legend, which curves of a kind share. */
+  name: string;
+  /** What is said of this curve alone. */
+  label: string;
+  /** Custom property of the style sheet without its dashes. */
+  color: string;
+  dashed: boolean;
+  /** By steps back. */
+  norms: readonly number[];
+}
+
+/** Gradients below are not drawn: they are nothing beside those of nearer steps. */
+const SMALLEST = 1e-12;
+
 export class FadingChart extends Chart {
-  curves: Fading[] = [];
+  curves: readonly Curve[] = [];
 
   draw(): void {
+    const { curves } = this;
     const { axis, options } = this.base();
-    const colors = [1, 2, 3, 4].map((i) => this.color(`series-${i}`));
-    const smallest = Math.min(1e-3, ...this.curves.flatMap(({ norms }) => norms));
-    const power = (value: number) => {
-      const exponent = Math.round(Math.log10(value));
-      return exponent === 0 ? "1" : `1e${exponent}`;
-    };
     this.chart.setOption(
       {
         ...options,
-        grid: { ...options.grid, left: 60 },
-        tooltip: { ...options.tooltip, valueFormatter: (value: unknown) => exponential(value) },
+        grid: { ...options.grid, left: 64 },
+        tooltip: {
+          ...options.tooltip,
+          formatter: (hovered: Hovered[]) => {
+            const rows = hovered.map(
+              ({ marker, seriesIndex, value }) =>
+                `${marker}${curves[seriesIndex]!.label}: <b>${showShare(value[1])}</b>`,
+            );
+            return [`${hovered[0]!.value[0]} steps back`, ...rows].join("<br>");
+          },
+        },
         xAxis: { ...axis, type: "value", name: "steps back", nameGap: 28, min: 0, max: "dataMax" },
         yAxis: {
           ...axis,
           type: "log",
-          name: "gradient, relative",
-          nameGap: 42,
-          min: 10 ** Math.max(-16, Math.floor(Math.log10(smallest))),
-          axisLabel: { ...axis.axisLabel, formatter: power },
-        },
-        series: this.curves.map(({ label, norms }, i) => ({
-          name: label,
-          type: "line",
-          showSymbol: false,
-          lineStyle: {
-            width: 2,
-            color: this.#colorOf(label, colors, i),
-            type: label.endsWith("new") ? "dashed" : "solid",
+          name: "share of the gradient",
+          nameGap: 46,
+          min: SMALLEST,
+          interval: 2,
+          axisLabel: {
+            ...axis.axisLabel,
+            formatter: (value: number) => (value < 1 ? value.toExponential() : `${value}`),
           },
-          itemStyle: { color: this.#colorOf(label, colors, i) },
-          data: norms.map((norm, back) => [back, Math.max(norm, 1e-16)]),
+        },
+        series: curves.map(({ name, color, dashed, norms }) => ({
+          name,
+          type: "line",
+          symbol: "none",
+          lineStyle: { width: 2, color: this.color(color), type: dashed ? "dashed" : "solid" },
+          itemStyle: { color: this.color(color) },
+          data: norms.map((norm, back) => [back, norm]),
         })),
       },
       { replaceMerge: ["series"] },
     );
   }
-
-  /** One colour for each cell, and one for the model of the page. */
-  #colorOf(label: string, colors: readonly string[], index: number): string {
-    const cell = ["LSTM", "RNN", "GRU"].findIndex((name) => label.startsWith(name));
-    return label.startsWith("this") ? colors[3]! : (colors[cell] ?? colors[index % colors.length]!);
-  }
 }
 
-function format(value: unknown, digits: number): string {
-  return typeof value === "number" ? value.toFixed(digits) : "";
-}
-
-function exponential(value: unknown): string {
-  return typeof value === "number" ? value.toPrecision(2) : "";
+/** What echarts tells of a point under the pointer, as far as it is used. */
+interface Hovered {
+  seriesName: string;
+  seriesIndex: number;
+  value: [number, number];
+  /** A dot in the series' colour, as HTML. */
+  marker: string;
 }

@@ -17,6 +17,17 @@ export function showShort(value: number): string {
   return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
 }
 
+/** A number with two significant digits, and thousands or millions in words. */
+export function showLong(value: number): string {
+  return value.toLocaleString("en", { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 2 });
+}
+
+/** A share of 1 with two digits, as a power of ten where it is small. */
+export function showShare(value: number | undefined): string {
+  if (value === undefined) return "–";
+  return value < 0.001 ? value.toExponential(1) : value.toPrecision(2);
+}
+
 export function element<K extends keyof HTMLElementTagNameMap>(
   name: K,
   text = "",
@@ -44,8 +55,7 @@ export function fillTable(
   const [thead, tbody] = [element("thead"), element("tbody")];
   thead.append(headRow);
   tbody.append(...bodyRows);
-  const caption = table.caption;
-  table.replaceChildren(...(caption ? [caption] : []), thead, tbody);
+  table.replaceChildren(thead, tbody);
 }
 
 /** A character as it can be seen. */

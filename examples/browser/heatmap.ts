@@ -21,10 +21,9 @@ export const KINDS: Readonly<Record<string, { name: string; low: number }>> = {
 };
 
 type Color = readonly [number, number, number];
-const SCHEMES: Record<"light" | "dark", { negative: Color; zero: Color; positive: Color }> = {
-  light: { negative: [33, 102, 172], zero: [247, 247, 247], positive: [178, 60, 24] },
-  dark: { negative: [96, 165, 250], zero: [28, 30, 36], positive: [251, 146, 60] },
-};
+
+/** Luminance (WCAG 2) of a ground on which black and white have the same contrast. */
+const EQUAL = Math.sqrt(1.05 * 0.05) - 0.05;
 
 export class HeatMap {
   activations: Activations | undefined;
@@ -61,9 +60,9 @@ export class HeatMap {
       if (move === undefined) return;
       event.preventDefault();
       this.moveTo(this.unit + move[0], this.place + move[1]);
-      this.#canvas.parentElement?.scrollTo({
-        left: (this.place + 1) * COLUMN - this.#canvas.parentElement.clientWidth / 2,
-      });
+      const scroller = this.#canvas.closest(".scroll")!;
+      scroller.scrollLeft = (this.place + 0.5) * COLUMN - scroller.clientWidth / 2;
+      scroller.scrollTop = HEAD + (this.unit + 0.5) * this.#row - scroller.clientHeight / 2;
     });
     darkScheme.addEventListener("change", () => this.draw());
   }
@@ -111,13 +110,19 @@ export class HeatMap {
     return { low: -largest, high: largest };
   }
 
-  #colorOf(value: number): Color {
+  /** The colour of a value, by the style sheet's colours of the scheme there is. */
+  #colors(): (value: number) => Color {
     const { low, high } = this.#range;
-    const { negative, zero, positive } = SCHEMES[darkScheme.matches ? "dark" : "light"];
-    const share = low < 0 ? value / high : (value - low) / (high - low);
-    const end = share < 0 ? negative : positive;
-    const weight = Math.min(1, Math.abs(share));
-    return [0, 1, 2].map((i) => Math.round(zero[i]! + (end[i]! - zero[i]!) * weight)) as unknown as Color;
+    const style = getComputedStyle(this.#canvas);
+    const [negative, zero, positive] = ["negative", "zero", "positive"].map((name) =>
+      channels(style.getPropertyValue(`--${name}`)),
+    ) as [Color, Color, Color];
+    return (value) => {
+      const share = low < 0 ? value / high : (value - low) / (high - low);
+      const end = share < 0 ? negative : positive;
+      const weight = Math.min(1, Math.abs(share));
+      return [0, 1, 2].map((i) => Math.round(zero[i]! + (end[i]! - zero[i]!) * weight)) as unknown as Color;
+    };
   }
 
   /** Draws everything but the cursor. */
@@ -128,11 +133,9 @@ export class HeatMap {
     const columns = characters.length;
     const cells = new ImageData(columns, units);
     const { values } = this;
-    const palette = Array.from({ length: 257 }, (_, i) => {
-      const { low, high } = this.#range;
-      return this.#colorOf(low + ((high - low) * i) / 256);
-    });
     const { low, high } = this.#range;
+    const colorOf = this.#colors();
+    const palette = Array.from({ length: 257 }, (_, i) => colorOf(low + ((high - low) * i) / 256));
     for (let unit = 0; unit < units; unit++) {
       for (let place = 0; place < columns; place++) {
         const share = ((values[place * units + unit] ?? 0) - low) / (high - low);
@@ -181,15 +184,29 @@ export class HeatMap {
   #colorText(): void {
     const { activations, values } = this;
     if (!activations) return;
+    const colorOf = this.#colors();
     this.#text.replaceChildren(
       ...activations.characters.map((character, place) => {
-        const [r, g, b] = this.#colorOf(values[place * activations.units + this.unit] ?? 0);
+        const color = colorOf(values[place * activations.units + this.unit] ?? 0);
         const span = document.createElement("span");
         span.textContent = character === "\n" ? "↵\n" : character;
-        span.style.backgroundColor = `rgb(${r} ${g} ${b})`;
-        span.style.color = 0.3 * r + 0.59 * g + 0.11 * b > 140 ? "#111" : "#fff";
+        span.style.backgroundColor = `rgb(${color.join(" ")})`;
+        span.style.color = luminance(color) > EQUAL ? "#000" : "#fff";
         return span;
       }),
     );
   }
+}
+
+/** Red, green and blue of #rrggbb. */
+function channels(hex: string): Color {
+  return [1, 3, 5].map((start) => parseInt(hex.trim().slice(start, start + 2), 16)) as unknown as Color;
+}
+
+/** Relative luminance, as WCAG 2 defines it. */
+function luminance(color: Color): number {
+  const [r, g, b] = color.map((channel) =>
+    channel <= 10 ? channel / 255 / 12.92 : ((channel / 255 + 0.055) / 1.055) ** 2.4,
+  ) as [number, number, number];
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }

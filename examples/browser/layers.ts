@@ -19,6 +19,17 @@ export function layersOf(model: CharLM) {
   return { embedding, recurrent, linear, dispose };
 }
 
+/** Sets the biases of an LSTM's gates as the layer's option unitForgetBias does: the forget gates start open. */
+export function openForgetGates(model: CharLM): void {
+  const { hiddenSize } = model.architecture;
+  const dict = model.stateDict();
+  for (const [name, { data }] of Object.entries(dict)) {
+    if (name.startsWith("lstm.bias")) data.fill(0);
+    if (name.startsWith("lstm.bias_ih")) data.fill(1, hiddenSize, 2 * hiddenSize);
+  }
+  model.loadStateDict(dict);
+}
+
 /** x W^T + b of one product of a recurrent layer, for all its gates: x [T, *] gives [T, G H]. */
 export function product(model: CharLM, layer: number, which: "ih" | "hh", x: Tensor): Tensor["data"] {
   const { cell, dtype } = model.architecture;

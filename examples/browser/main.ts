@@ -1,20 +1,23 @@
 // The page: reads the controls, talks to the worker, shows what comes back. Nothing here computes with the model.
 
-import { FadingChart, LossChart } from "./charts.js";
-import { byId, element, fillTable, show, showShort, visible } from "./dom.js";
-import { HeatMap, KINDS } from "./heatmap.js";
-import type { Activations, Compared, Description, Fading, FromWorker, Settings, ToWorker } from "./protocol.js";
+import { LossChart } from "./charts.js";
+import { byId, element, fillTable, show, showShort } from "./dom.js";
+import { showCompared, showOwn } from "./gradients.js";
+import { hideActivations, showActivations } from "./inspection.js";
+import { ownEdits, ownText } from "./own-text.js";
+import type { Description, FromWorker, Settings, ToWorker } from "./protocol.js";
 import { houseThatJackBuilt, mobyDick } from "./texts.js";
-import { followers } from "./units.js";
 
 /** Milliseconds between two drawings of the figures while training. */
 const REDRAW = 250;
 const MILESTONES = 8;
+/** Milliseconds for which milestones are not announced again: a listener wants to do something else, too. */
+const QUIET = 10_000;
+/** Milliseconds without an answer after which the page says what the worker is at. */
+const PATIENCE = 600;
 
 const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module", name: "training" });
 const lossChart = new LossChart(byId("loss-chart"));
-const fadingChart = new FadingChart(byId("fading-chart"));
-const heatMap = new HeatMap(showUnit);
 const input = (id: string) => byId<HTMLInputElement>(id);
 const choice = (id: string) => byId<HTMLSelectElement>(id);
 
@@ -27,8 +30,36 @@ let running = false;
 let step = 0;
 let comparing = false;
 
+/** What the page says while the worker is at something, and where that fails. */
+const WORDS: Readonly<Record<ToWorker["kind"], { doing?: string; failed: string }>> = {
+  create: { doing: "Setting up", failed: "The training could not be set up" },
+  load: { doing: "Loading", failed: "The model could not be loaded" },
+  start: { doing: "Starting", failed: "The training has stopped" },
+  pause: { doing: "Pausing after this step", failed: "Pausing failed" },
+  step: { doing: "One step", failed: "The step failed" },
+  learningRate: { failed: "The learning rate was not taken" },
+  sample: { doing: "Writing", failed: "It cannot write this" },
+  inspect: { doing: "Reading", failed: "It cannot read this" },
+  fade: { doing: "Measuring gradients", failed: "The gradients could not be measured" },
+  compare: { doing: "Comparing", failed: "The comparison failed" },
+  save: { doing: "Saving", failed: "The model could not be saved" },
+};
+
+let waiting: number | undefined;
+
 function send(message: ToWorker, transfer: Transferable[] = []): void {
+  clearError();
   worker.postMessage(message, transfer);
+  const { doing } = WORDS[message.kind];
+  if (doing === undefined) return; // there is no answer to wait for
+  window.clearTimeout(waiting);
+  waiting = window.setTimeout(() => (byId("status").textContent = `${doing} …`), PATIENCE);
+}
+
+/** The worker has answered: what was said before holds again. */
+function stopWaiting(): void {
+  window.clearTimeout(waiting);
+  if (byId("status").textContent !== said) say(said);
 }
 
 // --- controls --------------------------------------------------------------------------------------------------------
@@ -68,7 +99,7 @@ async function chosenText(): Promise<string> {
     case "house":
       return houseThatJackBuilt();
     default:
-      return byId<HTMLTextAreaElement>("own-text").value;
+      return ownText();
   }
 }
 
@@ -76,15 +107,26 @@ async function chosenText(): Promise<string> {
 function signature(): string {
   const { learningRate: _, ...settings } = readSettings();
   const text = choice("text-choice").value;
-  return JSON.stringify([settings, text, text === "own" ? byId<HTMLTextAreaElement>("own-text").value : ""]);
+  return JSON.stringify([settings, text, text === "own" ? ownEdits() : 0]);
 }
+
+/** Whether the fields hold what they may; the first that does not is said and gets the focus. */
+function valid(fields: Iterable<HTMLInputElement>): boolean {
+  clearError();
+  const wrong = [...fields].find((field) => !field.validity.valid);
+  if (wrong === undefined) return true;
+  wrong.closest("details")?.setAttribute("open", "");
+  showError(`${wrong.labels?.[0]?.firstChild?.textContent?.trim()}: ${wrong.validationMessage}`);
+  wrong.focus({ preventScroll: true });
+  wrong.scrollIntoView({ block: "center" }); // not behind the message, which sticks to the top
+  return false;
+}
+
+const inputsOf = (form: string) => byId(form).querySelectorAll("input");
 
 /** A new training with what the controls say, where they make sense. */
 async function create(start = false): Promise<void> {
-  const form = byId<HTMLFormElement>("settings");
-  if (!form.checkValidity()) form.querySelector("details")!.open = true; // what is wrong may be in there
-  if (!form.reportValidity()) return;
-  clearError();
+  if (!valid(inputsOf("settings"))) return;
   asked = signature();
   try {
     send({ kind: "create", settings: readSettings(), text: await chosenText(), start });
@@ -94,32 +136,28 @@ async function create(start = false): Promise<void> {
 }
 
 function showChanged(): void {
-  const own = choice("text-choice").value === "own";
-  byId("own-text-label").hidden = !own;
+  byId("own").hidden = choice("text-choice").value !== "own";
   byId("changed").hidden = signature() === madeFrom || description === undefined;
 }
 
 byId("settings").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearError();
   if (running) return send({ kind: "pause" });
   // before the first step, what was changed can be taken without asking
   if (step === 0 && signature() !== madeFrom) void create(true);
-  else send({ kind: "start" });
+  else if (valid(inputsOf("settings"))) send({ kind: "start" });
 });
 byId("settings").addEventListener("input", showChanged);
 byId("step").addEventListener("click", () => send({ kind: "step" }));
 byId("reset").addEventListener("click", () => void create());
 input("rate").addEventListener("change", () => {
-  const value = input("rate").valueAsNumber;
-  if (description && value > 0) send({ kind: "learningRate", value });
+  if (description && valid([input("rate")])) send({ kind: "learningRate", value: input("rate").valueAsNumber });
 });
 byId("save").addEventListener("click", () => send({ kind: "save" }));
 input("file").addEventListener("change", () => {
   const file = input("file").files?.[0];
   input("file").value = ""; // the same file can be chosen again
-  if (file === undefined) return;
-  clearError();
+  if (file === undefined || !valid(inputsOf("settings"))) return;
   void (async () => {
     const [bytes, text] = [await file.arrayBuffer(), await chosenText()];
     send({ kind: "load", bytes, settings: readSettings(), text }, [bytes]);
@@ -127,48 +165,28 @@ input("file").addEventListener("change", () => {
 });
 byId("sampling").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearError();
+  if (!valid(inputsOf("sampling"))) return;
   const seed = input("draw").value === "" ? undefined : input("draw").valueAsNumber;
   const [length, temperature] = [input("length").valueAsNumber, input("temperature").valueAsNumber];
   send({ kind: "sample", prompt: input("prompt").value, length, temperature, seed });
 });
 byId("inspecting").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearError();
   send({ kind: "inspect", text: input("inspected").value, layer: Number(choice("layer").value) });
 });
 choice("layer").addEventListener("change", () => byId<HTMLFormElement>("inspecting").requestSubmit());
-choice("map-kind").addEventListener("change", () => {
-  heatMap.kind = choice("map-kind").value;
-  if (heatMap.activations) showActivations(heatMap.activations);
-});
 byId("fade").addEventListener("click", () => send({ kind: "fade" }));
 byId("compare").addEventListener("click", () => {
-  clearError();
   if (comparing) {
     setComparing(false);
     return send({ kind: "pause" });
   }
-  if (!input("compare-steps").reportValidity()) return;
+  if (!valid([input("compare-steps")])) return;
   setComparing(true);
   send({ kind: "compare", steps: input("compare-steps").valueAsNumber });
 });
 
 // --- messages --------------------------------------------------------------------------------------------------------
-
-const DURING: Readonly<Record<ToWorker["kind"], string>> = {
-  create: "The training could not be set up",
-  load: "The model could not be loaded",
-  start: "The training has stopped",
-  pause: "Pausing failed",
-  step: "The step failed",
-  learningRate: "The learning rate was not taken",
-  sample: "It cannot write this",
-  inspect: "It cannot read this",
-  fade: "The gradients could not be measured",
-  compare: "The comparison failed",
-  save: "The model could not be saved",
-};
 
 function showError(message: string): void {
   byId("error").textContent = message;
@@ -180,12 +198,17 @@ function clearError(): void {
   byId("error").textContent = "";
 }
 
+/** What was said last, which outlasts what is said of waiting. */
+let said = "";
+
 function say(message: string): void {
+  said = message;
   byId("status").textContent = message;
 }
 
 worker.onerror = (event) => showError(`The worker failed: ${event.message || "it could not be loaded"}`);
 worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+  stopWaiting();
   switch (data.kind) {
     case "ready":
       return showReady(data.description, data.loaded);
@@ -202,19 +225,18 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
     case "activations":
       return showActivations(data.activations);
     case "fading":
-      fadingChart.curves = [...fadingChart.curves.filter(({ label }) => !label.startsWith("this")), data.curve];
-      return showFading();
+      return showOwn(data);
     case "comparing":
-      byId<HTMLProgressElement>("comparing").value =
-        (["RNN", "GRU", "LSTM"].indexOf(data.cell) + data.step / data.steps) / 3;
-      return;
+      return showComparing(data);
     case "compared":
-      return showComparison(data.results);
+      setComparing(false);
+      say("The comparison is done.");
+      return showCompared(data.results);
     case "saved":
       return download(data.bytes, data.step);
     case "error":
       if (data.during === "compare") setComparing(false);
-      return showError(`${DURING[data.during]}: ${data.message}`);
+      return showError(`${WORDS[data.during].failed}: ${data.message}`);
   }
 };
 
@@ -232,16 +254,14 @@ function showReady(ready: Description, loaded: boolean): void {
   const { settings, parameters, vocabulary, training, validation, build, version, notes } = ready;
   const { cell, hiddenSize, numLayers, dtype } = settings;
   byId("model-facts").textContent =
-    `${numLayers} × ${cell} of ${hiddenSize} units, ${dtype}: ${show(parameters)} parameters, ${vocabulary} different ` +
-    `characters; ${show(training)} characters to learn from, ${show(validation)} to check.`;
+    `${numLayers} × ${cell} of ${hiddenSize} units, ${dtype}: ${show(parameters)} parameters; an alphabet of ${vocabulary}; ` +
+    `${show(training)} characters to learn from, ${show(validation)} to check.`;
   byId("build-facts").textContent = `wasm-rnn ${version}, ${build === "relaxed" ? "relaxed SIMD" : "SIMD"} build.`;
   choice("layer").replaceChildren(
     ...Array.from({ length: numLayers }, (_, i) => element("option", `${i + 1}`, { value: `${i}` })),
   );
-  byId("inspection").hidden = true;
-  heatMap.activations = undefined;
-  fadingChart.curves = fadingChart.curves.filter(({ label }) => !label.startsWith("this"));
-  showFading();
+  hideActivations();
+  showOwn(undefined);
   const past = loaded ? `Model loaded, after ${show(ready.stepsBefore)} steps. Adam starts anew.` : "Ready.";
   say([past, ...notes].join(" "));
   for (const id of ["figure-loss", "figure-validation", "figure-rate", "figure-gflops"]) byId(id).textContent = "–";
@@ -258,7 +278,7 @@ function takeProgress(progress: Extract<FromWorker, { kind: "progress" }>): void
   for (const loss of progress.losses) lossChart.training.push(loss);
   lossChart.validation.push(...progress.evaluations);
   figures = progress;
-  if (!running && step > 0) byId("start").textContent = "Go on";
+  if (!running && step > 0) byId("start").textContent = "Resume";
   const wait = Math.max(0, drawn + REDRAW - performance.now());
   due ??= window.setTimeout(showFigures, wait);
 }
@@ -285,11 +305,13 @@ function showFigures(): void {
     byId("figure-rate").textContent = showShort(figures.charactersPerSecond);
     byId("figure-gflops").textContent = figures.gflops.toFixed(1);
     byId<HTMLMeterElement>("figure-meter").value = share;
-    byId("figure-peak").textContent = `${show(100 * share)}% of the peak, ${description.peak.toFixed(0)}`;
+    byId("figure-peak").textContent = `${show(100 * share)}% of the peak of ${description.peak.toFixed(0)}`;
   } else {
-    byId("figure-peak").textContent = `peak: ${description.peak.toFixed(0)}`;
+    byId("figure-peak").textContent = `the peak is ${description.peak.toFixed(0)}`;
   }
   lossChart.draw();
+  // a model that knows nothing has the loss of guessing blindly, one that is thrown about by its steps has more
+  byId("diverging").hidden = !(recent.length >= 10 && loss > 1.2 * Math.log(description.vocabulary));
   byId("loss-summary").textContent =
     recent.length === 0
       ? `Before the first step the loss on unseen text is ${checked ? checked.loss.toFixed(2) : "unknown"} nats per character; ` +
@@ -310,10 +332,12 @@ function showFigures(): void {
 function showRunning(value: boolean): void {
   running = value;
   if (!running) showFigures(); // at once, so that they agree with what is said
-  byId("start").textContent = running ? "Pause" : step > 0 ? "Go on" : "Start";
+  byId("start").textContent = running ? "Pause" : step > 0 ? "Resume" : "Start";
   if (running) setComparing(false);
   say(running ? "Training." : `Paused at step ${show(step)}.`);
 }
+
+let announced = -Infinity;
 
 function showMilestone({ step, loss, text }: { step: number; loss: number | undefined; text: string }): void {
   const item = element("li");
@@ -322,7 +346,10 @@ function showMilestone({ step, loss, text }: { step: number; loss: number | unde
   const list = byId("milestones");
   list.prepend(item);
   while (list.children.length > MILESTONES) list.lastElementChild!.remove();
-  if (running) say(`Training. ${title}.`);
+  if (running && performance.now() - announced > QUIET) {
+    announced = performance.now();
+    say(`Training. ${title}.`);
+  }
 }
 
 function download(bytes: ArrayBuffer, step: number): void {
@@ -332,95 +359,19 @@ function download(bytes: ArrayBuffer, step: number): void {
   say(`Saved after step ${show(step)}.`);
 }
 
-// --- units -----------------------------------------------------------------------------------------------------------
-
-function showActivations(activations: Activations): void {
-  byId("inspection").hidden = false;
-  heatMap.show(activations);
-  choice("map-kind").replaceChildren(
-    ...Object.keys(activations.kinds).map((kind) => element("option", KINDS[kind]?.name ?? kind, { value: kind })),
-  );
-  choice("map-kind").value = heatMap.kind;
-  const found = followers(activations, heatMap.values);
-  fillTable(
-    byId<HTMLTableElement>("unit-table"),
-    ["property", "unit", "correlation", "show"],
-    found.map(({ property, unit, correlation }) => [property, `${unit + 1}`, correlation.toFixed(2), ""]),
-  );
-  byId("unit-table")
-    .querySelectorAll("tbody tr")
-    .forEach((row, i) => {
-      const button = element("button", `Unit ${found[i]!.unit + 1}`, { type: "button" });
-      button.addEventListener("click", () => heatMap.moveTo(found[i]!.unit, heatMap.place));
-      row.lastElementChild!.replaceChildren(button);
-    });
-  showUnit();
-}
-
-/** Says what the unit under the cursor does. */
-function showUnit(): void {
-  const { activations, unit, kind, values } = heatMap;
-  if (!activations) return;
-  const { characters, units } = activations;
-  const own = characters.map((character, place) => ({ character, place, value: values[place * units + unit] ?? 0 }));
-  const sorted = [...own].sort((a, b) => b.value - a.value);
-  const tell = ({ character, place, value }: (typeof own)[number]) =>
-    `“${visible(character)}” (${place + 1}): ${value.toFixed(2)}`;
-  byId("unit-title").textContent = `Unit ${unit + 1} over the text`;
-  const mean = own.reduce((sum, { value }) => sum + value, 0) / own.length;
-  byId("unit-summary").textContent =
-    `${KINDS[kind]?.name ?? kind}: mean ${mean.toFixed(2)}; highest after ${sorted.slice(0, 3).map(tell).join(", ")}; ` +
-    `lowest after ${sorted.slice(-3).reverse().map(tell).join(", ")}.`;
-}
-
-// --- gradients -------------------------------------------------------------------------------------------------------
+// --- comparison ------------------------------------------------------------------------------------------------------
 
 function setComparing(value: boolean): void {
   comparing = value;
   byId("compare").textContent = value ? "Stop the comparison" : "Train an RNN, a GRU and an LSTM, and compare";
   byId("comparing").hidden = !value;
-  byId<HTMLProgressElement>("comparing").value = 0;
+  byId<HTMLProgressElement>("comparing-share").value = 0;
+  byId("comparing-at").textContent = "";
 }
 
-function showComparison(results: readonly Compared[]): void {
-  setComparing(false);
-  fadingChart.curves = [
-    ...fadingChart.curves.filter(({ label }) => label.startsWith("this")),
-    ...results.flatMap(({ before, after }) => [before, after]),
-  ];
-  showFading();
-  byId("comparison").hidden = false;
-  fillTable(
-    byId<HTMLTableElement>("comparison-table"),
-    ["cell", "parameters", "steps", "seconds", "validation loss"],
-    results.map(({ cell, parameters, steps, seconds, loss }) => [
-      cell,
-      show(parameters),
-      show(steps),
-      seconds.toFixed(1),
-      loss.toFixed(3),
-    ]),
-  );
-  say("The comparison is done.");
-}
-
-function showFading(): void {
-  const { curves } = fadingChart;
-  byId("fading-figure").hidden = curves.length === 0;
-  if (curves.length === 0) return;
-  fadingChart.draw();
-  const places = [1, 5, 10, 20, 40, 60];
-  const at = (curve: Fading, back: number) => curve.norms[back];
-  fillTable(
-    byId<HTMLTableElement>("fading-table"),
-    ["model", ...places.map((back) => `${back} back`)],
-    curves.map((curve) => [curve.label, ...places.map((back) => at(curve, back)?.toPrecision(2) ?? "–")]),
-  );
-  const sentence = (curve: Fading) => {
-    const below = curve.norms.findIndex((norm) => norm < 0.01);
-    return `${curve.label}: ${below < 0 ? `above 1% for ${curve.norms.length - 1} steps` : `below 1% from ${below} steps back`}`;
-  };
-  byId("fading-summary").textContent = `${curves.map(sentence).join("; ")}.`;
+function showComparing({ cell, step, steps }: Extract<FromWorker, { kind: "comparing" }>): void {
+  byId<HTMLProgressElement>("comparing-share").value = (["RNN", "GRU", "LSTM"].indexOf(cell) + step / steps) / 3;
+  byId("comparing-at").textContent = `${cell}: step ${show(step)} of ${show(steps)}`;
 }
 
 void create();

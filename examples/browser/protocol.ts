@@ -59,13 +59,6 @@ export interface Activations {
   kinds: Record<string, Float32Array>;
 }
 
-/** How strongly the loss at the last of some characters depends on each before it, for one model. */
-export interface Fading {
-  label: string;
-  /** Norm of d loss / d x by steps back, relative to the one at no step back. */
-  norms: number[];
-}
-
 /** One model of the comparison of cells. */
 export interface Compared {
   cell: CharLMCell;
@@ -73,8 +66,9 @@ export interface Compared {
   steps: number;
   loss: number;
   seconds: number;
-  before: Fading;
-  after: Fading;
+  /** How its gradients faded when it was new, and do now: see fading.ts. */
+  before: number[];
+  after: number[];
 }
 
 export type ToWorker =
@@ -107,7 +101,8 @@ export type FromWorker =
   | { kind: "milestone"; step: number; loss: number | undefined; text: string }
   | { kind: "sample"; prompt: string; text: string }
   | { kind: "activations"; activations: Activations }
-  | { kind: "fading"; curve: Fading }
+  /** How the gradients of the model fade, which has been trained for so many steps. */
+  | { kind: "fading"; cell: CharLMCell; step: number; norms: number[] }
   | { kind: "comparing"; cell: CharLMCell; step: number; steps: number }
   | { kind: "compared"; results: Compared[] }
   | { kind: "saved"; bytes: ArrayBuffer; step: number }

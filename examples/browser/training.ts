@@ -11,6 +11,7 @@ import {
   writeCharLM,
   type CharLMTraining,
 } from "wasm-rnn";
+import { openForgetGates } from "./layers.js";
 import type { Evaluation, Settings } from "./protocol.js";
 
 /** Of the text, at its end, held back. */
@@ -65,13 +66,16 @@ export class Training {
       throw new Error(`The text has ${codes.length} characters. Windows of ${seqLen} need at least ${needed}.`);
     }
     if (batchSize < settings.batchSize) {
-      this.notes.push(`The text is short: ${batchSize} streams of it side by side instead of ${settings.batchSize}.`);
+      this.notes.push(
+        `The text is short: streams of it side by side are ${batchSize} instead of ${settings.batchSize}.`,
+      );
     }
     this.#streams = new TextStreams(train, batchSize, seqLen);
     this.#validation = validation.subarray(0, EVALUATED);
     this.characters = { training: train.length, validation: this.#validation.length };
     this.charactersPerStep = batchSize * seqLen;
     this.model = loaded?.model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
+    if (!loaded) openForgetGates(this.model);
     this.stepsBefore = loaded?.training.steps ?? 0;
     this.parameters = countParameters(vocabulary.size, this.model.architecture);
     this.flopsPerStep = this.#countFlops();

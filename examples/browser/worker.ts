@@ -1,7 +1,7 @@
 // The worker: owns the training, runs it in slices between which messages are heard, and answers the page. An error in
 // what was asked becomes a message that says so, and leaves everything as it was.
 
-import { buildInfo, configure, Random, readCharLM, type CharLMCell } from "wasm-rnn";
+import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "wasm-rnn";
 import { readActivations } from "./activations.js";
 import { fading } from "./fading.js";
 import { measurePeak } from "./peak.js";
@@ -14,7 +14,9 @@ const SLICE = 40;
 const REPORT = 100;
 /** Steps at which the training writes a sample. */
 const isMilestone = (step: number) => [10, 30, 100, 200, 500].includes(step) || (step > 0 && step % 1000 === 0);
-const isEvaluated = (step: number) => step % (step < 200 ? 20 : 50) === 0;
+const isEvaluated = (step: number) => step % (step < 200 ? 20 : 50) === 0 || isMilestone(step);
+/** Seconds of a step from which on the person is told. */
+const SLOW = 1;
 
 const host = globalThis as unknown as {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
@@ -49,15 +51,20 @@ function begin(settings: Settings, text: string, loaded?: Loaded): void {
   comparison++;
   training?.dispose();
   training = next;
+  sourceText = text;
   [losses, evaluations, milliseconds] = [[], [], 0];
   rate = { charactersPerSecond: 0, gflops: 0 };
   const { variant, version } = buildInfo();
-  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = next.model.architecture;
+  const peak = measurePeak(variant, settings.dtype);
+  const seconds = next.flopsPerStep / (peak * 1e9);
+  if (seconds > SLOW) {
+    next.notes.push(`A step takes ${Math.ceil(seconds)} seconds at least, and everything waits for its end.`);
+  }
   send({
     kind: "ready",
     loaded: loaded !== undefined,
     description: {
-      settings: { ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype },
+      settings,
       parameters: next.parameters,
       vocabulary: next.model.vocabulary.size,
       ...next.characters,
@@ -65,7 +72,7 @@ function begin(settings: Settings, text: string, loaded?: Loaded): void {
       flopsPerStep: next.flopsPerStep,
       build: variant,
       version,
-      peak: measurePeak(variant, dtype),
+      peak,
       frequencyLoss: next.frequencyLoss,
       stepsBefore: next.stepsBefore,
       notes: next.notes,
@@ -150,7 +157,7 @@ async function compare(steps: number): Promise<void> {
   for (const cell of ["RNN", "GRU", "LSTM"] as CharLMCell[]) {
     const contestant = new Training({ ...settings, cell }, sourceText);
     try {
-      const before = fading(contestant.model, contestant, `${cell}, new`);
+      const before = fading(contestant);
       let seconds = 0;
       while (contestant.step < steps) {
         const start = performance.now();
@@ -162,7 +169,7 @@ async function compare(steps: number): Promise<void> {
         if (own !== comparison) return;
       }
       contestant.evaluate();
-      const after = fading(contestant.model, contestant, `${cell}, after ${steps} steps`);
+      const after = fading(contestant);
       const loss = contestant.evaluations.at(-1)?.loss ?? NaN;
       results.push({ cell, parameters: contestant.parameters, steps, loss, seconds, before, after });
     } finally {
@@ -172,18 +179,24 @@ async function compare(steps: number): Promise<void> {
   send({ kind: "compared", results });
 }
 
+/** Runs `work` with the build that was chosen; where that fails, the build stays the one of the training there is. */
+function withBuild(variant: Settings["variant"], work: () => void): void {
+  configure({ variant });
+  try {
+    work();
+  } catch (error) {
+    configure({ variant: training?.settings.variant ?? "auto" });
+    throw error;
+  }
+}
+
 function answer(message: ToWorker): void | Promise<void> {
   switch (message.kind) {
     case "create":
-      configure({ variant: message.settings.variant });
-      begin(message.settings, message.text);
-      sourceText = message.text;
+      withBuild(message.settings.variant, () => begin(message.settings, message.text));
       return setRunning(message.start);
     case "load":
-      configure({ variant: message.settings.variant });
-      load(message.bytes, message.settings, message.text);
-      sourceText = message.text;
-      return;
+      return withBuild(message.settings.variant, () => load(message.bytes, message.settings, message.text));
     case "start":
       current();
       comparison++;
@@ -209,8 +222,7 @@ function answer(message: ToWorker): void | Promise<void> {
     case "fade": {
       const training = current();
       const { cell } = training.model.architecture;
-      const label = `this model: ${cell}, step ${training.stepsBefore + training.step}`;
-      return send({ kind: "fading", curve: fading(training.model, training, label) });
+      return send({ kind: "fading", cell, step: training.stepsBefore + training.step, norms: fading(training) });
     }
     case "compare":
       return compare(message.steps);
@@ -226,7 +238,9 @@ function answer(message: ToWorker): void | Promise<void> {
 function guarded(during: ToWorker["kind"], work: () => void | Promise<void>): void {
   const fail = (error: unknown) => {
     if (during === "start") setRunning(false);
-    send({ kind: "error", during, message: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    const hint = error instanceof OutOfMemoryError ? ". Take fewer units, layers or streams, or a shorter window." : "";
+    send({ kind: "error", during, message: message + hint });
   };
   try {
     work()?.catch(fail);

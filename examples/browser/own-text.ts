@@ -1,0 +1,42 @@
+// The person's own text: what its field holds, or what was pasted there and is too long for a field.
+
+import { byId, show } from "./dom.js";
+
+/** Characters from which on a text is kept beside its field: to lay out a megabyte stops the page for a second. */
+const LONG = 200_000;
+/** Of a long text, shown in the field. */
+const BEGINNING = 2000;
+
+const field = byId<HTMLTextAreaElement>("own-text");
+let long: string | undefined;
+let edits = 0;
+
+export function ownText(): string {
+  return long ?? field.value;
+}
+
+/** Another number for every text: cheaper to compare than texts. */
+export function ownEdits(): number {
+  return edits;
+}
+
+function keep(text: string | undefined): void {
+  long = text;
+  edits++;
+  byId("own-text-note").textContent =
+    text === undefined ? "" : `${show(text.length)} characters, of which the field shows the beginning.`;
+}
+
+/** Takes a long text that is pasted or dropped, in place of the field. */
+function take(event: Event, data: DataTransfer | null): void {
+  const text = data?.getData("text/plain") ?? "";
+  if (text.length < LONG) return;
+  event.preventDefault();
+  field.value = `${text.slice(0, BEGINNING)} …`;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  keep(text);
+}
+
+field.addEventListener("input", () => keep(undefined));
+field.addEventListener("paste", (event) => take(event, event.clipboardData));
+field.addEventListener("drop", (event) => take(event, event.dataTransfer));
