@@ -19,6 +19,9 @@ import { log as naturalLog } from "./math";
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 
+/** Tells what was built from these sources, in either build, from what was built from others (scripts/build.mjs). */
+export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
+
 /** Where the memory that the host hands out begins: below lie the kernels' own tables and blocks. */
 export function heapBase(): usize {
   return __heap_base;

@@ -5,7 +5,7 @@ import { StateError, UnsupportedError, DtypeError } from "./errors.js";
 import { Heap } from "./heap.js";
 import { describe, type FloatDtype } from "./tensor.js";
 import { moduleBytes } from "./hex.js";
-import { hashes, version, type Exports } from "./wasm.js";
+import { build, hashes, version, type Exports } from "./wasm.js";
 
 /** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
 export type Variant = "simd" | "relaxed";
@@ -161,11 +161,10 @@ function exportsOf(module: WebAssembly.Module): Exports & { memory: WebAssembly.
   } catch (error) {
     return refuse(messageOf(error));
   }
-  const { RELAXED, memory, heapBase, sequence, madd_f64, madd_f32, log } = exports;
-  const globals = RELAXED instanceof WebAssembly.Global && memory instanceof WebAssembly.Memory;
-  if (!globals || [heapBase, sequence, madd_f64, madd_f32, log].some((each) => typeof each !== "function")) {
-    refuse("a module of another kind");
-  }
+  const { RELAXED, BUILD, memory } = exports;
+  const constants = [RELAXED, BUILD].every((each) => each instanceof WebAssembly.Global);
+  if (!constants || !(memory instanceof WebAssembly.Memory)) refuse("a module of another kind");
+  if (BUILD.value !== build) refuse("a module of another version");
   return exports;
 }
 

@@ -11,7 +11,9 @@ import { makePatch } from "./patch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
-const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+const readJson = (path) => JSON.parse(readFileSync(path, "utf8"));
+const { version } = readJson("package.json");
+const { version: assemblyscript } = readJson("node_modules/assemblyscript/package.json");
 
 const modules = { simd: "build/core.wasm", relaxed: "build/core.relaxed.wasm" };
 
@@ -41,9 +43,19 @@ function sequenceFields() {
   return ["export const sequenceFields = {", ...fields, "} as const;", `export const sequenceBytes = ${offset};`];
 }
 
+/** A number that changes with the sources of the core, their compiler or its options. */
+function buildId() {
+  const sources = readdirSync("assembly").filter((name) => name.endsWith(".ts"));
+  const paths = [...sources.sort().map((name) => `assembly/${name}`), "asconfig.json"];
+  const hash = createHash("sha256").update(assemblyscript);
+  for (const path of paths) hash.update(readFileSync(path, "utf8").replaceAll("\r", ""));
+  return hash.digest().readUInt32BE() >>> 1;
+}
+
 function buildWasm() {
-  compile("release", "--bindings", "raw");
-  compile("relaxed");
+  const id = buildId();
+  compile("release", "--bindings", "raw", "--use", `BUILD_ID=${id}`);
+  compile("relaxed", "--use", `BUILD_ID=${id}`);
   const bytes = Object.fromEntries(Object.entries(modules).map(([name, path]) => [name, readFileSync(path)]));
   const [simd, relaxed] = [bytes.simd, bytes.relaxed].map((b) => b.toString("hex"));
   writeFileSync(
@@ -54,6 +66,7 @@ function buildWasm() {
       "/** The exports of both modules. */",
       "export type Exports = {",
       "  readonly RELAXED: WebAssembly.Global;",
+      "  readonly BUILD: WebAssembly.Global;",
       signatures(readFileSync("build/core.d.ts", "utf8")),
       "}",
       "",
@@ -68,6 +81,9 @@ function buildWasm() {
       'export const hashes: Readonly<Record<"simd" | "relaxed", string>> = {',
       ...Object.entries(bytes).map(([name, b]) => `  ${name}: "${createHash("sha256").update(b).digest("hex")}",`),
       "};",
+      "",
+      "/** What both modules have as BUILD. */",
+      `export const build = ${id};`,
       "",
       `export const version = "${version}";`,
       "",

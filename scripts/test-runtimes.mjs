@@ -92,12 +92,12 @@ const rows = runtimes.map(({ name, command, relaxed }) => {
 });
 rmSync(temporary, { recursive: true });
 const runs = (row) => row.results.relaxed.unsupported === undefined;
-const fused = rows.some((row) => row.relaxed && runs(row));
+const fused = /^flags\b.*\bfma\b/m.test(readFileSync("/proc/cpuinfo", "utf8")); // asked of the CPU, not of the package
 for (const variant of ["simd", "relaxed"]) {
   const done = rows.map(({ results }) => results[variant]).filter(({ model }) => model !== undefined);
   for (const { model, problems } of done) if (model !== done[0].model) problems.push("the command line: another model");
 }
-if (!fused) console.log("Relaxed SIMD is nowhere fused: this CPU seems to have no fused multiply-add.");
+if (!fused) console.log("This CPU has no fused multiply-add: the relaxed build must run nowhere.");
 
 const failures = rows.flatMap((row) => {
   const { name, results } = row;

@@ -45,6 +45,9 @@ const pages = ["README.md", ...guides].map((path) => {
   return { path, text, blocks };
 });
 
+/** A block that does not end is told as such: while spawnSync waits, the test's own limit cannot strike. */
+const LIMIT = { timeout: 100_000, killSignal: "SIGKILL" } as const;
+
 let folder: string;
 let tarball: string;
 let browser: Browser | undefined;
@@ -152,7 +155,7 @@ function node(project: string, code: string): string[] {
 }
 
 function succeed(file: string, args: string[], cwd: string, input: string, env = process.env): string {
-  const { status, stdout, stderr, error } = spawnSync(file, args, { cwd, input, env, encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync(file, args, { cwd, input, env, encoding: "utf8", ...LIMIT });
   if (status !== 0) expect.fail([`${file} ended with ${status ?? error?.message}`, input, stdout, stderr].join("\n"));
   return stdout;
 }
@@ -191,7 +194,9 @@ function python(project: string, code: string): void {
   const env = { ...process.env, PYTHONPATH: stand };
   const modules = [...code.matchAll(/^(?:import|from) (\w+)/gm)].map(([, name]) => name!);
   const imports = modules.map((name) => `import ${name}`).join("\n");
-  const found = ["python3", "/usr/bin/python3"].find((name) => spawnSync(name, ["-c", imports], { env }).status === 0);
+  const found = ["python3", "/usr/bin/python3"].find(
+    (name) => spawnSync(name, ["-c", imports], { env, ...LIMIT }).status === 0,
+  );
   if (found !== undefined) return void succeed(found, ["-"], project, code, env);
   const missing = `No python3 has ${modules.join(", ")} (Debian: apt-get install python3-torch).`;
   if (ON_CI) expect.fail(missing);

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { applyPatch, decodeHex, decodeHexHere, moduleBytes } from "../bindings/hex.js";
-import { hashes } from "../bindings/wasm.js";
+import { build, hashes } from "../bindings/wasm.js";
 import "./helpers/bits.js";
 import { RELAXED, root, run } from "./helpers/project.js";
 import { refuses } from "./helpers/refuses.js";
@@ -271,6 +271,19 @@ describe("initialize", () => {
     const given = Uint8Array.from(bytes);
     refuses(() => initialize(given), UnsupportedError, part);
     if (WebAssembly.validate(given)) refuses(() => initialize(new WebAssembly.Module(given)), UnsupportedError, part);
+    initialize(bytesOf("simd"));
+    expect(buildInfo().variant).toBe("simd");
+  });
+
+  test("refuses a module of another version, which may have other kernels", async () => {
+    const { buildInfo, initialize, UnsupportedError } = await fresh();
+    const bytes = bytesOf("simd");
+    const leb = (value: number): number[] => (value < 64 ? [value] : [(value & 127) | 128, ...leb(value >> 7)]);
+    const constant = Buffer.from([0x41, ...leb(build), 0x0b]); // i32.const, end
+    const at = Buffer.from(bytes).indexOf(constant);
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 1]! ^= 1;
+    refuses(() => initialize(bytes), UnsupportedError, "module", "another version");
     initialize(bytesOf("simd"));
     expect(buildInfo().variant).toBe("simd");
   });
