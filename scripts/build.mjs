@@ -53,6 +53,7 @@ function buildId() {
 }
 
 function buildWasm() {
+  console.log("core: SIMD, relaxed SIMD ...");
   const id = buildId();
   compile("release", "--bindings", "raw", "--use", `BUILD_ID=${id}`);
   compile("relaxed", "--use", `BUILD_ID=${id}`);
@@ -174,7 +175,9 @@ buildWasm();
 if (!process.argv.includes("--wasm")) {
   rmSync("dist", { recursive: true, force: true });
   mkdirSync("dist");
+  console.log("bundles ...");
   await bundle();
+  console.log("type declarations ...");
   node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
   for (const [name, source] of Object.entries(entries)) {
     writeFileSync(`dist/${name}.d.ts`, `export * from "./types/${source.replace(/\.ts$/, ".js")}";\n`);

@@ -4,7 +4,7 @@
 //     node scripts/page.mjs [folder]      static files for any file server, in demo/page unless a folder is named
 //     node scripts/page.mjs --serve       a server that bundles anew on every change, and reloads the page
 
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -86,6 +86,12 @@ async function serve() {
   const settings = options(folder, true);
   const context = await esbuild.context({ ...settings, plugins: [...settings.plugins, copying] });
   await context.watch();
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      rmSync(folder, { recursive: true, force: true });
+      process.exit();
+    });
+  }
   const { port } = await context.serve({ servedir: folder, host: "127.0.0.1" });
   console.log(`The page is at http://127.0.0.1:${port}/ (Ctrl-C ends it).`);
 }

@@ -135,7 +135,7 @@ describe("README", () => {
     for (const target of links) expect(existsSync(join(root, target)), target).toBe(true);
     for (const guide of guides) expect(links).toContain(guide);
     const site = JSON.parse(readFileSync(join(root, "typedoc.json"), "utf8")) as { projectDocuments: string[] };
-    expect([...site.projectDocuments].sort()).toEqual(guides.sort());
+    expect(site.projectDocuments).toEqual(expect.arrayContaining(guides));
   });
 });
 
