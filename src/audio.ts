@@ -80,8 +80,8 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
     throw new FormatError("layers", "none with weights", `at least one, for frames of ${inputSize} numbers (in_shape)`);
   }
   const skip = file.in_skip ?? 0;
-  if (typeof skip === "number" && skip > inputSize) {
-    throw new ShapeError("in_skip", `${skip} inputs`, `at most ${inputSize}, as in_shape says`);
+  if (Number.isSafeInteger(skip) && (skip as number) > inputSize) {
+    throw new ShapeError("in_skip", `${skip as number} inputs`, `at most ${inputSize}, as in_shape says`);
   }
   return assemble(dtype, inputSize, layers, { path: "in_skip", count: skip });
 }
@@ -146,7 +146,7 @@ function assemble(
   if (!Number.isSafeInteger(count) || (count as number) < 0) {
     throw new FormatError(path, describe(count), "a whole number >= 0");
   }
-  const added = Math.min(count as number, inputSize); // as PyTorch's x[:, :, 0:skip], which a skip beyond the end takes whole
+  const added = Math.min(count as number, inputSize); // x[:, :, 0:skip] in PyTorch, all of x where it has fewer
   if (added > 1 && added !== outputSize) {
     throw new ShapeError(path, `${added} inputs`, `0, 1 or as many as there are outputs: ${outputSize}`);
   }

@@ -312,6 +312,7 @@ describe("refuses", () => {
     ["NaN", flat, (f) => (f["dense.bias"][0] = NaN), FormatError, ['json["dense.bias"][0]', "NaN", "finite in f32"]],
     ["too much for f32", keras, (f) => (f.layers[0].weights[0][0][3] = 1e300), FormatError, ["[0][0][3]", "1e+300"]],
     ["half a skip", keras, (f) => (f.in_skip = 0.5), FormatError, ["in_skip", "0.5"]],
+    ["half a skip too many", keras, (f) => (f.in_skip = 1.5), FormatError, ["in_skip", "1.5"]],
     [
       "reset before",
       gru,
