@@ -57,6 +57,7 @@ const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid", "sof
 export function fromRtneural(json: unknown, options: RtneuralOptions = {}): StreamingModel {
   checkOptions("fromRtneural", options, ["dtype", "modules"]);
   const dtype = dtypeOf(options);
+  checkModules(options.modules);
   const file = record("json", json);
   if (!("layers" in file) && !("in_shape" in file)) return fromModules(dtype, file, options.modules);
   if (options.modules !== undefined) throw new ValueError("modules", "a list", "none: the file has its own layers");
@@ -72,7 +73,17 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
     layers.push(...kerasLayers(dtype, path, layer, size));
     size = sizeAfter(layers, size);
   });
-  return assemble(dtype, inputSize, layers, { path: "in_skip", count: file.in_skip ?? 0 });
+  // in_shape is only a number, for which a small file could have gigabytes allocated
+  const confirms = (layer: StreamingLayer) =>
+    "slope" in layer ? layer.slope.shape[1] === inputSize : "state" in layer || "weight" in layer;
+  if (!layers.some(confirms)) {
+    throw new FormatError("layers", "none with weights", `at least one, for frames of ${inputSize} numbers (in_shape)`);
+  }
+  const skip = file.in_skip ?? 0;
+  if (Number.isSafeInteger(skip) && (skip as number) > inputSize) {
+    throw new ShapeError("in_skip", `${skip as number} inputs`, `at most ${inputSize}, as in_shape says`);
+  }
+  return assemble(dtype, inputSize, layers, { path: "in_skip", count: skip });
 }
 
 /**
@@ -113,6 +124,16 @@ function dtypeOf({ dtype = "f32" }: StreamingOptions): FloatDtype {
   return dtype;
 }
 
+function checkModules(modules: unknown): void {
+  if (modules === undefined) return;
+  const expected = "an array of at least one string";
+  if (!Array.isArray(modules)) throw new ValueError("modules", describe(modules), expected);
+  if (modules.length === 0) throw new ValueError("modules", "an empty array", expected);
+  for (const name of modules as readonly unknown[]) {
+    if (typeof name !== "string") throw new ValueError("modules", `an array with ${describe(name)}`, expected);
+  }
+}
+
 /** The model, after a check of its skip connection: `count` inputs that are added to as many outputs, or one to all. */
 function assemble(
   dtype: FloatDtype,
@@ -125,7 +146,7 @@ function assemble(
   if (!Number.isSafeInteger(count) || (count as number) < 0) {
     throw new FormatError(path, describe(count), "a whole number >= 0");
   }
-  const added = Math.min(count as number, inputSize); // x[:, :, 0:skip] in PyTorch
+  const added = Math.min(count as number, inputSize); // x[:, :, 0:skip] in PyTorch, all of x where it has fewer
   if (added > 1 && added !== outputSize) {
     throw new ShapeError(path, `${added} inputs`, `0, 1 or as many as there are outputs: ${outputSize}`);
   }
@@ -150,6 +171,17 @@ function kerasLayers(
 ): StreamingLayer[] {
   const { type, activation = "" } = layer;
   const weights = () => array(`${path}.weights`, layer.weights);
+  const most = (count: number): void => {
+    const given: unknown = layer.weights ?? [];
+    if (Array.isArray(given) && given.length <= count) return;
+    const received = Array.isArray(given) ? `${given.length} arrays` : describe(given);
+    throw new FormatError(`${path}.weights`, received, `at most ${count} arrays`);
+  };
+  const keepsSize = (): void => {
+    if (layer.shape === undefined || layer.shape === null) return;
+    const after = lastOf(`${path}.shape`, layer.shape);
+    if (after !== before) throw new ShapeError(`${path}.shape`, `${after}`, `${before}, as in the layer before`);
+  };
   const read = (index: number, pattern: readonly number[]): Tensor | undefined => {
     const value = weights()[index];
     return value === undefined ? undefined : numbers(`${path}.weights[${index}]`, value, pattern, dtype);
@@ -171,6 +203,7 @@ function kerasLayers(
       if (activation !== "" && activation !== "tanh" && activation !== null) {
         throw new UnsupportedError(`${path}.activation`, describe(activation), '"tanh" or none');
       }
+      most(3);
       const h = lastOf(`${path}.shape`, layer.shape);
       const kind = CELLS[type]!;
       const g = GATES[kind] * h;
@@ -189,13 +222,21 @@ function kerasLayers(
     }
     case "dense":
     case "time-distributed-dense": {
+      most(2);
       const out = lastOf(`${path}.shape`, layer.shape);
       const weight = transposed(need(0, [before, out]), [0]);
       return [{ type: "dense", weight, bias: read(1, [out]) }, ...activations()];
     }
     case "activation":
+      most(0);
+      keepsSize();
       return activations();
     case "prelu": {
+      if (activation !== "" && activation !== null) {
+        throw new UnsupportedError(`${path}.activation`, describe(activation), "none");
+      }
+      most(1);
+      keepsSize();
       const rows = array(`${path}.weights[0]`, weights()[0]);
       const values = array(`${path}.weights[0][0]`, rows[0]); // [1,n], or [1,1] for one slope
       return [
@@ -374,7 +415,10 @@ function numbers(path: string, value: unknown, pattern: readonly (number | undef
   const walk = (place: string, each: unknown, axis: number) => {
     if (axis === pattern.length) {
       if (typeof each !== "number") throw new FormatError(place, describe(each), "a number");
-      data.push(each);
+      const rounded = dtype === "f64" ? each : Math.fround(each);
+      if (!Number.isFinite(rounded))
+        throw new FormatError(place, describe(each), `a number that is finite in ${dtype}`);
+      data.push(rounded);
       return;
     }
     const entries = array(place, each);

@@ -99,8 +99,8 @@ export abstract class Schedule {
         return [name, numbers];
       }),
     );
-    this.epoch = values.last_epoch![0]!;
     this.setLrs(values._last_lr!);
+    this.epoch = values.last_epoch![0]!;
     this.restore(values);
   }
 
@@ -113,11 +113,27 @@ export abstract class Schedule {
   protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
 
   protected checkLrs(): void {
-    this.groups.forEach(({ lr }, i) => checkNumber(`paramGroups[${i}].lr`, lr));
+    Array.from(this.groups as readonly ({ lr: number } | null | undefined)[], (group, i) => {
+      if (typeof group !== "object" || group === null) {
+        throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
+      }
+      checkNumber(`paramGroups[${i}].lr`, group.lr);
+    });
   }
 
+  /** Sets the lr of each group, or, where one refuses it, of none. */
   protected setLrs(lrs: readonly number[]): void {
-    this.groups.forEach((group, i) => (group.lr = lrs[i]!));
+    lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
+    const before = this.lastLr;
+    let i = 0;
+    try {
+      for (; i < lrs.length; i++) this.groups[i]!.lr = lrs[i]!;
+    } catch (cause) {
+      const error = new ValueError(`paramGroups[${i}].lr`, "a group that refuses it", "one whose lr can be set");
+      error.cause = cause;
+      while (--i >= 0) this.groups[i]!.lr = before[i]!;
+      throw error;
+    }
   }
 }
 
@@ -142,12 +158,13 @@ abstract class EpochSchedule extends Schedule {
   /**
    * Goes on to the next epoch: to be called after its optimizer steps.
    *
-   * @throws ValueError where an lr is no finite number >= 0; nothing is changed then
+   * @throws ValueError where an lr is, or would become, no finite number >= 0, or cannot be set; nothing is changed then
    */
   step(): void {
     this.checkLrs();
-    this.epoch++;
-    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, this.epoch, this.#baseLrs[i]!)));
+    const epoch = this.epoch + 1;
+    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, epoch, this.#baseLrs[i]!)));
+    this.epoch = epoch;
   }
 
   protected override extraState(): Record<string, number | readonly number[]> {
@@ -251,9 +268,11 @@ export class LinearLR extends EpochSchedule {
     }
     checkCount("totalIters", totalIters, 1);
     const rise = endFactor - startFactor;
-    super(optimizer, (lr, epoch) =>
-      epoch > totalIters ? lr : lr * (1 + rise / (totalIters * startFactor + (epoch - 1) * rise)),
-    );
+    super(optimizer, (lr, epoch) => {
+      if (epoch > totalIters) return lr;
+      // on the way to endFactor 0 the last factor is rounded, to less than 0 as often as to more
+      return lr * Math.max(0, 1 + rise / (totalIters * startFactor + (epoch - 1) * rise));
+    });
     this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
   }
 }
@@ -335,32 +354,29 @@ export class ReduceLROnPlateau extends Schedule {
    * Goes on to the next epoch.
    *
    * @param metric what this epoch came to, for example its validation loss; NaN is no improvement
-   * @throws ValueError where the metric is no number, or an lr no finite number >= 0; nothing is changed then
+   * @throws ValueError where the metric is no number, or an lr no finite number >= 0, or one that cannot be set; nothing is
+   *   changed then
    */
   step(metric: number): void {
     if (typeof metric !== "number") throw new ValueError("metric", describe(metric), "a number");
     this.checkLrs();
-    this.epoch++;
-    if (this.#better(metric, this.#best)) {
-      this.#best = metric;
-      this.#badEpochs = 0;
-    } else {
-      this.#badEpochs++;
-    }
-    if (this.#cooling > 0) {
-      this.#cooling--;
-      this.#badEpochs = 0;
-    }
-    if (this.#badEpochs > this.#patience) {
+    const better = this.#better(metric, this.#best);
+    let cooling = Math.max(0, this.#cooling - 1);
+    let badEpochs = better || this.#cooling > 0 ? 0 : this.#badEpochs + 1;
+    if (badEpochs > this.#patience) {
       this.setLrs(
         this.groups.map(({ lr }, i) => {
           const reduced = Math.max(lr * this.#factor, this.#minLrs[i]!);
           return lr - reduced > this.#eps ? reduced : lr;
         }),
       );
-      this.#cooling = this.#cooldown;
-      this.#badEpochs = 0;
+      cooling = this.#cooldown;
+      badEpochs = 0;
     }
+    this.epoch++;
+    if (better) this.#best = metric;
+    this.#cooling = cooling;
+    this.#badEpochs = badEpochs;
   }
 
   protected override extraState(): Record<string, number | readonly number[]> {

@@ -98,6 +98,10 @@ describe.each(Object.entries(makers))("%s", (name, make) => {
     for (const optimizer of [null, undefined, {}, { paramGroups: [] }, { paramGroups: 1 }, 3]) {
       refuses(() => make(optimizer as never), ValueError, "optimizer", "paramGroups");
     }
+    for (const group of [null, undefined, 5, "lr"]) {
+      const optimizer = { paramGroups: [{ lr: 0.1 }, group] };
+      refuses(() => make(optimizer as never), ValueError, "paramGroups[1]: got", "an object with lr");
+    }
     refuses(() => make(groups(0.1), { verbose: true }), UnsupportedError, name, "verbose");
     for (const lr of [-1, NaN, Infinity, "1", undefined]) {
       refuses(() => make(groups(0.1, lr)), ValueError, "paramGroups[1].lr");
@@ -145,6 +149,42 @@ test("ReduceLROnPlateau: minLr of another count, a metric that is none", () => {
   const schedule = new ReduceLROnPlateau(groups(1));
   for (const metric of [undefined, "1", null]) refuses(() => schedule.step(metric as never), ValueError, "metric");
   expect(schedule.lastEpoch).toBe(0);
+});
+
+test("an lr that would become infinite: nothing is changed", () => {
+  const optimizer = groups(1e-9, 0.1);
+  const schedule = new StepLR(optimizer, { stepSize: 1, gamma: 1e308 });
+  schedule.step();
+  const before = [structuredClone(optimizer), structuredClone(schedule.stateDict())];
+  refuses(() => schedule.step(), ValueError, "paramGroups[0].lr", "Infinity");
+  expect([optimizer, schedule.stateDict()]).toEqual(before);
+});
+
+test.each<[string, object]>([
+  ["StepLR", { stepSize: 1 }],
+  ["CosineAnnealingLR", {}],
+  ["LinearLR", {}],
+  ["ReduceLROnPlateau", { patience: 0 }],
+])("%s: a group that refuses its lr: nothing is changed", (name, options) => {
+  const optimizer = groups(0.1, 0.2);
+  const schedule = makers[name]!(optimizer, options);
+  schedule.step(1);
+  const good = { ...schedule.stateDict(), last_epoch: tensor(9), _last_lr: tensor([0.5, 0.25]) };
+  Object.freeze(optimizer.paramGroups[1]);
+  const before = [structuredClone(optimizer), structuredClone(schedule.stateDict())];
+  for (const call of [() => schedule.step(2), () => schedule.loadStateDict(good)]) {
+    refuses(call, ValueError, "paramGroups[1].lr", "a group that refuses it");
+    expect([optimizer, schedule.stateDict()]).toEqual(before);
+  }
+});
+
+test("LinearLR goes down to 0, and no further", () => {
+  for (let totalIters = 1; totalIters < 200; totalIters++) {
+    const optimizer = groups(0.1);
+    const schedule = new LinearLR(optimizer, { startFactor: 29 / 30, endFactor: 0, totalIters });
+    for (let epoch = 0; epoch < totalIters + 2; epoch++) schedule.step();
+    expect(optimizer.paramGroups[0]!.lr).toBeCloseTo(0, 15);
+  }
 });
 
 test("ReduceLROnPlateau: NaN is no improvement", () => {

@@ -111,8 +111,9 @@ describe.each(variants)("%s build", (variant) => {
     });
 
     test("e^x - 1 keeps its digits near 0", () => {
-      const layer = { type: "activation", activation: "elu", shape: [null, null, 1], weights: [] };
-      using model = fromRtneural({ in_shape: [null, null, 1], layers: [layer] }, { dtype });
+      const shape = [null, null, 1];
+      const identity = { type: "dense", activation: "elu", shape, weights: [[[1]]] };
+      using model = fromRtneural({ in_shape: shape, layers: [identity] }, { dtype });
       for (const x of [-1e-7, -1e-3, -0.5, -3, -100, 0, 2]) {
         const expected = x > 0 ? x : Math.expm1(x);
         const [y] = model.step([x]);
@@ -148,6 +149,19 @@ describe.each(variants)("%s build", (variant) => {
     model.reset();
     model.process(data, data);
     expect({ data, shape: expected.shape }).toHaveBits(expected);
+  });
+
+  test("process takes blocks of one buffer where they do not touch, or lie exactly on each other", () => {
+    using model = fromProteus(twin.json);
+    const x = [0.5, -0.25, 0.125];
+    const expected = x.flatMap((value) => [...model.step([value])]);
+    const data = Float32Array.from([...x, 0, 0, 0]);
+    model.reset();
+    model.process(data.subarray(0, 3), data.subarray(3));
+    expect([...data]).toEqual([...x, ...expected]);
+    model.reset();
+    model.process(data.subarray(0, 3), data.subarray(0, 3));
+    expect([...data.subarray(0, 3)]).toEqual(expected);
   });
 
   test("models do not disturb each other, and memory may grow between steps", () => {
@@ -279,7 +293,26 @@ describe("refuses", () => {
       ["layers[0].activation"],
     ],
     ["a gain", keras, (f) => (f.out_gain = -3), UnsupportedError, ["out_gain", "-3"]],
+    ["more skip than inputs", keras, (f) => (f.in_skip = 2), ShapeError, ["in_skip", "2 inputs", "at most 1"]],
+    ["a third array", keras, (f) => f.layers[1].weights.push([1]), FormatError, ["layers[1].weights", "3 arrays", "2"]],
+    ["a fourth array", keras, (f) => f.layers[0].weights.push(0), FormatError, ["layers[0].weights", "4 arrays", "3"]],
+    ["a fourth array", gru, (f) => f.layers[0].weights.push(0), FormatError, ["layers[0].weights", "4 arrays", "3"]],
+    ["more slopes", all, (f) => f.layers[5].weights.push([1]), FormatError, ["layers[5].weights", "2 arrays", "1"]],
+    [
+      "a function's weights",
+      all,
+      (f) => f.layers[10].weights.push(1),
+      FormatError,
+      ["layers[10].weights", "at most 0"],
+    ],
+    ["slopes and more", all, (f) => (f.layers[5].activation = "relu"), UnsupportedError, ["layers[5].activation"]],
+    ["slopes of a shape", all, (f) => (f.layers[5].shape[2] = 7), ShapeError, ["layers[5].shape", "got 7", "6"]],
+    ["a function of a shape", all, (f) => (f.layers[10].shape[2] = 4), ShapeError, ["layers[10].shape", "got 4", "3"]],
+    ["infinity", keras, (f) => (f.layers[1].weights[1][0] = Infinity), FormatError, ["layers[1].weights[1][0]"]],
+    ["NaN", flat, (f) => (f["dense.bias"][0] = NaN), FormatError, ['json["dense.bias"][0]', "NaN", "finite in f32"]],
+    ["too much for f32", keras, (f) => (f.layers[0].weights[0][0][3] = 1e300), FormatError, ["[0][0][3]", "1e+300"]],
     ["half a skip", keras, (f) => (f.in_skip = 0.5), FormatError, ["in_skip", "0.5"]],
+    ["half a skip too many", keras, (f) => (f.in_skip = 1.5), FormatError, ["in_skip", "1.5"]],
     [
       "reset before",
       gru,
@@ -352,6 +385,42 @@ describe("refuses", () => {
   /* eslint-enable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-member-access,
    @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-assignment */
 
+  test("sizes that no array in the file has, before anything is allocated", () => {
+    using probe = new Linear(1, 1);
+    const { byteLength } = heapOf(probe);
+    const nothing = { type: "activation", activation: "" };
+    const tanh = { type: "activation", activation: "tanh" };
+    const slope = { type: "prelu", weights: [[[0.5]]] };
+    for (const size of [3e8, 1]) {
+      for (const layers of [[nothing], [tanh, nothing], ...(size > 1 ? [[tanh, slope]] : [])]) {
+        refuses(() => fromRtneural({ in_shape: [size], layers }), FormatError, "layers: got", "in_shape");
+      }
+    }
+    const dense = { type: "dense", shape: [1], weights: [[[1]]] };
+    refuses(
+      () => fromRtneural({ in_shape: [3e8], layers: [tanh, dense] }),
+      ShapeError,
+      "layers[1].weights[0]",
+      "got 1",
+    );
+    expect(heapOf(probe).byteLength).toBe(byteLength);
+    using one = fromRtneural({ in_shape: [1], layers: [nothing, slope] });
+    expect([...one.step([-3])]).toEqual([-1.5]);
+  });
+
+  test("weights as large as f64 has them, only there", () => {
+    const json = changed(proteus, (file: ProteusFile) => (file.state_dict["lin.bias"] = [1e300]));
+    refuses(() => fromProteus(json), FormatError, 'state_dict["lin.bias"][0]', "1e+300", "f32");
+    using model = fromProteus(json, { dtype: "f64" });
+    expect([...model.step([0])]).toEqual([1e300]);
+  });
+
+  test("Proteus: a skip of more inputs than there are is one of all, as in PyTorch's slices", () => {
+    using one = fromProteus(proteus);
+    using all = fromProteus(changed(proteus, (file: ProteusFile) => (file.model_data.skip = 5)));
+    for (const x of [0.5, -0.25]) expect([...all.step([x])]).toEqual([...one.step([x])]);
+  });
+
   test("a skip of some inputs to more outputs", () => {
     const json = changed(caseOf("GRU, 1 input skips to 2 outputs", "proteus").json, (file: ProteusFile) => {
       file.model_data.skip = 3;
@@ -372,6 +441,11 @@ describe("refuses", () => {
     refuses(() => fromProteus(proteus, { modules: [] } as object), UnsupportedError, "modules");
     refuses(() => fromRtneural(keras, { modules: ["lstm"] }), ValueError, "modules");
     refuses(() => fromRtneural(named.json), UnsupportedError, "behind another", "options.modules");
+    for (const list of [5, {}, null, "tanh", [], [1], [undefined], [Symbol("gru")], ["gru", null]]) {
+      for (const json of [flat, keras]) {
+        refuses(() => fromRtneural(json, { modules: list as never }), ValueError, "modules", "at least one string");
+      }
+    }
     const modules = (...names: string[]) =>
       refuses(() => fromRtneural(flat, { modules: names }), ValueError, "modules");
     modules("gru", "swish", "dense");
@@ -397,6 +471,38 @@ describe("refuses", () => {
     refuses(() => model.process(f32(3), new Int32Array(2) as never), DtypeError, "output: got Int32Array");
     expect([...model.step(frame)]).toEqual(expected);
   });
+});
+
+test("refuses blocks that overlap or are gone, and changes nothing", () => {
+  using one = fromProteus(caseOf("LSTM 7, skip", "proteus").json);
+  using two = fromProteus(caseOf("RNN", "proteus").json);
+  const expected = [...one.step([0.5])];
+  one.reset();
+  const buffer = new ArrayBuffer(64);
+  const f32 = (offset: number, count: number) => new Float32Array(buffer, offset, count);
+  f32(0, 16).fill(0.5);
+  const before = buffer.slice(0);
+  const overlaps = (model: StreamingModel, input: Block, output: Block) =>
+    refuses(() => model.process(input, output), ValueError, "output: got", "a part of input");
+  overlaps(one, f32(0, 4), f32(4, 4));
+  overlaps(one, f32(4, 4), f32(0, 4));
+  overlaps(one, f32(0, 4), new Float64Array(buffer, 0, 4));
+  overlaps(one, new Float64Array(buffer, 8, 4), f32(20, 4));
+  overlaps(two, f32(0, 12), f32(0, 4));
+  overlaps(two, f32(0, 12), f32(44, 4));
+  expect(new Uint8Array(buffer)).toEqual(new Uint8Array(before));
+
+  const gone = new Float32Array(4);
+  structuredClone(gone.buffer, { transfer: [gone.buffer] });
+  const empty = new Float32Array(0);
+  for (const output of [empty, gone, new Float32Array(4)]) {
+    refuses(() => one.process(gone, output), ValueError, "input: got", "detached");
+  }
+  refuses(() => one.process(empty, gone), ValueError, "output: got", "detached");
+  one.process(empty, empty);
+  one.process(f32(4, 0), f32(0, 0));
+  one.process(empty, new Float64Array(0));
+  expect([...one.step([0.5])]).toEqual(expected);
 });
 
 test("numbers of another type are rounded when they come in", () => {

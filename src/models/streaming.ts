@@ -2,7 +2,7 @@
 // Networks that take one frame (the numbers of one moment, for example one audio sample) at a time: layers in a row, each
 // with its output in wasm memory, and no allocation in a step. What files they come from is ../audio.ts's business.
 
-import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js";
+import { DisposedError, DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
@@ -94,8 +94,9 @@ export class StreamingModel {
    * A block of frames, one after the other; the state goes on from the block before. Nothing is allocated.
    *
    * @param input [T,D], frame by frame
-   * @param output [T,M], written; may be `input` itself where M is D
-   * @throws ShapeError, DtypeError, DisposedError, before any frame is taken
+   * @param output [T,M], written; may be `input` itself, or another view of all of it, where M is D
+   * @throws ShapeError, DtypeError, ValueError (a detached array, or an output over another part of the input),
+   *   DisposedError, before any frame is taken
    */
   process(input: Float64Array | Float32Array, output: Float64Array | Float32Array): void {
     this.#checkAlive();
@@ -109,6 +110,7 @@ export class StreamingModel {
     if (output.length !== frames * m) {
       throw new ShapeError("output", `${output.length} numbers`, `${frames * m} (${frames} frames x outputSize)`);
     }
+    if (input !== output) checkOverlap(input, output, d === m);
     const x = this.#x.data; // current throughout: a step does not grow the memory
     const y = this.#output.data;
     for (let t = 0; t < frames; t++) {
@@ -150,8 +152,29 @@ export class StreamingModel {
 }
 
 function checkBlock(argument: string, block: unknown): void {
-  if (block instanceof Float32Array || block instanceof Float64Array) return;
-  throw new DtypeError(argument, describe(block), "a Float32Array or Float64Array");
+  if (!(block instanceof Float32Array || block instanceof Float64Array)) {
+    throw new DtypeError(argument, describe(block), "a Float32Array or Float64Array");
+  }
+  if (block.length > 0) return;
+  try {
+    block.at(0); // throws where the buffer is gone, which an empty array cannot be told from by its properties in Node 20
+  } catch {
+    throw new ValueError(argument, `a ${describe(block)} that has detached`, "one that is alive");
+  }
+}
+
+/** A frame that is written must not be one that is yet to be read: only frames that lie exactly on each other may share. */
+function checkOverlap(
+  input: Float64Array | Float32Array,
+  output: Float64Array | Float32Array,
+  sameSize: boolean,
+): void {
+  if (input.buffer !== output.buffer) return;
+  const from = input.byteOffset;
+  const to = output.byteOffset;
+  if (from >= to + output.byteLength || to >= from + input.byteLength) return;
+  if (sameSize && from === to && input.BYTES_PER_ELEMENT === output.BYTES_PER_ELEMENT) return;
+  throw new ValueError("output", "an array over a part of input", "input itself (where M is D), or memory of its own");
 }
 
 function stageOf(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer): Stage {
