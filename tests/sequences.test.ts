@@ -120,6 +120,8 @@ describe.each(variants)("%s build", (variant) => {
           expect(list).toEqual([3, 5, 1]);
           const { output } = layer.forward(x, { ...first, lengths: data });
           expect(output).toHaveBits(expected.output);
+          const typed = Int32Array.from(list);
+          expect(layer.forward(x, { ...first, lengths: typed }).output).toHaveBits(expected.output);
           expect(data).toEqual(i32([3, 5, 1]));
           data.data.fill(0);
           expect(layer.backward(gradients).x).toHaveBits(expected.x);

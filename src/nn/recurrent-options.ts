@@ -78,7 +78,7 @@ export interface RNNState {
   /** [numLayers * directions,N,P] (P = H without projSize), without N for unbatched x; zeros by default. */
   h0?: Tensor;
   /** [N] steps of each row, 0 to T: the output behind them is zeros, and the last state is that of the row's last step. */
-  lengths?: Tensor | readonly number[];
+  lengths?: Tensor | readonly number[] | Int32Array;
   /** The axes of x without the last; 0 or 1 (i32): a masked step (0) repeats the output and state before it, as in Keras. Not with `lengths`. */
   mask?: Tensor;
 }

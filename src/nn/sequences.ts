@@ -72,7 +72,7 @@ function reverseTime({ data, shape }: Tensor): Tensor {
 export function activeSteps(
   core: Core,
   layout: Layout,
-  lengths: Tensor | readonly number[] | undefined,
+  lengths: Tensor | readonly number[] | Int32Array | undefined,
   mask: Tensor | undefined,
 ): Active | undefined {
   const { t, n } = layout;
@@ -99,10 +99,10 @@ function reverseFlags(flags: Uint8Array, n: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(flags, (_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
 }
 
-function takeLengths(core: Core, lengths: Tensor | readonly number[], t: number, n: number): Int32Array {
+function takeLengths(core: Core, lengths: Tensor | readonly number[] | Int32Array, t: number, n: number): Int32Array {
   let values: ArrayLike<unknown>;
-  if (Array.isArray(lengths)) {
-    values = lengths as readonly unknown[];
+  if (Array.isArray(lengths) || lengths instanceof Int32Array) {
+    values = lengths as ArrayLike<unknown>;
     if (values.length !== n) throw new ShapeError("lengths", `${values.length} numbers`, `${n}`);
   } else {
     values = takeTensor(core, "lengths", lengths as Tensor, "i32", [n]).data;
