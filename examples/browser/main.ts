@@ -349,7 +349,8 @@ function showRunning(value: boolean): void {
   if (!running) showFigures(); // at once, so that they agree with what is said
   byId("start").textContent = running ? "Pause" : step > 0 ? "Resume" : "Start";
   if (running) setComparing(false);
-  say(running ? "Training." : `Paused at step ${show(step)}.`);
+  const notes = step === 0 ? (description?.notes ?? []) : []; // "Ready", which said them, is gone at once
+  say(running ? ["Training.", ...notes].join(" ") : `Paused at step ${show(step)}.`);
 }
 
 let announced = -Infinity;
