@@ -1,8 +1,8 @@
 // Text as numbers: a vocabulary of characters, and the cutting of an encoded text into streams and windows for truncated
 // backpropagation through time. Pure functions and classes; no files, no models.
 
-import { ShapeError, ValueError } from "../bindings/errors.js";
-import type { Tensor } from "../bindings/tensor.js";
+import { DtypeError, ShapeError, ValueError } from "../bindings/errors.js";
+import { describe, type Tensor } from "../bindings/tensor.js";
 
 /**
  * A set of characters (Unicode code points, so that an emoji is one character) and their codes 0 .. size - 1.
@@ -150,9 +150,11 @@ export class TextStreams {
    * @param codes one per character, as of `Vocabulary.encode`
    * @param batchSize N, the streams
    * @param seqLen T, the steps of a window
-   * @throws ValueError for sizes that are not whole numbers from 1 up; ShapeError for a text of no more than N characters
+   * @throws DtypeError for codes that are no Int32Array; ValueError for sizes that are not whole numbers from 1 up;
+   *   ShapeError for a text of no more than N characters
    */
   constructor(codes: Int32Array, batchSize: number, seqLen: number) {
+    if (!(codes instanceof Int32Array)) throw new DtypeError("codes", describe(codes), "an Int32Array");
     checkSize("batchSize", batchSize);
     checkSize("seqLen", seqLen);
     this.codes = codes;

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
 import {
   DisposedError,
+  DtypeError,
   FormatError,
   ShapeError,
   StateError,
@@ -134,6 +135,69 @@ describe("training", () => {
   });
 });
 
+describe("what trainStep refuses", () => {
+  const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
+  const size = vocabulary.size;
+
+  /** The call is refused, and gradients, weights and state are as before. */
+  function changesNothing(model: CharLM, ...[call, ...refused]: Parameters<typeof refuses>): void {
+    for (const { grad } of model.parameters()) grad.data.fill(7);
+    const look = () => [model.parameters().map(({ value, grad }) => [[...value.data], [...grad.data]]), model.state];
+    const before = look();
+    refuses(call, ...refused);
+    expect(look()).toEqual(before);
+  }
+
+  test("clip, optimizer, codes", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const optimizer = new Adam(model.parameters());
+    for (const clip of [-1, NaN, "5", null, {}] as number[]) {
+      const call = () => model.trainStep(inputs, targets, optimizer, { clip });
+      changesNothing(model, call, ValueError, "clip: got", "a number >= 0");
+    }
+    for (const wrong of [undefined, null, {}, 5, { zeroGrad() {} }, { zeroGrad: 1, step() {} }]) {
+      const call = () => model.trainStep(inputs, targets, wrong as unknown as typeof still);
+      changesNothing(model, call, ValueError, "optimizer: got", "zeroGrad() and step()");
+    }
+    for (const code of [-100, -1, size]) {
+      const wrong = { data: inputs.data.slice().fill(code, 3, 4), shape: inputs.shape };
+      const parts = [`got ${code} at position 3`, `indices from 0 to ${size - 1}`];
+      changesNothing(model, () => model.trainStep(inputs, wrong, optimizer), ValueError, "targets", ...parts);
+      changesNothing(model, () => model.trainStep(wrong, targets, optimizer), ValueError, "inputs", ...parts);
+    }
+    const turned = { data: targets.data, shape: [2, 4] };
+    changesNothing(model, () => model.trainStep(inputs, turned, optimizer), ShapeError, "targets", "[2, 4]", "[4, 2]");
+    const shares = { data: new Float64Array(8 * size), shape: [4, 2, size] };
+    changesNothing(model, () => model.trainStep(inputs, shares, optimizer), DtypeError, "targets", "f64", "i32");
+    model.trainStep(inputs, targets, optimizer, { clip: 0 });
+    model.dispose();
+  });
+
+  test.each(CHARLM_CELLS)("a state that is none of its cell (%s)", (cell) => {
+    const model = new CharLM(vocabulary, { ...SMALL, cell });
+    const zeros = (...shape: number[]) => ({ data: new Float64Array(shape.reduce((a, b) => a * b)), shape });
+    const right = zeros(2, 2, 6);
+    const wrong = zeros(2, 3, 6);
+    const single = { data: new Float32Array(24), shape: [2, 2, 6] };
+    const lstm = cell === "LSTM";
+    const set = (state: unknown) => {
+      model.state = state as typeof model.state;
+      return () => model.trainStep(inputs, targets, still);
+    };
+    for (const state of [null, 5, "x"]) changesNothing(model, set(state), StateError, "state: got");
+    const other = lstm ? { h: right } : { h: right, c: right };
+    changesNothing(model, set(other), StateError, `state: got ${lstm ? "no c" : "a c"}`, `the state of ${cell} layers`);
+    const whole = (h: unknown) => (lstm ? { h, c: right } : { h });
+    changesNothing(model, set(whole(wrong)), ShapeError, "state.h: got [2, 3, 6], expected [2, 2, 6]");
+    changesNothing(model, set(whole(single)), DtypeError, "state.h: got f32, expected f64");
+    changesNothing(model, set(whole(undefined)), DtypeError, "state.h: got undefined");
+    if (lstm) changesNothing(model, set({ h: right, c: wrong }), ShapeError, "state.c: got [2, 3, 6]");
+    const fromZeros = set(whole(right))().loss;
+    expect(set(undefined)().loss).toBe(fromZeros);
+    model.dispose();
+  });
+});
+
 describe("evaluation", () => {
   test("does not depend on how the text is cut, and changes nothing", () => {
     const model = new CharLM(vocabulary, SMALL);
@@ -162,8 +226,14 @@ describe("evaluation", () => {
     model.dispose();
   });
 
-  test("a text of one character is refused", () => {
+  test("texts of one character, and what is no text, are refused", () => {
     const model = new CharLM(vocabulary, SMALL);
+    for (const wrong of [[0, 1, 2], new Float64Array(3), "abc", null, { length: 50 }]) {
+      refuses(() => model.evaluate(wrong as Int32Array), DtypeError, "codes: got", "an Int32Array");
+    }
+    for (const code of [-100, -1, vocabulary.size]) {
+      refuses(() => model.evaluate(Int32Array.of(0, 1, code)), ValueError, `codes: got ${code} at position 2`);
+    }
     expect(() => model.evaluate(codes.subarray(0, 1))).toThrow(ShapeError);
     model.dispose();
   });
@@ -249,10 +319,43 @@ describe("sampling", () => {
     for (const temperature of [-1, NaN]) {
       expect(() => model.sample("the", { length: 1, temperature })).toThrow(ValueError);
     }
+    for (const temperature of [null, "", [], "0.5", true] as unknown[] as number[]) {
+      refuses(
+        () => model.sample("the", { length: 1, temperature }),
+        ValueError,
+        "temperature: got",
+        "a number from 0 up",
+      );
+    }
+    for (const prompt of [5, null, undefined, ["t", "h"], {}] as string[]) {
+      refuses(() => model.sample(prompt, { length: 1 }), ValueError, "prompt: got", "a string");
+    }
+    for (const random of [{}, null, 5, () => 0.5] as Random[]) {
+      refuses(() => model.sample("the", { length: 1, random }), ValueError, "random: got", "a Random");
+    }
+    // at the call, before the first character is taken
+    refuses(() => model.generate("the", { length: -1 }), ValueError, "length");
+    refuses(() => model.generate("X", { length: 1 }), ValueError, "prompt");
     model.parameters().at(-1)?.value.data.set([NaN]);
     expect(() => model.sample("the", { length: 1 })).toThrow(StateError);
+    const dict = model.stateDict();
+    const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
     model.dispose();
-    expect(() => model.sample("the", { length: 1 })).toThrow(DisposedError);
+    for (const use of [
+      () => model.sample("the", { length: 1 }),
+      () => model.generate("the", { length: 1 }),
+      () => model.parameters(),
+      () => model.stateDict(),
+      () => model.loadStateDict(dict),
+      () => model.trainStep(inputs, targets, still),
+      () => model.evaluate(codes),
+      () => writeCharLM(model, { steps: 1 }),
+    ]) {
+      refuses(use, DisposedError);
+    }
+    for (const wrong of [undefined, null, 5, "abc", ["a"], { size: 3 }]) {
+      refuses(() => new CharLM(wrong as unknown as Vocabulary), ValueError, "vocabulary: got", "a Vocabulary");
+    }
     expect(() => new CharLM(new Vocabulary([]))).toThrow(ValueError);
     expect(() => new CharLM(vocabulary, { hiddenSize: 0 })).toThrow(ShapeError);
     refuses(
@@ -304,6 +407,27 @@ describe("files", () => {
     model.dispose();
   });
 
+  test("figures that could not be read again are not written", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const write = (training: unknown) => () => writeCharLM(model, training as Parameters<typeof writeCharLM>[1]);
+    for (const training of [undefined, null, 5]) refuses(write(training), ValueError, "training: got", "an object");
+    for (const steps of [undefined, NaN, -5, 1.5, "7", 2 ** 53]) {
+      refuses(write({ steps }), ValueError, "training.steps: got", "a whole number from 0 up");
+      const validation = { loss: 1, step: steps };
+      refuses(write({ steps: 3, validation }), ValueError, "training.validation.step: got");
+    }
+    for (const loss of [undefined, NaN, Infinity, "1"]) {
+      const validation = { loss, step: 3 };
+      refuses(write({ steps: 3, validation }), ValueError, "training.validation.loss: got", "a finite number");
+    }
+    refuses(write({ steps: 3, validation: null }), ValueError, "training.validation: got null");
+    const training = { steps: 0, validation: { loss: 0, step: 0 } };
+    const read = readCharLM(write(training)());
+    expect(read.training).toEqual(training);
+    read.model.dispose();
+    model.dispose();
+  });
+
   test("anything else is refused", () => {
     const model = new CharLM(vocabulary, SMALL);
     const { tensors, metadata } = readSafetensors(writeCharLM(model, { steps: 1 }));
@@ -335,6 +459,11 @@ describe("files", () => {
     expect(change("vocabulary", '["ab"]')).toThrow(ValueError);
     expect(change("vocabulary", '["a"]')).toThrow("tensors: got");
     expect(change("trained_steps", "many")).toThrow("metadata trained_steps: got many");
+    for (const steps of ["-5", "1.5", "NaN", "1e300", ""]) {
+      refuses(change("trained_steps", steps), FormatError, "metadata trained_steps", "a whole number from 0 up");
+    }
+    refuses(change("validation_step", "-1"), FormatError, "metadata validation_step", "a whole number from 0 up");
+    refuses(change("validation_loss", "NaN"), FormatError, "metadata validation_loss", "a finite number");
     const { "linear.bias": bias, ...rest } = tensors;
     const renamed = writeSafetensors({ ...rest, "linear.bia": bias as Tensor }, metadata);
     expect(() => readCharLM(renamed)).toThrow("linear.bia");

@@ -179,7 +179,7 @@ test("an LSTM starts with open forget gates, and its gradients fade slower than 
   lstm!.dispose();
 });
 
-test("a loss that is no number ends the training with advice", () => {
+test("a loss that is no number ends the training with advice, and what is left is not saved", () => {
   const { Training } = modules;
   // prettier-ignore
   const training = new Training(
@@ -187,8 +187,12 @@ test("a loss that is no number ends the training with advice", () => {
         seqLen: 16, batchSize: 4, seed: 2 },
       TEXT,
     );
+  expect(training.file().length).toBeGreaterThan(0);
   expect(() => {
     for (let i = 0; i < 50; i++) training.advance();
   }).toThrow("The loss is not finite any more. Reset, and take a smaller learning rate.");
+  expect(() => training.file()).toThrow(
+    "Its weights are not finite any more. Reset, and take a smaller learning rate.",
+  );
   training.dispose();
 });

@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, KeyInput, Page } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { readCharLM } from "../src/models/charlm-file.js";
+import { CharLM } from "../src/models/charlm.js";
+import { readCharLM, writeCharLM } from "../src/models/charlm-file.js";
+import { Vocabulary } from "../src/text.js";
 import { findBrowser, launch, serveFolder, watch, type Server } from "./helpers/browser.js";
 
 const executable = findBrowser("Chromium");
@@ -147,6 +149,17 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await poll(() => text("#model-facts")).toContain("of 24 units");
   }
 
+  /** From now on, all that the status says. */
+  async function listen(): Promise<() => Promise<string[]>> {
+    await page.evaluate(() => {
+      const said: string[] = [];
+      const status = document.querySelector("#status")!;
+      new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+      Object.assign(globalThis, { said });
+    });
+    return () => page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+  }
+
   async function trainTo(step: number): Promise<void> {
     await click("#start");
     await poll(() => number("#figure-step")).toBeGreaterThanOrEqual(step);
@@ -251,6 +264,71 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#error")).toBe(false);
   });
 
+  test("a model that cannot write is not loaded, and the training that runs goes on", async () => {
+    await open();
+    await small({ "#text-choice": "house" });
+    const model = new CharLM(Vocabulary.fromText("This is the house that Jack built.\n"), {
+      hiddenSize: 8,
+      dtype: "f32",
+    });
+    model.parameters()[0]!.value.data.fill(NaN);
+    const file = join(folder, "not-finite.safetensors");
+    writeFileSync(file, writeCharLM(model, { steps: 10 }));
+    model.dispose();
+    await click("#start");
+    await poll(() => number("#figure-step")).toBeGreaterThan(0);
+    await upload(file);
+    await poll(() => text("#error")).toBe(
+      "The model could not be loaded: model: got outputs that are not finite, expected finite weights",
+    );
+    const refused = await number("#figure-step");
+    await poll(() => number("#figure-step")).toBeGreaterThan(refused);
+    await click("#start");
+    await poll(() => text("#start")).toBe("Resume");
+    expect(await text("#model-facts")).toContain("of 24 units");
+    expect((await sample()).length).toBe(60);
+  });
+
+  test("a text that comes late does not replace what was asked for after it", async () => {
+    await open();
+    const held: (() => Promise<void>)[] = [];
+    page.on("request", (request) => {
+      const go = () => request.continue();
+      if (request.url().endsWith("/moby-dick.txt")) held.push(go);
+      else void go();
+    });
+    await page.setRequestInterception(true);
+    await page.reload();
+    await poll(() => held.length).toBe(1);
+    await small({ "#text-choice": "house" });
+    const house = await text("#model-facts");
+    await click("#start");
+    await poll(() => number("#figure-step")).toBeGreaterThan(0);
+    await held[0]!();
+    await poll(() => page.evaluate(() => performance.getEntriesByName(`${document.baseURI}moby-dick.txt`).length)).toBe(
+      1,
+    );
+    await sleep(500); // setting up takes a tenth of it
+    expect(await text("#start")).toBe("Pause");
+    expect(await text("#model-facts")).toBe(house);
+    expect(await isVisible("#changed")).toBe(false);
+
+    // a training that was asked for before another text was chosen is known to be made from its own
+    await page.evaluate(async () => {
+      const select = document.querySelector<HTMLSelectElement>("#text-choice")!;
+      const reset = document.querySelector<HTMLButtonElement>("#reset")!;
+      reset.click();
+      await new Promise((resolve) => setTimeout(resolve)); // the request is on its way to the worker
+      select.value = "own";
+      select.dispatchEvent(new Event("input", { bubbles: true }));
+      document.querySelector<HTMLTextAreaElement>("#own-text")!.value = "too short";
+      reset.click();
+    });
+    await poll(() => text("#error")).toContain("The text has 9 characters");
+    expect(await text("#model-facts")).toBe(house);
+    expect(await isVisible("#changed")).toBe(true);
+  });
+
   test("says what is wrong: characters, texts, settings", async () => {
     await open();
     await fill("#prompt", "鯨");
@@ -328,11 +406,12 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await fill("#seq", "512");
     await fill("#batch", "256");
     await fill("#dtype", "f64");
+    const listened = await listen();
     await click("#start");
-    await poll(() => text("#status")).toMatch(/^Ready\. A step takes \d+ seconds at least/);
     await poll(() => text("#error")).toMatch(
       /^The training has stopped: .* MiB .*Take fewer units, layers or streams, or a shorter window\.$/,
     );
+    expect(await listened()).toContainEqual(expect.stringMatching(/^Training\. A step takes \d+ seconds at least/));
     await small();
     await trainTo(20);
   });
@@ -372,14 +451,9 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
   test("announces its progress politely", async () => {
     await open();
     await small();
-    await page.evaluate(() => {
-      const said: string[] = [];
-      const status = document.querySelector("#status")!;
-      new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
-      Object.assign(globalThis, { said });
-    });
+    const listened = await listen();
     await trainTo(600);
-    const said = await page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+    const said = await listened();
     expect(said[0]).toBe("Training.");
     expect(said.at(-1)).toMatch(/^Paused at step [\d,]+\.$/);
     expect(said.length).toBeLessThanOrEqual(5); // five milestones passed by, in a second or a few

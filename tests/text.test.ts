@@ -2,8 +2,9 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ValueError } from "../bindings/errors.js";
+import { DtypeError, ValueError } from "../bindings/errors.js";
 import { splitText, TextStreams, Vocabulary } from "../src/text.js";
+import { refuses } from "./helpers/refuses.js";
 
 describe("Vocabulary", () => {
   test("is the text's code points, sorted", () => {
@@ -125,6 +126,9 @@ describe("TextStreams", () => {
     expect(() => new TextStreams(codes, 10, 3)).toThrow(
       "codes: got 10 characters, expected at least 11 for 10 streams",
     );
+    for (const wrong of [[0, 1, 2], new Uint8Array(3), "abc", undefined, null]) {
+      refuses(() => new TextStreams(wrong as unknown as Int32Array, 1, 1), DtypeError, "codes: got", "an Int32Array");
+    }
     const streams = new TextStreams(codes, 3, 3);
     for (const index of [-1, 1, 0.5]) expect(() => streams.window(index)).toThrow(ValueError);
   });

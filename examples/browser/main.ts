@@ -24,8 +24,8 @@ const choice = (id: string) => byId<HTMLSelectElement>(id);
 /** What the training in the worker is like, and what it was made with; undefined before the first. */
 let description: Description | undefined;
 let madeFrom = "";
-/** What the training that was asked for last is to be made with. */
-let asked = "";
+/** Counts the trainings that were asked for: one whose text comes when another was asked for is not wanted any more. */
+let request = 0;
 let running = false;
 let step = 0;
 let comparing = false;
@@ -103,11 +103,15 @@ async function chosenText(): Promise<string> {
   }
 }
 
-/** Everything that another training would be made from, to see whether something has changed. */
-function signature(): string {
-  const { learningRate: _, ...settings } = readSettings();
+/** Which text is chosen, and where it is the person's own, in which version. */
+function chosenSource(): string {
   const text = choice("text-choice").value;
-  return JSON.stringify([settings, text, text === "own" ? ownEdits() : 0]);
+  return text === "own" ? `own ${ownEdits()}` : text;
+}
+
+/** Everything that a training is made from, by default another one now, to see whether something has changed. */
+function signature({ learningRate: _, ...settings } = readSettings(), source = chosenSource()): string {
+  return JSON.stringify([settings, source]);
 }
 
 /** Whether the fields hold what they may; the first that does not is said and gets the focus. */
@@ -127,11 +131,21 @@ const inputsOf = (form: string) => byId(form).querySelectorAll("input");
 /** A new training with what the controls say, where they make sense. */
 async function create(start = false): Promise<void> {
   if (!valid(inputsOf("settings"))) return;
-  asked = signature();
+  await ask(async () => {
+    const [settings, source] = [readSettings(), chosenSource()];
+    const text = await chosenText();
+    return () => send({ kind: "create", settings, text, source, start });
+  });
+}
+
+/** Sends what `prepare` makes ready, unless another training is asked for before it is. */
+async function ask(prepare: () => Promise<() => void>): Promise<void> {
+  const mine = ++request;
   try {
-    send({ kind: "create", settings: readSettings(), text: await chosenText(), start });
+    const sendIt = await prepare();
+    if (mine === request) sendIt();
   } catch (error) {
-    showError(error instanceof Error ? error.message : String(error));
+    if (mine === request) showError(error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -158,10 +172,11 @@ input("file").addEventListener("change", () => {
   const file = input("file").files?.[0];
   input("file").value = ""; // the same file can be chosen again
   if (file === undefined || !valid(inputsOf("settings"))) return;
-  void (async () => {
-    const [bytes, text] = [await file.arrayBuffer(), await chosenText()];
-    send({ kind: "load", bytes, settings: readSettings(), text }, [bytes]);
-  })().catch((error: unknown) => showError(String(error)));
+  void ask(async () => {
+    const [settings, source] = [readSettings(), chosenSource()];
+    const [bytes, text] = await Promise.all([file.arrayBuffer(), chosenText()]);
+    return () => send({ kind: "load", bytes, settings, text, source }, [bytes]);
+  });
 });
 byId("sampling").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -211,7 +226,7 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   stopWaiting();
   switch (data.kind) {
     case "ready":
-      return showReady(data.description, data.loaded);
+      return showReady(data.description, data.source, data.loaded);
     case "progress":
       return takeProgress(data);
     case "running":
@@ -240,11 +255,11 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   }
 };
 
-function showReady(ready: Description, loaded: boolean): void {
+function showReady(ready: Description, source: string, loaded: boolean): void {
   description = ready;
   setComparing(false);
   if (loaded) writeSettings(ready.settings);
-  madeFrom = loaded ? signature() : asked;
+  madeFrom = signature(ready.settings, source);
   showChanged();
   step = 0;
   figures = { charactersPerSecond: 0, gflops: 0 };
@@ -334,7 +349,8 @@ function showRunning(value: boolean): void {
   if (!running) showFigures(); // at once, so that they agree with what is said
   byId("start").textContent = running ? "Pause" : step > 0 ? "Resume" : "Start";
   if (running) setComparing(false);
-  say(running ? "Training." : `Paused at step ${show(step)}.`);
+  const notes = step === 0 ? (description?.notes ?? []) : []; // "Ready", which said them, is gone at once
+  say(running ? ["Training.", ...notes].join(" ") : `Paused at step ${show(step)}.`);
 }
 
 let announced = -Infinity;

@@ -72,8 +72,9 @@ export interface Compared {
 }
 
 export type ToWorker =
-  | { kind: "create"; settings: Settings; text: string; start: boolean }
-  | { kind: "load"; bytes: ArrayBuffer; settings: Settings; text: string }
+  /** `source` is how the page knows the text again; it comes back with "ready". */
+  | { kind: "create"; settings: Settings; text: string; source: string; start: boolean }
+  | { kind: "load"; bytes: ArrayBuffer; settings: Settings; text: string; source: string }
   | { kind: "start" }
   | { kind: "pause" }
   | { kind: "step" }
@@ -85,7 +86,7 @@ export type ToWorker =
   | { kind: "save" };
 
 export type FromWorker =
-  | { kind: "ready"; description: Description; loaded: boolean }
+  | { kind: "ready"; description: Description; source: string; loaded: boolean }
   | {
       kind: "progress";
       /** Steps done since the model was made. */

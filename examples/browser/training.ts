@@ -152,8 +152,11 @@ export class Training {
     return { inputs: { data: inputs, shape: [length, count] }, next: { data: next, shape: [count] } };
   }
 
-  /** The model as the command line's file. */
+  /** The model as the command line's file. Throws where that would be a file that nothing can go on from. */
   file(): Uint8Array<ArrayBuffer> {
+    if (!this.model.parameters().every(({ value }) => value.data.every(Number.isFinite))) {
+      throw new Error("Its weights are not finite any more. Reset, and take a smaller learning rate.");
+    }
     const latest = this.evaluations.at(-1);
     const validation = latest && { loss: latest.loss, step: this.stepsBefore + latest.step };
     return writeCharLM(this.model, { steps: this.stepsBefore + this.step, validation });

@@ -45,23 +45,33 @@ function current(): Training {
 }
 
 /** Puts a new training in the place of the one there is; `loaded` is a model from a file. */
-function begin(settings: Settings, text: string, loaded?: Loaded): void {
-  const next = new Training(settings, text, loaded); // where this throws, the old one goes on
+function begin(settings: Settings, text: string, source: string, loaded?: Loaded): void {
+  // all that can throw comes before the swap, so that the old one goes on then
+  const { variant, version } = buildInfo();
+  const peak = measurePeak(variant, settings.dtype);
+  const next = new Training(settings, text, loaded);
+  let sample: string;
+  try {
+    next.evaluate();
+    sample = next.sample();
+  } catch (error) {
+    next.dispose();
+    throw error;
+  }
   setRunning(false);
   comparison++;
   training?.dispose();
   training = next;
   sourceText = text;
-  [losses, evaluations, milliseconds] = [[], [], 0];
+  [losses, evaluations, milliseconds] = [[], [...next.evaluations], 0];
   rate = { charactersPerSecond: 0, gflops: 0 };
-  const { variant, version } = buildInfo();
-  const peak = measurePeak(variant, settings.dtype);
   const seconds = next.flopsPerStep / (peak * 1e9);
   if (seconds > SLOW) {
     next.notes.push(`A step takes ${Math.ceil(seconds)} seconds at least, and everything waits for its end.`);
   }
   send({
     kind: "ready",
+    source,
     loaded: loaded !== undefined,
     description: {
       settings,
@@ -78,16 +88,15 @@ function begin(settings: Settings, text: string, loaded?: Loaded): void {
       notes: next.notes,
     },
   });
-  evaluate(next);
-  send({ kind: "milestone", step: 0, loss: next.evaluations.at(-1)?.loss, text: next.sample() });
+  send({ kind: "milestone", step: 0, loss: next.evaluations.at(-1)?.loss, text: sample });
   report(next);
 }
 
-function load(bytes: ArrayBuffer, settings: Settings, text: string): void {
+function load(bytes: ArrayBuffer, settings: Settings, text: string, source: string): void {
   const loaded = readCharLM(new Uint8Array(bytes));
   try {
     const { cell, embeddingDim, hiddenSize, numLayers, dtype } = loaded.model.architecture;
-    begin({ ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype }, text, loaded);
+    begin({ ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype }, text, source, loaded);
   } catch (error) {
     loaded.model.dispose();
     throw error;
@@ -193,10 +202,12 @@ function withBuild(variant: Settings["variant"], work: () => void): void {
 function answer(message: ToWorker): void | Promise<void> {
   switch (message.kind) {
     case "create":
-      withBuild(message.settings.variant, () => begin(message.settings, message.text));
+      withBuild(message.settings.variant, () => begin(message.settings, message.text, message.source));
       return setRunning(message.start);
     case "load":
-      return withBuild(message.settings.variant, () => load(message.bytes, message.settings, message.text));
+      return withBuild(message.settings.variant, () =>
+        load(message.bytes, message.settings, message.text, message.source),
+      );
     case "start":
       current();
       comparison++;

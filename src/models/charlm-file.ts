@@ -3,7 +3,7 @@
 // and the state that training needs to go on are handled elsewhere.
 
 import { describe } from "../../bindings/tensor.js";
-import { FormatError } from "../../bindings/errors.js";
+import { FormatError, ValueError } from "../../bindings/errors.js";
 import { GATES } from "../../bindings/recurrent.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
@@ -14,13 +14,13 @@ const VERSION = "1";
 
 /** Figures about the training of a CharLM, written into its file. */
 export interface CharLMTraining {
-  /** Optimizer steps taken. */
+  /** Optimizer steps taken, a whole number from 0 up. */
   steps: number;
   /** The latest measurement on text that was not trained on. */
   validation?: {
-    /** The mean loss in nats per character. */
+    /** The mean loss in nats per character, a finite number. */
     loss: number;
-    /** The optimizer step that it was measured after. */
+    /** The optimizer step that it was measured after, a whole number from 0 up. */
     step: number;
   };
 }
@@ -48,10 +48,17 @@ export function countParameters(
  * @param model any CharLM
  * @param training what the file says of its training
  * @returns the bytes of the file
- * @throws DisposedError
+ * @throws ValueError (figures that `readCharLM` would refuse), DisposedError
  */
 export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array<ArrayBuffer> {
+  checkRecord("training", training);
   const { steps, validation } = training;
+  checkFigure("training.steps", steps, WHOLE);
+  if (validation !== undefined) {
+    checkRecord("training.validation", validation);
+    checkFigure("training.validation.loss", validation.loss, FINITE);
+    checkFigure("training.validation.step", validation.step, WHOLE);
+  }
   const { cell, dtype, ...sizes } = model.architecture;
   return writeSafetensors(model.stateDict(), {
     format: FORMAT,
@@ -110,9 +117,9 @@ export function readCharLM(bytes: Uint8Array): {
   if (claimed !== held) {
     throw new FormatError("tensors", `${held} numbers`, `${claimed}, the parameters of the architecture`);
   }
-  const training: CharLMTraining = { steps: figure(metadata, "trained_steps") ?? 0 };
-  const loss = figure(metadata, "validation_loss");
-  const step = figure(metadata, "validation_step");
+  const training: CharLMTraining = { steps: figure(metadata, "trained_steps", WHOLE) ?? 0 };
+  const loss = figure(metadata, "validation_loss", FINITE);
+  const step = figure(metadata, "validation_step", WHOLE);
   if (loss !== undefined && step !== undefined) training.validation = { loss, step };
   const model = new CharLM(vocabulary, { cell, ...sizes, dtype });
   try {
@@ -136,10 +143,34 @@ function parse(metadata: Readonly<Record<string, string>>, key: string): unknown
   }
 }
 
-function figure(metadata: Readonly<Record<string, string>>, key: string): number | undefined {
+/** What figures can be, the same when they are written and read. */
+interface FigureKind {
+  readonly expected: string;
+  readonly fits: (value: unknown) => boolean;
+}
+
+const FINITE: FigureKind = { expected: "a finite number", fits: Number.isFinite };
+const WHOLE: FigureKind = {
+  expected: "a whole number from 0 up",
+  fits: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+};
+
+function checkFigure(argument: string, value: unknown, { expected, fits }: FigureKind): void {
+  if (!fits(value)) throw new ValueError(argument, describe(value), expected);
+}
+
+function checkRecord(argument: string, value: unknown): void {
+  if (value === null || typeof value !== "object") throw new ValueError(argument, describe(value), "an object");
+}
+
+function figure(
+  metadata: Readonly<Record<string, string>>,
+  key: string,
+  { expected, fits }: FigureKind,
+): number | undefined {
   const text = metadata[key];
   if (text === undefined) return undefined;
   const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value)) throw new FormatError(`metadata ${key}`, text, "a number");
+  if (text.trim() === "" || !fits(value)) throw new FormatError(`metadata ${key}`, text, expected);
   return value;
 }

@@ -2,8 +2,9 @@
 // backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
 // cutting of texts are in ../text.ts; loops over epochs belong to the caller.
 
-import { StateError, ValueError } from "../../bindings/errors.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
+import { DisposedError, StateError, ValueError } from "../../bindings/errors.js";
+import { checkIndices } from "../../bindings/kernels.js";
+import { checkTensor, describe, type Tensor } from "../../bindings/tensor.js";
 import { crossEntropy, softmax } from "../loss.js";
 import { Embedding } from "../nn/embedding.js";
 import { checkOptions, loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
@@ -11,7 +12,7 @@ import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { clipGradNorm } from "../optim.js";
 import { Random } from "../random.js";
-import { TextStreams, type Vocabulary } from "../text.js";
+import { TextStreams, Vocabulary } from "../text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = ["LSTM", "GRU", "RNN"];
@@ -82,6 +83,7 @@ export class CharLM {
   readonly #recurrent: LSTM | GRU | RNN;
   readonly #linear: Linear;
   readonly #parameters: Parameter[];
+  #disposed = false;
 
   /**
    * A model with random weights.
@@ -93,6 +95,9 @@ export class CharLM {
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
     checkOptions("CharLM", options, ["cell", "embeddingDim", "hiddenSize", "numLayers", "dtype", "seed"]);
     const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
+    if (!(vocabulary instanceof Vocabulary)) {
+      throw new ValueError("vocabulary", describe(vocabulary), "a Vocabulary");
+    }
     if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
     if (!CHARLM_CELLS.includes(cell)) throw new ValueError("cell", describe(cell), CHARLM_CELLS.join(", "));
     this.vocabulary = vocabulary;
@@ -122,8 +127,13 @@ export class CharLM {
     ] as const;
   }
 
-  /** All parameters, named `embedding.weight`, `lstm.weight_ih_l0` (or `gru.`, `rnn.`) ... `linear.weight`, `linear.bias`. */
+  /**
+   * All parameters, named `embedding.weight`, `lstm.weight_ih_l0` (or `gru.`, `rnn.`) ... `linear.weight`, `linear.bias`.
+   *
+   * @throws DisposedError
+   */
   parameters(): Parameter[] {
+    this.#checkAlive();
     return [...this.#parameters];
   }
 
@@ -133,6 +143,7 @@ export class CharLM {
    * @throws DisposedError
    */
   stateDict(): Record<string, Tensor> {
+    this.#checkAlive();
     return stateDictOf(this.#parameters);
   }
 
@@ -143,6 +154,7 @@ export class CharLM {
    * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    this.#checkAlive();
     loadStateDictInto(this.#parameters, dict);
   }
 
@@ -154,8 +166,9 @@ export class CharLM {
    * @param targets the codes that follow [T,N], i32
    * @param optimizer over `parameters()`
    * @param options the clipping
-   * @param options.clip what the norm of all gradients is clipped to, as by `clipGradNorm` (default: not clipped)
-   * @throws ShapeError, DtypeError, ValueError (codes, clip), DisposedError, OutOfMemoryError
+   * @param options.clip what the norm of all gradients is clipped to, >= 0, as by `clipGradNorm` (default: not clipped)
+   * @throws ShapeError, DtypeError, ValueError (codes, optimizer, clip), StateError (a `state` that is none of this cell),
+   *   DisposedError, OutOfMemoryError; nothing is changed then
    */
   trainStep(
     inputs: Tensor,
@@ -170,6 +183,16 @@ export class CharLM {
   } {
     checkOptions("trainStep", options, ["clip"]);
     const { clip = Infinity } = options;
+    this.#checkAlive();
+    if (typeof clip !== "number" || !(clip >= 0)) throw new ValueError("clip", describe(clip), "a number >= 0");
+    if (typeof optimizer?.zeroGrad !== "function" || typeof optimizer.step !== "function") {
+      throw new ValueError("optimizer", describe(optimizer), "an optimizer with zeroGrad() and step()");
+    }
+    const { data, shape } = checkTensor("inputs", inputs, "i32", ["T", "N"]);
+    checkIndices("inputs", data, this.vocabulary.size);
+    // crossEntropy would pass over its ignoreIndex, which is no code
+    checkIndices("targets", checkTensor("targets", targets, "i32", shape).data, this.vocabulary.size);
+    this.#checkState(shape[1]!);
     const { logits, state } = this.#forward(inputs, this.state);
     const { loss, dLogits } = crossEntropy(logits, targets);
     optimizer.zeroGrad();
@@ -180,6 +203,23 @@ export class CharLM {
     optimizer.step();
     this.state = state;
     return { loss, gradNorm };
+  }
+
+  /** Holds `state`, which anyone can set, against what the layers start from. */
+  #checkState(batchSize: number): void {
+    if (this.state === undefined) return;
+    const { cell, dtype, numLayers, hiddenSize } = this.architecture;
+    const expected = cell === "LSTM" ? "{ h, c }" : "{ h }";
+    if (this.state === null || typeof this.state !== "object") {
+      throw new StateError("state", describe(this.state), `undefined or ${expected}`);
+    }
+    const { h, c } = this.state;
+    if ((c === undefined) === (cell === "LSTM")) {
+      throw new StateError("state", c === undefined ? "no c" : "a c", `${expected}, the state of ${cell} layers`);
+    }
+    for (const [name, part] of Object.entries(c === undefined ? { h } : { h, c })) {
+      checkTensor(`state.${name}`, part, dtype, [numLayers, batchSize, hiddenSize]);
+    }
   }
 
   /** Logits [T, N, V] and the state after the window. */
@@ -204,7 +244,7 @@ export class CharLM {
    * @param options how it is read (`TextStreams`)
    * @param options.batchSize streams side by side (default 1)
    * @param options.seqLen steps of a window (default 100)
-   * @throws ValueError, ShapeError (too short a text), DisposedError, OutOfMemoryError
+   * @throws DtypeError, ValueError (codes, sizes), ShapeError (too short a text), DisposedError, OutOfMemoryError
    */
   evaluate(codes: Int32Array, options: { batchSize?: number; seqLen?: number } = {}): number {
     const steps = this.evaluating(codes, options);
@@ -228,6 +268,7 @@ export class CharLM {
     checkOptions("evaluate", options, ["batchSize", "seqLen"]);
     const { batchSize = 1, seqLen = 100 } = options;
     const streams = new TextStreams(codes, batchSize, seqLen);
+    checkIndices("codes", codes, this.vocabulary.size);
     let state: CharLMState | undefined;
     let sum = 0;
     let count = 0;
@@ -255,24 +296,38 @@ export class CharLM {
 
   /**
    * Yields characters that follow a prompt, one by one, by a copy of the recurrent weights that is made when the first
-   * character is taken.
+   * character is taken. What was given is checked at the call.
    *
    * @param prompt characters of the vocabulary; none stands for the beginning of a line: a newline or, where the
    *   vocabulary has none, its first character
    * @param options how many characters, how boldly, from which source
-   * @throws ValueError (prompt, length, temperature), StateError (outputs that are not finite), DisposedError,
-   *   OutOfMemoryError
+   * @throws ValueError (prompt, length, temperature, random), DisposedError; as characters are taken, StateError (outputs
+   *   that are not finite), DisposedError, OutOfMemoryError
    */
-  *generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
+  generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
     checkOptions("sample", options, ["length", "temperature", "random"]);
     const { length, temperature = 1, random = new Random() } = options;
     if (!Number.isSafeInteger(length) || length < 0) {
       throw new ValueError("length", `${length}`, "a whole number from 0 up");
     }
-    if (!(temperature >= 0)) throw new ValueError("temperature", `${temperature}`, "a number from 0 up");
-    let codes = this.vocabulary.encode(prompt, "prompt");
-    if (codes.length === 0) codes = Int32Array.of(this.vocabulary.codeOf("\n") ?? 0);
+    if (typeof temperature !== "number" || !(temperature >= 0)) {
+      throw new ValueError("temperature", describe(temperature), "a number from 0 up");
+    }
+    if (!(random instanceof Random)) throw new ValueError("random", describe(random), "a Random");
+    if (typeof prompt !== "string") throw new ValueError("prompt", describe(prompt), "a string");
+    this.#checkAlive();
+    const codes = this.vocabulary.encode(prompt, "prompt");
+    const start = codes.length > 0 ? codes : Int32Array.of(this.vocabulary.codeOf("\n") ?? 0);
+    return this.#generate(start, length, temperature, random);
+  }
 
+  /** Characters that follow codes, of which there is at least one. */
+  *#generate(
+    codes: Int32Array,
+    length: number,
+    temperature: number,
+    random: Random,
+  ): Generator<string, void, undefined> {
     const { embeddingDim, hiddenSize } = this.architecture;
     const stream = this.#recurrent.stream({ batchSize: 1 });
     try {
@@ -303,8 +358,13 @@ export class CharLM {
     }
   }
 
+  #checkAlive(): void {
+    if (this.#disposed) throw new DisposedError("CharLM", "a disposed model", "one that is alive");
+  }
+
   /** Gives the memory of all layers back at once. */
   dispose(): void {
+    this.#disposed = true;
     for (const [, layer] of this.#layers()) layer.dispose();
   }
 
