@@ -113,12 +113,12 @@ export abstract class Schedule {
   protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
 
   protected checkLrs(): void {
-    Array.from(this.groups as readonly ({ lr: number } | null | undefined)[], (group, i) => {
+    for (const [i, group] of this.groups.entries()) {
       if (typeof group !== "object" || group === null) {
         throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
       }
       checkNumber(`paramGroups[${i}].lr`, group.lr);
-    });
+    }
   }
 
   /** Sets the lr of each group, or, where one refuses it, of none. */

@@ -10,7 +10,7 @@ import { Embedding } from "../nn/embedding.js";
 import { checkOptions, loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
 import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
-import { clipGradNorm } from "../optim.js";
+import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { Random } from "../random.js";
 import { TextStreams, Vocabulary } from "../text.js";
 
@@ -184,7 +184,7 @@ export class CharLM {
     checkOptions("trainStep", options, ["clip"]);
     const { clip = Infinity } = options;
     this.#checkAlive();
-    if (typeof clip !== "number" || !(clip >= 0)) throw new ValueError("clip", describe(clip), "a number >= 0");
+    checkLimit("clip", clip);
     if (typeof optimizer?.zeroGrad !== "function" || typeof optimizer.step !== "function") {
       throw new ValueError("optimizer", describe(optimizer), "an optimizer with zeroGrad() and step()");
     }

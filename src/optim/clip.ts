@@ -39,9 +39,7 @@ export function clipGradNorm(
   options: ClipGradNormOptions = {},
 ): number {
   const taken = takeParameters(parameters);
-  if (typeof maxNorm !== "number" || !(maxNorm >= 0)) {
-    throw new ValueError("maxNorm", describe(maxNorm), "a number >= 0");
-  }
+  checkLimit("maxNorm", maxNorm);
   checkOptions("clipGradNorm", options, ["normType"]);
   const { normType = 2 } = options;
   if (![1, 2, Infinity].includes(normType)) throw new ValueError("normType", describe(normType), "1, 2 or Infinity");
@@ -61,6 +59,11 @@ export function clipGradNorm(
  */
 export function clipGradValue(parameters: readonly Parameter[], value: number): void {
   const taken = takeParameters(parameters);
-  if (typeof value !== "number" || !(value >= 0)) throw new ValueError("value", describe(value), "a number >= 0");
+  checkLimit("value", value);
   for (const { grad } of taken) clip(grad, value);
+}
+
+/** Refuses what nothing can be limited to; Infinity is no limit. */
+export function checkLimit(argument: string, value: number): void {
+  if (typeof value !== "number" || !(value >= 0)) throw new ValueError(argument, describe(value), "a number >= 0");
 }
