@@ -1,4 +1,4 @@
-// Renders bench/results/*.json into bench/README.md and a plot: `npm run bench:report`.
+// Renders bench/results/*.json into bench/README.md, plots, and the tables of the README: `npm run bench:report`.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { SVGRenderer } from "echarts/renderers";
 import { format, resolveConfig } from "prettier";
 import type { BenchResult, Figure } from "./bench.js";
 import { median, showTime, type Machine } from "./common.js";
-import type { ImportResult } from "./import.js";
+import type { Bundle, ImportResult } from "./import.js";
 import type { PeersResult, Row } from "./peers.js";
 import type { Scaling } from "./scaling.js";
 
@@ -39,7 +39,7 @@ const lines = [
   "The machine is shared and slows down for minutes: with `--best` a run keeps the faster of its medians and those of runs",
   "before it, and so the figures below were made.",
   "Each figure is the median time of one call, warm, on one thread, with what that makes in GFLOP/s and in percent of the",
-  "peak: what independent chains of multiply-add in registers reach in the same process and build, measured just before.",
+  "peak: the highest rate that independent chains of multiply-add in registers reached beside the figures of a build and type.",
   "Operations are counted as 2 N T G H (D + H) for a forward pass (G = 4 for LSTM, 3 for GRU, 1 for RNN) and three times that with",
   "backward, dx included. Layers are called as users call them: inputs are copied in and results out.",
   "",
@@ -74,8 +74,58 @@ for (const { name, machine, figures, scalings } of runs) {
 if (peers) lines.push(...peersSection(peers));
 if (imports) lines.push(...importSection(imports));
 if (existsSync("bench/analysis.md")) lines.push("", readFileSync("bench/analysis.md", "utf8").trim());
-const file = "bench/README.md";
-writeFileSync(file, await format(lines.join("\n"), { ...(await resolveConfig(file)), filepath: file }));
+await save("bench/README.md", lines.join("\n"));
+const readme = readFileSync("README.md", "utf8");
+const speed = /(?<=\n## Speed\n).*?(?=\n## )/s.exec(readme)![0];
+const tables = [speedTable(), ...(imports ? [startTable(imports)] : [])];
+const renewed = speed.replace(/(?:^\|.*\n)+/gm, (old) => `${tables.shift()?.join("\n") ?? old.trimEnd()}\n`);
+await save(
+  "README.md",
+  readme.replace(speed, () => renewed),
+);
+
+async function save(file: string, text: string): Promise<void> {
+  writeFileSync(file, await format(text, { ...(await resolveConfig(file)), filepath: file }));
+}
+
+/** The README's table of speed: the best build of the newest engine and of the oldest. */
+function speedTable(): string[] {
+  const columns = [
+    ["node24", "relaxed", "Node 24, relaxed"],
+    ["node20", "simd", "Node 20, SIMD"],
+  ].flatMap(([run, variant, title]) =>
+    (["f64", "f32"] as const).map((dtype) => {
+      const { figures } = runs.find(({ name }) => name === run)!;
+      return {
+        title: `${title}, ${dtype}`,
+        figures: figures.filter((f) => f.variant === variant && f.dtype === dtype),
+      };
+    }),
+  );
+  const rows = [
+    ...["tiny", "small"].map((size) => `LSTM ${size} forward+backward`),
+    ...["forward", "forward+backward", "ragged forward+backward"].map((what) => `LSTM medium ${what}`),
+    ...["GRU medium forward+backward", "LSTM large forward+backward", "LSTM stream step"],
+    ...["charlm training step", "course LSTM forward+backward"],
+  ];
+  return table(["", ...columns.map(({ title }) => title)], rows, (row) =>
+    columns.map(({ figures }) => cell(figures.find(({ name }) => name === row)!)),
+  );
+}
+
+/** The README's table of sizes and of the time to the first output. */
+function startTable({ starts, bundles }: ImportResult): string[] {
+  const first = (name: string): string => {
+    const start = starts.find((each) => each.name === name);
+    return start?.above !== undefined && start.does.startsWith("first output") ? ms(start.above) : "-";
+  };
+  return table(
+    ["", "JavaScript", "wasm", "both gzipped", "first output"],
+    bundles,
+    (bundle) => [...sizes(bundle), first(bundle.name)],
+    ({ name }) => name,
+  );
+}
 
 /** Of the peaks that were measured beside the figures of a build and type the highest: the least disturbed. */
 function holdAgainstHighestPeak(figures: Figure[]): void {
@@ -171,8 +221,6 @@ function peersSection({ machine, variant, versions, rows }: PeersResult): string
 }
 
 function importSection({ machine, starts, bundles }: ImportResult): string[] {
-  const ms = (value?: number) => `${value!.toFixed(0)} ms`;
-  const kB = (bytes?: number | string) => (typeof bytes === "number" ? `${(bytes / 1000).toFixed(0)} kB` : bytes!);
   return [
     ...["", "## To begin with", ""],
     `\`npm run bench:import\`. ${machine.engine}; ${describe(machine)}`,
@@ -188,13 +236,18 @@ function importSection({ machine, starts, bundles }: ImportResult): string[] {
     "",
     "An app with one LSTM, bundled for browsers and minified by esbuild, and the wasm file that it fetches:",
     "",
-    ...table(
-      ["", "JavaScript", "wasm", "both gzipped"],
-      bundles,
-      (bundle) => (bundle.cannot ? ["-", "-", bundle.cannot] : [kB(bundle.js), kB(bundle.wasm), kB(bundle.gzipped)]),
-      ({ name }) => name,
-    ),
+    ...table(["", "JavaScript", "wasm", "both gzipped"], bundles, sizes, ({ name }) => name),
   ];
+}
+
+/** A bundle's JavaScript, its wasm file, and both gzipped. */
+function sizes({ cannot, js, wasm, gzipped }: Bundle): string[] {
+  const kB = (bytes?: number | string) => (typeof bytes === "number" ? `${(bytes / 1000).toFixed(0)} kB` : bytes!);
+  return cannot ? ["-", "-", cannot] : [js, wasm, gzipped].map(kB);
+}
+
+function ms(value?: number): string {
+  return `${value!.toFixed(0)} ms`;
 }
 
 /** Bars of GFLOP/s; the axis ends at the highest peak. */
