@@ -230,15 +230,18 @@ async function shell(project: string, code: string): Promise<void> {
   expect(existsSync(join(empty, "node_modules/wasm-rnn/dist/index.js"))).toBe(true);
 }
 
-/** Commands for a clone: scripts that package.json has, and that CI runs, or the page's test by its own means. */
+/** Commands for a clone: scripts that package.json has, and that CI runs in a fresh one, or the page's test by its own means. */
 function expectScripts(code: string): void {
-  const commands = code.split("\n").flatMap((line) => line.replace(/#.*/, "").split("&&"));
+  const lines = code.split("\n").map((line) => line.replace(/#.*/, "").trim());
   const ci = readFileSync(join(root, ".ci/run"), "utf8");
-  for (const command of commands.map((each) => each.trim()).filter((each) => each !== "")) {
-    const [, , name] = /^npm (run )?([\w:-]+)$/.exec(command) ?? expect.fail(command);
-    if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
-    if (name === "dev") expect(scripts[name]).toContain("scripts/page.mjs --serve");
-    else expect(ci).toContain(`step ${command}\n`);
+  for (const line of lines.filter((each) => each !== "")) {
+    const names = line.split("&&").map((command) => {
+      const [, , name] = /^npm (run )?([\w:-]+)$/.exec(command.trim()) ?? expect.fail(command);
+      if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
+      return name!;
+    });
+    if (names.includes("dev")) expect(scripts.dev).toContain("scripts/page.mjs --serve");
+    else expect(ci).toContain(`\nfresh "${line}"\n`);
   }
 }
 
