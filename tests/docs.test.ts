@@ -172,6 +172,38 @@ describe("N1: the files that a Python block makes for the blocks after it", () =
   });
 });
 
+describe("U10: live views and postMessage", () => {
+  test("the guide on workers copies live views, and its copies have no more than their numbers", () => {
+    const { text, blocks } = pages.find(({ path }) => path.endsWith("bundlers.md"))!;
+    const section = text.slice(text.indexOf("### Posting tensors"));
+    for (const view of [
+      "stream.step()",
+      "stream.state",
+      "parameter.value",
+      "parameter.grad",
+      "stateDict()",
+      ".slice()",
+    ]) {
+      expect(section, view).toContain(view);
+    }
+    expect(blocks.filter(({ code }) => code.includes("structuredClone"))).toHaveLength(1); // which is run above
+    const bytes = node(
+      folder,
+      `
+      import { LSTM } from "wasm-rnn";
+      const lstm = new LSTM(2, 4, { seed: 1 });
+      const h = lstm.stream().step([1, 2]);
+      const [{ value }] = lstm.parameters();
+      const sizes = [h, h.slice(), value.data, value.data.slice(), lstm.stateDict().weight_ih_l0.data].map((data) => structuredClone(data).buffer.byteLength);
+      console.log(JSON.stringify(sizes));
+    `,
+    );
+    const [view, copy, weights, weightsCopy, fromState] = JSON.parse(bytes[0]!) as number[];
+    expect([copy, weightsCopy, fromState]).toEqual([32, 256, 256]);
+    for (const whole of [view, weights]) expect(whole).toBeGreaterThanOrEqual(65_536); // pages of the module's memory
+  });
+});
+
 describe("README", () => {
   const [{ blocks, text }] = pages as [(typeof pages)[number]];
 

@@ -43,9 +43,12 @@ describe("the tarball", () => {
   test("holds the build and its types, and no sources", () => {
     const files = packed.files.map(({ path }) => path);
     expect(files).toEqual(
-      expect.arrayContaining(["README.md", "CHANGELOG.md", "LICENSE", "dist/types/src/index.d.ts"]),
+      expect.arrayContaining([
+        ...["README.md", "CHANGELOG.md", "RELIABILITY.md", "SECURITY.md", "LICENSE"],
+        "dist/types/src/index.d.ts",
+      ]),
     );
-    const expected = [/^package\.json$/, /^(README|CHANGELOG)\.md$/, /^LICENSE$/, /^dist\//];
+    const expected = [/^package\.json$/, /^(README|CHANGELOG|RELIABILITY|SECURITY)\.md$/, /^LICENSE$/, /^dist\//];
     expect(files.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);
     expect(files.filter((path) => /\.[cm]?ts$/.test(path) && !path.endsWith(".d.ts"))).toEqual([]);
     expect(files.filter((path) => /test|assembly|\.map$|tsbuildinfo/.test(path))).toEqual([]);
