@@ -208,8 +208,8 @@ function cellRound(kind) {
   caches.pop().dispose(); // one that no backward takes
   let gradients = { h: numbers(dtype, n, h) };
   for (const cache of caches.reverse()) {
-    const { x: _, ...previous } = cell.backward(gradients, cache);
-    gradients = previous;
+    const { h: dh, c: dc } = cell.backward(gradients, cache);
+    gradients = dc ? { h: dh, c: dc } : { h: dh };
   }
   optim.step();
   cell.dispose();

