@@ -92,7 +92,7 @@ export class Vocabulary {
 }
 
 /** A character for messages: quoted, and with its code point, since many look alike or are invisible. */
-function describeCharacter(character: string): string {
+export function describeCharacter(character: string): string {
   const hex = (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
   return `${JSON.stringify(character)} (U+${hex})`;
 }

@@ -393,6 +393,31 @@ describe("files", () => {
     read.model.dispose();
   });
 
+  test("the warm-up text comes back, and only characters of the vocabulary can be one", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    expect(model.warmUp).toBe("");
+    expect(readSafetensors(writeCharLM(model, { steps: 1 })).metadata).not.toHaveProperty("warm_up");
+    const text = "under the 🐋\nstars";
+    model.warmUp = text;
+    const bytes = writeCharLM(model, { steps: 1 });
+    const read = readCharLM(bytes).model;
+    expect(read.warmUp).toBe(text);
+    expect([...writeCharLM(read, { steps: 1 })]).toEqual([...bytes]);
+    read.dispose();
+    for (const wrong of [undefined, null, 5, 5n, Symbol("x"), ["t"], Object.create(null), "X", "e".repeat(1001)]) {
+      const set = () => (model.warmUp = wrong as string);
+      refuses(set, ValueError, "warmUp: got", "at most 1000 characters of the vocabulary");
+    }
+    expect(model.warmUp).toBe(text);
+    model.warmUp = "🐋".repeat(1000);
+    const { tensors, metadata } = readSafetensors(bytes);
+    for (const wrong of ["Q", "e".repeat(1001)]) {
+      const changed = writeSafetensors(tensors, { ...metadata, warm_up: wrong });
+      refuses(() => readCharLM(changed), FormatError, "metadata warm_up: got", "of the vocabulary");
+    }
+    model.dispose();
+  });
+
   test("the state dict is strict, and changes nothing when it refuses", () => {
     const model = new CharLM(vocabulary, SMALL);
     const dict = model.stateDict();

@@ -7,7 +7,7 @@ import { FormatError, ValueError } from "../../bindings/errors.js";
 import { GATES } from "../../bindings/recurrent.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
-import { CharLM, CHARLM_CELLS, recurrentName, type CharLMCell } from "./charlm.js";
+import { CharLM, CHARLM_CELLS, recurrentName, warmUpFault, type CharLMCell } from "./charlm.js";
 
 const FORMAT = "wasm-rnn charlm";
 const VERSION = "1";
@@ -42,8 +42,8 @@ export function countParameters(
 }
 
 /**
- * The model as a safetensors file, with architecture, vocabulary and figures in its metadata. Equal models and figures give
- * equal bytes.
+ * The model as a safetensors file, with architecture, vocabulary, `warmUp` and figures in its metadata. Equal models and
+ * figures give equal bytes.
  *
  * @param model any CharLM
  * @param training what the file says of its training
@@ -66,6 +66,7 @@ export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array
     architecture: JSON.stringify({ layers: ["embedding", recurrentName(cell), "linear"], ...sizes }),
     dtype,
     vocabulary: JSON.stringify(model.vocabulary.characters),
+    ...(model.warmUp === "" ? {} : { warm_up: model.warmUp }),
     trained_steps: String(steps),
     ...(validation === undefined
       ? {}
@@ -110,6 +111,9 @@ export function readCharLM(bytes: Uint8Array): {
   const characters = parse(metadata, "vocabulary");
   if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
   const vocabulary = new Vocabulary(characters);
+  const warmUp = metadata.warm_up ?? "";
+  const fault = warmUpFault(warmUp, vocabulary);
+  if (fault !== undefined) throw new FormatError("metadata warm_up", ...fault);
 
   // before memory is taken by sizes that the metadata claims
   const claimed = countParameters(vocabulary.size, { cell, ...sizes });
@@ -124,6 +128,7 @@ export function readCharLM(bytes: Uint8Array): {
   const model = new CharLM(vocabulary, { cell, ...sizes, dtype });
   try {
     model.loadStateDict(tensors);
+    model.warmUp = warmUp;
   } catch (error) {
     model.dispose();
     throw error;

@@ -12,7 +12,7 @@ import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { Random } from "../random.js";
-import { TextStreams, Vocabulary } from "../text.js";
+import { describeCharacter, TextStreams, Vocabulary } from "../text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = ["LSTM", "GRU", "RNN"];
@@ -83,6 +83,7 @@ export class CharLM {
   readonly #recurrent: LSTM | GRU | RNN;
   readonly #linear: Linear;
   readonly #parameters: Parameter[];
+  #warmUp = "";
   #disposed = false;
 
   /**
@@ -117,6 +118,26 @@ export class CharLM {
     this.#parameters = this.#layers().flatMap(([prefix, layer]) =>
       layer.parameters().map((parameter) => ({ ...parameter, name: `${prefix}.${parameter.name}` })),
     );
+  }
+
+  /**
+   * The end of the text that the model was trained on: at most 1,000 characters, "" (default) for none. Sampling without a
+   * prompt reads it first, so that it starts from a state that training has seen. `writeCharLM` stores it.
+   */
+  get warmUp(): string {
+    return this.#warmUp;
+  }
+
+  /**
+   * Sets the text.
+   *
+   * @param text characters of the vocabulary, at most 1,000
+   * @throws ValueError; nothing is changed then
+   */
+  set warmUp(text: string) {
+    const fault = warmUpFault(text, this.vocabulary);
+    if (fault !== undefined) throw new ValueError("warmUp", ...fault);
+    this.#warmUp = text;
   }
 
   #layers() {
@@ -372,6 +393,21 @@ export class CharLM {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Characters of the longest `warmUp`. */
+const MAX_WARM_UP = 1000;
+
+/** Why a value cannot be the `warmUp` of a model: received and expected for an error, or undefined where it can. */
+export function warmUpFault(text: unknown, vocabulary: Vocabulary): [received: string, expected: string] | undefined {
+  const expected = `at most ${MAX_WARM_UP} characters of the vocabulary`;
+  if (typeof text !== "string") return [describe(text), expected];
+  let count = 0;
+  for (const character of text) {
+    if (++count > MAX_WARM_UP) return ["more characters", expected];
+    if (vocabulary.codeOf(character) === undefined) return [describeCharacter(character), expected];
+  }
+  return undefined;
 }
 
 /** What a state dict calls the recurrent layers: "lstm", "gru" or "rnn". */
