@@ -118,6 +118,11 @@ export class CharLM {
     );
   }
 
+  /** Whether a value is a model made by this class. */
+  static isCharLM(value: unknown): value is CharLM {
+    return typeof value === "object" && value !== null && #vocabulary in value;
+  }
+
   /** The characters that it reads and writes. */
   get vocabulary(): Vocabulary {
     return this.#vocabulary;
