@@ -46,9 +46,8 @@ function naive(
   const last = { h: [] as number[], c: [] as number[] };
   for (let i = 0; i < d; i++) {
     const [alpha, beta] = [attributes.activation_alpha?.[0] ?? 0.2, attributes.activation_beta?.[0] ?? 0.5];
-    const functions = names.slice(i * defaults.length, (i + 1) * defaults.length).map((name, k) => {
-      const limit = k === 2 ? Infinity : clip; // what the gates see is clipped, not c: as onnxruntime does
-      return (x: number) => FUNCTIONS[name]!(Math.min(Math.max(x, -limit), limit), alpha, beta);
+    const functions = names.slice(i * defaults.length, (i + 1) * defaults.length).map((name) => {
+      return (x: number) => FUNCTIONS[name]!(Math.min(Math.max(x, -clip), clip), alpha, beta); // h's input, too
     });
     const [f, g, psi] = functions;
     const at = (of: Tensor | undefined, ...index: number[]): number => {
