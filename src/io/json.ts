@@ -18,8 +18,8 @@ export function parseJson(argument: string, text: string, expected = "JSON"): un
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(argument, error instanceof Error ? error.message : "something else", expected);
+  } catch {
+    throw new FormatError(argument, "something else", expected);
   }
   checkDuplicates(argument, text);
   return value;

@@ -62,6 +62,17 @@ export function readHeader(bytes: Uint8Array, fileSize: number): SafetensorsHead
   return { entries, metadata, dataStart };
 }
 
+/** Bytes of the header, as the prefix has it; NaN where there is none. */
+function prefixOf(bytes: Uint8Array): number {
+  if (bytes.length < PREFIX) return NaN;
+  return Number(new DataView(bytes.buffer, bytes.byteOffset, PREFIX).getBigUint64(0, true));
+}
+
+/** Whether a file of that size may be a safetensors file, from its first nine bytes. */
+export function looksLikeSafetensors(bytes: Uint8Array, fileSize: number): boolean {
+  return bytes[PREFIX] === 0x7b && prefixOf(bytes) <= Math.min(MAX_HEADER, fileSize - PREFIX);
+}
+
 /**
  * Bytes of the header, from the length prefix.
  *
@@ -69,19 +80,19 @@ export function readHeader(bytes: Uint8Array, fileSize: number): SafetensorsHead
  * @throws FormatError
  */
 export function headerLength(bytes: Uint8Array, fileSize: number): number {
-  const { length } = bytes;
-  const size = length < PREFIX ? 0n : new DataView(bytes.buffer, bytes.byteOffset, PREFIX).getBigUint64(0, true);
-  const limit = Math.min(MAX_HEADER, fileSize - PREFIX);
-  if (limit < 0 || size > BigInt(limit) || bytes[PREFIX] !== 0x7b) {
+  if (!looksLikeSafetensors(bytes, fileSize)) {
     const kind = identify(bytes);
     if (kind) throw new FormatError("bytes", kind.name, hinted("a safetensors file", kind));
   }
-  if (length < PREFIX) throw new FormatError("bytes", `${length}`, "at least the 8 of the header's length");
-  if (size > BigInt(limit)) {
+  if (bytes.length < PREFIX) throw new FormatError("bytes", `${bytes.length}`, "at least the 8 of the header's length");
+  const size = prefixOf(bytes);
+  const limit = Math.min(MAX_HEADER, fileSize - PREFIX);
+  if (size > limit) {
     const whose = limit === MAX_HEADER ? "" : " that follow in the file";
-    throw new FormatError("header", `a length of ${size} bytes`, `at most the ${limit}${whose}`);
+    const shown = new DataView(bytes.buffer, bytes.byteOffset, PREFIX).getBigUint64(0, true);
+    throw new FormatError("header", `a length of ${shown} bytes`, `at most the ${limit}${whose}`);
   }
-  return Number(size);
+  return size;
 }
 
 function parseHeader(bytes: Uint8Array): object {
