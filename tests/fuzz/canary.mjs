@@ -11,16 +11,17 @@ class Canary {
     this.x = x;
     this.parameters = layer.parameters();
     this.before = this.parameters.flatMap(({ value, grad }) => [value.data.slice(), grad.data.slice()]);
+    this.bytes = this.before.map(bytesOf);
     this.output = layer.forward(x).output.data;
   }
 
   /** Words for what has changed, or undefined. */
   changed(run) {
-    const now = this.parameters.flatMap(({ value, grad }) => [value.data, grad.data]);
-    for (const [i, data] of now.entries()) {
-      if (!bytesOf(data).equals(bytesOf(this.before[i]))) {
+    for (let i = 0; i < this.before.length; i++) {
+      const { name, value, grad } = this.parameters[i >> 1];
+      const { data } = i % 2 ? grad : value;
+      if (!bytesOf(data).equals(this.bytes[i])) {
         const at = data.findIndex((number, place) => !Object.is(number, this.before[i][place]));
-        const { name } = this.parameters[i >> 1];
         return `${i % 2 ? "the gradient" : "the weights"} of another layer (${name}[${at}]) changed`;
       }
     }
@@ -42,7 +43,7 @@ class Aviary {
       });
     const before = ["f64", "f32"].flatMap((dtype) => make(dtype, [[2, 3]]));
     const hole = new W.Embedding(1, 16384, { dtype: "f64", seed: 1 });
-    const behind = ["f64", "f32"].flatMap((dtype) => make(dtype, [[5, 5], [16, 48]])); // prettier-ignore
+    const behind = ["f64", "f32"].flatMap((dtype) => make(dtype, [[5, 5], [16, 24]])); // prettier-ignore
     hole.dispose();
     this.canaries = [...before, ...behind];
     this.bytes = this.heap.bytesUsed;
@@ -50,11 +51,12 @@ class Aviary {
   }
 
   changed() {
+    const turn = this.turn++; // small ones run in turn, a large one now and then
+    const runs = turn % 32 === 31 ? 2 + ((turn >> 5) % (this.canaries.length - 2)) : turn % 2;
     for (const [i, canary] of this.canaries.entries()) {
-      const change = canary.changed(i < 2 || i === 2 + (this.turn % (this.canaries.length - 2)));
+      const change = canary.changed(i === runs);
       if (change) return change;
     }
-    this.turn++;
     return undefined;
   }
 }

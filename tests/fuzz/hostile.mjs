@@ -61,6 +61,10 @@ const trap = () => {
   throw MARK;
 };
 
+const LONG = `${CONTROL}${"x ".repeat(50_000)}`;
+const MANY = Object.freeze(Array.from({ length: 100_000 }, () => CONTROL));
+const DEEP = nested(20_000);
+
 /** Values that are wrong almost everywhere: [words, how to make one]. */
 const VALUES = [
   ...[undefined, null, NaN, -0, 0, 1, -1, 0.5, 3, 7, Infinity, -Infinity, 1e308, 5e-324, true, false].map((value) => [
@@ -76,7 +80,7 @@ const VALUES = [
     (value) => [JSON.stringify(value), () => value],
   ),
   ["a string of control characters", () => CONTROL],
-  ["a string of 100,000 characters", () => `${CONTROL}${"x ".repeat(50_000)}`],
+  ["a string of 100,000 characters", () => LONG],
   ["a lone surrogate", () => "\ud800"],
   ["10n", () => 10n],
   ["2n ** 64n", () => 2n ** 64n],
@@ -100,8 +104,8 @@ const VALUES = [
   ["a sparse array", () => [, 1, , 2]], // eslint-disable-line no-sparse-arrays
   ["an array of length 2^31", () => Object.assign([], { length: 2 ** 31 })],
   ["an array of length 2^32 - 1", () => Object.assign([], { length: 2 ** 32 - 1 })],
-  ["an array of 100,000 strings", () => Array.from({ length: 100_000 }, () => CONTROL)],
-  ["an array nested 20,000 deep", () => nested(20_000)],
+  ["an array of 100,000 strings", () => MANY],
+  ["an array nested 20,000 deep", () => DEEP],
   ["an array nested 70 deep", () => nested(70)],
   ["an array in itself", circular],
   ["{ length: 2^53 }", () => ({ length: 2 ** 53, 0: 1 })],

@@ -1,7 +1,7 @@
 // The fuzzer: see usage below. Each input has a number; seed and number alone decide what it is.
 
 import { fork } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,8 +52,9 @@ let done = 0;
 
 function note(finding) {
   const { kind, endpoint, detail, place, k } = finding;
-  const general = detail.replaceAll(/-?\d+(\.\d+)?/g, "0");
-  const key = [kind, place === "outside" || place === "" ? endpoint : place, general.slice(0, 60)].join("|");
+  const general = detail.replaceAll(/-?\d+(\.\d+)?/g, "0").replaceAll(/"[^"]*"/g, '""');
+  const where = place === "outside" || place === "" ? endpoint : place;
+  const key = [kind, where, /message/.test(kind) ? "" : general.slice(0, 60)].join("|");
   const known = findings.get(key);
   if (known) {
     known.count++;
@@ -105,7 +106,7 @@ function start(job, from) {
       if (options.only !== undefined || k + jobs >= inputs) return resolve();
       start(job, k + jobs).then(resolve, reject);
     });
-    writeSync(openSync(place, "w"), String(from));
+    writeFileSync(place, `${from} before its call`);
     const { seed, only, match } = options;
     child.send({ seed, from, step: jobs, to: inputs, only, match, place });
   });
@@ -142,7 +143,7 @@ if (options.json) {
     const names = [...endpoints];
     const shownNames = names.slice(0, 4).join(", ") + (names.length > 4 ? ` and ${names.length - 4} more` : "");
     console.log(`${kind}: ${detail}${place ? ` (${place})` : ""}`);
-    console.log(`  in ${shownNames}; ${count} inputs, the first ${k}: ${input}`);
+    console.log(`  in ${shownNames}; ${count} inputs, the first ${k}: ${input.slice(0, 600)}`);
     console.log(`  npm run fuzz -- --seed ${options.seed} --only ${k}${options.match ? ` --match '${options.match}'` : ""}\n`);
   }
   const groups = [...counts].sort(([a], [b]) => a.localeCompare(b));

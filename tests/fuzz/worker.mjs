@@ -3,6 +3,7 @@
 import { openSync, writeSync } from "node:fs";
 import { aviaries } from "./canary.mjs";
 import { Call, endpoints } from "./calls.mjs";
+import { findShared } from "./pokes.mjs";
 import { Rng } from "./random.mjs";
 import { W } from "./subject.mjs";
 
@@ -12,14 +13,17 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 async function run({ seed, from, step, to, only, match, place }) {
   const all = endpoints().filter(({ name }) => new RegExp(match).test(name));
+  const drawn = all.flatMap((endpoint) => Array(endpoint.weight ?? 1).fill(endpoint));
+  findShared();
   const birds = aviaries();
-  const file = openSync(place, "w");
+  const file = openSync(place, "r+");
   process.send({ done: 0 });
   const counts = new Map();
   const count = (name, n = 1) => counts.set(name, (counts.get(name) ?? 0) + n);
   const covered = new Set();
   let sent = 0;
   let tried = 0;
+  let cpu = process.cpuUsage();
   const report = (finding) => process.send({ finding });
   const realRandom = Math.random;
 
@@ -28,10 +32,9 @@ async function run({ seed, from, step, to, only, match, place }) {
   for (let k = from; k < last; k += step) {
     const r = new Rng(seed, k);
     Math.random = () => r.real();
-    const endpoint = r.pick(all);
+    const endpoint = r.pick(drawn);
     const tell = (words) => writeSync(file, `${k} ${endpoint.name}: ${words.slice(0, 300)}\n`, 0);
-    tell("");
-    const call = new Call(r, endpoint, tell);
+    const call = new Call(r, endpoint, tell, cpu);
     covered.add(call.endpoint.name);
     let outcome;
     try {
@@ -79,6 +82,7 @@ async function run({ seed, from, step, to, only, match, place }) {
     if (tried - sent >= 200) {
       process.send({ done: tried - sent });
       sent = tried;
+      cpu = process.cpuUsage();
       await pause();
     }
   }
