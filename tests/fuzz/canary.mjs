@@ -38,7 +38,10 @@ class Aviary {
     this.heap = currentCore().heap;
     const make = (dtype, sizes) =>
       sizes.map(([d, h]) => {
-        const data = (dtype === "f64" ? Float64Array : Float32Array).from({ length: 3 * d }, (_, i) => (i % 7) / 8 - 0.3);
+        const data = (dtype === "f64" ? Float64Array : Float32Array).from(
+          { length: 3 * d },
+          (_, i) => (i % 7) / 8 - 0.3,
+        );
         return new Canary(new W.LSTM(d, h, { dtype, seed: d + h, bidirectional: h === 3 }), { data, shape: [3, d] });
       });
     const before = ["f64", "f32"].flatMap((dtype) => make(dtype, [[2, 3]]));

@@ -163,7 +163,9 @@ for (const [name, value] of Object.entries(W)) {
 }
 
 const owned = new Set(
-  "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm SGD Adam AdamW RMSprop Adagrad CharLM".split(" "),
+  "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm SGD Adam AdamW RMSprop Adagrad CharLM".split(
+    " ",
+  ),
 );
 
 /** A new object of a class of the main entry point. */
@@ -241,7 +243,10 @@ function layerFor(env, name) {
   return layer;
 }
 
-const ran = (env, layer) => layer.forward(...forwardArguments(env.r, layer));
+function ran(env, layer) {
+  layer.resetState?.();
+  return layer.forward(...forwardArguments(env.r, layer));
+}
 
 function converted(r, dict) {
   if (r.bool(0.8)) return dict;
@@ -253,9 +258,10 @@ function converted(r, dict) {
 }
 
 function otherState(env, layer) {
-  return converted(env.r, Object.fromEntries(
-    layer.parameters().map(({ name, value }) => [name, tensor(env.r, layer.dtype, value.shape)]),
-  ));
+  return converted(
+    env.r,
+    Object.fromEntries(layer.parameters().map(({ name, value }) => [name, tensor(env.r, layer.dtype, value.shape)])),
+  );
 }
 
 function stepped(env, name) {
@@ -291,7 +297,8 @@ function charLM(env) {
 
 // --- files -------------------------------------------------------------------------------------------------------------
 
-const matrix = (r, rows, columns) => Array.from({ length: rows }, () => Array.from({ length: columns }, () => r.real() - 0.5));
+const matrix = (r, rows, columns) =>
+  Array.from({ length: rows }, () => Array.from({ length: columns }, () => r.real() - 0.5));
 const vector = (r, n) => matrix(r, 1, n)[0];
 
 /** A file of RTNeural's, as its Python writes it. */
@@ -308,7 +315,8 @@ export function rtneural(r) {
     if (type.endsWith("dense")) layer.weights = [matrix(r, size, out), vector(r, out)];
     if (type.endsWith("dense") && r.bool()) layer.activation = r.pick(["tanh", "relu", "sigmoid", "softmax", "elu"]);
     if (type === "prelu") Object.assign(layer, { shape: [null, null, size], weights: [[vector(r, size)]] });
-    if (type === "activation") Object.assign(layer, { shape: [null, null, size], activation: r.pick(["tanh", "relu"]) });
+    if (type === "activation")
+      Object.assign(layer, { shape: [null, null, size], activation: r.pick(["tanh", "relu"]) });
     layers.push(layer);
     size = layer.shape[2];
   }
@@ -399,7 +407,9 @@ export function stateDict(r) {
   const dict = {};
   for (let i = r.range(0, 3); i > 0; i--) {
     const shape = Array.from({ length: r.int(3) }, () => r.int(4));
-    dict[r.pick(["a", "b.weight", "c d", "\u00e9", "__proto__x"])] = r.bool(0.7) ? tensor(r, dtypeOf(r), shape) : indices(r, shape, 9);
+    dict[r.pick(["a", "b.weight", "c d", "\u00e9", "__proto__x"])] = r.bool(0.7)
+      ? tensor(r, dtypeOf(r), shape)
+      : indices(r, shape, 9);
   }
   return dict;
 }
@@ -492,7 +502,14 @@ const init = (options, axes) => (env) => [target(env, axes), some(env.r, { ...op
 export const FUNCTIONS = {
   "index.tensor": ({ r }) =>
     r.pick([
-      [[[1, 2], [3, 4]], [4], "f32"],
+      [
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        [4],
+        "f32",
+      ],
       [5],
       [Float32Array.of(1, 2, 3, 4), [2, 2]],
       [[1, 2, 3], undefined, "i32"],
@@ -521,9 +538,15 @@ export const FUNCTIONS = {
     const loss = () => W.mse(layer.eval().forward(x).output, goal).loss;
     return [loss, layer.parameters(), some(r, { eps: 1e-5, tolerance: 1e-3 })];
   },
-  "index.countParameters": ({ r }) => [small(r), { embeddingDim: 2, hiddenSize: 3, numLayers: 1, ...some(r, { cell: "GRU" }) }],
+  "index.countParameters": ({ r }) => [
+    small(r),
+    { embeddingDim: 2, hiddenSize: 3, numLayers: 1, ...some(r, { cell: "GRU" }) },
+  ],
   "index.readCharLM": (env) => [W.writeCharLM(make(env, "CharLM"), { steps: 3, validation: { loss: 2.5, step: 2 } })],
-  "index.writeCharLM": (env) => [charLM(env), { steps: env.r.int(9), ...some(env.r, { validation: { loss: 1.5, step: 2 } }) }],
+  "index.writeCharLM": (env) => [
+    charLM(env),
+    { steps: env.r.int(9), ...some(env.r, { validation: { loss: 1.5, step: 2 } }) },
+  ],
   "index.splitText": ({ r }) => [Int32Array.from({ length: r.int(9) }, (_, i) => i), r.real()],
   "index.init.calculateGain": ({ r }) => [r.pick(["linear", "tanh", "relu", "leakyRelu", "selu", "sigmoid"]), 0.2],
   "index.init.constant": (env) => [target(env), 0.5],
@@ -565,7 +588,7 @@ for (const lstm of [false, true]) {
 
 // --- methods -----------------------------------------------------------------------------------------------------------
 
-const none = () => [];
+export const none = () => [];
 
 /** Objects that methods are called on: by class, how one is made. */
 export const OBJECTS = {
@@ -701,7 +724,9 @@ export const METHODS = {
     step: ({ r }, stream) => [floats(r, dtypeOf(r), sizeOfInput(stream))],
     reset({ r }, { state }) {
       const dtype = state.h.data instanceof Float64Array ? "f64" : "f32";
-      return [some(r, { h0: tensor(r, dtype, state.h.shape), ...(state.c && { c0: tensor(r, dtype, state.c.shape) }) })];
+      return [
+        some(r, { h0: tensor(r, dtype, state.h.shape), ...(state.c && { c0: tensor(r, dtype, state.c.shape) }) }),
+      ];
     },
     dispose: none,
     "[Symbol.dispose]": none,

@@ -177,7 +177,20 @@ export function hostileValue(r) {
 
 /** Other lengths than the true one. */
 function lie(r, length) {
-  const value = r.pick([0, 1, length - 1, length + 1, length * 2, length + 100, 2 ** 31, 2 ** 32, 2 ** 53, -1, NaN, "2"]);
+  const value = r.pick([
+    0,
+    1,
+    length - 1,
+    length + 1,
+    length * 2,
+    length + 100,
+    2 ** 31,
+    2 ** 32,
+    2 ** 53,
+    -1,
+    NaN,
+    "2",
+  ]);
   return value;
 }
 
@@ -196,6 +209,76 @@ export function getter(object, key, values, act) {
     },
   });
   return object;
+}
+
+/** Indices that are out of range, for whoever reads them once more than they were checked. */
+function badIndices(r, data) {
+  const bad = Int32Array.from(data);
+  const place = r.int(Math.max(1, bad.length));
+  bad[place] = r.pick([-1, -214, r.range(-20_000, -1), r.range(5, 60_000), 2 ** 30]);
+  return bad;
+}
+
+/** Arrays of indices that look right at first. */
+function clotheIndices(r, data, act) {
+  const bad = badIndices(r, data);
+  const { length } = data;
+  const words = `with ${bad.find((n, i) => n !== data[i])}`;
+  return r.one(
+    () => [`${words}, whose length is 0 at first`, getter(bad, "length", r.pick([[0, length], [0, 0, length], [0]]))],
+    () => {
+      let times = 0;
+      bad[Symbol.iterator] = () => (times++ < r.int(2) ? bad : data).values();
+      return [`${words}, whose iterator gives others`, bad];
+    },
+    () => {
+      for (const key of ["every", "some", "forEach", "find", "findIndex", "entries", "values", "keys", "reduce"]) {
+        bad[key] = (...args) => data[key](...args);
+      }
+      return [`${words}, whose methods look at others`, bad];
+    },
+    () => {
+      class Sub extends Int32Array {
+        static get [Symbol.species]() {
+          return Int32Array;
+        }
+        subarray() {
+          return Int32Array.from(bad);
+        }
+        slice() {
+          return Int32Array.from(bad);
+        }
+        map() {
+          return Int32Array.from(bad);
+        }
+      }
+      return ["of a subclass whose parts are others", Sub.from(data)];
+    },
+    () => {
+      const good = Int32Array.from(data);
+      good[Symbol.iterator] = function* () {
+        yield* data;
+        good.set(bad);
+      };
+      return [`${words} when it was iterated over`, good];
+    },
+    () => {
+      const good = Int32Array.from(data);
+      let reads = 0;
+      const get = () => {
+        if (++reads > r.range(1, 3)) good.set(bad);
+        return length;
+      };
+      Object.defineProperty(good, "length", { configurable: true, get });
+      return [`${words} when its length was read`, good];
+    },
+    () => {
+      const good = Int32Array.from(data);
+      return [`${words} while the call reads`, good, () => good.set(bad)];
+    },
+    () => [words, bad],
+    () => clotheTyped(r, bad, act),
+  );
 }
 
 /** Typed arrays. */
@@ -321,7 +404,10 @@ function clotheTyped(r, data, act) {
       wide.set(data);
       return ["in a larger buffer", wide];
     },
-    () => ["with another prototype", Object.setPrototypeOf(data.slice(), r.pick([null, Array.prototype, Object.prototype]))],
+    () => [
+      "with another prototype",
+      Object.setPrototypeOf(data.slice(), r.pick([null, Array.prototype, Object.prototype])),
+    ],
     () => {
       const copy = data.slice();
       return ["detached while the call reads", copy, () => detach(copy.buffer)];
@@ -552,6 +638,7 @@ function clotheScalar(r, value) {
 
 /** [words, value, what is to be run while the call reads another part]. */
 export function clothe(r, value, act) {
+  if (value instanceof Int32Array && r.bool()) return clotheIndices(r, value, act);
   if (isTypedArray(value)) return clotheTyped(r, value, act);
   if (Array.isArray(value)) return value.length > 1000 ? hostileValue(r) : clotheArray(r, value, act);
   if (isPlain(value)) return clotheRecord(r, value, act);

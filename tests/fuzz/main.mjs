@@ -48,6 +48,7 @@ const execArgv = [
 
 const counts = new Map();
 const findings = new Map();
+const covered = new Set();
 let done = 0;
 
 function note(finding) {
@@ -83,6 +84,7 @@ function start(job, from) {
     child.on("message", (message) => {
       latest = performance.now();
       setUp = true;
+      if (message.covered) covered.add(message.covered);
       if (message.finding) note(message.finding);
       if (message.counts) for (const [name, n] of message.counts) counts.set(name, (counts.get(name) ?? 0) + n);
       if (message.done) progress((done += message.done));
@@ -137,17 +139,31 @@ if (process.stderr.isTTY && !options.json) process.stderr.write("\r\x1b[K");
 const list = [...findings.values()].sort((a, b) => a.kind.localeCompare(b.kind) || b.count - a.count);
 if (options.json) {
   const all = list.map((each) => ({ ...each, endpoints: [...each.endpoints] }));
-  console.log(JSON.stringify({ seed: options.seed, inputs: done, seconds, counts: Object.fromEntries(counts), findings: all }));
+  console.log(
+    JSON.stringify({
+      seed: options.seed,
+      inputs: done,
+      seconds,
+      covered: covered.size,
+      counts: Object.fromEntries(counts),
+      findings: all,
+    }),
+  );
 } else {
   for (const { kind, detail, place, input, k, count, endpoints } of list) {
     const names = [...endpoints];
     const shownNames = names.slice(0, 4).join(", ") + (names.length > 4 ? ` and ${names.length - 4} more` : "");
     console.log(`${kind}: ${detail}${place ? ` (${place})` : ""}`);
     console.log(`  in ${shownNames}; ${count} inputs, the first ${k}: ${input.slice(0, 600)}`);
-    console.log(`  npm run fuzz -- --seed ${options.seed} --only ${k}${options.match ? ` --match '${options.match}'` : ""}\n`);
+    console.log(
+      `  npm run fuzz -- --seed ${options.seed} --only ${k}${options.match ? ` --match '${options.match}'` : ""}\n`,
+    );
   }
   const groups = [...counts].sort(([a], [b]) => a.localeCompare(b));
   for (const [name, n] of groups) console.log(`${String(n).padStart(8)}  ${name}`);
+  console.log(
+    `${String(covered.size).padStart(8)}  functions, constructors, methods, readers and kinds of objects covered`,
+  );
   console.log(`${done} inputs, seed ${options.seed}, ${seconds.toFixed(1)} s, ${list.length} kinds of findings`);
 }
 process.exitCode = list.length > 0 ? 1 : 0;

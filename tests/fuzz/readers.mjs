@@ -56,7 +56,10 @@ export function mutateJson(r, value) {
     () => put(holder, key, part(r)),
     () => put(holder, key, part(r)),
     () => (Array.isArray(holder) ? holder.splice(Number(key), 1) : delete holder[key]),
-    () => (Array.isArray(holder) ? holder.push(holder[0]) : put(holder, r.pick(["extra", "__proto__", "skip", "shape"]), part(r))),
+    () =>
+      Array.isArray(holder)
+        ? holder.push(holder[0])
+        : put(holder, r.pick(["extra", "__proto__", "skip", "shape"]), part(r)),
     () => put(holder, key, [old]),
     () => put(holder, key, Array.isArray(old) ? old[0] : old),
     () => {
@@ -77,13 +80,17 @@ function mutateText(r, text) {
   if (tokens.length === 0) return text;
   const token = r.pick(tokens);
   const [before, after] = [text.slice(0, token.index), text.slice(token.index + token[0].length)];
-  const entry = r.pick([...text.matchAll(/"[^"]*":(\[[^[\]]*\]|\{[^{}]*\}|"[^"]*")/g)].map(([each]) => each).concat('"a":"b"'));
+  const entry = r.pick(
+    [...text.matchAll(/"[^"]*":(\[[^[\]]*\]|\{[^{}]*\}|"[^"]*")/g)].map(([each]) => each).concat('"a":"b"'),
+  );
   if (r.bool(0.15)) {
     const arrays = [...text.matchAll(/:(\[[^[\]]*\]|"[^"]*")/g)];
     if (arrays.length > 0) {
       const { index, 0: old } = r.pick(arrays);
       const depth = r.pick([1, 2, 100, 3000, 6000]);
-      const deep = r.bool() ? `${"[".repeat(depth)}${"]".repeat(depth)}` : `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
+      const deep = r.bool()
+        ? `${"[".repeat(depth)}${"]".repeat(depth)}`
+        : `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
       return `${text.slice(0, index)}:${deep}${text.slice(index + old.length)}`;
     }
   }
@@ -139,7 +146,10 @@ function ownFile(r) {
 
 function mutateBytes(r, bytes) {
   const at = r.int(Math.max(1, bytes.length));
-  const headerSize = Math.min(Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)), bytes.length - 8);
+  const headerSize = Math.min(
+    Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true)),
+    bytes.length - 8,
+  );
   const json = () => new globalThis.TextDecoder().decode(bytes.subarray(8, 8 + headerSize));
   const data = bytes.subarray(8 + headerSize);
   return r.one(
@@ -149,7 +159,12 @@ function mutateBytes(r, bytes) {
       return copy;
     },
     () => bytes.slice(0, at),
-    () => Uint8Array.of(...bytes.subarray(0, at), ...Array.from({ length: r.int(9) }, () => r.int(256)), ...bytes.subarray(at)),
+    () =>
+      Uint8Array.of(
+        ...bytes.subarray(0, at),
+        ...Array.from({ length: r.int(9) }, () => r.int(256)),
+        ...bytes.subarray(at),
+      ),
     () => Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(Math.min(bytes.length, at + r.int(9)))),
     () => Uint8Array.of(...bytes.subarray(0, at), ...bytes.subarray(r.int(bytes.length))),
     () => file(bytes.subarray(8, 8 + headerSize), data, r.pick([0, 1, headerSize + 1, headerSize - 1, bytes.length - 8, 2 ** 32, 2 ** 53, -1])), // prettier-ignore
@@ -243,7 +258,11 @@ function checkSafetensors(call, r) {
   let bytes = r.bool(0.4) ? writeSafetensors(stateDict(r), r.bool() ? { a: "b" } : {}) : ownFile(r);
   for (let count = r.pick([0, 1, 1, 2, 3]); count > 0 && bytes.length >= 8; count--) bytes = mutateBytes(r, bytes);
   call.describe(bytes);
-  const both = compare(call, () => readSafetensors(bytes), () => references.safetensors(bytes));
+  const both = compare(
+    call,
+    () => readSafetensors(bytes),
+    () => references.safetensors(bytes),
+  );
   if (!both) return;
   const [{ tensors, metadata }, expected] = both;
   const names = Object.keys(tensors);
@@ -251,7 +270,8 @@ function checkSafetensors(call, r) {
   for (const [name, { shape, numbers }] of expected.tensors) {
     const own = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     const same = own && String(own.shape) === String(shape) && own.data.length === numbers.length;
-    if (!same || !numbers.every((number, i) => sameNumber(own.data[i], number))) call.found("wrong", "a tensor is another");
+    if (!same || !numbers.every((number, i) => sameNumber(own.data[i], number)))
+      call.found("wrong", "a tensor is another");
   }
   for (const [key, value] of expected.metadata) {
     if (!Object.hasOwn(metadata, key) || metadata[key] !== value) call.found("wrong", "metadata is other");
@@ -266,7 +286,8 @@ function checkCharLM(call, r) {
     const header = JSON.parse(new globalThis.TextDecoder().decode(bytes.subarray(8, 8 + headerSize)));
     const meta = header.__metadata__;
     const key = r.pick(Object.keys(meta));
-    if (r.bool()) meta[key] = r.pick([mutateText(r, meta[key]), String(r.pick(PARTS)), meta[r.pick(Object.keys(meta))]]);
+    if (r.bool())
+      meta[key] = r.pick([mutateText(r, meta[key]), String(r.pick(PARTS)), meta[r.pick(Object.keys(meta))]]);
     else if (r.bool(0.3)) delete meta[key];
     else {
       const inner = ["architecture", "vocabulary"].includes(key) ? key : "architecture";
@@ -301,21 +322,30 @@ function checkCharLM(call, r) {
   const dict = result.model.stateDict();
   for (const [name, { numbers }] of tensors) {
     const rounded = architecture.dtype === "f32" ? numbers.map((x) => Math.fround(Number(x))) : numbers;
-    if (!rounded.every((number, i) => sameNumber(dict[name]?.data[i], number))) call.found("wrong", "a weight is another");
+    if (!rounded.every((number, i) => sameNumber(dict[name]?.data[i], number)))
+      call.found("wrong", "a weight is another");
   }
 }
 
 function checkRtneural(call, r) {
   const json = mutatedJson(call, r, rtneural(r));
   const dtype = r.pick(["f64", "f32"]);
-  const both = compare(call, () => entries.audio.fromRtneural(json, { dtype }), () => references.rtneural(json, dtype));
+  const both = compare(
+    call,
+    () => entries.audio.fromRtneural(json, { dtype }),
+    () => references.rtneural(json, dtype),
+  );
   if (both) compareModel(call, r, both, dtype);
 }
 
 function checkProteus(call, r) {
   const json = mutatedJson(call, r, proteus(r));
   const dtype = r.pick(["f64", "f32"]);
-  const both = compare(call, () => entries.audio.fromProteus(json, { dtype }), () => references.proteus(json, dtype));
+  const both = compare(
+    call,
+    () => entries.audio.fromProteus(json, { dtype }),
+    () => references.proteus(json, dtype),
+  );
   if (both) compareModel(call, r, both, dtype);
 }
 
@@ -324,7 +354,9 @@ function checkOnnx(call, r) {
   const mutated = copy(attributes);
   for (let count = r.pick([0, 0, 1, 1, 2]); count > 0; count--) mutateJson(r, mutated);
   if (r.bool(0.1)) put(mutated, r.pick(["activations", "activation_alpha", "clip", "layout", "extra"]), part(r));
-  const operator = r.bool(0.95) ? kind : r.pick([[kind], kind.toLowerCase(), "constructor", new String(kind), "", null]);
+  const operator = r.bool(0.95)
+    ? kind
+    : r.pick([[kind], kind.toLowerCase(), "constructor", new String(kind), "", null]);
   call.describe([operator, mutated]);
   // another layout or direction asks for other shapes
   if (mutated.layout !== attributes.layout || mutated.direction !== attributes.direction) {
@@ -435,7 +467,9 @@ function sameNames(dict, names) {
 }
 
 function checkLayerState(call, r) {
-  const layer = OBJECTS[r.pick(["RNN", "LSTM", "GRU", "Linear", "Embedding", "LayerNorm", "LSTMCell", "CharLM"])](call.env);
+  const layer = OBJECTS[r.pick(["RNN", "LSTM", "GRU", "Linear", "Embedding", "LayerNorm", "LSTMCell", "CharLM"])](
+    call.env,
+  );
   const expected = layer.stateDict();
   for (const { data } of Object.values(expected)) data.forEach((x, i) => (data[i] = r.real() - 0.5));
   const dict = mutateDict(r, expected);

@@ -51,7 +51,7 @@ function bfloat(bits) {
 /** How many keys the objects in a parsed JSON text have. */
 function keysIn(value) {
   let count = 0;
-  for (const stack = [value]; stack.length > 0; ) {
+  for (const stack = [value]; stack.length > 0;) {
     const each = stack.pop();
     if (typeof each !== "object" || each === null) continue;
     if (!Array.isArray(each)) count += Object.keys(each).length;
@@ -368,7 +368,8 @@ export function onnx(kind, attributes, inputs) {
       for (let s = 0; s < length; s++) {
         const step = reverse ? length - 1 - s : s;
         const x = Array.from({ length: size }, (_, k) => X.data[(layout ? row * t + step : step * n + row) * size + k]);
-        const rows = (tensor, width, from, j) => tensor.data.slice((i * g + from + j) * width, (i * g + from + j + 1) * width);
+        const rows = (tensor, width, from, j) =>
+          tensor.data.slice((i * g + from + j) * width, (i * g + from + j + 1) * width);
         const input = (gate, j) => dot(x, rows(W, size, gate * h, j)) + (B ? B.data[i * 2 * g + gate * h + j] : 0);
         const bias = (gate, j) => (B ? B.data[i * 2 * g + g + gate * h + j] : 0);
         const recurrent = (gate, j, state = hs) => dot(state, rows(R, h, gate * h, j)) + bias(gate, j);

@@ -32,7 +32,8 @@ export const { currentCore } = await import(pathToFileURL(join(root, "bindings/i
 
 export const W = entries.index;
 
-export const isClass = (value) => typeof value === "function" && /^class\b/.test(Function.prototype.toString.call(value));
+export const isClass = (value) =>
+  typeof value === "function" && /^class\b/.test(Function.prototype.toString.call(value));
 
 const errorClasses = Object.values(W).filter((value) => isClass(value) && value.prototype instanceof Error);
 

@@ -35,7 +35,8 @@ async function run({ seed, from, step, to, only, match, place }) {
     const endpoint = r.pick(drawn);
     const tell = (words) => writeSync(file, `${k} ${endpoint.name}: ${words.slice(0, 300)}\n`, 0);
     const call = new Call(r, endpoint, tell, cpu);
-    covered.add(call.endpoint.name);
+    if (!covered.has(endpoint.name)) process.send({ covered: endpoint.name });
+    covered.add(endpoint.name);
     let outcome;
     try {
       outcome = call.run();
@@ -80,13 +81,13 @@ async function run({ seed, from, step, to, only, match, place }) {
     }
     tried++;
     if (tried - sent >= 200) {
-      process.send({ done: tried - sent });
+      process.send({ counts: [...counts], done: tried - sent });
+      counts.clear();
       sent = tried;
       cpu = process.cpuUsage();
       await pause();
     }
   }
   Math.random = realRandom;
-  count("calls covered", covered.size);
   process.send({ counts: [...counts], done: tried - sent, finished: true }, () => process.exit(0));
 }
