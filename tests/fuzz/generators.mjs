@@ -565,6 +565,9 @@ export const FUNCTIONS = {
   "index.init.xavierUniform": init(() => ({ gain: 2 }), 2),
   "index.init.zeros": (env) => [target(env)],
   "index.Vocabulary.fromText": ({ r }) => [r.pick(["", "hello", "\u{1f600}\n"])],
+  "index.Vocabulary.isVocabulary": ({ r }) => [vocabulary(r)],
+  "index.CharLM.isCharLM": (env) => [charLM(env)],
+  "index.Random.isRandom": () => [new W.Random(1)],
   "index.TextStreams.largestBatch": ({ r }) => [r.int(20), r.range(1, 3), r.range(1, 3)],
   "audio.fromRtneural"({ r }) {
     if (r.bool(0.7)) return [rtneural(r), some(r, { dtype: dtypeOf(r) })];
@@ -680,12 +683,29 @@ export const METHODS = {
   Random: { uint32: none, uniform: none, normal: none, state: ({ r }) => [[1, 2, 3, r.int(9)]] },
   Vocabulary: {
     size: none,
+    characters: none,
+    unknownIn: ({ r }) => [r.pick(["", "abc", "?\u{1f600}a"])],
     codeOf: ({ r }) => [r.pick(["a", "?", "\u{1f600}"])],
     encode: ({ r }, vocabulary) => [vocabulary.characters.slice(0, r.int(3)).join(""), "text"],
     decode: ({ r }, vocabulary) => [Array.from({ length: r.int(4) }, () => r.int(vocabulary.size))],
   },
-  TextStreams: { windows: none, wholeWindows: none, window: ({ r }, streams) => [r.int(streams.windows)] },
+  TextStreams: {
+    codes: none,
+    batchSize: none,
+    seqLen: none,
+    streamLength: none,
+    windows: none,
+    wholeWindows: none,
+    window: ({ r }, streams) => [r.int(streams.windows)],
+  },
   CharLM: {
+    vocabulary: none,
+    architecture: none,
+    state({ r }, { architecture: { cell, dtype, numLayers, hiddenSize } }) {
+      const part = () => tensor(r, dtype, [numLayers, 2, hiddenSize]);
+      return [r.bool(0.2) ? undefined : { h: part(), ...(cell === "LSTM" && { c: part() }) }];
+    },
+    warmUp: (_, model) => [model.vocabulary.characters.slice(0, 2).join("")],
     parameters: none,
     stateDict: none,
     loadStateDict: (env, model) => [

@@ -320,7 +320,7 @@ const COMMON = ["hidden_size", "direction", "layout", "activations", "activation
 
 /** The operator by its equations: { Y, Y_h, Y_c } as flat arrays. The inputs' shapes are right. */
 export function onnx(kind, attributes, inputs) {
-  need(Object.hasOwn(GATES, kind), "operator");
+  need(typeof kind === "string" && Object.hasOwn(GATES, kind), "operator");
   need(isRecord(attributes), "attributes");
   const given = Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
   for (const key of Object.keys(given)) need([...COMMON, ...KNOWN[kind]].includes(key), "an unknown attribute");
@@ -334,6 +334,7 @@ export function onnx(kind, attributes, inputs) {
   const { activations = defaults, activation_alpha: alphas = [], activation_beta: betas = [] } = given;
   need(Array.isArray(activations) && activations.length === defaults.length, "activations");
   for (const list of [alphas, betas]) need(Array.isArray(list) && list.every(Number.isFinite), "alpha, beta");
+  for (const list of [alphas, betas]) need(list.length <= activations.length, "too many");
   const pairs = [];
   const functions = activations.map((name, i) => {
     need(typeof name === "string", "activation");
