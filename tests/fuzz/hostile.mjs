@@ -521,7 +521,8 @@ function clotheRecord(r, record, act) {
       return [`with an entry ${show(extra)}`, one];
     },
     () => {
-      const { [key]: _, ...rest } = record;
+      const rest = { ...record };
+      delete rest[key];
       return [`without ${show(key)}`, rest];
     },
     () => ["with a symbol", { ...record, [Symbol("key")]: 1 }],

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { clearInterval, setInterval } from "node:timers";
 import { parseArgs } from "node:util";
 
 const USAGE = `npm run fuzz -- [--inputs N] [--seed S] [--jobs J] [--only K] [--json]
