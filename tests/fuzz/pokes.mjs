@@ -347,7 +347,7 @@ export function reachable(env) {
     const seen = new Set();
     for (let i = 0; i < queue.length && i < 2000; i++) {
       const [value, path] = queue[i];
-      if (seen.has(value) || isTypedArray(value)) continue;
+      if (value === undefined || seen.has(value) || isTypedArray(value)) continue;
       seen.add(value);
       if (value instanceof globalThis.WebAssembly.Memory) found.set("WebAssembly.Memory", path);
       const { name: kind } = value.constructor ?? {};
