@@ -162,7 +162,6 @@ async function bundle() {
     minifySyntax: true,
     legalComments: "external",
     entryPoints: { cli: "src/cli.ts" },
-    define: { __filename: '"cli.js"' }, // write-file-atomic seeds the names of its temporary files with it
     banner: {
       js: 'import { createRequire as wasmRnnRequire } from "node:module";\nconst require = wasmRnnRequire(import.meta.url);',
     },

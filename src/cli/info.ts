@@ -3,12 +3,11 @@
 import { countParameters, readCharLM } from "../models/charlm-file.js";
 import { named } from "./errors.js";
 import { readBytes } from "./files.js";
+import { print as write } from "./output.js";
 import { count, describeLoss } from "./progress.js";
-import { quitOnBrokenPipe } from "./stop.js";
 
 /** Runs the command. Returns the exit code. */
 export function info(path: string, { json }: { json: boolean }): number {
-  quitOnBrokenPipe();
   const bytes = readBytes(path, "model");
   const { model, training } = named(path, () => readCharLM(bytes));
   const { vocabulary, architecture } = model;
@@ -34,5 +33,5 @@ export function info(path: string, { json }: { json: boolean }): number {
 }
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  write(`${line}\n`);
 }
