@@ -35,10 +35,16 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 const some = <T>(cases: T[], quick: T[]) => (all ? cases : quick);
 
 let reference: Reference;
+/** Counts what was survived. */
+let [killed, full, broken] = [0, 0, 0];
 beforeAll(async () => {
   reference = await makeReference();
 });
-afterAll(() => removeFolder(reference.folder));
+afterAll(() => {
+  removeFolder(reference.folder);
+  const kept = "each of them left a whole checkpoint, and reached the bits of a run that was left alone";
+  console.log(`seed ${seed}: ${killed} trainings killed, ${full} disks full, ${broken} broken; ${kept}`);
+});
 
 /** A folder with the checkpoint after step 16. */
 async function begun(training = reference, folder = temporaryFolder()): Promise<string> {
@@ -77,6 +83,7 @@ describe("kill -9", () => {
     expect([ended.signal, ended.stderr]).toEqual(["SIGKILL", ""]);
     expectCheckpoint(folder, ended);
     await expectRecovery(reference, folder);
+    killed++;
   });
 
   test.each(some(upTo(RENAMES), [1, 4]))(
@@ -90,6 +97,7 @@ describe("kill -9", () => {
       const { state = 0, model = 0 } = checkpointIn(folder); // whole, of one training or of the other
       expect([state, model].filter((step) => ![16, 32, 47].includes(step))).toEqual([]);
       await expectRecovery(reference, folder);
+      killed++;
     },
   );
 
@@ -119,6 +127,7 @@ describe("kill -9", () => {
       }
       expect(kills).toBeGreaterThan(0);
       await expectRecovery(long, folder);
+      killed += kills;
     } finally {
       removeFolder(long.folder);
     }
@@ -136,6 +145,7 @@ describe("kill -9", () => {
     await kill(1); // the model is written again
     expect(checkpointIn(folder)).toEqual({ state: 32, model: 32 });
     await expectRecovery(reference, folder);
+    killed += 3;
   });
 });
 
@@ -168,6 +178,7 @@ describe("a full disk", () => {
       expectUnchanged(folder, before);
     }
     await expectRecovery(larger, folder);
+    full++;
   });
 
   test.each(some(canMount ? few : amounts, few))(
@@ -188,6 +199,7 @@ describe("a full disk", () => {
         if (state === 16) expectUnchanged(folder, before);
       }
       await expectRecovery(larger, folder);
+      full++;
     },
   );
 
@@ -248,6 +260,7 @@ describe("a broken disk", () => {
       expectUnchanged(folder, before);
       expect(readdirSync(folder).sort()).toEqual(OUTPUTS);
       await expectRecovery(reference, folder);
+      broken++;
     },
   );
 
@@ -262,6 +275,7 @@ describe("a broken disk", () => {
     );
     expectUnchanged(folder, before);
     await expectRecovery(reference, folder);
+    broken++;
   });
 
   test("L1: the folder cannot be synced after the state has its name: the model is older, and written again", async () => {
@@ -275,5 +289,6 @@ describe("a broken disk", () => {
     expect([ended.code, checkpointIn(folder)]).toEqual([1, { state: 32, model: 16 }]);
     expect(existsSync(join(folder, "m.svg"))).toBe(true);
     await expectRecovery(reference, folder);
+    broken++;
   });
 });
