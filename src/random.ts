@@ -31,6 +31,11 @@ export class Random {
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
+  /** Whether a value is a generator made by this class. */
+  static isRandom(value: unknown): value is Random {
+    return typeof value === "object" && value !== null && #state in value;
+  }
+
   /** The generator's state, 4 words: a copy. Setting it continues from there. */
   get state(): Uint32Array {
     return this.#state.slice();
@@ -44,10 +49,15 @@ export class Random {
    */
   set state(words: ArrayLike<number>) {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
-    if (words?.length !== 4) throw new ValueError("state", describe(words), expected);
-    const given = Array.from(words);
-    for (const word of given) {
-      if (typeof word !== "number" || word >>> 0 !== word) throw new ValueError("state", describe(word), expected);
+    if (typeof words !== "object" || words === null) throw new ValueError("state", describe(words), expected);
+    const length: unknown = words.length;
+    if (length !== 4) throw new ValueError("state", `${describe(words)} of length ${describe(length)}`, expected);
+    const given: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const word: unknown = words[i];
+      if (typeof word !== "number" || word >>> 0 !== word)
+        throw new ValueError(`state[${i}]`, describe(word), expected);
+      given.push(word);
     }
     if (given.every((word) => word === 0)) throw new ValueError("state", "4 zeros", expected); // it would stay there
     this.#state.set(given);
