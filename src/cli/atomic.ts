@@ -29,7 +29,7 @@ const CHUNK = 1 << 22;
 /** Endings of names that are left out in the names of temporary files, so that the files of one training share a name. */
 const EXTENSIONS = [".state.safetensors", ".safetensors", ".svg"];
 
-/** Digits behind the name of a temporary file. */
+/** The random end of the name of a temporary file. */
 const DIGITS = /^[0-9a-f]{6}$/;
 
 /** The beginning of the names of temporary files for `target`: ".wasm-rnn.moby." for moby.safetensors. */
@@ -57,7 +57,13 @@ export function createTemporary(target: string): { path: string; fd: number } {
 export function removeTemporaries(target: string): void {
   const folder = dirname(target);
   const prefix = temporaryPrefix(target);
-  for (const name of readdirSync(folder)) {
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return; // a folder that can be written but not listed
+  }
+  for (const name of names) {
     if (name.startsWith(prefix) && DIGITS.test(name.slice(prefix.length))) remove(join(folder, name));
   }
 }
@@ -129,11 +135,15 @@ function takeOver(fd: number, target: string): void {
     throw error;
   }
   const own = fstatSync(fd);
+  if (own.mode !== old.mode) attempt(() => fchmodSync(fd, old.mode & 0o7777));
+  if (own.uid !== old.uid || own.gid !== old.gid) attempt(() => fchownSync(fd, old.uid, old.gid));
+}
+
+/** Does what not every user may, and not every disk can: the content matters more. */
+function attempt(work: () => void): void {
   try {
-    if (own.uid !== old.uid || own.gid !== old.gid) fchownSync(fd, old.uid, old.gid);
-    if (own.mode !== old.mode) fchmodSync(fd, old.mode & 0o7777);
+    work();
   } catch (error) {
-    // another user's file, or a disk without permissions: the content matters more
     if (!["EPERM", "ENOSYS", "ENOTSUP", "EINVAL"].includes(codeOf(error) ?? "")) throw error;
   }
 }

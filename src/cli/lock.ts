@@ -7,11 +7,11 @@
 
 import { spawnSync } from "node:child_process";
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, readlinkSync, renameSync } from "node:fs";
-import { statSync, utimesSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { createTemporary, remove, temporaryPrefix } from "./atomic.js";
-import { CliError, codeOf } from "./errors.js";
+import { CliError, codeOf, messageOf } from "./errors.js";
 
 /** Milliseconds between two touches of a lock, and those without one after which an unseen owner counts as dead. */
 const TOUCH = 10_000;
@@ -32,20 +32,21 @@ interface Owner {
 export class OutputLock {
   #touched = performance.now();
 
-  private constructor(
-    readonly path: string,
-    readonly content: string,
-  ) {}
+  readonly path: string;
+  readonly content = JSON.stringify(thisProcess());
+
+  private constructor(readonly target: string) {
+    this.path = join(dirname(target), `${temporaryPrefix(target)}lock`);
+  }
 
   /**
    * Takes the lock of the output `target`, which is no symbolic link. `name` is what the user calls it. Throws CliError,
    * with the process id of the owner, where it is held.
    */
   static acquire(target: string, name: string): OutputLock {
-    const folder = dirname(target);
-    const lock = new OutputLock(join(folder, `${temporaryPrefix(target)}lock`), JSON.stringify(thisProcess()));
+    const lock = new OutputLock(target);
     for (let attempt = 0; attempt < 20; attempt++) {
-      const temporary = lock.#prepare(target, folder);
+      const temporary = lock.#prepare();
       try {
         if (lock.#link(temporary)) return lock;
         const now = statSync(temporary).mtimeMs; // the clock of the disk, which may be another machine's
@@ -53,7 +54,7 @@ export class OutputLock {
         if (found === undefined) continue;
         const held = describeOwner(found, now - statSync(lock.path).mtimeMs, lock.path);
         if (held !== undefined) throw new CliError(`${name} is in use: ${held}`);
-        lock.#removeStale(found, target);
+        lock.#removeStale(found);
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error; // a file that another starting run removed
       } finally {
@@ -64,9 +65,9 @@ export class OutputLock {
   }
 
   /** Writes this process's entry to a temporary file, synced. */
-  #prepare(target: string, folder: string): string {
+  #prepare(): string {
     try {
-      const { path, fd } = createTemporary(target);
+      const { path, fd } = createTemporary(this.target);
       try {
         writeFileSync(fd, this.content);
         fsyncSync(fd);
@@ -78,7 +79,7 @@ export class OutputLock {
       }
       return path;
     } catch (error) {
-      throw new CliError(`cannot write in ${folder}: ${error instanceof Error ? error.message : String(error)}`);
+      throw new CliError(`cannot write in ${dirname(this.target)}: ${messageOf(error)}`);
     }
   }
 
@@ -104,8 +105,8 @@ export class OutputLock {
   }
 
   /** Removes the lock if it is still `stale`: moves it aside first, since another run may have put its own there. */
-  #removeStale(stale: string, target: string): void {
-    const { path: aside, fd } = createTemporary(target);
+  #removeStale(stale: string): void {
+    const { path: aside, fd } = createTemporary(this.target);
     closeSync(fd);
     renameSync(this.path, aside);
     if (readFileSync(aside, "utf8") !== stale) {
@@ -123,10 +124,13 @@ export class OutputLock {
     const now = performance.now();
     if (now - this.#touched < TOUCH) return;
     this.#touched = now;
+    if (readIfThere(this.path) !== this.content) return; // check() tells
     try {
-      utimesSync(this.path, new Date(), new Date());
+      const fd = openSync(this.path, "r+");
+      writeSync(fd, this.content); // the same again: the disk notes the time, by its own clock
+      closeSync(fd);
     } catch {
-      // check() tells
+      // another time
     }
   }
 
@@ -135,7 +139,7 @@ export class OutputLock {
     const found = readIfThere(this.path);
     if (found === this.content) return;
     if (found === undefined) {
-      const temporary = this.#prepare(this.path, dirname(this.path)); // somebody removed it: back
+      const temporary = this.#prepare(); // somebody removed it: back
       try {
         if (this.#link(temporary)) return;
       } finally {

@@ -65,13 +65,8 @@ export class Outputs {
     ];
     const outputs = new Outputs(paths, { model, state, curve });
     process.on("exit", outputs.#onExit);
-    try {
-      for (const target of [model, state, curve]) removeTemporaries(target);
-      return outputs;
-    } catch (error) {
-      outputs.release();
-      throw new CliError(`cannot read ${dirname(model)}: ${messageOf(error)}`);
-    }
+    for (const target of [model, state, curve]) removeTemporaries(target);
+    return outputs;
   }
 
   /** Refuses what is no regular file, the text itself, and, for a new training without `force`, whatever exists. */

@@ -172,7 +172,7 @@ class LineReporter implements Reporter {
     if (report.trainingLoss !== undefined) this.print(`training loss ${describeLoss(report.trainingLoss)}`);
     if (validationLoss !== undefined) this.print(`validation loss ${describeLoss(validationLoss)}`);
     this.print(`files: ${[files.model, files.state, files.curve].map(escapeControls).join(", ")}`);
-    if (report.resume !== undefined) this.print(`go on with: ${report.resume}`);
+    if (report.resume !== undefined) this.print(`continue with: ${report.resume}`);
   }
 
   close(): void {}

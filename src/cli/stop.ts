@@ -48,8 +48,9 @@ export class StopRequest {
     process.stderr.write(`${start}wasm-rnn: stopping after this step and saving; once more stops at once\n`);
   }
 
-  /** Gives the signals, but not stdout's errors, their usual meaning back. */
+  /** Gives signals, and errors of stdout unless something has asked to stop, their usual meaning back. */
   release(): void {
+    if (this.reason === undefined) onOutputError();
     process.off("SIGINT", this.#onSignal);
     process.off("SIGTERM", this.#onSignal);
     process.off("SIGHUP", this.#onHangUp);

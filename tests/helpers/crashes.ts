@@ -76,7 +76,7 @@ export function checkpointIn(folder: string): { state: number | undefined; model
   return steps;
 }
 
-/** Checks what an interrupted run left: a whole checkpoint, at most one interval behind its last step. */
+/** Checks what an interrupted run left: a whole checkpoint, at most one interval older than its last step. */
 export function expectCheckpoint(folder: string, ended: Outcome, before = 0): void {
   const lines = ended.stdout.slice(0, ended.stdout.lastIndexOf("\n") + 1); // the last one may be cut
   const events = lines === "" ? [] : jsonLines({ ...ended, stdout: lines });
