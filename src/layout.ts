@@ -34,23 +34,12 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 }
 
 /**
- * A tensor from outside in `dtype`, held against a shape; f64 and f32 convert. Where the type fits already, the numbers
- * stay where they are: `convert` is for what is kept.
+ * A copy of a tensor from outside in `dtype`, of a shape that fits `pattern`; f64 and f32 convert.
  *
  * @throws DtypeError, ShapeError naming `argument`
  */
 export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  const own = floatDtype(argument, x);
-  const { data, shape } = checkTensor(argument, x, own, pattern);
-  return own === dtype ? { data, shape } : copy({ data, shape }, dtype);
-}
-
-/** `take`, but always a copy. */
-export function convert(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  return copy(checkTensor(argument, x, floatDtype(argument, x), pattern), dtype);
-}
-
-function copy({ data, shape }: Tensor, dtype: Dtype): Tensor {
+  const { data, shape } = checkTensor(argument, x, floatDtype(argument, x), pattern);
   const numbers = zeros(dtype, sizeOf(shape));
   numbers.set(data);
   return { data: numbers, shape };

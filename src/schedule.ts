@@ -43,16 +43,23 @@ function checkCount(argument: string, value: number, least: number): void {
 
 /** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
 export abstract class Schedule {
-  protected readonly groups: readonly { lr: number }[];
+  readonly #groups: readonly { lr: number }[];
   protected epoch = 0;
 
   protected constructor(optimizer: Scheduled) {
     const groups: unknown = (optimizer as Scheduled | undefined)?.paramGroups;
-    if (!Array.isArray(groups) || groups.length === 0) {
-      throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
+    const count: unknown = Array.isArray(groups) ? groups.length : 0;
+    if (count === 0) throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
+    const taken: { lr: number }[] = [];
+    for (let i = 0; i < (count as number); i++) {
+      const group: unknown = (groups as readonly unknown[])[i]; // the first hole ends the loop
+      if (typeof group !== "object" || group === null) {
+        throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
+      }
+      taken.push(group as { lr: number });
     }
-    this.groups = groups as { lr: number }[];
-    this.checkLrs();
+    this.#groups = taken;
+    this.readLrs();
   }
 
   /** How many steps there were (PyTorch's last_epoch). */
@@ -62,7 +69,7 @@ export abstract class Schedule {
 
   /** The groups' learning rates now (PyTorch's get_last_lr). */
   get lastLr(): number[] {
-    return this.groups.map(({ lr }) => lr);
+    return this.readLrs();
   }
 
   /** The state and the groups' learning rates, by PyTorch's names. */
@@ -82,23 +89,24 @@ export abstract class Schedule {
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     checkDict(dict);
-    const names = Object.keys(this.stateDict());
+    const expected = Object.entries(this.stateDict());
+    const names = expected.map(([name]) => name);
     for (const name of Object.keys(dict)) {
       if (!names.includes(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names.join(", "));
     }
-    const values = Object.fromEntries(
-      Object.entries(this.stateDict()).map(([name, { shape }]) => {
-        if (!Object.hasOwn(dict, name)) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
-        const argument = `dict["${name}"]`;
-        const numbers = Array.from(checkTensor(argument, dict[name]!, "f64", shape).data);
-        for (const value of numbers) {
-          if (shape.length > 0) checkNumber(argument, value);
-          else if (name !== "best") checkCount(argument, value, 0);
-          else if (Number.isNaN(value)) throw new ValueError(argument, "NaN", "a number");
-        }
-        return [name, numbers];
-      }),
-    );
+    const values: Record<string, readonly number[]> = {};
+    for (const [name, { shape }] of expected) {
+      if (!Object.hasOwn(dict, name)) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
+      const argument = `dict["${name}"]`;
+      const { data } = checkTensor(argument, dict[name]!, "f64", shape);
+      const numbers = Array.from(new Float64Array(data));
+      for (const value of numbers) {
+        if (shape.length > 0) checkNumber(argument, value);
+        else if (name !== "best") checkCount(argument, value, 0);
+        else if (Number.isNaN(value)) throw new ValueError(argument, "NaN", "a number");
+      }
+      values[name] = numbers;
+    }
     this.setLrs(values._last_lr!);
     this.epoch = values.last_epoch![0]!;
     this.restore(values);
@@ -112,26 +120,40 @@ export abstract class Schedule {
   /** Takes `extraState` back; each is an array here. */
   protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
 
-  protected checkLrs(): void {
-    for (const [i, group] of this.groups.entries()) {
-      if (typeof group !== "object" || group === null) {
-        throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
-      }
-      checkNumber(`paramGroups[${i}].lr`, group.lr);
-    }
+  /** The groups' learning rates, each read once and checked. */
+  protected readLrs(): number[] {
+    return this.#groups.map((group, i) => {
+      const { lr } = group;
+      checkNumber(`paramGroups[${i}].lr`, lr);
+      return lr;
+    });
+  }
+
+  /** The lr of each group before any schedule; `lrs` are those of now. */
+  protected initialLrs(lrs: readonly number[]): number[] {
+    return this.#groups.map((group, i) => {
+      if (!initialLrs.has(group)) initialLrs.set(group, lrs[i]!);
+      return initialLrs.get(group)!;
+    });
   }
 
   /** Sets the lr of each group, or, where one refuses it, of none. */
   protected setLrs(lrs: readonly number[]): void {
     lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
-    const before = this.lastLr;
+    const before = this.readLrs();
     let i = 0;
     try {
-      for (; i < lrs.length; i++) this.groups[i]!.lr = lrs[i]!;
+      for (; i < lrs.length; i++) this.#groups[i]!.lr = lrs[i]!;
     } catch (cause) {
       const error = new ValueError(`paramGroups[${i}].lr`, "a group that refuses it", "one whose lr can be set");
       error.cause = cause;
-      while (--i >= 0) this.groups[i]!.lr = before[i]!;
+      while (--i >= 0) {
+        try {
+          this.#groups[i]!.lr = before[i]!;
+        } catch {
+          // it took the new one and refuses the old: `error` says that something is wrong
+        }
+      }
       throw error;
     }
   }
@@ -149,10 +171,7 @@ abstract class EpochSchedule extends Schedule {
   protected constructor(optimizer: Scheduled, next: NextLr) {
     super(optimizer);
     this.#next = next;
-    this.#baseLrs = this.groups.map((group) => {
-      if (!initialLrs.has(group)) initialLrs.set(group, group.lr);
-      return initialLrs.get(group)!;
-    });
+    this.#baseLrs = this.initialLrs(this.readLrs());
   }
 
   /**
@@ -161,9 +180,8 @@ abstract class EpochSchedule extends Schedule {
    * @throws ValueError where an lr is, or would become, no finite number >= 0, or cannot be set; nothing is changed then
    */
   step(): void {
-    this.checkLrs();
     const epoch = this.epoch + 1;
-    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, epoch, this.#baseLrs[i]!)));
+    this.setLrs(this.readLrs().map((lr, i) => this.#next(lr, epoch, this.#baseLrs[i]!)));
     this.epoch = epoch;
   }
 
@@ -273,7 +291,7 @@ export class LinearLR extends EpochSchedule {
       // on the way to endFactor 0 the last factor is rounded, to less than 0 as often as to more
       return lr * Math.max(0, 1 + rise / (totalIters * startFactor + (epoch - 1) * rise));
     });
-    this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
+    this.setLrs(this.readLrs().map((lr) => lr * startFactor));
   }
 }
 
@@ -332,13 +350,16 @@ export class ReduceLROnPlateau extends Schedule {
     checkCount("cooldown", cooldown, 0);
     checkNumber("eps", eps);
     super(optimizer);
-    const minLrs: readonly number[] = Array.isArray(minLr)
-      ? [...(minLr as readonly number[])]
-      : this.groups.map(() => minLr as number);
-    if (minLrs.length !== this.groups.length) {
-      throw new ShapeError("minLr", `${minLrs.length} numbers`, `one for each of ${this.groups.length} groups`);
+    const count = this.readLrs().length;
+    const several = Array.isArray(minLr);
+    const given = several ? (minLr as readonly number[]).length : count;
+    if (given !== count) throw new ShapeError("minLr", `${given} numbers`, `one for each of ${count} groups`);
+    const minLrs: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const least = several ? (minLr as readonly number[])[i]! : (minLr as number);
+      checkNumber("minLr", least);
+      minLrs.push(least);
     }
-    minLrs.forEach((value) => checkNumber("minLr", value));
     const sign = mode === "min" ? -1 : 1;
     const limit = (best: number) => (thresholdMode === "rel" ? best * (1 + sign * threshold) : best + sign * threshold);
     this.#better = mode === "min" ? (metric, best) => metric < limit(best) : (metric, best) => metric > limit(best);
@@ -359,13 +380,13 @@ export class ReduceLROnPlateau extends Schedule {
    */
   step(metric: number): void {
     if (typeof metric !== "number") throw new ValueError("metric", describe(metric), "a number");
-    this.checkLrs();
+    const lrs = this.readLrs();
     const better = this.#better(metric, this.#best);
     let cooling = Math.max(0, this.#cooling - 1);
     let badEpochs = better || this.#cooling > 0 ? 0 : this.#badEpochs + 1;
     if (badEpochs > this.#patience) {
       this.setLrs(
-        this.groups.map(({ lr }, i) => {
+        lrs.map((lr, i) => {
           const reduced = Math.max(lr * this.#factor, this.#minLrs[i]!);
           return lr - reduced > this.#eps ? reduced : lr;
         }),

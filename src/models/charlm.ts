@@ -12,7 +12,7 @@ import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { Random } from "../random.js";
-import { describeCharacter, describeCharacters, describeNumber, TextStreams, Vocabulary } from "../text.js";
+import { describeCharacter, describeCharacters, describeNumber, reading, TextStreams, Vocabulary } from "../text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = /* @__PURE__ */ Object.freeze(["LSTM", "GRU", "RNN"] as const);
@@ -456,7 +456,10 @@ export function warmUpFault(text: unknown, vocabulary: Vocabulary): [received: s
 /** An optimizer's methods, each read once. */
 function takeOptimizer(optimizer: unknown): StepOptimizer {
   if ((typeof optimizer === "object" && optimizer !== null) || typeof optimizer === "function") {
-    const { zeroGrad, step } = optimizer as Record<string, unknown>;
+    const { zeroGrad, step } = reading("optimizer", optimizer, "one whose methods can be read", () => {
+      const { zeroGrad, step } = optimizer as Record<string, unknown>;
+      return { zeroGrad, step };
+    });
     if (typeof zeroGrad === "function" && typeof step === "function") {
       return {
         zeroGrad: () => void Reflect.apply(zeroGrad, optimizer, []),
