@@ -123,7 +123,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const dtype = floatDtype("X", inputs.X);
   const take = (name: keyof OnnxInputs, pattern: (number | string)[]) => {
     const value = inputs[name];
-    return value === undefined ? undefined : takeTensor(core, name, value, dtype, pattern);
+    return value === undefined ? undefined : takeTensor(name, value, dtype, pattern);
   };
 
   const x = take("X", layout ? ["N", "T", "I"] : ["T", "N", "I"])!;
@@ -147,7 +147,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const c0 = directionsFirst(take("initial_c", stateShape));
   const cells = reverse.map((_, i) => cellOf(opType, attributes, i, d));
   const batch = { unbatched: false, batchFirst: false, backwards: false, t, n };
-  const active = activeSteps(core, batch, inputs.sequence_lens, undefined);
+  const active = activeSteps(batch, inputs.sequence_lens, undefined);
 
   const Y = zeros(dtype, t * d * n * h);
   const Yh = zeros(dtype, d * n * h);
