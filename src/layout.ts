@@ -1,7 +1,7 @@
 // Rearranging tensors on the JavaScript side: axes, number types. Nothing here computes.
 
 import { floatDtype } from "../bindings/kernels.js";
-import { checkTensor, dtypeOf, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
+import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
 
 /**
  * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.
@@ -39,7 +39,9 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
  * @throws DtypeError, ShapeError naming `argument`
  */
 export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  const { data, shape } = checkTensor(argument, x, floatDtype(argument, x), pattern);
+  const read = readTensor(argument, x, "a tensor of f64 or f32");
+  checkKind(argument, read, floatDtype(argument, read), pattern);
+  const { data, shape } = read;
   const numbers = zeros(dtype, sizeOf(shape));
   numbers.set(data);
   return { data: numbers, shape };

