@@ -153,8 +153,8 @@ model knows no space, the first character of its vocabulary. What was left out o
 
   program
     .command("info")
-    .description("tell what a model file holds")
-    .argument("<model>", "the model file")
+    .description("tell what a model file, or any other safetensors file, holds: names, dtypes, shapes, metadata")
+    .argument("<model>", "the file")
     .option("--json", "print JSON")
     .action((model: string, { json = false }: { json?: boolean }) => {
       exitCode = info(model, { json });
