@@ -31,7 +31,11 @@ export class Random {
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
-  /** Whether a value is a generator made by this class. */
+  /**
+   * Whether a value is a generator made by this class.
+   *
+   * @internal
+   */
   static isRandom(value: unknown): value is Random {
     return typeof value === "object" && value !== null && #state in value;
   }

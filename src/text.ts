@@ -50,7 +50,11 @@ export class Vocabulary {
     return new Vocabulary(characters.sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)));
   }
 
-  /** Whether a value is a vocabulary made by this class. */
+  /**
+   * Whether a value is a vocabulary made by this class.
+   *
+   * @internal
+   */
   static isVocabulary(value: unknown): value is Vocabulary {
     return typeof value === "object" && value !== null && #codes in value;
   }

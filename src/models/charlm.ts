@@ -118,7 +118,11 @@ export class CharLM {
     );
   }
 
-  /** Whether a value is a model made by this class. */
+  /**
+   * Whether a value is a model made by this class.
+   *
+   * @internal
+   */
   static isCharLM(value: unknown): value is CharLM {
     return typeof value === "object" && value !== null && #vocabulary in value;
   }
@@ -142,6 +146,11 @@ export class CharLM {
     return this.#state;
   }
 
+  /**
+   * Sets the state.
+   *
+   * @param state of as many rows as the next step's batch has
+   */
   set state(state: CharLMState | undefined) {
     this.#state = state;
   }
