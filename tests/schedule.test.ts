@@ -242,6 +242,18 @@ describe("what comes from outside", () => {
     expect(performance.now() - start).toBeLessThan(500);
   });
 
+  test("S3: nothing but the public methods of a schedule can be reached", () => {
+    for (const make of Object.values(makers)) {
+      const schedule = make(groups(0.1));
+      expect(Reflect.ownKeys(schedule)).toEqual([]);
+      const names = new Set<PropertyKey>();
+      for (let at = schedule as object; at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {
+        for (const name of Reflect.ownKeys(at)) names.add(name);
+      }
+      expect([...names].sort()).toEqual(["constructor", "lastEpoch", "lastLr", "loadStateDict", "stateDict", "step"]);
+    }
+  });
+
   test("a learning rate is read once at each step", () => {
     let reads = -100;
     let lr = 1;
