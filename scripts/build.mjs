@@ -164,7 +164,6 @@ async function bundle() {
     minifySyntax: true,
     legalComments: "none", // they are in the notices
     entryPoints: { cli: "src/cli.ts" },
-    define: { __filename: '"cli.js"' }, // write-file-atomic seeds the names of its temporary files with it
     banner: {
       js: 'import { createRequire as wasmRnnRequire } from "node:module";\nconst require = wasmRnnRequire(import.meta.url);',
     },

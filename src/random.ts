@@ -70,6 +70,10 @@ export class Random {
 
   /** The next integer in [0, 2^32), each as likely as any other. */
   uint32(): number {
+    return this.#next();
+  }
+
+  #next(): number {
     const s = this.#state;
     const s1 = s[1]!;
     const product = Math.imul(s1, 5);
@@ -85,14 +89,18 @@ export class Random {
 
   /** A number of U[0, 1) with 53 random bits: two draws of `uint32`. */
   uniform(): number {
-    return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
+    return this.#fraction();
+  }
+
+  #fraction(): number {
+    return ((this.#next() >>> 5) * 67108864 + (this.#next() >>> 6)) / 9007199254740992;
   }
 
   /** A number of the standard normal distribution, by Marsaglia's polar method. */
   normal(): number {
     for (;;) {
-      const u = 2 * this.uniform() - 1;
-      const v = 2 * this.uniform() - 1;
+      const u = 2 * this.#fraction() - 1;
+      const v = 2 * this.#fraction() - 1;
       const s = u * u + v * v;
       if (s > 0 && s < 1) return u * Math.sqrt((-2 * currentCore().log(s)) / s);
     }

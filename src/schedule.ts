@@ -5,7 +5,7 @@
 import { ShapeError, ValueError } from "../bindings/errors.js";
 import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.js";
 import { checkDict, checkOptions } from "./nn/layer.js";
-import { checkNumber } from "./optim/parameters.js";
+import { checkNumber, readList } from "./optim/parameters.js";
 
 /** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
@@ -52,11 +52,10 @@ class State {
 
   constructor(optimizer: unknown) {
     const groups: unknown = (optimizer as Scheduled | undefined)?.paramGroups;
-    const count: unknown = Array.isArray(groups) ? groups.length : 0;
-    if (count === 0) throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
+    const list = Array.isArray(groups) ? readList("paramGroups", groups, "groups") : [];
+    if (list.length === 0) throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
     const taken: { lr: number }[] = [];
-    for (let i = 0; i < (count as number); i++) {
-      const group: unknown = (groups as readonly unknown[])[i]; // the first hole ends the loop
+    for (const [i, group] of list.entries()) {
       if (typeof group !== "object" || group === null) {
         throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
       }

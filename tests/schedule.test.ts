@@ -230,10 +230,10 @@ describe("what comes from outside", () => {
     }
   });
 
-  test("T5: a list of groups with a length and nothing in it ends at its first hole", () => {
+  test("T5: a list of groups with a length and nothing in it takes no time", () => {
     const paramGroups = Object.assign([], { length: 2 ** 32 - 1 });
     const start = performance.now();
-    refuses(() => new StepLR({ paramGroups }, { stepSize: 1 }), ValueError, "paramGroups[0]: got undefined");
+    refuses(() => new StepLR({ paramGroups }, { stepSize: 1 }), ValueError, "paramGroups: got an array of length");
     refuses(
       () => new ReduceLROnPlateau(groups(1), { minLr: paramGroups }),
       ShapeError,

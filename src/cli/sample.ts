@@ -7,8 +7,9 @@ import { Random } from "../random.js";
 import { describeCharacters } from "../text.js";
 import { chooseBuild, type Variant } from "./build.js";
 import { CliError, named } from "./errors.js";
+import { escapeControls, escapeText } from "./escape.js";
 import { readBytes } from "./files.js";
-import { quitOnBrokenPipe } from "./stop.js";
+import { printAndWait as print } from "./output.js";
 
 /** What to do with characters of the prompt that the model does not know. */
 export const UNKNOWN = ["error", "skip", "replace"] as const satisfies readonly SampleOptions["unknown"][];
@@ -31,7 +32,6 @@ const CHUNK = 64;
 
 /** Runs the command. Returns the exit code. */
 export async function sample(path: string, options: SampleCommandOptions): Promise<number> {
-  quitOnBrokenPipe();
   chooseBuild(options.variant ?? "auto");
   const bytes = readBytes(path, "model");
   const { model } = named(path, () => readCharLM(bytes));
@@ -52,7 +52,8 @@ async function write(model: CharLM, options: SampleCommandOptions): Promise<numb
     await print(`${JSON.stringify({ event: "sample", prompt, unknown: lacking, text, temperature, seed })}\n`);
     return 0;
   }
-  const show = process.stdout.isTTY ? printable : (text: string) => text;
+  // a vocabulary can hold characters that a terminal obeys; a file or a pipe gets the text as it is
+  const show = (text: string) => (process.stdout.isTTY ? escapeText(text.replaceAll("\r", "")) : text);
   let chunk = prompt;
   let pending = 0;
   for (const character of characters) {
@@ -73,17 +74,5 @@ function sayUnknown(characters: readonly string[], unknown: SampleCommandOptions
     const ways = "--unknown skip leaves such characters out, --unknown replace puts a space in their place";
     throw new CliError(`prompt: ${said}; ${ways}`);
   }
-  process.stderr.write(`wasm-rnn: prompt: ${said}; ${unknown === "skip" ? "left out" : "replaced"}\n`);
-}
-
-/** Text of a model for a terminal: a vocabulary can hold control characters, which a terminal would obey. */
-function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]/gu, (character) =>
-    character === "\r" ? "" : `\\u{${character.charCodeAt(0).toString(16)}}`,
-  );
-}
-
-/** Writes to stdout and waits until it took the text. */
-function print(text: string): Promise<void> {
-  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
+  process.stderr.write(`wasm-rnn: prompt: ${escapeControls(said)}; ${unknown === "skip" ? "left out" : "replaced"}\n`);
 }
