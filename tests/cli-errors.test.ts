@@ -173,7 +173,7 @@ describe("the rest: exit code 1", () => {
     ],
     [
       ["sample", "m.safetensors", "--prompt", "the \u{1F433}"],
-      /prompt: got "\u{1F433}" \(U\+1F433\) at position 4, expected only/u,
+      /prompt: the model does not know "\u{1F433}" \(U\+1F433\); --unknown skip leaves such characters out, --unknown replace/u,
     ],
     [["info", "nowhere.safetensors"], /no such file: nowhere\.safetensors/],
     [["info", "book.txt"], /book\.txt: header: got a length of/],
