@@ -18,7 +18,8 @@
 // non-linearities, each over all 4H; h_t = o psi(gain LN(c_t) + bias).
 //
 // Forward only, for ONNX's operator: peepholes (Gers & Schmidhuber 2000: i and f also see p c_(t-1), o sees p c_t), f = 1 - i
-// (coupled), and a limit of what goes into the non-linearities.
+// (coupled), and a limit (clip) of the input of every non-linearity, psi included: h_t = o psi(clip(c_t)), while c_t itself
+// stays as it is.
 //
 // G = G' = 4H, gates in the order i f g o. The fields of a sequence are described in sequence.ts.
 
@@ -80,6 +81,13 @@ export function lstmWorkspace<T>(s: Sequence, backward: bool): usize {
 @inline
 function seen<T>(x: v128, peephole: usize, c: v128, limit: v128, rest: i32): v128 {
   if (peephole) x = madd<T>(loadLanes<T>(peephole, rest), c, x);
+  return limited<T>(x, limit);
+}
+
+/** x within [-limit, limit]; a NaN stays one. */
+// @ts-ignore: decorator
+@inline
+function limited<T>(x: v128, limit: v128): v128 {
   return v128.pmin<T>(v128.pmax<T>(x, v128.neg<T>(limit)), limit);
 }
 
@@ -147,7 +155,7 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
         storeLanes<T>(po, o, rest);
         if (!keep) continue;
       }
-      const pc = normed ? c : activate<T>(psi, c);
+      const pc = normed ? c : activate<T>(psi, variant ? limited<T>(c, limit) : c);
       if (!normed) storeLanes<T>(hNext + offset, v128.mul<T>(o, pc), rest);
       if (keep) {
         storeLanes<T>(pi, i, rest);

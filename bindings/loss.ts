@@ -22,18 +22,17 @@ function checkReduction(reduction: Reduction): void {
 }
 
 /** Class scores [..., C] and what else the losses over classes take, checked; nothing is in wasm memory yet. */
-function takeClasses(arena: Arena, argument: string, scores: Tensor, dtype: FloatDtype, weight: Tensor | undefined) {
-  const taken = takeTensor(arena.core, argument, scores, dtype, ["...", "C"]);
+function takeClasses(argument: string, scores: Tensor, dtype: FloatDtype, weight: Tensor | undefined) {
+  const taken = takeTensor(argument, scores, dtype, ["...", "C"]);
   const outer = leading(taken.shape);
   const classes = taken.shape[outer.length]!;
   if (classes === 0) throw new ShapeError(argument, "0 classes", "at least one");
-  const weights = weight === undefined ? undefined : takeTensor(arena.core, "weight", weight, dtype, [classes]);
+  const weights = weight === undefined ? undefined : takeTensor("weight", weight, dtype, [classes]);
   return { scores: taken, outer, rows: sizeOf(outer), classes, weights };
 }
 
 /** Targets [...] (i32), checked, and what the mean over those that count divides by: their number, or their weights. */
 function takeTargets(
-  arena: Arena,
   targets: Tensor,
   { outer, classes, weights }: { outer: number[]; classes: number; weights: Tensor | undefined },
   ignoreIndex: number,
@@ -41,7 +40,7 @@ function takeTargets(
   if (typeof ignoreIndex !== "number" || (ignoreIndex | 0) !== ignoreIndex) {
     throw new ValueError("ignoreIndex", describe(ignoreIndex), "a 32-bit integer");
   }
-  const indices = takeTensor(arena.core, "targets", targets, "i32", outer);
+  const indices = takeTensor("targets", targets, "i32", outer);
   checkIndices("targets", indices.data, classes, ignoreIndex);
   let divisor = 0;
   for (const target of indices.data) if (target !== ignoreIndex) divisor += weights ? weights.data[target]! : 1;
@@ -74,7 +73,7 @@ export function crossEntropy(
 ): LossResult {
   const { ignoreIndex = -100, labelSmoothing, reduction } = args;
   checkReduction(reduction);
-  const given = takeClasses(arena, "logits", args.logits, dtype, args.weight);
+  const given = takeClasses("logits", args.logits, dtype, args.weight);
   if (typeof labelSmoothing !== "number" || !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ValueError("labelSmoothing", describe(labelSmoothing), "0 <= labelSmoothing <= 1");
   }
@@ -84,9 +83,9 @@ export function crossEntropy(
     if (args.ignoreIndex !== undefined) {
       throw new ValueError("ignoreIndex", describe(ignoreIndex), "none where targets are probabilities");
     }
-    probabilities = takeTensor(arena.core, "targets", args.targets, dtype, given.scores.shape);
+    probabilities = takeTensor("targets", args.targets, dtype, given.scores.shape);
   } else {
-    classes = takeTargets(arena, args.targets, given, ignoreIndex);
+    classes = takeTargets(args.targets, given, ignoreIndex);
   }
   const factor = reduction === "mean" ? 1 / (classes ? classes.divisor : given.rows) : 1;
   const logits = arena.upload("logits", given.scores, dtype, ["..."]);
@@ -115,8 +114,8 @@ export function nll(
 ): LossResult {
   const { ignoreIndex, reduction } = args;
   checkReduction(reduction);
-  const given = takeClasses(arena, "logProbabilities", args.logProbabilities, dtype, args.weight);
-  const classes = takeTargets(arena, args.targets, given, ignoreIndex);
+  const given = takeClasses("logProbabilities", args.logProbabilities, dtype, args.weight);
+  const classes = takeTargets(args.targets, given, ignoreIndex);
   const factor = reduction === "mean" ? 1 / classes.divisor : 1;
   const x = arena.upload("logProbabilities", given.scores, dtype, ["..."]);
   const indices = arena.upload("targets", classes.indices, "i32", ["..."]);
@@ -157,9 +156,9 @@ export function elementwiseLoss(
   if (typeof beta !== "number" || !(beta >= 0 && beta < Infinity)) {
     throw new ValueError("beta", describe(beta), "a finite number >= 0");
   }
-  const given = takeTensor(arena.core, names[0], args.prediction, dtype, ["..."]);
+  const given = takeTensor(names[0], args.prediction, dtype, ["..."]);
   const { shape } = given;
-  const givenTarget = takeTensor(arena.core, names[1], args.target, dtype, shape);
+  const givenTarget = takeTensor(names[1], args.target, dtype, shape);
   const [givenWeight, givenPosWeight] = (["weight", "posWeight"] as const).map((name) => {
     const tensor = args[name];
     return tensor === undefined ? undefined : broadcast(name, tensor, dtype, shape);

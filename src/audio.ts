@@ -20,6 +20,9 @@
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { GATES, type CellKind } from "../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import { isBytes } from "./io/arrays.js";
+import { hinted, identify, identifyJson } from "./io/identify.js";
+import { quote } from "./io/json.js";
 import { StreamingModel, type FrameActivation, type StreamingLayer } from "./models/streaming.js";
 import { checkOptions } from "./nn/layer.js";
 
@@ -41,38 +44,43 @@ export interface RtneuralOptions extends StreamingOptions {
   modules?: readonly string[];
 }
 
-const CELLS: Readonly<Record<string, CellKind>> = { lstm: "LSTM", gru: "GRU" };
 const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid", "softmax", "elu"];
+
+/** Layers of a file, those on top of each other in a recurrent module counted; models that run in real time have a few. */
+const MAX_LAYERS = 1000;
 
 /**
  * A model from a file of RTNeural's: layers "lstm", "gru", "dense", "time-distributed-dense", "activation" (tanh, relu,
- * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules. See
- * [RTNeural](https://github.com/jatinchowdhury18/RTNeural).
+ * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules. Not
+ * yet: "conv1d", "conv2d", "batchnorm" and gated activations. See [RTNeural](https://github.com/jatinchowdhury18/RTNeural).
  *
  * @param json the parsed file
  * @param options dtype "f32" by default; for a state_dict, the modules' order
- * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as layers[1].weights[0]; ValueError,
+ * @throws FormatError (which says what the file is, where it is another kind that is known), ShapeError, UnsupportedError
+ *   naming the place in the file, such as layers[1].weights[0], also for more than 1,000 layers; ValueError,
  *   OutOfMemoryError
  */
 export function fromRtneural(json: unknown, options: RtneuralOptions = {}): StreamingModel {
   checkOptions("fromRtneural", options, ["dtype", "modules"]);
   const dtype = dtypeOf(options);
-  checkModules(options.modules);
-  const file = record("json", json);
-  if (!("layers" in file) && !("in_shape" in file)) return fromModules(dtype, file, options.modules);
-  if (options.modules !== undefined) throw new ValueError("modules", "a list", "none: the file has its own layers");
+  const modules = checkModules(options.modules);
+  const file = parsed(json, "JSON of RTNeural");
+  if (!Object.hasOwn(file, "layers") && !Object.hasOwn(file, "in_shape")) return fromModules(dtype, file, modules);
+  if (modules !== undefined) throw new ValueError("modules", "a list", "none: the file has its own layers");
   for (const gain of ["in_gain", "out_gain"]) {
     if (file[gain]) throw new UnsupportedError(gain, describe(file[gain]), "0 dB or none: a gain is for the caller");
   }
   const inputSize = lastOf("in_shape", file.in_shape);
   const layers: StreamingLayer[] = [];
   let size = inputSize;
-  array("layers", file.layers).forEach((value, i) => {
+  const listed = array("layers", file.layers);
+  checkCount("layers", listed.length);
+  for (let i = 0; i < listed.length; i++) {
     const path = `layers[${i}]`;
-    const layer = record(path, value);
-    layers.push(...kerasLayers(dtype, path, layer, size));
-    size = sizeAfter(layers, size);
-  });
+    const more = kerasLayers(dtype, path, record(path, listed[i]), size);
+    layers.push(...more);
+    size = sizeAfter(more, size);
+  }
   // in_shape is only a number, for which a small file could have gigabytes allocated
   const confirms = (layer: StreamingLayer) =>
     "slope" in layer ? layer.slope.shape[1] === inputSize : "state" in layer || "weight" in layer;
@@ -93,13 +101,14 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
  *
  * @param json the parsed file
  * @param options dtype "f32" by default
- * @throws FormatError, ShapeError, UnsupportedError naming the place in the file, such as state_dict["rec.weight_ih_l0"];
- *   ValueError, OutOfMemoryError
+ * @throws FormatError (which says what the file is, where it is another kind that is known), ShapeError, UnsupportedError
+ *   naming the place in the file, such as state_dict["rec.weight_ih_l0"], also for more than 1,000 layers; ValueError,
+ *   OutOfMemoryError
  */
 export function fromProteus(json: unknown, options: StreamingOptions = {}): StreamingModel {
   checkOptions("fromProteus", options, ["dtype"]);
   const dtype = dtypeOf(options);
-  const file = record("json", json);
+  const file = parsed(json, "JSON of Proteus");
   const data = record("model_data", file.model_data);
   const { model = "SimpleRNN", unit_type: unit, output_size: outputSize = 1, num_layers: numLayers = 1 } = data;
   if (model !== "SimpleRNN") throw new UnsupportedError("model_data.model", describe(model), '"SimpleRNN"');
@@ -124,14 +133,40 @@ function dtypeOf({ dtype = "f32" }: StreamingOptions): FloatDtype {
   return dtype;
 }
 
-function checkModules(modules: unknown): void {
-  if (modules === undefined) return;
+/** The parsed file, which is not one of another program, nor unparsed. */
+function parsed(json: unknown, expected: string): Readonly<Record<string, unknown>> {
+  if (typeof json === "string") throw new FormatError("json", "a string", `${expected}, parsed: JSON.parse(text)`);
+  if (isBytes(json)) {
+    const kind = identify(json);
+    if (kind === undefined) throw new FormatError("json", "bytes", `${expected}, parsed`);
+    const isJson = kind.name.includes("JSON");
+    const how = `${expected}, parsed${isJson ? ": JSON.parse(new TextDecoder().decode(bytes))" : ""}`;
+    throw new FormatError("json", `bytes of ${kind.name}`, kind.name === expected ? how : hinted(how, kind));
+  }
+  const file = record("json", json);
+  const kind = identifyJson(file);
+  if (kind === undefined || kind.name === expected) return file;
+  const keys = expected === "JSON of Proteus" ? " (model_data, state_dict)" : " (in_shape, layers; or a state_dict)";
+  throw new FormatError("json", kind.name, hinted(expected + keys, kind));
+}
+
+/** A copy of the modules' names. */
+function checkModules(modules: unknown): readonly string[] | undefined {
+  if (modules === undefined) return undefined;
   const expected = "an array of at least one string";
   if (!Array.isArray(modules)) throw new ValueError("modules", describe(modules), expected);
-  if (modules.length === 0) throw new ValueError("modules", "an empty array", expected);
-  for (const name of modules as readonly unknown[]) {
+  const { length } = modules;
+  if (length === 0) throw new ValueError("modules", "an empty array", expected);
+  checkCount("modules", length);
+  return Array.from({ length }, (_, i) => {
+    const name: unknown = modules[i];
     if (typeof name !== "string") throw new ValueError("modules", `an array with ${describe(name)}`, expected);
-  }
+    return name;
+  });
+}
+
+function checkCount(path: string, count: number): void {
+  if (!(count <= MAX_LAYERS)) throw new UnsupportedError(path, `${count} layers`, `at most ${MAX_LAYERS}`);
 }
 
 /** The model, after a check of its skip connection: `count` inputs that are added to as many outputs, or one to all. */
@@ -183,8 +218,8 @@ function kerasLayers(
     if (after !== before) throw new ShapeError(`${path}.shape`, `${after}`, `${before}, as in the layer before`);
   };
   const read = (index: number, pattern: readonly number[]): Tensor | undefined => {
-    const value = weights()[index];
-    return value === undefined ? undefined : numbers(`${path}.weights[${index}]`, value, pattern, dtype);
+    const given = weights();
+    return index < given.length ? numbers(`${path}.weights[${index}]`, given[index], pattern, dtype) : undefined;
   };
   const need = (index: number, pattern: readonly number[]): Tensor => {
     const value = read(index, pattern);
@@ -205,7 +240,7 @@ function kerasLayers(
       }
       most(3);
       const h = lastOf(`${path}.shape`, layer.shape);
-      const kind = CELLS[type]!;
+      const kind = type === "lstm" ? "LSTM" : "GRU";
       const g = GATES[kind] * h;
       const order = kind === "GRU" ? [1, 0, 2] : [0, 1, 2, 3]; // Keras' z r h as r z n; i f c o as i f g o
       const state: Record<string, Tensor> = {
@@ -244,7 +279,7 @@ function kerasLayers(
       ];
     }
     default: {
-      const known = [...Object.keys(CELLS), "dense", "time-distributed-dense", "activation", "prelu"];
+      const known = ["lstm", "gru", "dense", "time-distributed-dense", "activation", "prelu"];
       throw new UnsupportedError(`${path}.type`, describe(type), known.join(", "));
     }
   }
@@ -274,7 +309,9 @@ function fromModules(
   const layers: StreamingLayer[] = [];
   let inputSize: number | undefined;
   let last: number | undefined;
-  for (const name of given ?? dict.modules()) {
+  const names = given ?? dict.modules();
+  checkCount("json", names.length);
+  for (const name of names) {
     const activation = ACTIVATIONS.find((each) => each === name);
     const prefix = name === "" ? "" : `${name}.`;
     if (dict.has(`${prefix}weight_hh_l0`)) {
@@ -296,7 +333,7 @@ function fromModules(
     } else {
       throw new UnsupportedError("json", `a module ${describe(name)}`, "RNN, LSTM, GRU and Linear modules");
     }
-    last = sizeAfter(layers, inputSize);
+    last = sizeAfter(layers.slice(-1), last ?? inputSize);
   }
   if (inputSize === undefined) throw new FormatError("json", "no module", "layers, or a state_dict");
   dict.checkAllTaken();
@@ -344,6 +381,7 @@ class StateDict {
     let width = inputSize;
     let layer = 0;
     for (; layer === 0 || this.has(`${prefix}weight_hh_l${layer}`); layer++) {
+      checkCount(this.path, layer + 1);
       const take = (name: string, pattern: readonly (number | undefined)[]) =>
         (state[`${name}_l${layer}`] = this.#take(`${prefix}${name}_l${layer}`, pattern));
       const ih = take("weight_ih", [g, layer === 0 ? width : h]);
@@ -366,8 +404,9 @@ class StateDict {
   }
 
   checkAllTaken(): void {
-    for (const key of this.#left)
+    for (const key of this.#left) {
       throw new UnsupportedError(this.path, `an entry ${describe(key)}`, "no other entries");
+    }
   }
 
   #take(key: string, pattern: readonly (number | undefined)[]): Tensor {
@@ -380,7 +419,7 @@ class StateDict {
   }
 
   #place(key: string): string {
-    return `${this.path}[${JSON.stringify(key)}]`;
+    return `${this.path}[${quote(key)}]`;
   }
 }
 
@@ -412,19 +451,24 @@ function lastOf(path: string, value: unknown): number {
 function numbers(path: string, value: unknown, pattern: readonly (number | undefined)[], dtype: FloatDtype): Tensor {
   const shape: number[] = [];
   const data: number[] = [];
-  const walk = (place: string, each: unknown, axis: number) => {
-    if (axis === pattern.length) {
-      if (typeof each !== "number") throw new FormatError(place, describe(each), "a number");
-      const rounded = dtype === "f64" ? each : Math.fround(each);
-      if (!Number.isFinite(rounded))
-        throw new FormatError(place, describe(each), `a number that is finite in ${dtype}`);
-      data.push(rounded);
-      return;
-    }
+  const walk = (place: string, each: unknown, axis: number): void => {
     const entries = array(place, each);
-    const expected = (shape[axis] ??= pattern[axis] ?? entries.length);
-    if (entries.length !== expected) throw new ShapeError(place, `${entries.length} entries`, `${expected}`);
-    for (let i = 0; i < expected; i++) walk(`${place}[${i}]`, entries[i], axis + 1);
+    const { length } = entries;
+    const expected = (shape[axis] ??= pattern[axis] ?? length);
+    if (length !== expected) throw new ShapeError(place, `${length} entries`, `${expected}`);
+    for (let i = 0; i < expected; i++) {
+      const entry = entries[i];
+      if (axis < pattern.length - 1) {
+        walk(`${place}[${i}]`, entry, axis + 1);
+        continue;
+      }
+      if (typeof entry !== "number") throw new FormatError(`${place}[${i}]`, describe(entry), "a number");
+      const rounded = dtype === "f64" ? entry : Math.fround(entry);
+      if (!Number.isFinite(rounded)) {
+        throw new FormatError(`${place}[${i}]`, describe(entry), `a number that is finite in ${dtype}`);
+      }
+      data.push(rounded);
+    }
   };
   walk(path, value, 0);
   return { data: dtype === "f64" ? Float64Array.from(data) : Float32Array.from(data), shape };

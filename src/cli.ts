@@ -142,8 +142,8 @@ of a training planned so from the start.`,
 
   program
     .command("info")
-    .description("tell what a model file holds")
-    .argument("<model>", "the model file")
+    .description("tell what a model file, or any other safetensors file, holds: names, dtypes, shapes, metadata")
+    .argument("<model>", "the file")
     .option("--json", "print JSON")
     .action((model: string, { json = false }: { json?: boolean }) => {
       exitCode = info(model, { json });

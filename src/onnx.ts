@@ -7,12 +7,22 @@
  * @module wasm-rnn/onnx
  */
 
-import { ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
+import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
-import { floatDtype, type FloatTensor } from "../bindings/kernels.js";
-import { takeTensor, withArena, type Arena } from "../bindings/memory.js";
+import type { FloatTensor } from "../bindings/kernels.js";
+import { withArena, type Arena } from "../bindings/memory.js";
 import { GATES, type Activation, type Cell, type CellKind, type RecurrentWeights } from "../bindings/recurrent.js";
-import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import {
+  checkTensor,
+  describe,
+  readTensor,
+  showShape,
+  zeros,
+  type Dtype,
+  type FloatDtype,
+  type Tensor,
+} from "../bindings/tensor.js";
+import { numberTypeOf } from "./io/arrays.js";
 import { permute } from "./layout.js";
 import { forwardDirection, residentPacking } from "./nn/direction.js";
 import { checkOptions } from "./nn/layer.js";
@@ -35,7 +45,11 @@ export interface OnnxAttributes {
   activation_alpha?: readonly number[];
   /** The offsets of those activations that take one (HardSigmoid: 0.5 by default), in their order. */
   activation_beta?: readonly number[];
-  /** What goes into an activation is limited to [-clip, clip]; > 0 (default: not limited). */
+  /**
+   * Limits the input of every activation to [-clip, clip], as the operators' text says; > 0 (default: no limit). That
+   * includes h of the LSTM: H_t = o_t h(clip(C_t)). C_t itself is not limited, neither in Y_c nor for the next step. (ONNX
+   * Runtime's CPU kernels do not limit what goes into h.)
+   */
   clip?: number;
   /** LSTM: whether f is 1 - i: 0 (default) or 1. */
   input_forget?: number;
@@ -73,22 +87,27 @@ export interface OnnxOutputs {
   Y_c?: Tensor;
 }
 
-const OPERATORS: Readonly<
-  Record<CellKind, { activations: readonly string[]; attributes: string[]; inputs: string[] }>
-> = {
-  RNN: { activations: ["Tanh"], attributes: [], inputs: [] },
-  LSTM: { activations: ["Sigmoid", "Tanh", "Tanh"], attributes: ["input_forget"], inputs: ["initial_c", "P"] },
-  GRU: { activations: ["Sigmoid", "Tanh"], attributes: ["linear_before_reset"], inputs: [] },
-};
-const ATTRIBUTES = ["hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "clip"];
-const INPUTS = ["X", "W", "R", "B", "sequence_lens", "initial_h"];
+interface OperatorSpec {
+  readonly activations: readonly string[];
+  readonly attributes: readonly string[];
+  readonly inputs: readonly (keyof OnnxInputs)[];
+}
 
-const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  tanh: "tanh",
-  sigmoid: "sigmoid",
-  relu: "relu",
-  hardsigmoid: "hardSigmoid",
-};
+// Maps: what comes from outside must not find the properties that every object has ("constructor").
+const OPERATORS: ReadonlyMap<unknown, OperatorSpec> = new Map<CellKind, OperatorSpec>([
+  ["RNN", { activations: ["Tanh"], attributes: [], inputs: [] }],
+  ["LSTM", { activations: ["Sigmoid", "Tanh", "Tanh"], attributes: ["input_forget"], inputs: ["initial_c", "P"] }],
+  ["GRU", { activations: ["Sigmoid", "Tanh"], attributes: ["linear_before_reset"], inputs: [] }],
+]);
+const ATTRIBUTES = ["hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "clip"];
+const INPUTS: readonly (keyof OnnxInputs)[] = ["X", "W", "R", "B", "sequence_lens", "initial_h"];
+
+const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
+  ["tanh", "tanh"],
+  ["sigmoid", "sigmoid"],
+  ["relu", "relu"],
+  ["hardsigmoid", "hardSigmoid"],
+]);
 
 /** Where the core's gates lie among ONNX's. */
 const ORDER: Readonly<Record<CellKind, readonly number[]>> = { RNN: [0], LSTM: [0, 2, 3, 1], GRU: [1, 0, 2] };
@@ -106,48 +125,68 @@ const PEEPHOLES = [0, 2, 1];
  *   OutOfMemoryError
  */
 export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, inputs: OnnxInputs): OnnxOutputs {
-  if (!Object.hasOwn(OPERATORS, opType)) {
-    throw new UnsupportedError("opType", describe(opType), Object.keys(OPERATORS).join(", "));
-  }
-  const operator = OPERATORS[opType];
-  checkOptions(opType, attributes, [...ATTRIBUTES, ...operator.attributes]);
-  checkOptions(opType, inputs, [...INPUTS, ...operator.inputs]);
-  const { direction = "forward", layout = 0 } = attributes;
+  const operator = OPERATORS.get(opType);
+  if (operator === undefined) throw new UnsupportedError("opType", describe(opType), [...OPERATORS.keys()].join(", "));
+  const given = checkOptions(opType, attributes, [...ATTRIBUTES, ...operator.attributes]);
+  const tensors = checkOptions(opType, inputs, [...INPUTS, ...operator.inputs]);
+  const { direction = "forward", layout = 0, hidden_size } = given;
   if (direction !== "forward" && direction !== "reverse" && direction !== "bidirectional") {
     throw new ValueError("direction", describe(direction), '"forward", "reverse" or "bidirectional"');
   }
   checkFlag("layout", layout);
   const reverse = direction === "bidirectional" ? [false, true] : [direction === "reverse"];
   const d = reverse.length;
+  const cells = cellsOf(opType, operator, given, d);
   const core = currentCore();
-  const dtype = floatDtype("X", inputs.X);
-  const take = (name: keyof OnnxInputs, pattern: (number | string)[]) => {
-    const value = inputs[name];
-    return value === undefined ? undefined : takeTensor(core, name, value, dtype, pattern);
-  };
 
-  const x = take("X", layout ? ["N", "T", "I"] : ["T", "N", "I"])!;
+  // Copies, before anything is computed: reading one tensor may run code that changes another.
+  const copies = new Map<keyof OnnxInputs, Tensor>();
+  let type: FloatDtype | undefined;
+  for (const name of [...INPUTS, ...operator.inputs]) {
+    const value = tensors[name];
+    if (value === undefined) continue;
+    const { data, dtype: own } = dtypeIn(name, value);
+    const plain = readTensor(name, { data, shape: value.shape });
+    if (name !== "sequence_lens") type ??= own === "i32" ? undefined : own;
+    const expected = name === "sequence_lens" ? "i32" : type;
+    if (own !== expected) throw new DtypeError(name, own, expected ?? "f64 or f32");
+    copies.set(name, { data: plain.data.slice(), shape: plain.shape });
+  }
+  const take = (name: keyof OnnxInputs, pattern: readonly (number | string)[]): Tensor | undefined => {
+    const copy = copies.get(name);
+    return copy && checkTensor(name, copy, name === "sequence_lens" ? "i32" : dtype, pattern);
+  };
+  const need = (name: "X" | "W" | "R", pattern: readonly (number | string)[]): Tensor =>
+    take(name, pattern) ?? missing(name);
+  if (!copies.has("X")) throw new DtypeError("X", describe(tensors.X), "a tensor of f64 or f32");
+  const dtype = type!;
+
+  const x = need("X", layout ? ["N", "T", "I"] : ["T", "N", "I"]);
   const [t, n, size] = (layout ? [x.shape[1], x.shape[0], x.shape[2]] : x.shape) as [number, number, number];
   if (t === 0) throw new ShapeError("X", showShape(x.shape), "at least one step");
   if (size === 0) throw new ShapeError("X", showShape(x.shape), "at least one input feature");
-  const R = inputs.R === undefined ? missing("R") : take("R", [d, "G*H", "H"])!;
-  const h = R.shape[2]!;
+  const h = need("R", [d, "G*H", "H"]).shape[2]!;
+  if (h === 0) throw new ShapeError("R", showShape(copies.get("R")!.shape), "at least one hidden unit");
   const g = GATES[opType] * h;
-  if (h === 0) throw new ShapeError("R", showShape(R.shape), "at least one hidden unit");
-  take("R", [d, g, h]);
-  if (attributes.hidden_size !== undefined && attributes.hidden_size !== h) {
-    throw new ValueError("hidden_size", describe(attributes.hidden_size), `${h}, as R has it`);
+  const R = need("R", [d, g, h]);
+  if (hidden_size !== undefined && hidden_size !== h) {
+    throw new ValueError("hidden_size", describe(hidden_size), `${h}, as R has it`);
   }
-  const W = inputs.W === undefined ? missing("W") : take("W", [d, g, size])!;
+  const W = need("W", [d, g, size]);
   const B = take("B", [d, 2 * g]);
   const P = take("P", [d, 3 * h]);
   const stateShape = layout ? [n, d, h] : [d, n, h];
   const directionsFirst = (state: Tensor | undefined) => (state && layout ? permute(state, [1, 0, 2]) : state);
   const h0 = directionsFirst(take("initial_h", stateShape));
   const c0 = directionsFirst(take("initial_c", stateShape));
-  const cells = reverse.map((_, i) => cellOf(opType, attributes, i, d));
   const batch = { unbatched: false, batchFirst: false, backwards: false, t, n };
-  const active = activeSteps(core, batch, inputs.sequence_lens, undefined);
+  const lengths = take("sequence_lens", [n])?.data as Int32Array | undefined;
+  lengths?.forEach((length, row) => {
+    if (length < 0 || length > t) {
+      throw new ValueError(`sequence_lens[${row}]`, `${length}`, `an integer from 0 to ${t}`);
+    }
+  });
+  const active = activeSteps(batch, lengths, undefined);
 
   const Y = zeros(dtype, t * d * n * h);
   const Yh = zeros(dtype, d * n * h);
@@ -203,59 +242,87 @@ function checkFlag(attribute: string, value: number): void {
   if (value !== 0 && value !== 1) throw new ValueError(attribute, describe(value), "0 or 1");
 }
 
-/** The cell of direction i of d. */
-function cellOf(kind: CellKind, attributes: OnnxAttributes, i: number, d: number): Cell {
-  const { activations, clip, input_forget = 0, linear_before_reset = 0 } = attributes;
+/** The numbers of a value from outside, and their type. */
+function dtypeIn(name: keyof OnnxInputs, value: Tensor): { data: Tensor["data"]; dtype: Dtype } {
+  const { data } = (value as Tensor | null) ?? {};
+  const dtype = numberTypeOf(data);
+  if (dtype === "f64" || dtype === "f32" || dtype === "i32") return { data: data as Tensor["data"], dtype };
+  throw new DtypeError(
+    name,
+    dtype ?? describe(value),
+    `a tensor of ${name === "sequence_lens" ? "i32" : "f64 or f32"}`,
+  );
+}
+
+/** The cells of the directions. */
+function cellsOf(kind: CellKind, operator: OperatorSpec, attributes: OnnxAttributes, d: number): Cell[] {
+  const {
+    activations,
+    activation_alpha,
+    activation_beta,
+    clip,
+    input_forget = 0,
+    linear_before_reset = 0,
+  } = attributes;
   checkFlag("input_forget", input_forget);
   checkFlag("linear_before_reset", linear_before_reset);
   if (clip !== undefined && !(typeof clip === "number" && clip > 0)) {
     throw new ValueError("clip", describe(clip), "a number > 0");
   }
-  const defaults = OPERATORS[kind].activations;
-  const names: readonly string[] = activations ?? (d === 2 ? [...defaults, ...defaults] : defaults);
-  if (!Array.isArray(names) || names.length !== d * defaults.length) {
-    throw new ValueError("activations", describe(names), `${d * defaults.length} names`);
+  const defaults = operator.activations;
+  const count = d * defaults.length;
+  const names: readonly unknown[] =
+    activations === undefined ? [...defaults, ...defaults] : listOf("activations", activations, `${count} names`);
+  if (activations !== undefined && names.length !== count) {
+    throw new ValueError("activations", `${names.length} names`, `${count} names`);
   }
+  const alphas = scalesOf("activation_alpha", activation_alpha, count);
+  const betas = scalesOf("activation_beta", activation_beta, count);
   // Values of alpha and beta belong to those activations that take them, in their order.
-  let hard: readonly [number, number] | undefined;
   let taken = 0;
-  const codes = names.map((name, at) => {
-    const code = typeof name === "string" ? ACTIVATIONS[name.toLowerCase()] : undefined;
-    if (code === undefined) {
-      throw new UnsupportedError("activations", describe(name), "Tanh, Sigmoid, Relu or HardSigmoid");
-    }
-    if (code === "hardSigmoid") {
-      const own = [parameterOf("activation_alpha", taken, 0.2), parameterOf("activation_beta", taken, 0.5)] as const;
-      taken++;
-      if (Math.floor(at / defaults.length) === i) {
-        if (hard && (hard[0] !== own[0] || hard[1] !== own[1])) {
-          throw new UnsupportedError(
-            "activation_alpha",
-            `${own.join(", ")} beside ${hard.join(", ")}`,
-            "one pair for a direction",
-          );
-        }
-        hard = own;
+  return Array.from({ length: d }, (_, i): Cell => {
+    let hard: readonly [number, number] | undefined;
+    const codes = defaults.map((_, k) => {
+      const name = names[i * defaults.length + k];
+      const code = typeof name === "string" ? ACTIVATIONS.get(name.toLowerCase()) : undefined;
+      if (code === undefined) {
+        throw new UnsupportedError("activations", describe(name), "Tanh, Sigmoid, Relu or HardSigmoid");
       }
-    }
-    return code;
+      if (code !== "hardSigmoid") return code;
+      const own = [alphas[taken] ?? 0.2, betas[taken] ?? 0.5] as const;
+      taken++;
+      if (hard && (hard[0] !== own[0] || hard[1] !== own[1])) {
+        const received = `${own.join(", ")} beside ${hard.join(", ")}`;
+        throw new UnsupportedError("activation_alpha", received, "one pair for a direction");
+      }
+      hard = own;
+      return code;
+    });
+    const [f, second, third] = codes as [Activation, Activation, Activation];
+    const common = { kind, clip, ...(hard && { hard }) };
+    if (kind === "RNN") return { ...common, phi: f };
+    if (kind === "GRU") return { ...common, sigma: f, phi: second, resetAfter: linear_before_reset === 1 };
+    return { ...common, sigma: f, phi: second, psi: third, coupled: input_forget === 1 };
   });
-  function parameterOf(name: "activation_alpha" | "activation_beta", at: number, byDefault: number): number {
-    const value = attributes[name]?.[at];
-    if (value === undefined) return byDefault;
-    if (typeof value !== "number" || !Number.isFinite(value))
-      throw new ValueError(name, describe(value), "finite numbers");
-    return value;
+}
+
+/** A copy of a list of at most as many entries as there can be activations. */
+function listOf(attribute: string, list: unknown, expected: string): unknown[] {
+  if (!Array.isArray(list)) throw new ValueError(attribute, describe(list), expected);
+  const { length } = list;
+  if (!(length <= 6)) throw new ValueError(attribute, `${length} entries`, expected);
+  return Array.from({ length }, (_, i): unknown => list[i]);
+}
+
+function scalesOf(attribute: "activation_alpha" | "activation_beta", list: unknown, count: number): number[] {
+  if (list === undefined) return [];
+  const expected = `at most ${count} finite numbers`;
+  const scales = listOf(attribute, list, expected);
+  for (const scale of scales) {
+    if (!Number.isFinite(scale)) throw new ValueError(attribute, describe(scale), expected);
   }
-  const [f, second, third] = codes.slice(i * defaults.length, (i + 1) * defaults.length) as [
-    Activation,
-    Activation,
-    Activation,
-  ];
-  const common = { kind, clip, ...(hard && { hard }) };
-  if (kind === "RNN") return { ...common, phi: f };
-  if (kind === "GRU") return { ...common, sigma: f, phi: second, resetAfter: linear_before_reset === 1 };
-  return { ...common, sigma: f, phi: second, psi: third, coupled: input_forget === 1 };
+  if (scales.length > count) throw new ValueError(attribute, `${scales.length} numbers`, expected);
+  return scales as number[];
 }
 
 /** One direction's weights in the core's gate orders. */

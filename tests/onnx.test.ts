@@ -46,9 +46,8 @@ function naive(
   const last = { h: [] as number[], c: [] as number[] };
   for (let i = 0; i < d; i++) {
     const [alpha, beta] = [attributes.activation_alpha?.[0] ?? 0.2, attributes.activation_beta?.[0] ?? 0.5];
-    const functions = names.slice(i * defaults.length, (i + 1) * defaults.length).map((name, k) => {
-      const limit = k === 2 ? Infinity : clip; // what the gates see is clipped, not c: as onnxruntime does
-      return (x: number) => FUNCTIONS[name]!(Math.min(Math.max(x, -limit), limit), alpha, beta);
+    const functions = names.slice(i * defaults.length, (i + 1) * defaults.length).map((name) => {
+      return (x: number) => FUNCTIONS[name]!(Math.min(Math.max(x, -clip), clip), alpha, beta); // h's input, too
     });
     const [f, g, psi] = functions;
     const at = (of: Tensor | undefined, ...index: number[]): number => {
@@ -203,7 +202,128 @@ test("refuses what is not the operator's", () => {
   refuses(() => run({}, { B: wave([1, 12], "f64") }), ShapeError, "B");
   refuses(() => run({}, { P: wave([1, 8], "f64") }), ShapeError, "P");
   refuses(() => run({}, { initial_c: wave([2, N, H], "f64") }), ShapeError, "initial_c");
-  refuses(() => run({}, { sequence_lens: tensor([1, 2, 6], [3], "i32") }), ValueError, "lengths[2]", "0 to 5");
-  refuses(() => run({}, { sequence_lens: tensor([1, 2, 3]) }), DtypeError, "lengths");
+  refuses(() => run({}, { sequence_lens: tensor([1, 2, 6], [3], "i32") }), ValueError, "sequence_lens[2]", "0 to 5");
+  refuses(() => run({}, { sequence_lens: tensor([1, 2, 3]) }), DtypeError, "sequence_lens: got f64", "i32");
   refuses(() => run({}, { Z: wave([1], "f64") }), UnsupportedError, "Z");
+});
+
+describe("U2: names are looked up among the operator's own", () => {
+  const run = (kind: unknown, attributes: object = {}) =>
+    onnxRecurrent(kind as OnnxOperator, attributes, inputsOf(kind === "RNN" ? "RNN" : "LSTM", 1, "f64"));
+
+  test("operators", () => {
+    const names: unknown[] = ["constructor", "__proto__", "toString", "lstm", "", null, undefined, 5, 5n, {}, []];
+    const like: unknown[] = [["LSTM"], new String("LSTM"), { toString: () => "LSTM" }, Object.create(null)];
+    for (const kind of [...names, ...like]) {
+      refuses(() => run(kind), UnsupportedError, "opType: got", "RNN, LSTM, GRU");
+    }
+  });
+
+  test("activations", () => {
+    const names = ["constructor", "__proto__", "toString", "hasOwnProperty", "", "Elu", ["Tanh"], new String("Tanh")];
+    for (const name of [...names, null, undefined, 5, 5n, {}, Object.create(null)]) {
+      refuses(() => run("RNN", { activations: [name] }), UnsupportedError, "activations: got", "HardSigmoid");
+    }
+    expect(run("RNN", { activations: ["TANH"] })).toEqual(run("RNN"));
+    for (const list of [null, 5, "Tanh", {}, { length: 1, 0: "Tanh" }, new Set(["Tanh"]), [], ["Tanh", "Tanh"]]) {
+      refuses(() => run("RNN", { activations: list }), ValueError, "activations: got", "1 names");
+    }
+    refuses(() => run("RNN", { activations: Object.assign([], { length: 2 ** 31 }) }), ValueError, "activations");
+    refuses(() => run("RNN", { activations: Object.assign([], { length: 1 }) }), UnsupportedError, "got undefined");
+  });
+
+  test("activation_alpha and activation_beta", () => {
+    const hard = { activations: ["HardSigmoid"] };
+    for (const name of ["activation_alpha", "activation_beta"]) {
+      const lists = [5, null, {}, "0.2", [null], ["0.2"], [NaN], [Infinity], [1n], [[0.2]], [0.1, 0.2], [undefined]];
+      for (const list of [...lists, Object.assign([], { length: 2 ** 31 }), new Float32Array(1)]) {
+        refuses(() => run("RNN", { ...hard, [name]: list }), ValueError, `${name}: got`, "finite numbers");
+        refuses(() => run("RNN", { [name]: list }), ValueError, `${name}: got`); // where nothing takes them, too
+      }
+      expect(run("RNN", { ...hard, [name]: undefined })).toEqual(run("RNN", hard));
+    }
+  });
+
+  test("the rest of the attributes", () => {
+    for (const value of [null, "1", [1], true, NaN, {}, 1n]) {
+      refuses(() => run("LSTM", { clip: value }), ValueError, "clip: got");
+      refuses(() => run("LSTM", { input_forget: value }), ValueError, "input_forget: got");
+      refuses(() => run("LSTM", { layout: value }), ValueError, "layout: got");
+      refuses(() => run("LSTM", { direction: value }), ValueError, "direction: got");
+      refuses(() => run("LSTM", { hidden_size: value }), ValueError, "hidden_size: got");
+    }
+    refuses(() => run("LSTM", { direction: ["reverse"] }), ValueError, "direction: got Array");
+  });
+});
+
+describe.each(variants)("U8: clip, %s build", (variant) => {
+  useVariant(variant);
+
+  test.each(["f64", "f32"] as const)("limits c on its way to h, and c itself not, %s", (dtype) => {
+    const t = (values: number[], shape: number[]) => tensor(values, shape, dtype);
+    const lstm = (clip: number, c: number, more: Partial<OnnxInputs> = {}) =>
+      onnxRecurrent(
+        "LSTM",
+        { clip },
+        {
+          X: t([0, 0], [2, 1, 1]),
+          W: t([0, 0, 0, 0], [1, 4, 1]),
+          R: t([0, 0, 0, 0], [1, 4, 1]),
+          initial_c: t([c], [1, 1, 1]),
+          ...more,
+        },
+      );
+    // i = f = o = sigmoid(0) = 1/2, g = 0: c_1 = 2, c_2 = 1; h_t = 1/2 tanh(1/2) for both, as c_t > clip
+    const close = { rtol: dtype === "f64" ? 1e-14 : 1e-6 };
+    const { Y, Y_h, Y_c } = lstm(0.5, 4);
+    const h = 0.23105857863000487; // 1/2 tanh(1/2)
+    expect(Y).toBeAllClose({ data: [h, h], shape: [2, 1, 1, 1] }, close);
+    expect(Y_h).toBeAllClose({ data: [h], shape: [1, 1, 1] }, close);
+    expect(Y_c!).toBeAllClose({ data: [1], shape: [1, 1, 1] }, close);
+    expect(lstm(0.5, -4).Y).toBeAllClose({ data: [-h, -h], shape: [2, 1, 1, 1] }, close);
+    // c_t within the limit: 1/2 tanh(2), 1/2 tanh(1)
+    const free = [Math.tanh(2) / 2, Math.tanh(1) / 2];
+    expect(lstm(2.5, 4).Y).toBeAllClose({ data: free, shape: [2, 1, 1, 1] }, close);
+    // o's peephole sees c_t itself: o = sigmoid(clip(2 * 1)) = sigmoid(1/2)
+    const seen = lstm(0.5, 4, { P: t([0, 2, 0], [1, 3]) });
+    expect(seen.Y.data[0]).toBeCloseTo(0.6224593312018546 * Math.tanh(0.5), dtype === "f64" ? 14 : 6);
+    expect([...lstm(0.5, NaN).Y.data]).toEqual([NaN, NaN]);
+  });
+});
+
+test("U9: errors have the operator's names, and say the dtype", () => {
+  const inputs = inputsOf("LSTM", 1, "f64", [5, 2, 4]);
+  const run = (changed: object) => onnxRecurrent("LSTM", {}, { ...inputs, ...changed });
+  const i64 = { data: BigInt64Array.of(5n, 2n, 4n), shape: [3] };
+  refuses(() => run({ sequence_lens: i64 }), DtypeError, "sequence_lens: got i64, expected a tensor of i32");
+  refuses(() => run({ sequence_lens: [5, 2, 4] }), DtypeError, "sequence_lens: got Array, expected a tensor of i32");
+  refuses(() => run({ sequence_lens: tensor([5, 2], [2], "i32") }), ShapeError, "sequence_lens: got [2], expected [3]");
+  refuses(() => run({ sequence_lens: tensor([5, -1, 2], [3], "i32") }), ValueError, "sequence_lens[1]: got -1");
+  for (const name of ["X", "W", "R", "B", "P", "initial_h", "initial_c"] as const) {
+    const { shape } = inputs[name]!;
+    const of = (data: unknown) => ({ [name]: { data, shape } });
+    const size = shape.reduce((a, b) => a * b);
+    refuses(() => run(of(new Int32Array(size))), DtypeError, `${name}: got i32, expected f64`);
+    refuses(() => run(of(new BigInt64Array(size))), DtypeError, `${name}: got i64, expected a tensor of f64 or f32`);
+    refuses(() => run(of(new Uint8Array(size))), DtypeError, `${name}: got u8`);
+    refuses(() => run({ [name]: null }), DtypeError, `${name}: got null`);
+    if (name !== "X") refuses(() => run(of(new Float32Array(size))), DtypeError, `${name}: got f32, expected f64`);
+  }
+});
+
+test("inputs are read once: a getter that changes an earlier one changes nothing", () => {
+  const inputs = inputsOf("LSTM", 2, "f64");
+  const attributes: OnnxAttributes = { direction: "bidirectional" };
+  const expected = onnxRecurrent("LSTM", attributes, inputs);
+  const hostile = { ...inputs, X: { data: inputs.X.data.slice(), shape: [...inputs.X.shape] } };
+  const { data, shape } = inputs.P!;
+  hostile.P = {
+    get data() {
+      structuredClone(hostile.X.data.buffer, { transfer: [hostile.X.data.buffer] });
+      hostile.X.shape[0] = 1e9;
+      return data;
+    },
+    shape,
+  };
+  expect(onnxRecurrent("LSTM", attributes, hostile)).toEqual(expected);
 });

@@ -7,18 +7,12 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
-import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../bindings/errors.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
-
-/** A file from its header and data, without the writer under test. */
-function file(header: unknown, data: ArrayLike<number> = []): Uint8Array {
-  const json = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
-  const bytes = Buffer.alloc(8 + json.length + data.length);
-  bytes.writeBigUInt64LE(BigInt(json.length));
-  json.copy(bytes, 8);
-  bytes.set(data, 8 + json.length);
-  return new Uint8Array(bytes);
-}
+import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
+import { LSTM } from "../src/index.js";
+import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/io/safetensors.js";
+import { millisecondsOf, safetensorsFile as file } from "./helpers/formats.js";
+import { refuses } from "./helpers/refuses.js";
+import { findPython, goWithout, missingPython } from "./helpers/tools.js";
 
 /** A tensor's entry in a header. */
 function entry(dtype: string, shape: unknown, begin: number, end: number): object {
@@ -119,7 +113,8 @@ describe("the bytes", () => {
     }
   });
 
-  test.skipIf(spawnSync("python3", ["--version"]).status !== 0)("can be read by an independent reader", () => {
+  test("can be read by an independent reader", (context) => {
+    const python = findPython([]) ?? goWithout(context, missingPython([]));
     const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-"));
     try {
       const path = join(folder, "x.safetensors");
@@ -137,7 +132,7 @@ describe("the bytes", () => {
         "    out[name] = [v for v, in struct.iter_unpack('<' + code, data[begin:end])]",
         "print(json.dumps(out))",
       ].join("\n");
-      const { stdout } = spawnSync("python3", ["-c", script, path], { encoding: "utf8" });
+      const { stdout } = spawnSync(python, ["-c", script, path], { encoding: "utf8" });
       expect(JSON.parse(stdout)).toEqual({ __metadata__: { k: "v" }, w: [1, 2.5], whole: [-7, 8] });
     } finally {
       rmSync(folder, { recursive: true });
@@ -280,9 +275,9 @@ describe("broken files", () => {
   });
 
   test("another dtype is named, and its tensor", () => {
-    const bytes = file({ ids: entry("I64", [1], 0, 8) }, new Uint8Array(8));
-    expect(() => readSafetensors(bytes)).toThrow(UnsupportedError);
-    expect(() => readSafetensors(bytes)).toThrow('tensor "ids" dtype: got I64, expected F64, F32, I32, F16, BF16');
+    const bytes = file({ ids: entry("F8_E4M3", [1], 0, 1) }, new Uint8Array(1));
+    const expected = "expected F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, BOOL";
+    refuses(() => readSafetensors(bytes), UnsupportedError, 'tensor "ids" dtype: got F8_E4M3', expected, "`only`");
   });
 
   test("messages stay short", () => {
@@ -339,5 +334,223 @@ describe("what cannot be written", () => {
     expect(() => writeSafetensors({}, { k: 1 as unknown as string })).toThrow(
       'metadata "k": got number 1, expected a string',
     );
+  });
+});
+
+describe("U16: every dtype that layers or text tools meet", () => {
+  const bytesOfArray = (data: StoredTensor["data"]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  test.each<[dtype: string, data: StoredTensor["data"]]>([
+    ["I64", BigInt64Array.of(2n ** 53n + 1n, -(2n ** 63n), -1n)],
+    ["U64", BigUint64Array.of(2n ** 64n - 1n, 0n, 5n)],
+    ["I32", Int32Array.of(-1, 2 ** 31 - 1, 7)],
+    ["U32", Uint32Array.of(2 ** 32 - 1, 0, 7)],
+    ["I16", Int16Array.of(-(2 ** 15), 5, -1)],
+    ["U16", Uint16Array.of(2 ** 16 - 1, 5, 0)],
+    ["I8", Int8Array.of(-128, 127, 0)],
+    ["U8", Uint8Array.of(255, 0, 3)],
+    ["BOOL", Uint8Array.of(1, 0, 1)],
+  ])("%s", (dtype, data) => {
+    const size = data.BYTES_PER_ELEMENT;
+    // at an odd place of the file
+    const header = { a: entry("I8", [1], 0, 1), b: entry(dtype, [3, 1], 1, 1 + 3 * size) };
+    const { tensors } = readSafetensors<StoredTensor>(file(header, [9, ...bytesOfArray(data)]));
+    expect(tensors.b).toEqual({ data, shape: [3, 1] });
+    expect(tensors.b!.data.constructor).toBe(data.constructor);
+    expect(tensors.b!.data.buffer.byteLength).toBe(3 * size); // its own
+  });
+
+  test("one I64 tensor does not block a state_dict: `only` leaves it out, and layers name it", () => {
+    using lstm = new LSTM(3, 2, { dtype: "f32", seed: 1 });
+    const dict = lstm.stateDict();
+    const header: Record<string, object> = {};
+    const data: number[] = [];
+    for (const [name, { data: numbers, shape }] of Object.entries(dict)) {
+      const begin = data.length;
+      data.push(...new Uint8Array(numbers.buffer));
+      header[name] = entry("F32", shape, begin, data.length);
+    }
+    header.num_batches_tracked = entry("I64", [], data.length, data.length + 8);
+    const bytes = file(header, [...data, 5, 0, 0, 0, 0, 0, 0, 0]);
+    using other = new LSTM(3, 2, { dtype: "f32", seed: 2 });
+    const all = readSafetensors<StoredTensor>(bytes).tensors;
+    expect(all.num_batches_tracked).toEqual({ data: BigInt64Array.of(5n), shape: [] });
+    expect(() => other.loadStateDict(readSafetensors(bytes).tensors)).toThrow("num_batches_tracked");
+    other.loadStateDict(readSafetensors(bytes, { only: (name) => name !== "num_batches_tracked" }).tensors);
+    expect(other.stateDict()).toEqual(dict);
+  });
+});
+
+describe("U16: only", () => {
+  const header = {
+    a: entry("F32", [1], 0, 4),
+    b: entry("F8_E4M3", [2], 4, 6),
+    c: entry("I16", [1], 6, 8),
+    d: entry("F4", [2], 8, 9), // half a byte each
+  };
+  const bytes = file(header, [0, 0, 128, 63, 1, 2, 3, 0, 4]);
+
+  test("by names, by a function, none, all", () => {
+    const named = readSafetensors<StoredTensor>(bytes, { only: ["c", "a", "a"] });
+    expect(Object.entries(named.tensors)).toEqual([
+      ["a", { data: Float32Array.of(1), shape: [1] }],
+      ["c", { data: Int16Array.of(3), shape: [1] }],
+    ]);
+    expect(Object.getPrototypeOf(named.tensors)).toBe(null);
+    const seen: string[] = [];
+    const chosen = readSafetensors(bytes, { only: (name) => (seen.push(name), name === "a") });
+    expect(Object.keys(chosen.tensors)).toEqual(["a"]);
+    expect(seen).toEqual(["a", "b", "c", "d"]);
+    expect(Object.keys(readSafetensors(bytes, { only: [] }).tensors)).toEqual([]);
+    refuses(() => readSafetensors(bytes), UnsupportedError, 'tensor "b" dtype: got F8_E4M3');
+    refuses(() => readSafetensors(bytes, { only: ["a", "d"] }), UnsupportedError, 'tensor "d" dtype: got F4');
+  });
+
+  test("names that are not there are named", () => {
+    refuses(
+      () => readSafetensors(bytes, { only: ["a", "weight", "__proto__"] }),
+      ValueError,
+      'only: got "weight", "__proto__", expected names in the file: "a", "b", "c", "d"',
+    );
+    const many = Array.from({ length: 10_000 }, (_, i) => `name ${i}`);
+    expect(() => readSafetensors(bytes, { only: many })).toThrow(/^only: got "name 0", .{1,300}$/);
+  });
+
+  test("everything else is refused", () => {
+    for (const only of ["a", 5, null, {}, new Set(["a"])]) {
+      refuses(() => readSafetensors(bytes, { only: only as never }), ValueError, "only: got", "an array of names");
+    }
+    for (const name of [5, null, undefined, Symbol("a"), ["a"], new String("a")]) {
+      refuses(() => readSafetensors(bytes, { only: ["a", name as never] }), ValueError, "only[1]", "a name");
+    }
+    refuses(() => readSafetensors(bytes, { only: Object.assign([], { length: 2 ** 31 }) }), ValueError, "only[0]");
+    refuses(() => readSafetensors(bytes, { onyl: [] } as never), UnsupportedError, "onyl");
+    expect(() =>
+      readSafetensors(bytes, {
+        only: () => {
+          throw new SyntaxError("mine");
+        },
+      }),
+    ).toThrow(SyntaxError);
+  });
+
+  test("a function that takes the bytes away", () => {
+    const copy = bytes.slice();
+    const only = () => {
+      if (copy.length > 0) structuredClone(copy.buffer, { transfer: [copy.buffer] });
+      return true;
+    };
+    refuses(() => readSafetensors(copy, { only }), DtypeError, "bytes");
+    refuses(() => readSafetensors(copy), DtypeError, "bytes: got an array that has detached");
+  });
+});
+
+describe("hostile headers", () => {
+  const many = 400_000;
+  const headers: readonly (readonly [string, string])[] = [
+    ["nested arrays", `{"a":${"[".repeat(2.5 * many)}${"]".repeat(2.5 * many)}}`],
+    ["nested objects", `${'{"a":'.repeat(many)}1${"}".repeat(many)}`],
+    ["arrays side by side", `{"a":[${"[],".repeat(1.5 * many)}[]]}`],
+    ["objects side by side", `{"a":[${'{"b":1},'.repeat(many / 2)}{}]}`],
+    ["a long shape", `{"a":{"dtype":"F32","shape":[${"1,".repeat(2 * many)}-1],"data_offsets":[0,0]}}`],
+    ["a string that does not end", `{"a":"${"x".repeat(5 * many)}`],
+  ];
+
+  test.each(headers)("T2: %s take about the time of JSON.parse", (_, json) => {
+    const bytes = file(json);
+    expect(() => readSafetensors(bytes)).toThrow(FormatError);
+    // 500 ms: decoding, and the noise of a busy machine
+    const limit = 6 * millisecondsOf(() => JSON.parse(json)) + 500;
+    expect(millisecondsOf(() => readSafetensors(bytes))).toBeLessThan(limit);
+  });
+
+  test.each([64, 65, 1000, 5000, 1e5])("U1: a shape nested %i deep is a FormatError", (depth) => {
+    const shape = `${"[".repeat(depth)}${"]".repeat(depth)}`;
+    const bytes = file(`{"a":{"dtype":"F32","shape":${shape},"data_offsets":[0,0]}}`);
+    refuses(() => readSafetensors(bytes), FormatError, depth > 62 ? "header: got deeper nesting" : 'tensor "a" shape');
+    const offsets = `{"a":{"dtype":"F32","shape":[],"data_offsets":${shape}}}`;
+    expect(() => readSafetensors(file(offsets))).toThrow(FormatError);
+  });
+
+  test("U1: values of every kind where others are expected", () => {
+    const values: unknown[] = [null, true, 1, -1, "x", [], [[]], [[1]], {}, { toString: 1 }, { constructor: null }];
+    for (const value of values) {
+      for (const key of ["dtype", "shape", "data_offsets"]) {
+        const bytes = file({ a: { ...entry("F32", [2], 0, 8), [key]: value } }, bytesOf(1, 2));
+        expect(() => readSafetensors(bytes), JSON.stringify({ [key]: value })).toThrow(
+          typeof value === "string" && key === "dtype" ? UnsupportedError : FormatError,
+        );
+      }
+      expect(() => readSafetensors(file({ a: value }))).toThrow(FormatError);
+      const metadata = () => readSafetensors(file({ __metadata__: { a: value } }));
+      if (typeof value !== "string") expect(metadata).toThrow(FormatError);
+    }
+  });
+});
+
+describe("U3: writeSafetensors refuses other types", () => {
+  const one = { data: Float32Array.of(1), shape: [1] };
+  test.each<[string, unknown, string]>([
+    ["nothing", undefined, "tensors: got undefined"],
+    ["null", null, "tensors: got null"],
+    ["a number", 5, "tensors: got number 5"],
+    ["a text", "text", "tensors: got"],
+    ["an array", [one], "tensors: got Array"],
+    ["a tensor that is null", { a: null }, 'tensor "a": got null'],
+    ["a tensor that is a number", { a: 1 }, 'tensor "a": got number 1'],
+    ["no data", { a: { shape: [1] } }, 'tensor "a": got undefined'],
+    ["a plain array", { a: { data: [1], shape: [1] } }, 'tensor "a": got Array'],
+    ["a prototype alone", { a: { data: Object.create(Float32Array.prototype) as object, shape: [1] } }, 'tensor "a"'],
+    ["BigInts", { a: { data: BigInt64Array.of(1n), shape: [1] } }, 'tensor "a": got BigInt64Array'],
+  ])("%s", (_, tensors, message) => {
+    refuses(() => writeSafetensors(tensors as never), DtypeError, message);
+  });
+
+  test.each<[string, unknown]>([
+    ["nothing", undefined],
+    ["null", null],
+    ["a number", 1],
+    ["a text", "1"],
+    ["a BigInt", [1n]],
+    ["a symbol", [Symbol("1")]],
+    ["a text in it", ["1"]],
+    ["a hole", Object.assign([], { length: 1 })],
+    ["holes without end", Object.assign([], { length: 2 ** 32 - 1 })],
+    ["an object without a prototype", [Object.create(null)]],
+    ["an array in it", [[1]]],
+  ])("a shape that is %s", (_, shape) => {
+    refuses(
+      () => writeSafetensors({ a: { data: one.data, shape: shape as never } }),
+      ShapeError,
+      'tensor "a"',
+      "shape",
+    );
+  });
+
+  test("metadata", () => {
+    for (const metadata of [null, 5, "text", ["a"]]) {
+      refuses(() => writeSafetensors({}, metadata as never), FormatError, "metadata: got");
+    }
+    for (const value of [undefined, null, 1, {}, ["a"], new String("a")]) {
+      refuses(() => writeSafetensors({}, { k: value as never }), FormatError, 'metadata "k"', "a string");
+    }
+  });
+
+  test("a getter that detaches an earlier array", () => {
+    const first = Float64Array.of(1, 2);
+    const tensors = {
+      a: { data: first, shape: [2] },
+      get b() {
+        structuredClone(first.buffer, { transfer: [first.buffer] });
+        return one;
+      },
+    };
+    refuses(() => writeSafetensors(tensors), DtypeError, 'tensor "a"');
+  });
+
+  test("a subclass and a length of its own count for nothing", () => {
+    const data = Object.defineProperty(Float32Array.of(1, 2), "length", { value: 1 });
+    refuses(() => writeSafetensors({ a: { data, shape: [1] } }), ShapeError, "shape [1]", "2 numbers");
+    const { tensors } = readSafetensors(writeSafetensors({ a: { data, shape: [2] } }));
+    expect([...tensors.a!.data]).toEqual([1, 2]);
   });
 });

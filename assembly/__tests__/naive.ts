@@ -216,7 +216,7 @@ export class Naive<T> {
       addScaled(h, 1, this.normCBias, 0, this.seenC, 0);
     }
     for (let j = 0; j < h; j++) {
-      const phiC = activate<T>(c, c.psi, this.seenC[j]);
+      const phiC = activate<T>(c, c.psi, this.limited(this.seenC[j]));
       this.phiC[row * h + j] = phiC;
       this.hidden[j] = this.gates[row * 4 * h + 3 * h + j] * phiC;
     }

@@ -1,35 +1,105 @@
-// wasm-rnn info: what a model file holds.
+// wasm-rnn info: what a safetensors file holds, one of this package or any other.
 
-import { countParameters, readCharLM } from "../models/charlm-file.js";
+import { showShape } from "../../bindings/tensor.js";
+import {
+  elements,
+  headerLength,
+  looksLikeSafetensors,
+  PREFIX,
+  readHeader,
+  type SafetensorsHeader,
+} from "../io/safetensors-header.js";
+import { countParameters, FORMAT, readCharLM } from "../models/charlm-file.js";
+import { readBeginning } from "./beginning.js";
 import { named } from "./errors.js";
+import { escapeControls, safeJson } from "./escape.js";
 import { readBytes } from "./files.js";
 import { print as write } from "./output.js";
 import { count, describeLoss } from "./progress.js";
 
+/** Bytes that are looked at to tell what another file is. */
+const LOOKED_AT = 256_000_000;
+
+/** Entries of the metadata that are printed; --json has all. */
+const LISTED = 100;
+
+/** Characters of one name or value that are printed; --json has all. */
+const SHOWN = 200;
+
 /** Runs the command. Returns the exit code. */
 export function info(path: string, { json }: { json: boolean }): number {
-  const bytes = readBytes(path, "model");
-  const { model, training } = named(path, () => readCharLM(bytes));
+  const { header, size } = headerOf(path);
+  const tensors = Object.fromEntries(header.entries.map(({ name, shape }) => [name, shape]));
+  const dtypes = Object.fromEntries(header.entries.map(({ name, dtype }) => [name, dtype]));
+  const { metadata } = header;
+  if (metadata.format !== FORMAT) {
+    if (json) printJson({ event: "info", format: "safetensors", bytes: size, tensors, dtypes, metadata });
+    else printHeader(path, size, header);
+    return 0;
+  }
+  const { model, training } = named(path, () => readCharLM(readBytes(path, "model")));
   const { vocabulary, architecture } = model;
   const parameters = countParameters(vocabulary.size, architecture);
-  const tensors = Object.fromEntries(model.parameters().map(({ name, value }) => [name, value.shape]));
   model.dispose();
   if (json) {
     const { characters } = vocabulary;
-    print(JSON.stringify({ event: "info", architecture, parameters, training, vocabulary: characters, tensors }));
+    const figures = { architecture, parameters, training, vocabulary: characters };
+    printJson({ event: "info", format: FORMAT, bytes: size, ...figures, tensors, dtypes, metadata });
     return 0;
   }
   const { cell, embeddingDim, hiddenSize, numLayers, dtype } = architecture;
-  print(`${path}: character model of wasm-rnn, ${count(bytes.length)} bytes`);
+  print(`${show(path)}: character model of wasm-rnn, ${count(size)} bytes`);
   print(`architecture: embedding ${embeddingDim}, ${numLayers} x ${cell} ${hiddenSize}, linear ${vocabulary.size}`);
   print(`parameters: ${count(parameters)} (${dtype})`);
   print(`trained steps: ${count(training.steps)}`);
   if (training.validation !== undefined) {
     print(`validation loss: ${describeLoss(training.validation.loss)}, after step ${count(training.validation.step)}`);
   }
-  print(`vocabulary: ${vocabulary.size} characters: ${JSON.stringify(vocabulary.characters.join(""))}`);
-  for (const [name, shape] of Object.entries(tensors)) print(`  ${name} [${shape.join(", ")}]`);
+  print(`vocabulary: ${vocabulary.size} characters: ${value(vocabulary.characters.join(""))}`);
+  printTensors(header);
   return 0;
+}
+
+/** Reads the header alone: the file may be larger than memory. */
+function headerOf(path: string): { header: SafetensorsHeader; size: number } {
+  const { bytes, size } = readBeginning(path, PREFIX + 1);
+  return named(path, () => {
+    const enough = looksLikeSafetensors(bytes, size) ? bytes : readBeginning(path, LOOKED_AT).bytes;
+    const length = headerLength(enough, size);
+    return { header: readHeader(readBeginning(path, PREFIX + length).bytes, size), size };
+  });
+}
+
+function printHeader(path: string, size: number, header: SafetensorsHeader): void {
+  const { entries, metadata } = header;
+  print(`${show(path)}: safetensors file, ${count(size)} bytes`);
+  const numbers = entries.reduce((sum, { shape }) => sum + elements(shape), 0);
+  print(`tensors: ${count(entries.length)}, ${count(numbers)} numbers`);
+  printTensors(header);
+  const pairs = Object.entries(metadata);
+  print(`metadata: ${pairs.length === 0 ? "none" : `${count(pairs.length)} entries`}`);
+  for (const [key, text] of pairs.slice(0, LISTED)) print(`  ${show(key)}: ${value(text)}`);
+  if (pairs.length > LISTED) print(`  ... and ${count(pairs.length - LISTED)} more; --json has all`);
+}
+
+function printTensors({ entries }: SafetensorsHeader): void {
+  for (const { name, shape, dtype } of entries) print(`  ${show(name)} ${showShape(shape)} ${show(dtype)}`);
+}
+
+/** A text in quotation marks; how long it is, where it is cut. */
+function value(text: string): string {
+  const shown = show(JSON.stringify(text.slice(0, SHOWN)));
+  return text.length > SHOWN ? `${shown}... (${count(text.length)} characters; --json has all)` : shown;
+}
+
+/** A text from a file as a terminal may have it. */
+function show(text: string): string {
+  const escaped = escapeControls(text.slice(0, SHOWN));
+  return text.length > SHOWN ? `${escaped}...` : escaped;
+}
+
+function printJson(value: unknown): void {
+  print(safeJson(value));
 }
 
 function print(line: string): void {

@@ -10,61 +10,100 @@
  * @module wasm-rnn/safetensors
  */
 
-import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../../bindings/errors.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
-import { decodeUtf8, encodeUtf8 } from "./utf8.js";
+import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
+import { checkOptions } from "../nn/layer.js";
+import { bytesOf, numberTypeOf, takeBytes } from "./arrays.js";
+import { isRecord, quote } from "./json.js";
+import { elements, MAX_HEADER, PREFIX, readHeader, type StoredEntry } from "./safetensors-header.js";
+import { encodeUtf8 } from "./utf8.js";
 
-/** What a safetensors file holds. Both records have no prototype, so that any name is an ordinary key. */
-export interface SafetensorsContent {
+/** Arrays of a safetensors file: those of tensors, and those of integers of other sizes. */
+export type StoredData =
+  TensorData | BigInt64Array | BigUint64Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array;
+
+/** A tensor of any type that a safetensors file holds: wider than `Tensor`, which layers take. */
+export interface StoredTensor {
+  /** The numbers, row-major. */
+  readonly data: StoredData;
+  /** The length of each axis; [] for a single number. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * What a safetensors file holds. Both records have no prototype, so that any name is an ordinary key.
+ *
+ * @typeParam T the type of the tensors, as of `readSafetensors`
+ */
+export interface SafetensorsContent<T extends StoredTensor = Tensor> {
   /** The tensors by name. */
-  tensors: Record<string, Tensor>;
+  tensors: Record<string, T>;
   /** What stands under `__metadata__`; empty where nothing does. */
   metadata: Record<string, string>;
 }
 
-/** Header limit of the format's reference implementation, in bytes. */
-const MAX_HEADER = 100_000_000;
-
-/** How one stored dtype becomes a Tensor's array. `size` is bytes per element; `read` takes a fresh, aligned buffer. */
-interface StoredType {
-  size: number;
-  read: (buffer: ArrayBuffer) => Tensor["data"];
+/** Options of `readSafetensors`. */
+export interface SafetensorsOptions {
+  /** The tensors to read, by their names, or by a function that says so of a name (default: all). */
+  only?: readonly string[] | ((name: string) => boolean);
 }
 
-const STORED = new Map<string, StoredType>([
-  ["F64", { size: 8, read: (buffer) => new Float64Array(buffer) }],
-  ["F32", { size: 4, read: (buffer) => new Float32Array(buffer) }],
-  ["I32", { size: 4, read: (buffer) => new Int32Array(buffer) }],
-  ["F16", { size: 2, read: (buffer) => widen(new Uint16Array(buffer), f16ToF32Bits) }],
-  ["BF16", { size: 2, read: (buffer) => widen(new Uint16Array(buffer), (half) => half << 16) }],
+/** How the bytes of a stored dtype become an array; they come in a fresh, aligned buffer. */
+const READERS: ReadonlyMap<string, (buffer: ArrayBuffer) => StoredData> = new Map<
+  string,
+  (buffer: ArrayBuffer) => StoredData
+>([
+  ["F64", (buffer) => new Float64Array(buffer)],
+  ["F32", (buffer) => new Float32Array(buffer)],
+  ["F16", (buffer) => widen(new Uint16Array(buffer), f16ToF32Bits)],
+  ["BF16", (buffer) => widen(new Uint16Array(buffer), (half) => half << 16)],
+  ["I64", (buffer) => new BigInt64Array(buffer)],
+  ["I32", (buffer) => new Int32Array(buffer)],
+  ["I16", (buffer) => new Int16Array(buffer)],
+  ["I8", (buffer) => new Int8Array(buffer)],
+  ["U64", (buffer) => new BigUint64Array(buffer)],
+  ["U32", (buffer) => new Uint32Array(buffer)],
+  ["U16", (buffer) => new Uint16Array(buffer)],
+  ["U8", (buffer) => new Uint8Array(buffer)],
+  ["BOOL", (buffer) => new Uint8Array(buffer)],
 ]);
 
 /**
- * Reads a safetensors file. F64, F32 and I32 keep their type; F16 and BF16 widen to f32 exactly. Every array is fresh.
+ * Reads a safetensors file. F64, F32 and I32 keep their type, F16 and BF16 widen to f32 exactly: these are Tensors. I64
+ * and U64 come as BigInt64Array and BigUint64Array, I16, I8, U32, U16 and U8 as the arrays of those names, BOOL as a
+ * Uint8Array. Every array is fresh. Time and memory are a small multiple of the file's size.
  *
- * No size in the file is trusted before it was checked against `bytes`.
- *
+ * @typeParam T what the caller expects the tensors to be: `Tensor` by default, as layers take them, or `StoredTensor`.
+ *   The file decides what comes; whatever takes a Tensor refuses another array by a DtypeError
  * @param bytes the whole file, as of https://huggingface.co/docs/safetensors#format
- * @throws FormatError, saying what is wrong, for anything that is not a whole valid file; UnsupportedError, naming the
- *   tensor, for another dtype; DtypeError where bytes is no Uint8Array
+ * @param options `only`: which tensors to read; the others may have any dtype
+ * @throws FormatError, saying what is wrong, or what the file is, for anything that is not a whole valid file;
+ *   UnsupportedError, naming the tensor, for another dtype (F8 ...); ValueError naming the names of `only` that are not in
+ *   the file; DtypeError where bytes is no Uint8Array
  */
-export function readSafetensors(bytes: Uint8Array): SafetensorsContent {
-  const dataStart = headerEnd(bytes);
-  const header = parseHeader(bytes.subarray(8, dataStart));
-  const content: SafetensorsContent = { tensors: emptyRecord(), metadata: emptyRecord() };
-  const ranges: Range[] = [];
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") readMetadata(entry, content.metadata);
-    else ranges.push(checkEntry(name, entry, bytes.length - dataStart));
+export function readSafetensors<T extends StoredTensor = Tensor>(
+  bytes: Uint8Array,
+  options: SafetensorsOptions = {},
+): SafetensorsContent<T> {
+  const file = takeBytes("bytes", bytes);
+  const size = file.length;
+  const chooses = checkOnly(options);
+  const { entries, metadata, dataStart } = readHeader(file, size);
+  const chosen = chooses(entries);
+  if (file.length !== size) throw new DtypeError("bytes", "an array that changed its length", "one that stays");
+  for (const { name, dtype } of chosen) {
+    if (READERS.has(dtype)) continue;
+    const expected = `${[...READERS.keys()].join(", ")}, or \`only\` without it`;
+    throw new UnsupportedError(`tensor ${quote(name)} dtype`, dtype, expected);
   }
-  checkCover(ranges, bytes.length - dataStart);
-  for (const { name, type, shape, begin, end } of ranges) {
+  const tensors = Object.create(null) as Record<string, StoredTensor>;
+  for (const { name, dtype, shape, begin, end } of chosen) {
     // a copy is aligned, and the caller's own
     const copy = new Uint8Array(end - begin);
-    copy.set(bytes.subarray(dataStart + begin, dataStart + end));
-    content.tensors[name] = { data: type.read(copy.buffer), shape };
+    copy.set(file.subarray(dataStart + begin, dataStart + end));
+    tensors[name] = { data: READERS.get(dtype)!(copy.buffer), shape };
   }
-  return content;
+  return { tensors: tensors as Record<string, T>, metadata };
 }
 
 /**
@@ -81,8 +120,10 @@ export function writeSafetensors(
   tensors: Readonly<Record<string, Tensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  if (!isRecord(tensors)) throw new DtypeError("tensors", describe(tensors), "a record of tensors by name");
+  if (!isRecord(metadata)) throw new FormatError("metadata", describe(metadata), "a record of strings by name");
   const entries = Object.entries(tensors).map(([name, tensor]) => encodeEntry(name, tensor));
-  entries.sort((a, b) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT || compare(a.name, b.name));
+  entries.sort((a, b) => b.bytesPerNumber - a.bytesPerNumber || compare(a.name, b.name));
 
   const fields: string[] = [];
   const pairs = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
@@ -91,8 +132,12 @@ export function writeSafetensors(
   }
   if (pairs.length > 0) fields.push(`"__metadata__":${JSON.stringify(Object.fromEntries(pairs))}`);
   let offset = 0;
-  for (const { name, dtype, shape, data } of entries) {
-    const end = offset + data.byteLength;
+  for (const { name, dtype, shape, bytes } of entries) {
+    if (bytes.length !== elements(shape) * SIZES.get(dtype)!) {
+      // a getter of a later entry took the numbers away
+      throw new DtypeError(`tensor ${quote(name)}`, "an array that changed its length", "one that stays");
+    }
+    const end = offset + bytes.length;
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`);
     offset = end;
   }
@@ -100,125 +145,47 @@ export function writeSafetensors(
   const headerSize = Math.ceil(json.length / 8) * 8;
   if (headerSize > MAX_HEADER) throw new FormatError("header", `${headerSize} bytes`, `at most ${MAX_HEADER}`);
 
-  const file = new Uint8Array(8 + headerSize + offset);
+  const file = new Uint8Array(PREFIX + headerSize + offset);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerSize), true);
-  file.set(json, 8);
-  file.fill(0x20, 8 + json.length, 8 + headerSize);
-  let position = 8 + headerSize;
-  for (const { data } of entries) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
-    position += data.byteLength;
+  file.set(json, PREFIX);
+  file.fill(0x20, PREFIX + json.length, PREFIX + headerSize);
+  let position = PREFIX + headerSize;
+  for (const { bytes } of entries) {
+    file.set(bytes, position);
+    position += bytes.length;
   }
   return file;
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-interface Range {
-  name: string;
-  type: StoredType;
-  shape: number[];
-  begin: number;
-  end: number;
-}
-
-/** Checks the length prefix and returns where the data starts. */
-function headerEnd(bytes: Uint8Array): number {
-  if (!(bytes instanceof Uint8Array)) throw new DtypeError("bytes", describe(bytes), "a Uint8Array");
-  if (bytes.length < 8) throw new FormatError("bytes", `${bytes.length}`, "at least the 8 of the header's length");
-  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  const limit = Math.min(MAX_HEADER, bytes.length - 8);
-  if (length > BigInt(limit)) {
-    const whose = limit === MAX_HEADER ? "" : " that follow in the file";
-    throw new FormatError("header", `a length of ${length} bytes`, `at most the ${limit}${whose}`);
+/** What picks the tensors to read from those of a file. */
+function checkOnly(options: SafetensorsOptions): (entries: readonly StoredEntry[]) => readonly StoredEntry[] {
+  checkOptions("readSafetensors", options, ["only"]);
+  const { only } = options;
+  if (only === undefined) return (entries) => entries;
+  if (typeof only === "function") return (entries) => entries.filter(({ name }) => only(name));
+  const expected = "an array of names, or a function of a name";
+  if (!Array.isArray(only)) throw new ValueError("only", describe(only), expected);
+  const names = new Set<string>();
+  for (let i = 0; i < only.length; i++) {
+    const name: unknown = only[i];
+    if (typeof name !== "string") throw new ValueError(`only[${i}]`, describe(name), "a name");
+    names.add(name);
   }
-  return 8 + Number(length);
-}
-
-function parseHeader(bytes: Uint8Array): object {
-  const expected = "a JSON object from its first byte on";
-  if (bytes[0] !== 0x7b) throw new FormatError("header", `first byte ${bytes[0] ?? "none"}`, expected);
-  const text = decodeUtf8(bytes, "header");
-  let header: unknown;
-  try {
-    header = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError("header", error instanceof Error ? error.message : String(error), expected);
-  }
-  if (!isRecord(header)) throw new FormatError("header", describe(header), expected);
-  checkDuplicates(text);
-  return header;
-}
-
-/** JSON.parse keeps the last of equal keys without a word, so they are looked for in the text (valid JSON by now). */
-function checkDuplicates(json: string): void {
-  const open: Set<string>[] = []; // the keys seen in each object or array around the place
-  for (let i = 0; i < json.length; i++) {
-    const character = json[i];
-    if (character === "{" || character === "[") open.push(new Set());
-    else if (character === "}" || character === "]") open.pop();
-    else if (character === '"') {
-      const start = i++;
-      for (; json[i] !== '"'; i++) if (json[i] === "\\") i++;
-      let next = i + 1;
-      while (json.charCodeAt(next) <= 0x20) next++; // JSON's white space; no other control character can stand here
-      if (json[next] !== ":") continue;
-      const key = String(JSON.parse(json.slice(start, i + 1)));
-      const keys = open[open.length - 1];
-      if (keys?.has(key)) throw new FormatError("header", `key ${quote(key)} twice`, "each key once");
-      keys?.add(key);
-    }
-  }
-}
-
-function readMetadata(value: unknown, metadata: Record<string, string>): void {
-  if (!isRecord(value)) throw new FormatError("__metadata__", describe(value), "a JSON object");
-  for (const [key, text] of Object.entries(value)) {
-    if (typeof text !== "string") throw new FormatError(`metadata ${quote(key)}`, describe(text), "a string");
-    metadata[key] = text;
-  }
-}
-
-/** Checks one tensor's entry: types, dtype, the shape against the offsets, the offsets against the data. */
-function checkEntry(name: string, entry: unknown, dataSize: number): Range {
-  const tensor = `tensor ${quote(name)}`;
-  if (!isRecord(entry)) throw new FormatError(tensor, describe(entry), "a JSON object");
-  const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string") throw new FormatError(`${tensor} dtype`, describe(dtype), "a string");
-  if (!isSizes(shape)) throw new FormatError(`${tensor} shape`, quote(shape), "a list of whole numbers >= 0");
-  if (!isSizes(offsets) || offsets.length !== 2) {
-    throw new FormatError(`${tensor} data_offsets`, quote(offsets), "two whole numbers >= 0");
-  }
-  const [begin = 0, end = 0] = offsets;
-  if (begin > end || end > dataSize) {
-    const expected = `begin <= end <= ${dataSize}, the bytes of data in the file`;
-    throw new FormatError(`${tensor} data_offsets`, quote(offsets), expected);
-  }
-  const type = STORED.get(dtype);
-  if (type === undefined) throw new UnsupportedError(`${tensor} dtype`, dtype, [...STORED.keys()].join(", "));
-  const count = elements(shape);
-  if (Number.isNaN(count)) throw new FormatError(`${tensor} shape`, quote(shape), "fewer than 2^53 elements");
-  if (type.size * count !== end - begin) {
-    const expected = `${type.size * count} for ${dtype} of shape ${quote(shape)}`;
-    throw new FormatError(`${tensor} data_offsets`, `${end - begin} bytes`, expected);
-  }
-  return { name, type, shape, begin, end };
-}
-
-/** The tensors must cover the data exactly: each begins where the one before it ended. */
-function checkCover(ranges: readonly Range[], dataSize: number): void {
-  let covered = 0;
-  for (const { name, begin, end } of [...ranges].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (begin !== covered) {
-      throw new FormatError(
-        `tensor ${quote(name)} data_offsets`,
-        `begin ${begin}`,
-        `${covered}, where the one before ends`,
-      );
-    }
-    covered = end;
-  }
-  if (covered !== dataSize) throw new FormatError("data", `${dataSize} bytes`, `${covered}, the last tensor's end`);
+  return (entries) => {
+    const chosen = entries.filter(({ name }) => names.has(name));
+    if (chosen.length === names.size) return chosen;
+    for (const { name } of chosen) names.delete(name);
+    const missing = [...names].slice(0, 5).map(quote).join(", ");
+    const known = entries.slice(0, 5).map(({ name }) => quote(name));
+    const more = entries.length > known.length ? ", ..." : "";
+    throw new ValueError(
+      "only",
+      `${missing}${names.size > 5 ? ", ..." : ""}`,
+      `names in the file: ${known.join(", ")}${more}`,
+    );
+  };
 }
 
 /** Half-precision numbers to f32; `bits` gives the f32 pattern of one. Working on patterns keeps NaN payloads. */
@@ -241,49 +208,43 @@ function f16ToF32Bits(half: number): number {
 
 // --- writing ---------------------------------------------------------------------------------------------------------
 
-function encodeEntry(name: string, tensor: Tensor) {
+/** Bytes of one number of the types that are written. */
+const SIZES: ReadonlyMap<string, number> = new Map([
+  ["F64", 8],
+  ["F32", 4],
+  ["I32", 4],
+]);
+
+function encodeEntry(name: string, tensor: unknown) {
   const argument = `tensor ${quote(name)}`;
   if (name === "__metadata__") throw new FormatError(argument, "a reserved name", "another");
-  const { data, shape } = tensor;
-  const dtype = storedDtype(data);
-  if (dtype === undefined) throw new DtypeError(argument, describe(data), "a Float64Array, Float32Array or Int32Array");
-  if (!isSizes(shape) || elements(shape) !== data.length) {
-    throw new ShapeError(argument, `shape ${quote(shape)}`, `one that holds its ${data.length} numbers`);
+  if (!isRecord(tensor)) throw new DtypeError(argument, describe(tensor), "a tensor { data, shape }");
+  const { data, shape: given } = tensor;
+  const dtype = numberTypeOf(data)?.toUpperCase();
+  const size = dtype === undefined ? undefined : SIZES.get(dtype);
+  if (dtype === undefined || size === undefined) {
+    throw new DtypeError(argument, describe(data), "a Float64Array, Float32Array or Int32Array");
   }
-  return { name, dtype, shape, data };
+  const bytes = bytesOf(argument, data);
+  const shape = sizesOf(given);
+  if (shape === undefined || elements(shape) * size !== bytes.length) {
+    throw new ShapeError(argument, `shape ${quote(given)}`, `one that holds its ${bytes.length / size} numbers`);
+  }
+  return { name, dtype, bytesPerNumber: size, shape, bytes };
 }
 
-function storedDtype(data: unknown): string | undefined {
-  if (data instanceof Float64Array) return "F64";
-  if (data instanceof Float32Array) return "F32";
-  return data instanceof Int32Array ? "I32" : undefined;
-}
-
-// --- both ------------------------------------------------------------------------------------------------------------
-
-/** Elements of a shape; 1 for a scalar's []; NaN, which equals no size, where the product leaves the safe integers. */
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, size) => (product * size > Number.MAX_SAFE_INTEGER ? NaN : product * size), 1);
-}
-
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function emptyRecord<T>(): Record<string, T> {
-  return Object.create(null) as Record<string, T>;
+/** A copy of a shape from outside; undefined where it is none. */
+function sizesOf(value: unknown): number[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const sizes: number[] = [];
+  for (let i = 0; i < value.length; i++) {
+    const size: unknown = value[i];
+    if (!Number.isSafeInteger(size) || (size as number) < 0) return undefined;
+    sizes.push(size as number);
+  }
+  return sizes;
 }
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** A value as JSON has it, cut where it is long, for messages. */
-function quote(value: unknown): string {
-  const json = JSON.stringify(value) ?? "nothing";
-  return json.length > 100 ? `${json.slice(0, 100)}...` : json;
 }

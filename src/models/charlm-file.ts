@@ -5,11 +5,13 @@
 import { describe } from "../../bindings/tensor.js";
 import { FormatError, ValueError } from "../../bindings/errors.js";
 import { GATES } from "../../bindings/recurrent.js";
+import { isRecord, parseJson, quote } from "../io/json.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
 import { CharLM, CHARLM_CELLS, recurrentName, warmUpFault, type CharLMCell } from "./charlm.js";
 
-const FORMAT = "wasm-rnn charlm";
+/** `format` in the metadata of a CharLM file. */
+export const FORMAT = "wasm-rnn charlm";
 const VERSION = "1";
 
 /** Figures about the training of a CharLM, written into its file. */
@@ -105,18 +107,19 @@ export function readCharLM(bytes: Uint8Array): {
   const { dtype } = metadata;
   if (dtype !== "f32" && dtype !== "f64") throw new FormatError("dtype", dtype ?? "none", "f32 or f64");
   const architecture = parse(metadata, "architecture");
+  if (!isRecord(architecture)) throw new FormatError("architecture", describe(architecture), "an object");
   const size = (name: string): number => {
-    const value =
-      typeof architecture === "object" ? (architecture as Record<string, unknown> | null)?.[name] : undefined;
+    const value = architecture[name];
     if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
     throw new FormatError(`architecture ${name}`, describe(value), "a whole number from 1 up");
   };
   const sizes = { embeddingDim: size("embeddingDim"), hiddenSize: size("hiddenSize"), numLayers: size("numLayers") };
-  const { layers } = architecture as { layers?: unknown };
-  const cell = CHARLM_CELLS.find((kind) => String(layers) === `embedding,${recurrentName(kind)},linear`);
-  if (cell === undefined) {
+  const { layers } = architecture;
+  const [first, second, third, ...more] = Array.isArray(layers) && layers.length < 10 ? (layers as unknown[]) : [];
+  const cell = CHARLM_CELLS.find((kind) => second === recurrentName(kind));
+  if (cell === undefined || first !== "embedding" || third !== "linear" || more.length > 0) {
     const known = CHARLM_CELLS.map(recurrentName).join(", ");
-    throw new FormatError("architecture layers", describe(layers), `embedding, one of ${known}, linear`);
+    throw new FormatError("architecture layers", quote(layers), `embedding, one of ${known}, linear`);
   }
   const characters = parse(metadata, "vocabulary");
   if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
@@ -147,15 +150,15 @@ export function readCharLM(bytes: Uint8Array): {
 }
 
 function isCharacters(value: unknown): value is string[] {
-  return Array.isArray(value) && value.length > 0 && value.every((entry) => typeof entry === "string");
+  // a character has one or two UTF-16 units; the Vocabulary has the last word
+  const fits = (entry: unknown) => typeof entry === "string" && entry.length <= 8;
+  return Array.isArray(value) && value.length > 0 && value.every(fits);
 }
 
 function parse(metadata: Readonly<Record<string, string>>, key: string): unknown {
-  try {
-    return JSON.parse(metadata[key] ?? "");
-  } catch {
-    throw new FormatError(`metadata ${key}`, metadata[key] === undefined ? "none" : "something else", "JSON");
-  }
+  const text = metadata[key];
+  if (text === undefined) throw new FormatError(`metadata ${key}`, "none", "JSON");
+  return parseJson(`metadata ${key}`, text);
 }
 
 /** What figures can be, the same when they are written and read. */

@@ -1,0 +1,96 @@
+// JSON from files, whose text may be hostile: bounded nesting (engines recurse where JSON nests), no key twice, and values
+// shown in messages in bounded time. What the values mean is not known here.
+
+import { FormatError } from "../../bindings/errors.js";
+import { describe } from "../../bindings/tensor.js";
+
+/** Levels of arrays and objects; the formats that are read here need 3 or 4. */
+const MAX_DEPTH = 64;
+
+/**
+ * Parses JSON in which no object has a key twice.
+ *
+ * @param argument what the text is, for messages
+ * @throws FormatError for anything else, and for JSON nested deeper than 64 levels
+ */
+export function parseJson(argument: string, text: string, expected = "JSON"): unknown {
+  checkDepth(argument, text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new FormatError(argument, "something else", expected);
+  }
+  checkDuplicates(argument, text);
+  return value;
+}
+
+/** JSON.parse of some engines ends with a stack overflow where the nesting is deep. */
+function checkDepth(argument: string, text: string): void {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) i = endOfString(text, i);
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > MAX_DEPTH) throw new FormatError(argument, "deeper nesting", `at most ${MAX_DEPTH} levels of JSON`);
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+}
+
+/** JSON.parse keeps the last of equal keys without a word, so they are looked for in the text (valid JSON by now). */
+function checkDuplicates(argument: string, json: string): void {
+  // The keys seen in each object around the place: none, one, or several. An array has none.
+  const open: (string | Set<string> | undefined)[] = [];
+  for (let i = 0; i < json.length; i++) {
+    const code = json.charCodeAt(i);
+    if (code === 0x5b || code === 0x7b) open.push(undefined);
+    else if (code === 0x5d || code === 0x7d) open.pop();
+    else if (code === QUOTE) {
+      const start = i;
+      i = endOfString(json, i);
+      let next = i + 1;
+      while (json.charCodeAt(next) <= 0x20) next++; // JSON's white space; no other control character can stand here
+      if (json.charCodeAt(next) !== 0x3a) continue;
+      const raw = json.slice(start + 1, i);
+      const key = raw.includes("\\") ? (JSON.parse(json.slice(start, i + 1)) as string) : raw;
+      const seen = open[open.length - 1];
+      if (seen === key || (seen instanceof Set && seen.has(key))) {
+        throw new FormatError(argument, `key ${quote(key)} twice`, "each key once");
+      }
+      if (seen === undefined) open[open.length - 1] = key;
+      else if (typeof seen === "string") open[open.length - 1] = new Set([seen, key]);
+      else seen.add(key);
+    }
+  }
+}
+
+const QUOTE = 0x22;
+
+/** Where the string that begins at `start` ends: its closing quote, or the end of the text. */
+function endOfString(text: string, start: number): number {
+  for (let i = start + 1; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x5c) i++;
+    else if (code === QUOTE) return i;
+  }
+  return text.length;
+}
+
+/** A value as JSON has it, cut where it is long, for messages. */
+export function quote(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") return cut(JSON.stringify(value.slice(0, 100)), value.length > 100);
+  if (!Array.isArray(value)) return typeof value === "number" ? `${value}` : describe(value);
+  const first = value.slice(0, 16).map((each: unknown) => (typeof each === "number" ? `${each}` : describe(each)));
+  const text = `[${first.join(",")}${value.length > 16 ? ",..." : ""}]`;
+  return cut(text.slice(0, 100), text.length > 100);
+}
+
+function cut(text: string, more: boolean): string {
+  return more ? `${text}...` : text;
+}
+
+/** Whether a value is an object of JSON's. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
