@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
     setupFiles: ["tests/setup.ts"],
+    reporters: ["default", "./tests/helpers/summary.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -1,17 +1,37 @@
 // The errors of the package. Each names the argument, what came, and what was expected, and is thrown before any state
 // changes.
 
+/** Characters of a text from outside that an error shows at most. */
+const SHOWN = 200;
+
+/**
+ * A text from outside as a message or a terminal may have it: at most 200 characters, control characters, format
+ * characters (which turn the direction of text) and lone surrogates as \u{hex}.
+ */
+export function show(text: unknown, most = SHOWN): string {
+  const cut = (whole: string) => (whole.length > most ? `${whole.slice(0, most - 3)}...` : whole);
+  const escaped = cut(typeof text === "string" ? text : typeof text).replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`,
+  );
+  return cut(escaped);
+}
+
 abstract class ArgumentError extends Error {
+  /** The argument that was wrong, as the caller knows it. */
+  readonly argument: string;
+  /** What came. */
+  readonly received: string;
+  /** What would have been right. */
+  readonly expected: string;
+
   /** Its message is "argument: got received, expected expected". */
-  constructor(
-    /** The argument that was wrong, as the caller knows it. */
-    readonly argument: string,
-    /** What came. */
-    readonly received: string,
-    /** What would have been right. */
-    readonly expected: string,
-  ) {
-    super(`${argument}: got ${received}, expected ${expected}`);
+  constructor(argument: string, received: string, expected: string) {
+    const [shownArgument, shownReceived, shownExpected] = [show(argument), show(received), show(expected, 2 * SHOWN)];
+    super(`${shownArgument}: got ${shownReceived}, expected ${shownExpected}`);
+    this.argument = shownArgument;
+    this.received = shownReceived;
+    this.expected = shownExpected;
   }
 }
 

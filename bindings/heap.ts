@@ -130,7 +130,8 @@ export class Heap {
 
   #refuse(bytes: number, purpose: string): never {
     const received = `${mebibytes(bytes)} beside ${mebibytes(this.#bytesUsed)} in use`;
-    throw new OutOfMemoryError(purpose, received, "at most 4096 MiB in all");
+    const expected = "at most 4096 MiB in all; dispose() of what is no longer used gives memory back at once";
+    throw new OutOfMemoryError(purpose, received, expected);
   }
 
   #insert(start: number, size: number): void {

@@ -70,11 +70,12 @@ export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): vo
     throw new StateError("initialize()", "a call after first use", "a call before any other of the package");
   }
   checkEngine("moduleOrBytes");
-  const isModule = moduleOrBytes instanceof WebAssembly.Module;
-  if (!isModule && !ArrayBuffer.isView(moduleOrBytes) && !((moduleOrBytes as unknown) instanceof ArrayBuffer)) {
+  const bytes = bytesOf(moduleOrBytes);
+  if (!bytes && !isModule(moduleOrBytes)) {
     throw new DtypeError("moduleOrBytes", describe(moduleOrBytes), "a WebAssembly.Module or its bytes");
   }
-  const core = instantiate(isModule ? moduleOrBytes : compileBytes(moduleOrBytes, "moduleOrBytes"));
+  const module = bytes ? compileBytes(bytes, "moduleOrBytes") : moduleOrBytes;
+  const core = instantiate(module);
   cores[core.variant] = core;
   preferred = core.variant;
 }
@@ -109,11 +110,31 @@ function compile(variant: Variant): WebAssembly.Module {
   return compileBytes(moduleBytes(variant), "variant");
 }
 
-function compileBytes(bytes: BufferSource, argument: string): WebAssembly.Module {
+/** A copy of the bytes in an ArrayBuffer or view of any realm; undefined for anything else. */
+function bytesOf(value: unknown): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    if (!ArrayBuffer.isView(value)) return new Uint8Array(ArrayBuffer.prototype.slice.call(value as ArrayBuffer, 0));
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength).slice();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a value is a module of any realm. */
+function isModule(value: unknown): value is WebAssembly.Module {
+  if (value instanceof WebAssembly.Module) return true;
+  try {
+    WebAssembly.Module.imports(value as WebAssembly.Module);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function compileBytes(bytes: Uint8Array<ArrayBuffer>, argument: string): WebAssembly.Module {
   checkEngine(argument);
   try {
-    const plain = ArrayBuffer.isView(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
-    return new WebAssembly.Module(plain); // V8 takes no DataView
+    return new WebAssembly.Module(bytes);
   } catch (error) {
     // Engines say in different words that compiling is forbidden, so what to do then is said whatever the reason.
     throw new UnsupportedError(

@@ -6,7 +6,16 @@
 // arena.
 
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
-import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor, type TensorData } from "./tensor.js";
+import {
+  BYTES,
+  describe,
+  dtypeOf,
+  showShape,
+  sizeOf,
+  type FloatDtype,
+  type Tensor,
+  type TensorData,
+} from "./tensor.js";
 import type { Arena, WasmTensor } from "./memory.js";
 import type { Kernels } from "./instantiate.js";
 
@@ -25,13 +34,12 @@ export function pointer(tensor: WasmTensor | undefined): number {
 
 /** The type of a tensor from outside that must hold floating-point numbers. */
 export function floatDtype(argument: string, value: Tensor): FloatDtype {
-  const data: unknown = (value as Tensor | undefined)?.data;
-  if (data instanceof Float64Array) return "f64";
-  if (data instanceof Float32Array) return "f32";
-  throw new DtypeError(argument, data instanceof Int32Array ? "i32" : describe(value), "a tensor of f64 or f32");
+  const dtype = dtypeOf((value as Tensor | null | undefined)?.data);
+  if (dtype === "f64" || dtype === "f32") return dtype;
+  throw new DtypeError(argument, dtype ?? describe(value), "a tensor of f64 or f32");
 }
 
-/** Holds every index against 0 <= index < count (or index == allowed). */
+/** Checks that 0 <= index < count (or index == allowed) of every index. */
 export function checkIndices(argument: string, data: TensorData, count: number, allowed?: number): void {
   for (let i = 0; i < data.length; i++) {
     const index = data[i]!;

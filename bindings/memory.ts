@@ -1,8 +1,20 @@
 // Tensors in wasm memory and who owns them. Where in the memory they lie is heap.ts's business.
 
-import { DisposedError, ShapeError } from "./errors.js";
+import { DisposedError, DtypeError, ShapeError, ValueError } from "./errors.js";
 import type { Core } from "./instantiate.js";
-import { BYTES, checkTensor, showShape, sizeOf, type Dtype, type Tensor, type TensorData } from "./tensor.js";
+import {
+  BYTES,
+  checkTensor,
+  describe,
+  kindOf,
+  lengthOf,
+  readNumbers,
+  showShape,
+  sizeOf,
+  type Dtype,
+  type Tensor,
+  type TensorData,
+} from "./tensor.js";
 
 /**
  * Owns tensors in the memory of one core and gives them all back at once: by `dispose()`, or, for an arena that lives
@@ -31,9 +43,7 @@ export class Arena {
    * @throws OutOfMemoryError naming `purpose`
    */
   allocate<D extends Dtype>(purpose: string, dtype: D, shape: readonly number[]): WasmTensor<D> {
-    const pointer = this.core.heap.allocate(sizeOf(shape) * BYTES[dtype], purpose);
-    this.#addresses.add(pointer);
-    return new WasmTensor(this, dtype, shape, pointer);
+    return new WasmTensor(this, dtype, shape, this.bytes(purpose, sizeOf(shape) * BYTES[dtype]));
   }
 
   /** `allocate`, filled with zeros. */
@@ -45,6 +55,7 @@ export class Arena {
 
   /** Bytes without a type; their address. */
   bytes(purpose: string, bytes: number): number {
+    if (this.#disposed) throw new DisposedError(purpose, "a disposed object", "one that is alive");
     const pointer = this.core.heap.allocate(bytes, purpose);
     this.#addresses.add(pointer);
     return pointer;
@@ -76,9 +87,10 @@ export class Arena {
     dtype: D,
     pattern: readonly (number | string)[],
   ): WasmTensor<D> {
-    const { data, shape } = takeTensor(this.core, argument, tensor, dtype, pattern);
+    const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
+    const numbers = this.core.heap.holds(data) ? data.slice() : data; // growth would detach a view of this memory
     const copy = this.allocate(argument, dtype, shape);
-    copy.set(data);
+    copy.set(numbers);
     return copy;
   }
 
@@ -92,20 +104,36 @@ export class Arena {
 }
 
 /**
- * A tensor from outside, checked (`checkTensor`), whose numbers stay where they are: a view of this core's memory, which
- * growth would detach and which a kernel could write to, becomes a copy.
+ * A copy, in a plain array, of a tensor from outside that was checked (`checkTensor`): for what is used after more of the
+ * caller's code has run.
  *
  * @throws DtypeError, ShapeError
  */
 export function takeTensor(
-  core: Core,
   argument: string,
   tensor: Tensor,
   dtype: Dtype,
   pattern: readonly (number | string)[],
 ): Tensor {
   const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
-  return { data: core.heap.holds(data) ? data.slice() : data, shape };
+  return { data: data.slice(), shape };
+}
+
+/** The number of valid steps of each row: an array of whole numbers, an Int32Array, or a tensor of i32. */
+export type Lengths = Tensor | readonly number[] | Int32Array;
+
+/** A copy of lengths from outside, each read once: n whole numbers from 0 to t. */
+export function takeLengths(lengths: Lengths, t: number, n: number): readonly number[] {
+  const isList = Array.isArray(lengths) || kindOf(lengths) !== undefined;
+  const values = isList
+    ? readNumbers("lengths", lengths as ArrayLike<number>, n, "one for each row", [])
+    : Array.from(takeTensor("lengths", lengths as Tensor, "i32", [n]).data);
+  values.forEach((length, i) => {
+    if (!Number.isInteger(length) || length < 0 || length > t) {
+      throw new ValueError(`lengths[${i}]`, `${length}`, `an integer from 0 to ${t}`);
+    }
+  });
+  return values;
 }
 
 function release(core: Core, addresses: Set<number>): void {
@@ -151,12 +179,6 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
     this.#pointer = pointer;
   }
 
-  /** For what users hold: its shape cannot be changed any more, since kernels rely on it. */
-  freeze(): this {
-    Object.freeze(this.shape);
-    return Object.freeze(this);
-  }
-
   /**
    * The address.
    *
@@ -182,11 +204,16 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
     return this.#view;
   }
 
-  /** Copies as many numbers in as there are, converting their type. */
-  set(numbers: ArrayLike<number>): void {
+  /**
+   * Copies as many numbers in as there are, converting their type.
+   *
+   * @throws ShapeError where there are more or fewer, as in an array that has detached since it was checked
+   */
+  set(numbers: TensorData): void {
     const first = this.pointer / BYTES[this.dtype];
     const size = sizeOf(this.shape);
-    if (numbers.length !== size) throw new ShapeError("set", `${numbers.length} numbers`, `${size}`);
+    const count = lengthOf(numbers);
+    if (count !== size) throw new ShapeError("numbers", `${count} (an array that has detached?)`, `${size}`);
     this.arena.core.heap.view(this.dtype).set(numbers, first);
   }
 
@@ -221,5 +248,38 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
   reshape(shape: readonly number[]): WasmTensor<D> {
     if (sizeOf(shape) !== sizeOf(this.shape)) throw new ShapeError("reshape", showShape(shape), showShape(this.shape));
     return new WasmTensor(this.arena, this.dtype, shape, this.pointer);
+  }
+}
+
+const LIVE = /* @__PURE__ */ Symbol("a live view of WebAssembly memory: post { data: x.data.slice(), shape: x.shape }");
+
+/** The tensor in wasm memory that a value from outside stands for; undefined where it stands for none. */
+export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;
+
+/**
+ * A tensor in wasm memory as users hold it: `data` is a current view, `shape` cannot change, and nothing else is within
+ * reach. Whoever had the tensor itself could write anywhere in the memory.
+ */
+export class LiveTensor<D extends Dtype = Dtype> implements Tensor {
+  readonly #tensor: WasmTensor<D>;
+  readonly shape: readonly number[];
+  /** Keeps structuredClone and postMessage from copying one half of it: their error shows this symbol's text. */
+  protected readonly live = LIVE;
+
+  static {
+    wasmTensorOf = (value) =>
+      value !== null && typeof value === "object" && #tensor in value ? value.#tensor : undefined;
+  }
+
+  constructor(tensor: WasmTensor<D>) {
+    if (!(tensor instanceof WasmTensor)) throw new DtypeError("tensor", describe(tensor), "a tensor of this package");
+    this.#tensor = tensor;
+    this.shape = Object.freeze([...tensor.shape]);
+    Object.freeze(this);
+  }
+
+  /** The numbers as they are now, without a copy. Ask for it again after other calls of this package. */
+  get data(): TensorData {
+    return this.#tensor.data;
   }
 }

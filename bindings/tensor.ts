@@ -24,6 +24,18 @@ export type NestedNumbers = number | ArrayLike<NestedNumbers>;
 
 const ARRAYS = { f64: Float64Array, f32: Float32Array, i32: Int32Array } as const;
 
+type Intrinsic = (this: unknown) => unknown;
+
+// Getters that every typed array answers, whatever its own properties, its subclass or its realm (a frame, node:vm) say.
+const intrinsic = (name: string | symbol) => {
+  const property = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Int8Array.prototype) as object, name)!;
+  return property.get as Intrinsic; // eslint-disable-line @typescript-eslint/unbound-method -- is called with its array
+};
+const tag = /* @__PURE__ */ intrinsic(Symbol.toStringTag);
+const length = /* @__PURE__ */ intrinsic("length");
+const buffer = /* @__PURE__ */ intrinsic("buffer");
+const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
+
 /** More axes than anyone needs; an array that contains itself has no end of them. */
 const MAX_RANK = 64;
 
@@ -51,9 +63,35 @@ export function sizeOf(shape: readonly number[]): number {
   return size;
 }
 
-/** The type of an array's numbers. */
-export function dtypeOf(data: TensorData): Dtype {
-  return data instanceof Float64Array ? "f64" : data instanceof Float32Array ? "f32" : "i32";
+/** The class of a typed array of any realm, such as "Float64Array"; undefined for anything else. */
+export function kindOf(value: unknown): string | undefined {
+  return tag.call(value) as string | undefined;
+}
+
+const DTYPES: Readonly<Record<string, Dtype | undefined>> = {
+  Float64Array: "f64",
+  Float32Array: "f32",
+  Int32Array: "i32",
+};
+
+/** The type of an array's numbers; undefined where it is no array of f64, f32 or i32. */
+export function dtypeOf(data: TensorData): Dtype;
+export function dtypeOf(data: unknown): Dtype | undefined;
+export function dtypeOf(data: unknown): Dtype | undefined {
+  return DTYPES[kindOf(data) ?? ""];
+}
+
+/** How many elements a typed array really has now: 0 where its buffer is detached or has shrunk. */
+export function lengthOf(array: ArrayBufferView): number {
+  return length.call(array) as number;
+}
+
+/** A plain view of a typed array's numbers, of fixed length; nothing that the caller has put on the array is asked. */
+function plainView(data: TensorData): TensorData {
+  const size = lengthOf(data);
+  const dtype = dtypeOf(data);
+  if (size === 0) return new ARRAYS[dtype](0); // perhaps detached: a view of it could not be made
+  return new ARRAYS[dtype](buffer.call(data) as ArrayBuffer, byteOffset.call(data) as number, size);
 }
 
 /** A shape for people: [2, 3]. */
@@ -76,99 +114,159 @@ export function showShape(shape: readonly unknown[]): string {
 export function tensor(
   values: NestedNumbers,
   shape?: readonly number[],
-  dtype: Dtype = isTensorData(values) ? dtypeOf(values) : "f64",
+  dtype: Dtype = dtypeOf(values as unknown) ?? "f64",
 ): Tensor {
-  const nested = nesting(values);
+  const own = dtypeOf(values as unknown);
   if (dtype !== "f64" && dtype !== "f32" && dtype !== "i32") {
     throw new DtypeError("dtype", describe(dtype), '"f64", "f32" or "i32"');
   }
-  const size = sizeOf(nested);
-  const given = shape === undefined ? nested : checkDimensions("shape", shape);
-  if (sizeOf(given) !== size) {
-    throw new ShapeError("values", `${size} numbers`, `${sizeOf(given)} for shape ${showShape(given)}`);
+  const given = shape === undefined ? undefined : checkDimensions("shape", shape);
+  if (own === dtype) {
+    const numbers = plainView(values as TensorData);
+    const data = zeros(dtype, fitting(numbers.length, given));
+    data.set(numbers);
+    return { data, shape: Object.freeze(given ?? [numbers.length]) };
   }
-  const data = zeros(dtype, size);
+  // Elements may be getters, so each is read once: the first number tells the shape, and room is made for all then.
+  const nested: number[] = [];
+  let data: TensorData | undefined;
   let next = 0;
+  const start = (): TensorData => zeros(dtype, fitting(sizeOf(nested), given));
   const fill = (value: NestedNumbers, depth: number): void => {
-    if (depth < nested.length) {
-      const rows = value as ArrayLike<NestedNumbers>;
-      if (!isArrayLike(value) || rows.length !== nested[depth]) {
-        throw new ShapeError("values", "a ragged array", `${nested[depth]} elements in each array at depth ${depth}`);
+    if (isArrayLike(value)) {
+      const count = kindOf(value) === undefined ? value.length : lengthOf(value as unknown as ArrayBufferView);
+      if (data === undefined) {
+        if (depth === MAX_RANK) throw new ShapeError("values", "a deeper nesting", `at most ${MAX_RANK} axes`);
+        if (!Number.isSafeInteger(count)) throw new ShapeError("values", describe(count), "a length"); // of a Proxy
+        nested.push(count);
+        if (count === 0) data = start();
       }
-      for (let i = 0; i < rows.length; i++) fill(rows[i]!, depth + 1);
+      if (depth >= nested.length) throw new DtypeError("values", describe(value), "a number");
+      if (nested[depth] !== count) ragged(depth, nested[depth]!);
+      for (let i = 0; i < count; i++) fill(value[i]!, depth + 1);
       return;
     }
     if (typeof value !== "number") throw new DtypeError("values", describe(value), "a number");
+    data ??= start();
+    if (depth < nested.length) ragged(depth, nested[depth]!);
     if (dtype === "i32" && (value | 0) !== value) throw new DtypeError("values", `${value}`, "a 32-bit integer");
     data[next++] = value;
   };
-  if (isTensorData(values) && dtypeOf(values) === dtype && lengthOf(values) === size && size > 0) data.set(values);
-  else fill(values, 0);
-  return { data, shape: Object.freeze(given) };
+  fill(values, 0);
+  return { data: data!, shape: Object.freeze(given ?? nested) };
 }
 
-function nesting(values: NestedNumbers): number[] {
-  const shape: number[] = [];
-  for (let level = values; isArrayLike(level); level = level[0]!) {
-    if (shape.length === MAX_RANK) throw new ShapeError("values", "a deeper nesting", `at most ${MAX_RANK} axes`);
-    shape.push(level.length);
-    if (level.length === 0) break;
-  }
-  return shape;
+/** `size`, which must be that of the shape, where one was given. */
+function fitting(size: number, shape: readonly number[] | undefined): number {
+  if (shape === undefined || sizeOf(shape) === size) return size;
+  throw new ShapeError("values", `${size} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
+}
+
+function ragged(depth: number, count: number): never {
+  throw new ShapeError("values", "a ragged array", `${count} elements in each array at depth ${depth}`);
 }
 
 function isArrayLike(value: unknown): value is ArrayLike<NestedNumbers> {
-  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+  return Array.isArray(value) || kindOf(value) !== undefined;
 }
 
-function isTensorData(value: unknown): value is TensorData {
-  if (!ArrayBuffer.isView(value)) return false; // an object that only has the prototype
-  return value instanceof Float64Array || value instanceof Float32Array || value instanceof Int32Array;
-}
-
-const typedArrayLength = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Int32Array.prototype) as object,
-  "length",
-)!;
-
-/** How many numbers there really are: `data.length` can be shadowed by a property of the same name. */
-function lengthOf(data: TensorData): number {
-  return typedArrayLength.get!.call(data) as number;
-}
-
-/** What a value is, for an error message. */
-export function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") {
-    const name: unknown = value.constructor?.name;
-    return typeof name === "string" && name !== "" ? name : "an object";
+/**
+ * Numbers from a plain or typed array of the caller's, each read once.
+ *
+ * @param count   how many there must be; `what` tells where that comes from
+ * @param target  is written to; the copy by default
+ * @throws DtypeError, ShapeError
+ */
+export function readNumbers<T extends number[] | Float64Array | Float32Array>(
+  argument: string,
+  values: ArrayLike<number>,
+  count: number,
+  what: string,
+  target: T,
+): T {
+  const kind = kindOf(values);
+  // A text of what is expected is made only to be thrown: making it at every step of a stream would allocate.
+  if (kind === undefined ? !Array.isArray(values) : kind === "BigInt64Array" || kind === "BigUint64Array") {
+    throw new DtypeError(argument, describe(values), `${count} numbers (${what})`);
   }
-  if (typeof value === "function") return "a function";
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
-  return `${typeof value} ${(value as number).toString()}`;
+  const size: unknown = kind === undefined ? values.length : lengthOf(values as unknown as ArrayBufferView);
+  if (size !== count) {
+    const received = typeof size === "number" ? `${size} numbers` : describe(size);
+    throw new ShapeError(argument, received, `${count} numbers (${what})`);
+  }
+  if (kind !== undefined && kindOf(target) !== undefined) {
+    (target as Float64Array).set(values);
+    return target;
+  }
+  for (let i = 0; i < count; i++) {
+    const value = values[i];
+    if (typeof value !== "number") throw new DtypeError(`${argument}[${i}]`, describe(value), "a number");
+    target[i] = value;
+  }
+  return target;
 }
 
-/** A copy of a shape from outside. */
-function checkDimensions(argument: string, shape: unknown): number[] {
-  if (!Array.isArray(shape)) throw new ShapeError(argument, describe(shape), "a shape: an array of whole numbers >= 0");
-  if (shape.length > MAX_RANK) throw new ShapeError(argument, `${shape.length} axes`, `at most ${MAX_RANK}`);
-  const copy: number[] = [];
-  for (let i = 0; i < shape.length; i++) {
-    const n: unknown = shape[i];
-    if (!Number.isSafeInteger(n) || (n as number) < 0) {
-      throw new ShapeError(argument, showShape(shape), "whole numbers >= 0");
+/** What a value is, for an error message. Never throws. */
+export function describe(value: unknown): string {
+  try {
+    if (value === null || value === undefined) return String(value);
+    if (typeof value === "object") {
+      const name: unknown = kindOf(value) ?? value.constructor?.name;
+      return typeof name === "string" && name !== "" ? name : "an object";
     }
-    copy.push(n as number);
+    if (typeof value === "function") return "a function";
+    if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
+    return `${typeof value} ${(value as number | symbol).toString()}`;
+  } catch {
+    return "an object"; // a getter or a Proxy that throws
+  }
+}
+
+/** A copy of a shape from outside, each element read once. */
+export function checkDimensions(argument: string, shape: unknown): number[] {
+  if (!Array.isArray(shape)) throw new ShapeError(argument, describe(shape), "a shape: an array of whole numbers >= 0");
+  const rank: unknown = shape.length;
+  if (typeof rank !== "number" || !(rank <= MAX_RANK)) {
+    throw new ShapeError(argument, `${typeof rank === "number" ? rank : describe(rank)} axes`, `at most ${MAX_RANK}`);
+  }
+  const copy: number[] = [];
+  for (let i = 0; i < rank; i++) copy.push(shape[i] as number);
+  if (!copy.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw new ShapeError(argument, showShape(copy), "whole numbers >= 0");
   }
   return copy;
 }
 
 /**
- * Holds a value from outside against what is expected of it.
+ * Reads a tensor from outside, once. The result is a plain record that the caller cannot reach: a view of fixed length
+ * and a copy of the shape. Its numbers are still the caller's; an index must be checked after it was copied.
+ *
+ * @throws DtypeError where the value is no tensor; ShapeError
+ */
+export function readTensor(argument: string, value: Tensor, expected = "a tensor { data, shape }"): Tensor {
+  if (value === null || (typeof value !== "object" && typeof value !== "function")) {
+    throw new DtypeError(argument, describe(value), expected);
+  }
+  const given: unknown = value.data;
+  if (dtypeOf(given) === undefined) throw new DtypeError(argument, describe(value), expected);
+  const shape = checkDimensions(argument, value.shape);
+  const data = plainView(given as TensorData); // last: what runs above may change the array's buffer
+  if (data.length !== sizeOf(shape)) {
+    const detached = data.length === 0 ? " (a live view that has detached?)" : "";
+    throw new ShapeError(
+      argument,
+      `${data.length} numbers${detached}`,
+      `${sizeOf(shape)} for shape ${showShape(shape)}`,
+    );
+  }
+  return { data, shape };
+}
+
+/**
+ * Checks a tensor from outside against the type and shape it must have.
  *
  * @param pattern a number fixes a dimension, a string names a free one; "..." at the front stands for any number of them
- * @returns the data and a copy of the shape, as they were checked: use these, since reading a property of `value` again
- *   may give something else
+ * @returns what was checked (`readTensor`): reading a property of `value` again may give something else
  * @throws DtypeError, ShapeError
  */
 export function checkTensor(
@@ -177,21 +275,23 @@ export function checkTensor(
   dtype: Dtype,
   pattern: readonly (number | string)[],
 ): Tensor {
-  const data: unknown = (value as Tensor | null | undefined)?.data;
-  if (!isTensorData(data)) {
-    throw new DtypeError(argument, describe(value), `a tensor { data, shape } with ${dtype} data`);
-  }
-  const shape = checkDimensions(argument, value.shape);
-  if (dtypeOf(data) !== dtype) throw new DtypeError(argument, dtypeOf(data), dtype);
+  const plain = readTensor(argument, value, `a tensor { data, shape } with ${dtype} data`);
+  checkKind(argument, plain, dtype, pattern);
+  return plain;
+}
+
+/** `checkTensor` of what `readTensor` returned. */
+export function checkKind(
+  argument: string,
+  { data, shape }: Tensor,
+  dtype: Dtype,
+  pattern: readonly (number | string)[],
+): void {
+  const own = dtypeOf(data);
+  if (own !== dtype) throw new DtypeError(argument, own, dtype);
   const any = pattern[0] === "...";
   const fixed = any ? pattern.slice(1) : pattern;
   const skip = shape.length - fixed.length;
   const fits = (any ? skip >= 0 : skip === 0) && fixed.every((n, i) => typeof n === "string" || n === shape[skip + i]);
   if (!fits) throw new ShapeError(argument, showShape(shape), showShape(pattern));
-  const length = lengthOf(data);
-  if (length !== sizeOf(shape)) {
-    const detached = length === 0 && data.buffer.byteLength === 0 ? " (a live view that has detached?)" : "";
-    throw new ShapeError(argument, `${length} numbers${detached}`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
-  }
-  return { data: length === 0 ? zeros(dtype, 0) : data, shape }; // a detached array has no numbers, and throws when read
 }

@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, 
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
+import { bundledPackages, licenceNotices, NOTICES } from "./licences.mjs";
 import { makePatch } from "./patch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -140,8 +141,9 @@ async function bundle() {
     outdir: "dist",
     plugins: [loaderWithoutTextDecoder],
     logLevel: "warning",
+    metafile: true,
   };
-  await esbuild.build({
+  const library = await esbuild.build({
     ...common,
     platform: "neutral",
     mainFields: ["module", "main"],
@@ -155,19 +157,29 @@ async function bundle() {
     const file = join("dist", path);
     writeFileSync(file, readFileSync(file, "utf8").replace(/^ *\/\*\*[^]*?\*\/\n/gm, ""));
   }
-  await esbuild.build({
+  const commandLine = await esbuild.build({
     ...common,
     platform: "node",
     minifyWhitespace: true,
     minifySyntax: true,
-    legalComments: "external",
+    legalComments: "none", // they are in the notices
     entryPoints: { cli: "src/cli.ts" },
-    define: { __filename: '"cli.js"' }, // write-file-atomic seeds the names of its temporary files with it
     banner: {
       js: 'import { createRequire as wasmRnnRequire } from "node:module";\nconst require = wasmRnnRequire(import.meta.url);',
     },
   });
   chmodSync("dist/cli.js", 0o755);
+  const packages = bundledPackages([library.metafile, commandLine.metafile]);
+  // the wasm modules have code of its standard library, and so does what they are inlined in
+  packages.set(
+    "node_modules/assemblyscript",
+    new Set(Object.values(modules).map((path) => path.replace("build", "dist"))),
+  );
+  writeFileSync(`dist/${NOTICES}`, `${licenceNotices(packages)}\n`);
+  writeFileSync(
+    "build/bundled.json",
+    JSON.stringify([library.metafile, commandLine.metafile].map(({ outputs }) => outputs)),
+  );
 }
 
 mkdirSync("build", { recursive: true });

@@ -1,8 +1,9 @@
 // Runs the as-pect tests of assembly/__tests__ twice: with SIMD, and with relaxed SIMD where the engine has it.
-// Fails where a test fails, and where a file or a build has run none.
+// Fails where a test fails, and where a file or a build has run none. Where WASM_RNN_COUNTS names a file, a line with the
+// numbers of tests of each build goes there, too, which .ci/run adds up.
 
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { appendFileSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
@@ -31,11 +32,16 @@ function run(build, config) {
     child.stderr.on("data", (data) => (report += data));
     child.on("close", (code) => {
       const plain = stripVTControlCharacters(report);
-      const files = [...plain.matchAll(/^\S+ \S+\.spec\.ts Pass: \d+ \/ (\d+)/gm)].map(([, count]) => Number(count));
+      const reports = [...plain.matchAll(/^\S+ \S+\.spec\.ts Pass: (\d+) \/ (\d+)/gm)];
+      const files = reports.map(([, , count]) => Number(count));
       const tests = files.reduce((sum, count) => sum + count, 0);
       const tested = files.filter((count) => count > 0).length;
       const complete = tests > 0 && tested === specs.length;
       const passed = code === 0 && complete;
+      const passes = reports.reduce((sum, [, count]) => sum + Number(count), 0);
+      const counts = { name: `kernels, ${build}`, passed: passes, failed: tests - passes, skipped: 0 };
+      const file = process.env.WASM_RNN_COUNTS;
+      if (file) appendFileSync(file, `${JSON.stringify(counts)}\n`);
       // Without as-pect's logo.
       console.log(report.slice(Math.max(0, report.search(/^.*(✔|❌|ERROR|FAILURE)/m))).trimEnd());
       if (!complete) console.log(`${tested} of ${specs.length} files have run tests`);

@@ -5,7 +5,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { chooseBuild, VARIANTS, type Variant } from "./cli/build.js";
 import { CliError, messageOf, usageError } from "./cli/errors.js";
+import { escapeControls } from "./cli/escape.js";
 import { info } from "./cli/info.js";
+import { guardOutput, print } from "./cli/output.js";
 import { sample } from "./cli/sample.js";
 import { DEFAULTS, parseNumber, RANGES, type Range, type Settings } from "./cli/settings.js";
 import { train } from "./cli/train.js";
@@ -64,19 +66,16 @@ async function run(args: readonly string[]): Promise<number> {
     .description("Trains character-level language models on text files, and samples from them.")
     .option("-V, --version", "print the version");
   program.on("option:version", () => {
-    process.stdout.write(`${chooseBuild("auto").version}\n`);
+    print(`${chooseBuild("auto").version}\n`);
     throw new CommanderError(0, "version", "");
   });
 
   program
     .command("train")
-    .description("train a model on a text file (UTF-8), or go on with a training that was stopped")
+    .description("train a model on a text file (UTF-8), or continue a training that was stopped")
     .argument("[text]", "the text; may be left out with --resume")
     .option("--out <file>", "model file, NAME.safetensors (default: named after the text, in the current folder)")
-    .option(
-      "--resume <model>",
-      "go on with the training of this model, to the bits that it would have reached unstopped",
-    )
+    .option("--resume <model>", "continue the training of this model, to the bits that it would have reached unstopped")
     .addOption(cellOption())
     .addOption(numeric("--hidden <n>", "units of each recurrent layer", RANGES.count, DEFAULTS.hidden))
     .addOption(numeric("--layers <n>", "recurrent layers", RANGES.count, DEFAULTS.layers))
@@ -103,8 +102,10 @@ async function run(args: readonly string[]): Promise<number> {
     .addHelpText(
       "after",
       `
-Writes NAME.safetensors (the model), NAME.state.safetensors (what --resume needs) and NAME.svg (the loss curve), at every
-evaluation and at the end. Ctrl-C finishes the step, saves, and says how to go on; a second one stops at once.
+Writes NAME.safetensors (the model), NAME.state.safetensors (all that --resume needs) and NAME.svg (the loss curve), at
+every evaluation and at the end. Each file is replaced only by a whole one: whenever the training is killed, --resume
+continues from the latest evaluation. Ctrl-C, SIGTERM and SIGHUP finish the step, save, and say how to continue; a second
+Ctrl-C or SIGTERM stops at once.
 The learning rate rises over the first steps and then falls evenly until the last planned one. With --resume, only --epochs
 may be changed, which changes that plan: the rate follows the new one from there on, so that the result differs from that
 of a training planned so from the start.`,
@@ -150,7 +151,7 @@ of a training planned so from the start.`,
 
   // after the commands, so that they inherit it
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureOutput({ outputError: () => {} });
+    command.exitOverride().configureOutput({ writeOut: print, outputError: () => {} });
   }
   if (args.length === 0) throw usageError("name a command: train, sample or info (wasm-rnn --help)");
   try {
@@ -162,10 +163,10 @@ of a training planned so from the start.`,
   return exitCode;
 }
 
-process.stderr.on("error", () => {}); // nobody to tell
+guardOutput();
 try {
   process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`wasm-rnn: ${messageOf(error)}\n`);
+  process.stderr.write(`wasm-rnn: ${escapeControls(messageOf(error))}\n`);
   process.exitCode = error instanceof CliError ? error.exitCode : 1;
 }

@@ -13,7 +13,15 @@ import { ShapeError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
 import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatTensor } from "../bindings/kernels.js";
 import { withArena, type Arena } from "../bindings/memory.js";
-import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
+import {
+  checkKind,
+  checkTensor,
+  describe,
+  readTensor,
+  zeros,
+  type FloatDtype,
+  type Tensor,
+} from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
 import type {
   CourseOptions,
@@ -448,13 +456,15 @@ export function lstmBackward(
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function softmax(x: Tensor): Tensor {
-  const dtype = floatDtype("x", x);
-  checkTensor("x", x, dtype, ["...", "n"]);
-  const columns = x.data.length / (x.shape[0] || 1);
+  const given = readTensor("x", x, "a tensor of f64 or f32");
+  const dtype = floatDtype("x", given);
+  checkKind("x", given, dtype, ["...", "n"]);
+  const { data, shape } = given;
+  const columns = data.length / (shape[0] || 1);
   return withArena(currentCore(), (arena) => {
-    const rows = permute(reshape(x, [x.shape[0]!, columns]), [1, 0]);
+    const rows = permute(reshape(given, [shape[0]!, columns]), [1, 0]);
     const y = arena.upload("x", rows, dtype, ["...", "n"]);
     softmaxRows(arena, dtype, y);
-    return reshape(permute(y.download(), [1, 0]), [...x.shape]);
+    return reshape(permute(y.download(), [1, 0]), shape);
   });
 }

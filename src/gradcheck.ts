@@ -1,7 +1,7 @@
 // The check of gradients against difference quotients.
 
 import { ValueError } from "../bindings/errors.js";
-import { checkTensor, describe, type Tensor } from "../bindings/tensor.js";
+import { checkTensor, describe, type Tensor, type TensorData } from "../bindings/tensor.js";
 import { checkOptions } from "./nn/layer.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
@@ -40,16 +40,16 @@ export interface GradCheckResult {
 }
 
 /**
- * Holds gradients against central differences (loss(v + eps) - loss(v - eps)) / (2 eps), number by number, as PyTorch's
+ * Compares gradients with central differences (loss(v + eps) - loss(v - eps)) / (2 eps), number by number, as PyTorch's
  * [gradcheck](https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html): two calls of `loss` for each.
  *
  * Run backward first: the gradients compared are those in `grad` at the call. They and the values are as before at the
  * end, also where `loss` throws or adds to the gradients.
  *
- * @param loss computes the loss from the current values
- * @param parameters at least one, f64 only
+ * @param loss computes the loss, a finite number, from the current values
+ * @param parameters at least one, f64 only; the array is read once
  * @param options eps 1e-5 and tolerance 1e-6 by default
- * @throws DtypeError, ShapeError, ValueError
+ * @throws DtypeError, ShapeError, ValueError (a loss that is no finite number, too), DisposedError
  */
 export function gradCheck(
   loss: () => number,
@@ -59,50 +59,88 @@ export function gradCheck(
   checkOptions("gradCheck", options, ["eps", "tolerance"]);
   const { eps = 1e-5, tolerance = 1e-6 } = options;
   if (typeof loss !== "function") throw new ValueError("loss", describe(loss), "a function that gives a number");
-  if (!Number.isFinite(eps) || eps <= 0) throw new ValueError("eps", describe(eps), "a number > 0");
+  if (!Number.isFinite(eps) || eps <= 0) throw new ValueError("eps", describe(eps), "a finite number > 0");
   if (!Number.isFinite(tolerance) || tolerance < 0) {
-    throw new ValueError("tolerance", describe(tolerance), "a number >= 0");
+    throw new ValueError("tolerance", describe(tolerance), "a finite number >= 0");
   }
-  checkArray("parameters", parameters);
-  if (parameters.length === 0) throw new ValueError("parameters", "none", "at least one");
-  for (const [i, parameter] of (parameters as readonly (Checked | undefined)[]).entries()) {
-    const { name, value, grad } = parameter ?? {};
-    const label = typeof name === "string" ? name : `parameters[${i}]`;
-    const { shape } = checkTensor(`${label}.value`, value as Tensor, "f64", ["..."]);
-    checkTensor(`${label}.grad`, grad as Tensor, "f64", shape);
-  }
-  const gradients = parameters.map(({ grad }) => Float64Array.from(grad.data));
-  let worst = { name: parameters[0]!.name, index: 0, analytic: 0, numeric: 0 };
+  const all = takeChecked(parameters);
+  const lossNow = (): number => {
+    const value: unknown = loss();
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    throw new ValueError("loss", `a function that gives ${describe(value)}`, "one that gives a finite number");
+  };
+  let worst = { name: all[0]!.name, index: 0, analytic: 0, numeric: 0 };
   let worstShare = -1;
-  try {
-    parameters.forEach(({ name, value }, p) => {
-      for (let index = 0; index < gradients[p]!.length; index++) {
-        const original = value.data[index]!;
-        const at = (x: number) => {
-          value.data[index] = x; // .data anew each time: the loss may have grown the memory
-          return loss();
-        };
-        let numeric: number;
-        try {
-          numeric = (at(original + eps) - at(original - eps)) / (2 * eps);
-        } finally {
-          value.data[index] = original;
-        }
-        const analytic = gradients[p]![index]!;
-        const allowed = tolerance * Math.max(Math.abs(analytic), Math.abs(numeric)) + 1e-9;
-        const share = Math.abs(analytic - numeric) / allowed;
-        if (!(share <= worstShare)) {
-          worst = { name, index, analytic, numeric };
-          worstShare = Number.isNaN(share) ? Infinity : share;
+  restoring(
+    () => {
+      for (const { name, values, gradients } of all) {
+        for (let index = 0; index < gradients.length; index++) {
+          const original = values()[index]!;
+          const at = (x: number) => {
+            values()[index] = x;
+            return lossNow();
+          };
+          let numeric = 0;
+          restoring(
+            () => (numeric = (at(original + eps) - at(original - eps)) / (2 * eps)),
+            () => (values()[index] = original),
+          );
+          const analytic = gradients[index]!;
+          const allowed = tolerance * Math.max(Math.abs(analytic), Math.abs(numeric)) + 1e-9;
+          const share = Math.abs(analytic - numeric) / allowed;
+          if (!(share <= worstShare)) {
+            worst = { name, index, analytic, numeric };
+            worstShare = Number.isNaN(share) ? Infinity : share;
+          }
         }
       }
-    });
-  } finally {
-    parameters.forEach(({ grad }, p) => grad.data.set(gradients[p]!));
-  }
+    },
+    () => all.forEach(({ grad, gradients }) => grad().set(gradients)),
+  );
   return { ok: worstShare <= 1, worst };
 }
 
-function checkArray(argument: string, value: unknown): void {
-  if (!Array.isArray(value)) throw new ValueError(argument, describe(value), "an array");
+/** A parameter that has been read: its arrays are taken again at each use, since live ones move when memory grows. */
+interface Taken {
+  readonly name: string;
+  readonly values: () => TensorData;
+  readonly grad: () => TensorData;
+  /** The gradients at the call. */
+  readonly gradients: Float64Array;
+}
+
+function takeChecked(parameters: unknown): Taken[] {
+  if (!Array.isArray(parameters)) throw new ValueError("parameters", describe(parameters), "an array");
+  const { length } = parameters as { length: number };
+  if (length === 0) throw new ValueError("parameters", "none", "at least one");
+  const all: Taken[] = [];
+  for (let i = 0; i < length; i++) {
+    const parameter = parameters[i] as Partial<Checked> | null | undefined; // the first hole ends the loop
+    const { name: given, value, grad } = parameter ?? {};
+    const name = typeof given === "string" ? given : `parameters[${i}]`;
+    const { shape } = checkTensor(`${name}.value`, value as Tensor, "f64", ["..."]);
+    const { data } = checkTensor(`${name}.grad`, grad as Tensor, "f64", shape);
+    all.push({
+      name,
+      values: () => checkTensor(`${name}.value`, value as Tensor, "f64", shape).data,
+      grad: () => checkTensor(`${name}.grad`, grad as Tensor, "f64", shape).data,
+      gradients: new Float64Array(data),
+    });
+  }
+  return all;
+}
+
+/** Runs `work`, then `restore`, in any case; an error of `work` comes before one of `restore`. */
+function restoring(work: () => void, restore: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    try {
+      restore();
+    } catch {
+      // nothing is left to restore: `error` says why
+    }
+    throw error;
+  }
+  restore();
 }

@@ -10,11 +10,12 @@
 import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
 import type { FloatTensor } from "../bindings/kernels.js";
-import { takeTensor, withArena, type Arena } from "../bindings/memory.js";
+import { withArena, type Arena } from "../bindings/memory.js";
 import { GATES, type Activation, type Cell, type CellKind, type RecurrentWeights } from "../bindings/recurrent.js";
 import {
   checkTensor,
   describe,
+  readTensor,
   showShape,
   zeros,
   type Dtype,
@@ -126,9 +127,8 @@ const PEEPHOLES = [0, 2, 1];
 export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, inputs: OnnxInputs): OnnxOutputs {
   const operator = OPERATORS.get(opType);
   if (operator === undefined) throw new UnsupportedError("opType", describe(opType), [...OPERATORS.keys()].join(", "));
-  checkOptions(opType, attributes, [...ATTRIBUTES, ...operator.attributes]);
-  checkOptions(opType, inputs, [...INPUTS, ...operator.inputs]);
-  const given: OnnxAttributes = { ...attributes }; // each is read once
+  const given = checkOptions(opType, attributes, [...ATTRIBUTES, ...operator.attributes]);
+  const tensors = checkOptions(opType, inputs, [...INPUTS, ...operator.inputs]);
   const { direction = "forward", layout = 0, hidden_size } = given;
   if (direction !== "forward" && direction !== "reverse" && direction !== "bidirectional") {
     throw new ValueError("direction", describe(direction), '"forward", "reverse" or "bidirectional"');
@@ -143,14 +143,14 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const copies = new Map<keyof OnnxInputs, Tensor>();
   let type: FloatDtype | undefined;
   for (const name of [...INPUTS, ...operator.inputs]) {
-    const value = inputs[name];
+    const value = tensors[name];
     if (value === undefined) continue;
     const { data, dtype: own } = dtypeIn(name, value);
+    const plain = readTensor(name, { data, shape: value.shape });
     if (name !== "sequence_lens") type ??= own === "i32" ? undefined : own;
     const expected = name === "sequence_lens" ? "i32" : type;
     if (own !== expected) throw new DtypeError(name, own, expected ?? "f64 or f32");
-    const { data: checked, shape } = takeTensor(core, name, { data, shape: value.shape }, own, ["..."]);
-    copies.set(name, { data: checked.slice(), shape });
+    copies.set(name, { data: plain.data.slice(), shape: plain.shape });
   }
   const take = (name: keyof OnnxInputs, pattern: readonly (number | string)[]): Tensor | undefined => {
     const copy = copies.get(name);
@@ -158,7 +158,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   };
   const need = (name: "X" | "W" | "R", pattern: readonly (number | string)[]): Tensor =>
     take(name, pattern) ?? missing(name);
-  if (!copies.has("X")) throw new DtypeError("X", describe(inputs.X), "a tensor of f64 or f32");
+  if (!copies.has("X")) throw new DtypeError("X", describe(tensors.X), "a tensor of f64 or f32");
   const dtype = type!;
 
   const x = need("X", layout ? ["N", "T", "I"] : ["T", "N", "I"]);
@@ -186,7 +186,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
       throw new ValueError(`sequence_lens[${row}]`, `${length}`, `an integer from 0 to ${t}`);
     }
   });
-  const active = activeSteps(core, batch, lengths, undefined);
+  const active = activeSteps(batch, lengths, undefined);
 
   const Y = zeros(dtype, t * d * n * h);
   const Yh = zeros(dtype, d * n * h);

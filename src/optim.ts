@@ -2,10 +2,9 @@
 // clipping in optim/clip.ts, learning rates over time in schedule.ts.
 
 import { ValueError } from "../bindings/errors.js";
-import type { FloatTensor } from "../bindings/kernels.js";
 import { adagrad, adam, rmsprop, sgd } from "../bindings/optim.js";
 import { describe } from "../bindings/tensor.js";
-import { checkFlag, type WasmParameter } from "./nn/layer.js";
+import { checkFlag } from "./nn/layer.js";
 import {
   Optimizer,
   type OptimizerOptions,
@@ -41,6 +40,10 @@ const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = {
     }
   },
   state: ({ momentum }) => (momentum === 0 ? [] : ["momentum_buffer"]),
+  update(parameter, state, options, t) {
+    const keep = t === 1 ? 1 : 1 - options.dampening; // PyTorch starts the buffer with the whole gradient
+    sgd(parameter, state.momentum_buffer, { ...options, keep });
+  },
 };
 
 /**
@@ -57,15 +60,6 @@ export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
    */
   constructor(parameters: ParametersOrGroups<SGDOptions>, options: SGDOptions = {}) {
     super(SGD_RULES, parameters, options);
-  }
-
-  protected override update(
-    parameter: WasmParameter,
-    state: { momentum_buffer?: FloatTensor },
-    group: ParamGroup<SGDOptions>,
-  ): void {
-    const keep = this.steps === 1 ? 1 : 1 - group.dampening; // PyTorch starts the buffer with the whole gradient
-    sgd(parameter, state.momentum_buffer, { ...group, keep });
   }
 }
 
@@ -87,7 +81,8 @@ export interface AdamWOptions extends AdamOptions {
 
 type AdamNames = "exp_avg" | "exp_avg_sq" | "max_exp_avg_sq";
 
-function adamRules(kind: string, weightDecay: number): Rules<AdamOptions, AdamNames> {
+/** Of Adam, or, where the weight decay is decoupled from the gradient, of AdamW. */
+function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules<AdamOptions, AdamNames> {
   return {
     kind,
     defaults: { lr: 1e-3, weightDecay, maximize: false, betas: [0.9, 0.999], eps: 1e-8, amsgrad: false },
@@ -100,45 +95,16 @@ function adamRules(kind: string, weightDecay: number): Rules<AdamOptions, AdamNa
       checkFlag(`${where}amsgrad`, amsgrad);
     },
     state: ({ amsgrad }) => (amsgrad ? ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"] : ["exp_avg", "exp_avg_sq"]),
+    update(parameter, state, options, _t, [power1, power2]) {
+      const { lr, weightDecay } = options;
+      adam(parameter, state.exp_avg!, state.exp_avg_sq!, state.max_exp_avg_sq, {
+        ...options,
+        stepSize: lr / (1 - power1),
+        correction2: Math.sqrt(1 - power2),
+        ...(decoupled ? { weightDecay: 0, keep: 1 - lr * weightDecay } : { keep: 1 }),
+      });
+    },
   };
-}
-
-/** Adam and AdamW, which differ in what weightDecay means. */
-abstract class AdamBase extends Optimizer<AdamOptions, AdamNames> {
-  protected abstract readonly decoupled: boolean;
-  // beta^t of each group as running products: Math.pow differs between engines.
-  readonly #powers = this.paramGroups.map((): [number, number] => [1, 1]);
-
-  protected override beginStep({ betas }: ParamGroup<AdamOptions>, index: number): void {
-    const powers = this.#powers[index]!;
-    powers[0] *= betas[0];
-    powers[1] *= betas[1];
-  }
-
-  protected override resumed(group: ParamGroup<AdamOptions>, index: number): void {
-    const powers = (this.#powers[index] = [1, 1]);
-    for (let i = 0; i < this.steps; i++) {
-      const before = [...powers];
-      this.beginStep(group, index);
-      if (powers[0] === before[0] && powers[1] === before[1]) break; // as small as they get
-    }
-  }
-
-  protected override update(
-    parameter: WasmParameter,
-    state: Partial<Record<AdamNames, FloatTensor>>,
-    group: ParamGroup<AdamOptions>,
-    index: number,
-  ): void {
-    const [power1, power2] = this.#powers[index]!;
-    const { lr, weightDecay } = group;
-    adam(parameter, state.exp_avg!, state.exp_avg_sq!, state.max_exp_avg_sq, {
-      ...group,
-      stepSize: lr / (1 - power1),
-      correction2: Math.sqrt(1 - power2),
-      ...(this.decoupled ? { weightDecay: 0, keep: 1 - lr * weightDecay } : { keep: 1 }),
-    });
-  }
 }
 
 /**
@@ -146,9 +112,7 @@ abstract class AdamBase extends Optimizer<AdamOptions, AdamNames> {
  * m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
  * p -= lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) at step t.
  */
-export class Adam extends AdamBase {
-  protected readonly decoupled = false;
-
+export class Adam extends Optimizer<AdamOptions, AdamNames> {
   /**
    * @param parameters those of layers, or groups of them
    * @param options for all groups that do not say otherwise
@@ -156,7 +120,7 @@ export class Adam extends AdamBase {
    *   DisposedError, OutOfMemoryError
    */
   constructor(parameters: ParametersOrGroups<AdamOptions>, options: AdamOptions = {}) {
-    super(adamRules("Adam", 0), parameters, options);
+    super(adamRules("Adam", 0, false), parameters, options);
   }
 }
 
@@ -164,9 +128,7 @@ export class Adam extends AdamBase {
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019), as PyTorch's
  * [optim.AdamW](https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html): p = (1 - lr weightDecay) p, then Adam's step.
  */
-export class AdamW extends AdamBase {
-  protected readonly decoupled = true;
-
+export class AdamW extends Optimizer<AdamOptions, AdamNames> {
   /**
    * @param parameters those of layers, or groups of them
    * @param options for all groups that do not say otherwise
@@ -174,7 +136,7 @@ export class AdamW extends AdamBase {
    *   DisposedError, OutOfMemoryError
    */
   constructor(parameters: ParametersOrGroups<AdamWOptions>, options: AdamWOptions = {}) {
-    super(adamRules("AdamW", 1e-2), parameters, options);
+    super(adamRules("AdamW", 1e-2, true), parameters, options);
   }
 }
 
@@ -207,6 +169,9 @@ const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = {
     if (momentum > 0) names.push("momentum_buffer");
     return names;
   },
+  update(parameter, state, options) {
+    rmsprop(parameter, state.square_avg!, state.grad_avg, state.momentum_buffer, options);
+  },
 };
 
 /**
@@ -223,14 +188,6 @@ export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
    */
   constructor(parameters: ParametersOrGroups<RMSpropOptions>, options: RMSpropOptions = {}) {
     super(RMSPROP_RULES, parameters, options);
-  }
-
-  protected override update(
-    parameter: WasmParameter,
-    state: Partial<Record<RMSpropNames, FloatTensor>>,
-    group: ParamGroup<RMSpropOptions>,
-  ): void {
-    rmsprop(parameter, state.square_avg!, state.grad_avg, state.momentum_buffer, group);
   }
 }
 
@@ -254,6 +211,9 @@ const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = {
   },
   state: () => ["sum"],
   start: ({ initialAccumulatorValue }) => initialAccumulatorValue,
+  update(parameter, state, options, t) {
+    adagrad(parameter, state.sum!, { ...options, stepSize: options.lr / (1 + (t - 1) * options.lrDecay) });
+  },
 };
 
 /**
@@ -269,14 +229,5 @@ export class Adagrad extends Optimizer<AdagradOptions, "sum"> {
    */
   constructor(parameters: ParametersOrGroups<AdagradOptions>, options: AdagradOptions = {}) {
     super(ADAGRAD_RULES, parameters, options);
-  }
-
-  protected override update(
-    parameter: WasmParameter,
-    state: { sum?: FloatTensor },
-    group: ParamGroup<AdagradOptions>,
-  ): void {
-    const stepSize = group.lr / (1 + (this.steps - 1) * group.lrDecay);
-    adagrad(parameter, state.sum!, { ...group, stepSize });
   }
 }

@@ -31,6 +31,11 @@ export class Random {
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
+  /** Whether a value is a generator made by this class. */
+  static isRandom(value: unknown): value is Random {
+    return typeof value === "object" && value !== null && #state in value;
+  }
+
   /** The generator's state, 4 words: a copy. Setting it continues from there. */
   get state(): Uint32Array {
     return this.#state.slice();
@@ -44,10 +49,15 @@ export class Random {
    */
   set state(words: ArrayLike<number>) {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
-    if (words?.length !== 4) throw new ValueError("state", describe(words), expected);
-    const given = Array.from(words);
-    for (const word of given) {
-      if (typeof word !== "number" || word >>> 0 !== word) throw new ValueError("state", describe(word), expected);
+    if (typeof words !== "object" || words === null) throw new ValueError("state", describe(words), expected);
+    const length: unknown = words.length;
+    if (length !== 4) throw new ValueError("state", `${describe(words)} of length ${describe(length)}`, expected);
+    const given: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const word: unknown = words[i];
+      if (typeof word !== "number" || word >>> 0 !== word)
+        throw new ValueError(`state[${i}]`, describe(word), expected);
+      given.push(word);
     }
     if (given.every((word) => word === 0)) throw new ValueError("state", "4 zeros", expected); // it would stay there
     this.#state.set(given);
@@ -55,6 +65,10 @@ export class Random {
 
   /** The next integer in [0, 2^32), each as likely as any other. */
   uint32(): number {
+    return this.#next();
+  }
+
+  #next(): number {
     const s = this.#state;
     const s1 = s[1]!;
     const product = Math.imul(s1, 5);
@@ -70,14 +84,18 @@ export class Random {
 
   /** A number of U[0, 1) with 53 random bits: two draws of `uint32`. */
   uniform(): number {
-    return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
+    return this.#fraction();
+  }
+
+  #fraction(): number {
+    return ((this.#next() >>> 5) * 67108864 + (this.#next() >>> 6)) / 9007199254740992;
   }
 
   /** A number of the standard normal distribution, by Marsaglia's polar method. */
   normal(): number {
     for (;;) {
-      const u = 2 * this.uniform() - 1;
-      const v = 2 * this.uniform() - 1;
+      const u = 2 * this.#fraction() - 1;
+      const v = 2 * this.#fraction() - 1;
       const s = u * u + v * v;
       if (s > 0 && s < 1) return u * Math.sqrt((-2 * currentCore().log(s)) / s);
     }

@@ -5,7 +5,7 @@
 import { ShapeError, ValueError } from "../bindings/errors.js";
 import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.js";
 import { checkDict, checkOptions } from "./nn/layer.js";
-import { checkNumber } from "./optim/parameters.js";
+import { checkNumber, readList } from "./optim/parameters.js";
 
 /** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
@@ -48,10 +48,9 @@ export abstract class Schedule {
 
   protected constructor(optimizer: Scheduled) {
     const groups: unknown = (optimizer as Scheduled | undefined)?.paramGroups;
-    if (!Array.isArray(groups) || groups.length === 0) {
-      throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
-    }
-    this.groups = groups as { lr: number }[];
+    const list = Array.isArray(groups) ? readList("paramGroups", groups, "groups") : [];
+    if (list.length === 0) throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
+    this.groups = list as { lr: number }[];
     this.checkLrs();
   }
 

@@ -17,6 +17,7 @@ import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../src/models/charlm.j
 import { Adam } from "../src/optim.js";
 import { Random } from "../src/random.js";
 import { TextStreams, Vocabulary } from "../src/text.js";
+import { houseThatJackBuilt } from "../examples/browser/texts.js";
 import { centralDifferences } from "./helpers/gradient.js";
 import { refuses } from "./helpers/refuses.js";
 
@@ -314,7 +315,7 @@ describe("sampling", () => {
 
   test("refuses what makes no sense", () => {
     const model = new CharLM(vocabulary, SMALL);
-    expect(() => model.sample("X", { length: 1 })).toThrow('prompt: got "X" (U+0058) at position 0');
+    expect(() => model.sample("X", { length: 1 })).toThrow('prompt: got unknown characters: "X" (U+0058)');
     for (const length of [-1, 1.5, NaN]) expect(() => model.sample("the", { length })).toThrow(ValueError);
     for (const temperature of [-1, NaN]) {
       expect(() => model.sample("the", { length: 1, temperature })).toThrow(ValueError);
@@ -370,6 +371,150 @@ describe("sampling", () => {
   });
 });
 
+describe("sampling after a warm-up", () => {
+  const RHYME = houseThatJackBuilt();
+  const LINES = RHYME.split("\n").filter((line) => line !== "");
+
+  /** A model that has learned the rhyme in part, with a seed. */
+  function trained(seed: number): CharLM {
+    const known = Vocabulary.fromText(RHYME);
+    const options = { embeddingDim: 16, hiddenSize: 48, numLayers: 2, dtype: "f32", seed } as const;
+    const model = new CharLM(known, options);
+    const optimizer = new Adam(model.parameters(), { lr: 0.01 });
+    const streams = new TextStreams(known.encode(RHYME), 8, 64);
+    for (let step = 0; step < 150; step++) {
+      const index = step % streams.wholeWindows;
+      if (index === 0) model.state = undefined;
+      const { inputs, targets } = streams.window(index);
+      model.trainStep(inputs, targets, optimizer, { clip: 5 });
+    }
+    optimizer.dispose();
+    return model;
+  }
+
+  test("N3: without a prompt, every sample starts as a line of the training text does", () => {
+    const warmUp = RHYME.slice(-200);
+    for (const seed of [1, 4]) {
+      const model = trained(seed);
+      const draw = (start: string) => {
+        model.warmUp = start;
+        return Array.from({ length: 20 }, (_, i) =>
+          model.sample("", { length: 50, temperature: 0.5, random: new Random(i) }),
+        );
+      };
+      /** Nats per character of a sample after the warm-up, by the model itself. */
+      const surprise = (sample: string) => {
+        const total = (text: string) => {
+          const all = model.vocabulary.encode(text);
+          return model.evaluate(all, { seqLen: 1000 }) * (all.length - 1);
+        };
+        return (total(warmUp + sample) - total(warmUp)) / 50;
+      };
+      const isLineStart = (sample: string) => LINES.some((line) => line.startsWith(sample.trimStart().slice(0, 8)));
+      const measure = (samples: string[]) => ({
+        strange: samples.filter((sample) => !isLineStart(sample)).length,
+        surprise: samples.reduce((sum, sample) => sum + surprise(sample), 0) / samples.length,
+      });
+      const [cold, warm] = [measure(draw("")), measure(draw(warmUp))];
+      expect(cold.strange).toBeGreaterThanOrEqual(10); // the fault: a zero state and one newline
+      expect(warm.strange).toBe(0);
+      expect(warm.surprise).toBeLessThan(0.2);
+      expect(cold.surprise).toBeGreaterThan(2 * warm.surprise);
+      model.dispose();
+    }
+  });
+
+  test("the model reads the warm-up up to its last line's start, then the prompt", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    for (const { value } of model.parameters()) for (let i = 0; i < value.data.length; i++) value.data[i]! *= 3;
+    const from = (warmUp: string, prompt: string) => {
+      model.warmUp = warmUp;
+      return model.sample(prompt, { length: 300, random: new Random(2) });
+    };
+    for (const [warmUp, read] of [
+      ["the old ship\nand ", "the old ship\n"],
+      ["the old ship\n", "the old ship\n"],
+      ["the\nold ship and the sea", "the\nold ship and the "], // less than half would be left of its lines
+      ["\n\nunderthestars", "\n\nunderthestars"], // nor of its words
+      ["the", "the"],
+      ["", ""],
+    ] as const) {
+      expect(from(warmUp, "the sea")).toBe(from("", `${read}the sea`));
+      expect(from(warmUp, "")).toBe(from("", read));
+    }
+    expect(from("the old ship\n", "t")).not.toBe(from("", "t"));
+    model.warmUp = "the 🐋\n";
+    const characters = model.generate("", { length: 10, random: new Random(3) });
+    const expected = model.sample("", { length: 10, random: new Random(3) });
+    model.warmUp = ""; // what was read at the call counts
+    expect([...characters].join("")).toBe(expected);
+    model.dispose();
+  });
+});
+
+describe("prompts with unknown characters", () => {
+  const options = { length: 20, temperature: 0 } as const;
+  const texts = (model: CharLM, prompt: string, unknown: "error" | "skip" | "replace") =>
+    model.sample(prompt, { ...options, unknown });
+
+  test("N4: an error lists each of them once", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const call = (prompt: string) => () => model.sample(prompt, options);
+    const expected = 'expected only characters of the vocabulary (or the option unknown: "skip" or "replace")';
+    refuses(
+      call("the Quay, Quick"),
+      ValueError,
+      'prompt: got unknown characters: "Q" (U+0051), "y" (U+0079)',
+      expected,
+    );
+    refuses(
+      call("\u0007\u200b\u0301\ud800\t"),
+      ValueError,
+      '"\\u{7}" (U+0007)',
+      '"\\u{200b}"',
+      '"\\u{301}"',
+      '"\\u{d800}"',
+      '"\\t"',
+    );
+    const many = String.fromCodePoint(...Array.from({ length: 100 }, (_, i) => 0x4e00 + i));
+    const listed = Array.from(many.slice(0, 20), (character) => `"${character}"`).join(", ");
+    refuses(call(many + many), ValueError, `got unknown characters: ${listed} and 80 more, expected`);
+    const wide = String.fromCodePoint(...Array.from({ length: 100 }, (_, i) => 0xe0000 + i));
+    try {
+      call(wide)();
+      expect.unreachable();
+    } catch (error) {
+      const { received } = error as ValueError;
+      expect(received.length).toBeLessThanOrEqual(200);
+      expect(received).toMatch(
+        /^unknown characters: ("\\u\{e00[0-9a-f]{2}\}", )+"\\u\{e00[0-9a-f]{2}\}" and \d+ more$/,
+      );
+    }
+    model.dispose();
+  });
+
+  test("N4: skip leaves them out, replace puts a space or the first character in their place", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    expect(texts(model, "the Queen", "skip")).toBe(texts(model, "the ueen", "error"));
+    expect(texts(model, "the Queen", "replace")).toBe(texts(model, "the  ueen", "error"));
+    expect(texts(model, "QQ", "skip")).toBe(texts(model, "", "error"));
+    model.warmUp = "the sea\n";
+    expect(texts(model, "the Queen", "skip")).toBe(texts(model, "the ueen", "error"));
+    model.dispose();
+    const three = new CharLM(new Vocabulary(["b", "a", "c"]), SMALL);
+    expect(texts(three, "a🐋c", "replace")).toBe(texts(three, "abc", "error"));
+    for (const unknown of ["ignore", "", null, 5, 5n, Symbol("x"), ["skip"]] as unknown[] as "skip"[]) {
+      refuses(
+        () => three.sample("a", { ...options, unknown }),
+        ValueError,
+        "unknown: got",
+        '"error", "skip" or "replace"',
+      );
+    }
+    three.dispose();
+  });
+});
+
 describe("files", () => {
   test.each([
     ["LSTM", "f32"],
@@ -391,6 +536,31 @@ describe("files", () => {
     expect(readCharLM(writeCharLM(model, { steps: 0 })).training).toEqual({ steps: 0 });
     model.dispose();
     read.model.dispose();
+  });
+
+  test("the warm-up text comes back, and only characters of the vocabulary can be one", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    expect(model.warmUp).toBe("");
+    expect(readSafetensors(writeCharLM(model, { steps: 1 })).metadata).not.toHaveProperty("warm_up");
+    const text = "under the 🐋\nstars";
+    model.warmUp = text;
+    const bytes = writeCharLM(model, { steps: 1 });
+    const read = readCharLM(bytes).model;
+    expect(read.warmUp).toBe(text);
+    expect([...writeCharLM(read, { steps: 1 })]).toEqual([...bytes]);
+    read.dispose();
+    for (const wrong of [undefined, null, 5, 5n, Symbol("x"), ["t"], Object.create(null), "X", "e".repeat(1001)]) {
+      const set = () => (model.warmUp = wrong as string);
+      refuses(set, ValueError, "warmUp: got", "at most 1000 characters of the vocabulary");
+    }
+    expect(model.warmUp).toBe(text);
+    model.warmUp = "🐋".repeat(1000);
+    const { tensors, metadata } = readSafetensors(bytes);
+    for (const wrong of ["Q", "e".repeat(1001)]) {
+      const changed = writeSafetensors(tensors, { ...metadata, warm_up: wrong });
+      refuses(() => readCharLM(changed), FormatError, "metadata warm_up: got", "of the vocabulary");
+    }
+    model.dispose();
   });
 
   test("the state dict is strict, and changes nothing when it refuses", () => {

@@ -13,6 +13,8 @@ const SMALL = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4
 /** A small trained model and its state, made once. */
 let model: Buffer;
 let state: Buffer;
+/** The model of another training on the same text. */
+let other: Buffer;
 
 /** A folder with all kinds of files, right and wrong. */
 function folderOfFiles(): string {
@@ -37,8 +39,6 @@ function folderOfFiles(): string {
     file("lonely.safetensors", model);
     file("mixed.safetensors", model);
     file("mixed.state.safetensors", model);
-    const other = Buffer.from(model);
-    other[other.length - 1] = (other[other.length - 1] ?? 0) ^ 1;
     file("other.safetensors", other);
     file("other.state.safetensors", state);
   }
@@ -63,6 +63,9 @@ beforeAll(async () => {
     expect((await run(folder, "train", text, ...SMALL, "--steps", "5", "--out", "m.safetensors")).code).toBe(0);
     model = readFileSync(join(folder, "m.safetensors"));
     state = readFileSync(join(folder, "m.state.safetensors"));
+    const seed = ["--seed", "2", "--steps", "5", "--out", "o.safetensors"];
+    expect((await run(folder, "train", text, ...SMALL, ...seed)).code).toBe(0);
+    other = readFileSync(join(folder, "o.safetensors"));
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -133,7 +136,7 @@ describe("the rest: exit code 1", () => {
     [train("book.txt", "--out", "book.txt/m.safetensors"), /book\.txt is not a folder/],
     [train("book.txt", "--out", "/proc/m.safetensors"), /cannot write in \/proc: /],
     [train("book.txt", "--out", "foreign.safetensors"), /foreign\.safetensors exists; --force overwrites it/],
-    [train("book.txt", "--out", "m.safetensors"), /m\.safetensors exists; .* --resume m\.safetensors goes on from it/],
+    [train("book.txt", "--out", "m.safetensors"), /m\.safetensors exists; .* --resume m\.safetensors continues it/],
     [train("book.txt", "--out", "mine.safetensors"), /mine\.svg exists; --force overwrites it/],
     [train("book.txt", "--out", "dir.safetensors", "--force"), /dir\.safetensors exists and is not a regular file/],
     [train("book.txt", "--hidden", "1e9"), TOO_LARGE],
@@ -147,7 +150,10 @@ describe("the rest: exit code 1", () => {
       train("--resume", "mixed.safetensors"),
       /mixed\.state\.safetensors: format: got wasm-rnn charlm, expected wasm-rnn charlm state/,
     ],
-    [train("--resume", "cut.safetensors"), /cut\.safetensors: /],
+    [
+      train("--resume", "cut.safetensors"),
+      /cut\.safetensors and cut\.state\.safetensors do not belong together: move it away/,
+    ],
     [train("--resume", "other.safetensors"), /other\.safetensors and other\.state\.safetensors do not belong together/],
     [
       train("--resume", "m.safetensors"),

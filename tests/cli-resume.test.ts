@@ -22,7 +22,7 @@ describe("resume", () => {
     const first = await run(pieces, "train", book, ...args.slice(2), "--steps", "13");
     expect([first.code, first.stderr]).toEqual([0, ""]);
     expect(first.stdout).toContain("stopped after step 13 of");
-    expect(first.stdout).toContain("go on with: wasm-rnn train --resume m.safetensors");
+    expect(first.stdout).toContain("continue with: wasm-rnn train --resume m.safetensors");
     let runs = 0;
     for (;;) {
       const next = await run(pieces, "train", "--resume", "m.safetensors", "--steps", "50", "--json");
@@ -132,7 +132,7 @@ describe("resume", () => {
     expect((await run(folder, "train", "--resume", "m.safetensors", "--steps", "1")).code).toBe(0);
   });
 
-  test("another build is told, and goes on", async () => {
+  test("another build is told, and continues", async () => {
     const folder = folderWithText();
     expect((await run(folder, ...args, "--steps", "5")).code).toBe(0);
     const path = join(folder, "m.state.safetensors");

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readSafetensors } from "../src/io/safetensors.js";
 import { CLI, folderWithText, jsonLines, ofEvent, run, sampleText, SMALL, temporaryFolder } from "./helpers/cli.js";
+import { goWithout, programs } from "./helpers/tools.js";
 
 describe("train", () => {
   test("--json: only JSON lines on stdout, a falling loss, files", async () => {
@@ -66,10 +67,17 @@ describe("train", () => {
     expect(stdout).toMatch(/^files: book\.safetensors, book\.state\.safetensors, book\.svg$/m); // named after the text
   });
 
-  test.skipIf(spawnSync("script", ["--version"]).status !== 0)("a progress bar on a terminal", () => {
+  test.skipIf(process.platform !== "linux")("a progress bar on a terminal", (context) => {
+    const [script] = programs("script");
+    if (script === undefined) {
+      goWithout(
+        context,
+        "No `script` was found, which gives a program a terminal. Install it (Debian: apt-get install bsdutils).",
+      );
+    }
     const folder = folderWithText();
     const command = `'${process.execPath}' '${CLI}' train book.txt ${SMALL.join(" ")}`;
-    const { stdout, status } = spawnSync("script", ["-qec", command, "/dev/null"], { cwd: folder, encoding: "utf8" });
+    const { stdout, status } = spawnSync(script, ["-qec", command, "/dev/null"], { cwd: folder, encoding: "utf8" });
     expect(status).toBe(0);
     expect(stdout).toMatch(/[█░]{12} \d+\/\d+ \| \d\.\d+ nats, \d\.\d+ bits\/char \| [\d,]+ chars\/s \| \d+:\d\d left/);
     expect(stdout).toMatch(/step \d+: sample\r\n {4}\| /);

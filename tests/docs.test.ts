@@ -4,6 +4,10 @@
 // By the word behind the fence: js and ts run in Node, sh in bash, python where there is one with the modules that the block
 // imports, html in Chromium. `file=name` writes the block to that file, for the blocks that use it; `page` bundles it and opens
 // a page with it in Chromium; `clone` marks commands for a clone of this repository.
+//
+// The blocks of a page run in its order, in one folder, since some read files that earlier ones make; a block that runs alone
+// (vitest -t) runs those before it first. Where no Python has the modules of a block that makes files, tests/docs/<page>.mjs
+// makes them, with this package's own writer, so that the blocks after it run on every machine.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -15,8 +19,10 @@ import { build, transform } from "esbuild";
 import MarkdownIt from "markdown-it";
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findBrowser, launch, ON_CI, serveFolder, type Server } from "./helpers/browser.js";
+import { readSafetensors } from "../src/io/safetensors.js";
+import { launch, locateBrowser, missingBrowser, serveFolder, type Server } from "./helpers/browser.js";
 import { install, pack, root, run, write } from "./helpers/project.js";
+import { findPython, goWithout, missingPython } from "./helpers/tools.js";
 
 interface Block {
   readonly line: number;
@@ -48,10 +54,13 @@ const pages = ["README.md", ...guides].map((path) => {
 /** A block that does not end is told as such: while spawnSync waits, the test's own limit cannot strike. */
 const LIMIT = { timeout: 100_000, killSignal: "SIGKILL" } as const;
 
+/** What a block lacked on this machine; undefined where it ran. */
+type Missing = string | void;
+
 let folder: string;
 let tarball: string;
 let browser: Browser | undefined;
-const chromium = findBrowser("Chromium");
+const chromium = locateBrowser("Chromium");
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "wasm-rnn-docs-"));
@@ -72,22 +81,33 @@ describe.each(pages)("$path", ({ path, blocks }) => {
   let server: Server | undefined;
 
   beforeAll(async () => {
-    project = join(folder, basename(path, ".md"));
-    mkdirSync(project);
-    symlinkSync(join(folder, "node_modules"), join(project, "node_modules"));
-    write(project, "package.json", '{ "type": "module" }');
-    write(project, "book.txt", mobyDick()[2]!.text.slice(0, 20_000));
-    for (const { file, code } of blocks) if (file !== undefined) write(project, file, code);
+    project = makeProject(basename(path, ".md"), blocks);
     if (browser) server = await serveFolder(project);
   });
 
   afterAll(() => server?.close());
 
-  test.each(blocks)("line $line: $language $file", async (block) => {
+  /** Runs each block once, after those before it, whether they went well or not. */
+  const results: (Promise<Missing> | undefined)[] = [];
+  const result = (index: number): Promise<Missing> =>
+    (results[index] ??= (index === 0 ? Promise.resolve() : result(index - 1).catch(() => {})).then(() =>
+      runBlock(path, blocks[index]!),
+    ));
+
+  test.for(blocks.map((block, index) => ({ ...block, index })))(
+    "line $line: $language $file",
+    { timeout: 300_000 },
+    async ({ index }, context) => {
+      const missing = await result(index);
+      if (missing !== undefined) goWithout(context, missing);
+    },
+  );
+
+  async function runBlock(path: string, block: Block): Promise<Missing> {
     const { language, marks, code } = block;
     if (marks.includes("clone")) return expectScripts(code);
     if (marks.includes("page") || language === "html") {
-      if (!browser) return; // which findBrowser has reported
+      if (!browser) return missingBrowser("Chromium");
       return expectPrinted(code, await printedInPage(server!, await pageOf(project, block)));
     }
     if (block.file !== undefined) return; // another block runs it, as the test below knows
@@ -101,11 +121,11 @@ describe.each(pages)("$path", ({ path, blocks }) => {
       case "sh":
         return shell(project, code);
       case "python":
-        return python(project, code);
+        return python(project, path, code);
       default:
         expect.fail(`nothing here runs "${language}"`);
     }
-  });
+  }
 
   test("every file is used by another block, or opened as a page", () => {
     for (const { file, language, marks } of blocks) {
@@ -115,6 +135,72 @@ describe.each(pages)("$path", ({ path, blocks }) => {
         file,
       ).toBe(true);
     }
+  });
+});
+
+describe("N1: the files that a Python block makes for the blocks after it", () => {
+  const makers = pages.filter(({ blocks }) =>
+    blocks.some(({ language, code }) => filesMade(language, code).length > 0),
+  );
+
+  test.each(makers)("are made without Python, too, and those blocks run: $path", ({ path, blocks }) => {
+    const project = makeProject(`${basename(path, ".md")}-without-python`, blocks);
+    const made = new Set(blocks.flatMap(({ language, code }) => filesMade(language, code)));
+    standIn(project, path, [...made]);
+    const readers = blocks.filter(
+      ({ language, file, code }) =>
+        language === "js" && file === undefined && [...made].some((name) => code.includes(`"${name}"`)),
+    );
+    expect(readers.length).toBeGreaterThan(0);
+    for (const { code } of readers) expectPrinted(code, node(project, code));
+  });
+
+  test.for(makers)("are those that Python makes: $path", ({ path, blocks }, context) => {
+    const name = basename(path, ".md");
+    const [own, pythons] = ["by-javascript", "by-python"].map((by) => makeProject(`${name}-${by}`, blocks)) as [
+      string,
+      string,
+    ];
+    for (const { language, code } of blocks) {
+      const made = filesMade(language, code);
+      if (made.length === 0) continue;
+      standIn(own, path, made);
+      const missing = python(pythons, path, code, false);
+      if (missing !== undefined) goWithout(context, missing);
+      for (const file of made) expect(tensorsOf(join(own, file)), file).toEqual(tensorsOf(join(pythons, file)));
+    }
+  });
+});
+
+describe("U10: live views and postMessage", () => {
+  test("the guide on workers copies live views, and its copies have no more than their numbers", () => {
+    const { text, blocks } = pages.find(({ path }) => path.endsWith("bundlers.md"))!;
+    const section = text.slice(text.indexOf("### Posting tensors"));
+    for (const view of [
+      "stream.step()",
+      "stream.state",
+      "parameter.value",
+      "parameter.grad",
+      "stateDict()",
+      ".slice()",
+    ]) {
+      expect(section, view).toContain(view);
+    }
+    expect(blocks.filter(({ code }) => code.includes("structuredClone"))).toHaveLength(1); // which is run above
+    const bytes = node(
+      folder,
+      `
+      import { LSTM } from "wasm-rnn";
+      const lstm = new LSTM(2, 4, { seed: 1 });
+      const h = lstm.stream().step([1, 2]);
+      const [{ value }] = lstm.parameters();
+      const sizes = [h, h.slice(), value.data, value.data.slice(), lstm.stateDict().weight_ih_l0.data].map((data) => structuredClone(data).buffer.byteLength);
+      console.log(JSON.stringify(sizes));
+    `,
+    );
+    const [view, copy, weights, weightsCopy, fromState] = JSON.parse(bytes[0]!) as number[];
+    expect([copy, weightsCopy, fromState]).toEqual([32, 256, 256]);
+    for (const whole of [view, weights]) expect(whole).toBeGreaterThanOrEqual(65_536); // pages of the module's memory
   });
 });
 
@@ -176,31 +262,68 @@ async function shell(project: string, code: string): Promise<void> {
   expect(existsSync(join(empty, "node_modules/wasm-rnn/dist/index.js"))).toBe(true);
 }
 
-/** Commands for a clone: scripts that package.json has, and that CI runs, or the page's test by its own means. */
+/** Commands for a clone: scripts that package.json has, and that CI runs in a fresh one, or the page's test by its own means. */
 function expectScripts(code: string): void {
-  const commands = code.split("\n").flatMap((line) => line.replace(/#.*/, "").split("&&"));
+  const lines = code.split("\n").map((line) => line.replace(/#.*/, "").trim());
   const ci = readFileSync(join(root, ".ci/run"), "utf8");
-  for (const command of commands.map((each) => each.trim()).filter((each) => each !== "")) {
-    const [, , name] = /^npm (run )?([\w:-]+)$/.exec(command) ?? expect.fail(command);
-    if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
-    if (name === "dev") expect(scripts[name]).toContain("scripts/page.mjs --serve");
-    else expect(ci).toContain(`step ${command}\n`);
+  for (const line of lines.filter((each) => each !== "")) {
+    const names = line.split("&&").map((command) => {
+      const [, , name] = /^npm (run )?([\w:-]+)$/.exec(command.trim()) ?? expect.fail(command);
+      if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
+      return name!;
+    });
+    if (names.includes("dev")) expect(scripts.dev).toContain("scripts/page.mjs --serve");
+    else expect(ci).toContain(`\nfresh "${line}"\n`);
   }
 }
 
-/** Runs a block with a Python that has what it imports. tests/docs has a stand-in for safetensors, which Debian lacks. */
-function python(project: string, code: string): void {
-  const stand = fileURLToPath(new URL("docs", import.meta.url));
-  const env = { ...process.env, PYTHONPATH: stand };
+/** A page's folder, with the package, the text that examples read, and the blocks that are files. */
+function makeProject(name: string, blocks: readonly Block[]): string {
+  const project = join(folder, name);
+  mkdirSync(project);
+  symlinkSync(join(folder, "node_modules"), join(project, "node_modules"));
+  write(project, "package.json", '{ "type": "module" }');
+  write(project, "book.txt", mobyDick()[2]!.text.slice(0, 20_000));
+  for (const { file, code } of blocks) if (file !== undefined) write(project, file, code);
+  return project;
+}
+
+/**
+ * Runs a block with a Python that has what it imports; where there is none, makes the files that the block would, unless that
+ * is not wanted, and returns what is missing. tests/docs has a stand-in for the Python package safetensors, which Debian lacks.
+ */
+function python(project: string, path: string, code: string, standingIn = true): Missing {
+  const env = { ...process.env, PYTHONPATH: fileURLToPath(new URL("docs", import.meta.url)) };
   const modules = [...code.matchAll(/^(?:import|from) (\w+)/gm)].map(([, name]) => name!);
-  const imports = modules.map((name) => `import ${name}`).join("\n");
-  const found = ["python3", "/usr/bin/python3"].find(
-    (name) => spawnSync(name, ["-c", imports], { env, ...LIMIT }).status === 0,
-  );
+  const found = findPython(modules, env);
   if (found !== undefined) return void succeed(found, ["-"], project, code, env);
-  const missing = `No python3 has ${modules.join(", ")} (Debian: apt-get install python3-torch).`;
-  if (ON_CI) expect.fail(missing);
-  console.warn(`${missing} A block is not run.`);
+  const made = filesMade("python", code);
+  if (standingIn && made.length > 0) standIn(project, path, made);
+  const wanted = modules.map((name) => (name === "safetensors" ? "numpy" : name)); // all that the stand-in needs
+  return missingPython([...new Set(wanted)].sort().reverse());
+}
+
+/** The files that a Python block saves. */
+function filesMade(language: string, code: string): string[] {
+  if (language !== "python") return [];
+  return [...code.matchAll(/^ *save_file\([^]*?"([\w.-]+\.safetensors)"\)$/gm)].map(([, name]) => name!);
+}
+
+/** Makes the files that a page's Python blocks make, by tests/docs/<page>.mjs. */
+function standIn(project: string, path: string, files: readonly string[]): void {
+  const script = new URL(`docs/${basename(path, ".md")}.mjs`, import.meta.url);
+  const name = `tests/docs/${basename(path, ".md")}.mjs`;
+  expect(existsSync(script), `${name} must make ${files.join(", ")} where there is no Python for it`).toBe(true);
+  node(project, readFileSync(script, "utf8"));
+  for (const file of files) expect(existsSync(join(project, file)), `${name} makes ${file}`).toBe(true);
+}
+
+/** Dtypes and shapes of a safetensors file. */
+function tensorsOf(path: string): Record<string, string> {
+  const { tensors } = readSafetensors(readFileSync(path));
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { data, shape }]) => [name, `${data.constructor.name} ${shape.join()}`]),
+  );
 }
 
 /** The address of a block's page, relative to the project. */

@@ -2,6 +2,7 @@
 // gradCheck, which compares them, against gradients that are wrong.
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import {
+  DisposedError,
   Dropout,
   DtypeError,
   Embedding,
@@ -438,6 +439,47 @@ describe("gradCheck", () => {
     };
     expect(() => gradCheck(failing, all)).toThrow("no loss");
     expect([a, b, da, db]).toEqual(before);
+  });
+
+  test("U4: a loss that changes the array of parameters changes nothing of the check", () => {
+    const { loss, all } = problem();
+    const expected = gradCheck(loss, all);
+    for (const change of [
+      (list: Checked[]) => void list.push(list[0]!),
+      (list: Checked[]) => void list.pop(),
+      (list: Checked[]) => void (list.length = 0),
+      (list: Checked[]) => void list.fill(undefined as unknown as Checked),
+    ]) {
+      const list = [...all];
+      expect(gradCheck(() => (change(list), loss()), list)).toEqual(expected);
+    }
+  });
+
+  test("U4: a loss that is no finite number is refused, and values and gradients stay", () => {
+    const { all, a, b, da, db } = problem();
+    const before = structuredClone([a, b, da, db]);
+    for (const loss of ["1", undefined, null, 1n, NaN, Infinity, [1], {}, Symbol("1"), Promise.resolve(1)]) {
+      const call = () => gradCheck((() => loss) as () => number, all);
+      refuses(call, ValueError, "loss: got a function that gives", "one that gives a finite number");
+    }
+    expect([a, b, da, db]).toEqual(before);
+  });
+
+  test("U4: a loss that disposes of the layer, or swaps arrays, is a typed error", () => {
+    const layer = new Linear(1, 1, { seed: 1 });
+    const parameters = layer.parameters();
+    refuses(() => gradCheck(() => (layer.dispose(), 1), parameters), DisposedError);
+    const value = { data: new Float64Array(2), shape: [2] };
+    const grad = tensor([0, 0]);
+    const swap = () => ((value.data = new Float64Array(1)), 1);
+    refuses(() => gradCheck(swap, [{ name: "v", value, grad }]), ShapeError, "v.value: got 1 numbers");
+  });
+
+  test("U4: a list of parameters with a length and nothing in it ends at its first hole", () => {
+    const list = Object.assign([], { length: 2 ** 32 - 1 }) as Checked[];
+    const start = performance.now();
+    refuses(() => gradCheck(() => 1, list), DtypeError, "parameters[0].value: got undefined");
+    expect(performance.now() - start).toBeLessThan(500);
   });
 
   test("refuses", () => {

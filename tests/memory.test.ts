@@ -144,7 +144,13 @@ describe.each(variants)("%s build", (variant) => {
       arena.dispose();
       expect(heap().bytesUsed).toBe(bytesUsed);
       expect(arena.disposed).toBe(true);
-      for (const use of [() => a.data, () => a.pointer, () => a.fill(1), () => a.set([]), () => a.download()]) {
+      for (const use of [
+        () => a.data,
+        () => a.pointer,
+        () => a.fill(1),
+        () => a.set(new Float64Array(0)),
+        () => a.download(),
+      ]) {
         refuses(use, DisposedError);
       }
     });

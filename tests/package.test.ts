@@ -1,7 +1,7 @@
 // The package as users get it: packed, installed into an empty project without a network, imported, type-checked,
 // bundled, linted. `npm test` makes dist/ first. What the functions compute is tested elsewhere.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -43,9 +43,12 @@ describe("the tarball", () => {
   test("holds the build and its types, and no sources", () => {
     const files = packed.files.map(({ path }) => path);
     expect(files).toEqual(
-      expect.arrayContaining(["README.md", "CHANGELOG.md", "LICENSE", "dist/types/src/index.d.ts"]),
+      expect.arrayContaining([
+        ...["README.md", "CHANGELOG.md", "RELIABILITY.md", "SECURITY.md", "LICENSE"],
+        "dist/types/src/index.d.ts",
+      ]),
     );
-    const expected = [/^package\.json$/, /^(README|CHANGELOG)\.md$/, /^LICENSE$/, /^dist\//];
+    const expected = [/^package\.json$/, /^(README|CHANGELOG|RELIABILITY|SECURITY)\.md$/, /^LICENSE$/, /^dist\//];
     expect(files.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);
     expect(files.filter((path) => /\.[cm]?ts$/.test(path) && !path.endsWith(".d.ts"))).toEqual([]);
     expect(files.filter((path) => /test|assembly|\.map$|tsbuildinfo/.test(path))).toEqual([]);
@@ -71,6 +74,94 @@ describe("the tarball", () => {
     expect(messages.map((message) => formatMessage(message, pkg as never))).toEqual([]);
     const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
     await run(project, process.execPath, [attw, packed.path, "--profile", "esm-only", "--no-emoji"]);
+  });
+});
+
+describe("N7: licence notices", () => {
+  const NOTICES = "dist/THIRD-PARTY-LICENSES.txt";
+
+  test("of every package whose code is in dist are there, in the versions that are bundled", () => {
+    expect(packed.files.map(({ path }) => path)).toContain(NOTICES);
+    const text = readFileSync(join(installed, NOTICES), "utf8");
+    const listed = [...text.matchAll(/^- (\S+ \S+) \(\S+\), in dist\//gm)].map(([, name]) => name!);
+
+    type Outputs = Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
+    const builds = JSON.parse(readFileSync(join(root, "build/bundled.json"), "utf8")) as Outputs[];
+    const outputs = builds.flatMap((build) => Object.entries(build));
+    const folders = outputs.flatMap(([output, { inputs }]) => {
+      expect(existsSync(join(root, output)), `${output}: of the build that is tested`).toBe(true);
+      return Object.entries(inputs)
+        .filter(([path, { bytesInOutput }]) => path.includes("node_modules/") && bytesInOutput > 0)
+        .map(([path]) => path.replace(/(.*node_modules\/(?:@[^/]+\/)?[^/]+).*/, "$1"));
+    });
+    const bundled = [...new Set([...folders, "node_modules/assemblyscript"])].map((folder) => {
+      const { name, version } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")) as {
+        name: string;
+        version: string;
+      };
+      return `${name} ${version}`;
+    });
+    expect(bundled.length).toBeGreaterThan(1);
+    expect(listed).toEqual(bundled.sort());
+
+    const sections = text.split(/\n={100}\n/).slice(1);
+    expect(sections).toHaveLength(2 * listed.length);
+    for (const [i, name] of listed.entries()) {
+      expect(sections[2 * i]!.trim().startsWith(`${name} (`), name).toBe(true);
+      expect(sections[2 * i + 1], name).toMatch(
+        /Permission (is hereby granted|to use)|Apache License|Redistribution and use/i,
+      );
+      expect(sections[2 * i + 1], name).toMatch(/copyright/i);
+    }
+  });
+
+  test("are wanted of all code that is bundled: of what the command line imports, too", () => {
+    const text = readFileSync(join(installed, NOTICES), "utf8");
+    const cli = readFileSync(join(installed, "dist/cli.js"), "utf8");
+    // words of a library's code, which are in cli.js as long as the library is
+    const words = {
+      commander: "_actionHandler",
+      "cli-progress": "barCompleteChar",
+      "signal-exit": "signal-exit emitter",
+      "write-file-atomic": "tmpfileCreated",
+      echarts: "echarts",
+      zrender: "zrender",
+    };
+    for (const [name, word] of Object.entries(words)) {
+      expect(new RegExp(`^- ${name} `, "m").test(text), name).toBe(cli.includes(word));
+    }
+    expect(text).toMatch(/^- @assemblyscript\/loader .*dist\/chunks\/.*$/m);
+  });
+
+  test("are missing from a package: the build fails and names it", async () => {
+    const { bundledPackages, licenceNotices } = (await import(
+      /* @vite-ignore */ new URL("../scripts/licences.mjs", import.meta.url).href
+    )) as {
+      bundledPackages: (metafiles: object[]) => Map<string, Set<string>>;
+      licenceNotices: (packages: Map<string, Set<string>>, root: string) => string;
+    };
+    const manifest = (name: string) => JSON.stringify({ name, version: "1.2.3", license: "MIT" });
+    write(project, "bundled/node_modules/@a/b/package.json", manifest("@a/b"));
+    write(project, "bundled/node_modules/c/package.json", manifest("c"));
+    write(project, "bundled/node_modules/c/LICENCE.md", "Of c.\n");
+    const inputs = {
+      "src/x.ts": { bytesInOutput: 9 },
+      "node_modules/@a/b/lib/x.js": { bytesInOutput: 5 },
+      "node_modules/@a/b/node_modules/c/x.js": { bytesInOutput: 0 }, // imported, and dropped
+      "node_modules/c/x.js": { bytesInOutput: 1 },
+    };
+    const packages = bundledPackages([{ outputs: { "dist/y.js": { inputs } } }]);
+    expect([...packages].map(([folder, files]) => [folder, ...files])).toEqual([
+      ["node_modules/@a/b", "dist/y.js"],
+      ["node_modules/c", "dist/y.js"],
+    ]);
+    const notices = () => licenceNotices(packages, join(project, "bundled"));
+    expect(notices).toThrow("@a/b 1.2.3 is bundled, and has no licence file");
+    write(project, "bundled/node_modules/@a/b/LICENSE", " \n");
+    expect(notices).toThrow("@a/b 1.2.3 is bundled, and has no licence file");
+    write(project, "bundled/node_modules/@a/b/LICENSE", "Of b.\n");
+    expect(notices()).toContain("- @a/b 1.2.3 (MIT), in dist/y.js\n- c 1.2.3 (MIT), in dist/y.js");
+    expect(notices()).toMatch(/Of b\.[^]*Of c\./);
   });
 });
 

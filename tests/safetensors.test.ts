@@ -12,6 +12,7 @@ import { LSTM } from "../src/index.js";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/io/safetensors.js";
 import { millisecondsOf, safetensorsFile as file } from "./helpers/formats.js";
 import { refuses } from "./helpers/refuses.js";
+import { findPython, goWithout, missingPython } from "./helpers/tools.js";
 
 /** A tensor's entry in a header. */
 function entry(dtype: string, shape: unknown, begin: number, end: number): object {
@@ -112,7 +113,8 @@ describe("the bytes", () => {
     }
   });
 
-  test.skipIf(spawnSync("python3", ["--version"]).status !== 0)("can be read by an independent reader", () => {
+  test("can be read by an independent reader", (context) => {
+    const python = findPython([]) ?? goWithout(context, missingPython([]));
     const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-"));
     try {
       const path = join(folder, "x.safetensors");
@@ -130,7 +132,7 @@ describe("the bytes", () => {
         "    out[name] = [v for v, in struct.iter_unpack('<' + code, data[begin:end])]",
         "print(json.dumps(out))",
       ].join("\n");
-      const { stdout } = spawnSync("python3", ["-c", script, path], { encoding: "utf8" });
+      const { stdout } = spawnSync(python, ["-c", script, path], { encoding: "utf8" });
       expect(JSON.parse(stdout)).toEqual({ __metadata__: { k: "v" }, w: [1, 2.5], whole: [-7, 8] });
     } finally {
       rmSync(folder, { recursive: true });

@@ -19,11 +19,24 @@ export function usageError(message: string): CliError {
   return new CliError(message, 2);
 }
 
-/** Any thrown value's message, on one line. */
+/** Characters of a message at most: a long argument or file name is cut in its middle. */
+const MAX_MESSAGE = 4000;
+
+/**
+ * Any thrown value's message, of bounded length. Messages of several lines are joined into one; those of CliError stay as
+ * they are, since a line feed in them is part of a file's name. Time is linear in the message's length.
+ */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  const line = text.trim().replace(/\s*\n\s*/g, " ");
-  return error instanceof OutOfMemoryError ? `not enough memory: ${line}` : line;
+  const line = error instanceof CliError ? text : joinLines(text);
+  const whole = error instanceof OutOfMemoryError ? `not enough memory: ${line}` : line;
+  if (whole.length <= MAX_MESSAGE) return whole;
+  return `${whole.slice(0, MAX_MESSAGE - 1000)} ... ${whole.slice(-1000)}`;
+}
+
+function joinLines(text: string): string {
+  const lines = text.split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "").join(" ");
 }
 
 /** The system's name of an error (ENOENT ...), or undefined. */

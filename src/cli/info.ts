@@ -12,9 +12,10 @@ import {
 import { countParameters, FORMAT, readCharLM } from "../models/charlm-file.js";
 import { readBeginning } from "./beginning.js";
 import { named } from "./errors.js";
+import { escapeControls, safeJson } from "./escape.js";
 import { readBytes } from "./files.js";
+import { print as write } from "./output.js";
 import { count, describeLoss } from "./progress.js";
-import { quitOnBrokenPipe } from "./stop.js";
 
 /** Bytes that are looked at to tell what another file is. */
 const LOOKED_AT = 256_000_000;
@@ -27,7 +28,6 @@ const SHOWN = 200;
 
 /** Runs the command. Returns the exit code. */
 export function info(path: string, { json }: { json: boolean }): number {
-  quitOnBrokenPipe();
   const { header, size } = headerOf(path);
   const tensors = Object.fromEntries(header.entries.map(({ name, shape }) => [name, shape]));
   const dtypes = Object.fromEntries(header.entries.map(({ name, dtype }) => [name, dtype]));
@@ -94,24 +94,14 @@ function value(text: string): string {
 
 /** A text from a file as a terminal may have it. */
 function show(text: string): string {
-  const escaped = escape(text.slice(0, SHOWN), (code) => `\\u{${code.toString(16)}}`);
+  const escaped = escapeControls(text.slice(0, SHOWN));
   return text.length > SHOWN ? `${escaped}...` : escaped;
 }
 
-/** Without the characters that a terminal takes for commands, and those that turn the direction of text. */
-function escape(text: string, as: (code: number) => string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => as(character.codePointAt(0)!));
-}
-
 function printJson(value: unknown): void {
-  const unit = (code: number) => `\\u${code.toString(16).padStart(4, "0")}`;
-  print(
-    escape(JSON.stringify(value), (code) =>
-      code < 0x10000 ? unit(code) : unit(0xd7c0 + (code >> 10)) + unit(0xdc00 | (code & 0x3ff)),
-    ),
-  );
+  print(safeJson(value));
 }
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  write(`${line}\n`);
 }

@@ -2,7 +2,9 @@
 // stdout. Warnings and errors, which go to stderr, are not printed here.
 
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
-import type { OutputPaths } from "./files.js";
+import { escapeControls, escapeText, safeJson } from "./escape.js";
+import { print } from "./output.js";
+import type { OutputPaths } from "./outputs.js";
 
 export interface StartReport {
   text: string;
@@ -15,7 +17,7 @@ export interface StartReport {
   model: string;
   parameters: number;
   variant: string;
-  /** The step that a resumed training goes on from; 0 for a new one. */
+  /** The step that a resumed training continues from; 0 for a new one. */
   step: number;
   totalSteps: number;
 }
@@ -43,7 +45,7 @@ export interface EndReport {
   seconds: number;
   charactersPerSecond: number;
   files: OutputPaths;
-  /** The command that goes on from here. */
+  /** The command that continues from here. */
   resume: string | undefined;
 }
 
@@ -91,7 +93,7 @@ export function duration(seconds: number): string {
 /** One JSON object a line, nothing else. */
 class JsonReporter implements Reporter {
   #print(event: string, fields: object): void {
-    process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+    print(`${safeJson({ event, ...fields })}\n`);
   }
 
   start(report: StartReport): void {
@@ -126,15 +128,15 @@ class LineReporter implements Reporter {
   #printed = -Infinity;
 
   protected print(line: string): void {
-    process.stdout.write(`${line}\n`);
+    print(`${line}\n`);
   }
 
   start(report: StartReport): void {
     const { characters, vocabulary, validationCharacters, totalSteps } = report;
-    this.print(`text: ${report.text}, ${count(characters)} characters, ${count(vocabulary)} different`);
+    this.print(`text: ${escapeControls(report.text)}, ${count(characters)} characters, ${count(vocabulary)} different`);
     this.print(`split: ${count(report.trainingCharacters)} to train on, ${count(validationCharacters)} for validation`);
     this.print(`model: ${report.model}, ${count(report.parameters)} parameters, ${report.variant} build`);
-    this.print(`steps: ${count(totalSteps)}${report.step > 0 ? `, going on after step ${count(report.step)}` : ""}`);
+    this.print(`steps: ${count(totalSteps)}${report.step > 0 ? `, continuing after step ${count(report.step)}` : ""}`);
   }
 
   step(report: StepReport): void {
@@ -152,7 +154,8 @@ class LineReporter implements Reporter {
   }
 
   sample(step: number, text: string): void {
-    this.print(`step ${step}: sample\n${text.replace(/^/gm, "    | ")}`);
+    const shown = process.stdout.isTTY ? escapeText(text) : text;
+    this.print(`step ${step}: sample\n${shown.replace(/^/gm, "    | ")}`);
   }
 
   saved(): void {}
@@ -161,15 +164,15 @@ class LineReporter implements Reporter {
     this.close();
     const { step, totalSteps, validationLoss, files } = report;
     if (report.reason === "already finished") {
-      this.print(`already finished: all ${totalSteps} steps are done (a larger --epochs goes on)`);
+      this.print(`already finished: all ${totalSteps} steps are done (a larger --epochs continues)`);
       return;
     }
     const speed = `${duration(report.seconds)}, ${count(report.charactersPerSecond)} chars/s`;
     this.print(`${report.reason} after step ${step} of ${totalSteps} (${speed})`);
     if (report.trainingLoss !== undefined) this.print(`training loss ${describeLoss(report.trainingLoss)}`);
     if (validationLoss !== undefined) this.print(`validation loss ${describeLoss(validationLoss)}`);
-    this.print(`files: ${files.model}, ${files.state}, ${files.curve}`);
-    if (report.resume !== undefined) this.print(`go on with: ${report.resume}`);
+    this.print(`files: ${[files.model, files.state, files.curve].map(escapeControls).join(", ")}`);
+    if (report.resume !== undefined) this.print(`continue with: ${report.resume}`);
   }
 
   close(): void {}

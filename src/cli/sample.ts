@@ -6,7 +6,7 @@ import { Random } from "../random.js";
 import { chooseBuild, type Variant } from "./build.js";
 import { named } from "./errors.js";
 import { readBytes } from "./files.js";
-import { quitOnBrokenPipe } from "./stop.js";
+import { printAndWait as print } from "./output.js";
 
 /** What the command line gave, or the defaults. */
 export interface SampleCommandOptions {
@@ -25,7 +25,6 @@ const CHUNK = 64;
 
 /** Runs the command. Returns the exit code. */
 export async function sample(path: string, options: SampleCommandOptions): Promise<number> {
-  quitOnBrokenPipe();
   chooseBuild(options.variant ?? "auto");
   const bytes = readBytes(path, "model");
   const { model } = named(path, () => readCharLM(bytes));
@@ -48,9 +47,4 @@ export async function sample(path: string, options: SampleCommandOptions): Promi
   await print(`${chunk}\n`);
   model.dispose();
   return 0;
-}
-
-/** Writes to stdout and waits until it took the text. */
-function print(text: string): Promise<void> {
-  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
 }

@@ -75,7 +75,7 @@ const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
 
 /** Reads a number as the command line gives it: decimal, in `range`. Throws an Error that says what was expected. */
 export function parseNumber(text: string, range: Range): number {
-  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
+  const value = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
   if (!range.test(value)) throw usageError(`expected ${range.expected}`);
   return value;
 }

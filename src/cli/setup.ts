@@ -1,26 +1,18 @@
 // Setting a training up, from a text and settings or from the files of an earlier run. All that can be wrong with either
 // is found here, before anything is computed or written.
 
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
 import { UnsupportedError } from "../../bindings/errors.js";
 import { countParameters, readCharLM } from "../models/charlm-file.js";
 import { splitText, TextStreams, Vocabulary } from "../text.js";
+import type { CharLM } from "../models/charlm.js";
 import { chooseBuild, type Build, type Variant } from "./build.js";
 import { CliError, messageOf, named, usageError } from "./errors.js";
-import {
-  checkFolder,
-  checkOutputs,
-  defaultModelPath,
-  outputPaths,
-  readBytes,
-  readText,
-  sha256,
-  type OutputPaths,
-  type TextFile,
-} from "./files.js";
+import { readBytes, readText, sha256, type TextFile } from "./files.js";
+import { defaultModelPath, hashOfFile, holds, outputPaths, Outputs, type OutputPaths } from "./outputs.js";
 import { count, type StartReport } from "./progress.js";
 import { DEFAULTS, type Settings } from "./settings.js";
-import { readState, type TrainingState } from "./state-file.js";
+import { idOfModel, readState, trainingId, type TrainingState } from "./state-file.js";
 import { Trainer } from "./trainer.js";
 
 /** What the command line gave. */
@@ -43,8 +35,14 @@ export interface Training {
   vocabulary: Vocabulary;
   /** The text's length. */
   characters: number;
+  /** The files, which no other run writes until they are released. */
+  outputs: Outputs;
   files: OutputPaths;
   build: Build;
+  /** Identifies the training in its files. */
+  id: string;
+  /** SHA-256 of the file that has the model's name until the first save, where it is not a model of this training. */
+  replaces: string | undefined;
   /** The step whose state the files hold; undefined as long as they hold none. */
   savedStep: number | undefined;
   /** What the user should know before it begins, a line each. */
@@ -57,14 +55,23 @@ export function beginTraining(path: string | undefined, options: TrainOptions): 
   const build = chooseBuild(options.variant ?? "auto");
   const text = readText(path);
   const files = outputPaths(options.out ?? defaultModelPath(path));
-  checkOutputs(files, path, options.force);
-
-  const vocabulary = Vocabulary.fromText(text.text);
-  const codes = vocabulary.encode(text.text);
-  const { settings, notes } = completeSettings(options.settings, path, codes);
-  checkMemory(settings, vocabulary.size);
-  const trainer = new Trainer(settings, vocabulary, codes);
-  return { trainer, text, vocabulary, characters: codes.length, files, build, savedStep: undefined, notes };
+  const outputs = Outputs.claim(files);
+  try {
+    outputs.check(path, options.force);
+    const vocabulary = Vocabulary.fromText(text.text);
+    const codes = vocabulary.encode(text.text);
+    const { settings, notes } = completeSettings(options.settings, path, codes);
+    checkMemory(settings, vocabulary.size);
+    const id = trainingId(settings, text.sha256);
+    const replaces = named(files.model, () => hashOfFile(outputs.targets.model));
+    const trainer = new Trainer(settings, vocabulary, codes);
+    const savedStep = undefined;
+    const characters = codes.length;
+    return { trainer, text, vocabulary, characters, outputs, files, build, id, replaces, savedStep, notes };
+  } catch (error) {
+    outputs.release();
+    throw error;
+  }
 }
 
 /** Fills the defaults in, and fits the batch to the text. */
@@ -99,8 +106,15 @@ function checkMemory(settings: Settings, vocabularySize: number): void {
   }
 }
 
-/** The training that `model` and the state beside it stopped in, on the same text: `path`, or where it lay. */
-export function resumeTraining(model: string, path: string | undefined, options: TrainOptions): Training {
+/**
+ * The training whose files lie at `model`, on the same text: `path`, or where it lay. Everything comes from the state; the
+ * model's file may be missing or older, and is then written again.
+ */
+export async function resumeTraining(
+  model: string,
+  path: string | undefined,
+  options: TrainOptions,
+): Promise<Training> {
   const { epochs, ...fixed } = options.settings;
   const refused = Object.keys(fixed).map(flag);
   if (options.out !== undefined) refused.push("--out");
@@ -110,25 +124,94 @@ export function resumeTraining(model: string, path: string | undefined, options:
   }
 
   const files = outputPaths(model);
-  const modelBytes = readBytes(files.model, "model");
-  const stateBytes = readBytes(files.state, "training state");
-  const state = named(files.state, () => readState(stateBytes));
-  const notes: string[] = [];
-  const build = resumeBuild(state.build, options.variant, notes);
-  const { model: network, training } = named(files.model, () => readCharLM(modelBytes));
-  if (state.modelSha256 !== sha256(modelBytes)) {
-    throw new CliError(`${files.model} and ${files.state} do not belong together: the state is of another model file`);
+  if (!existsSync(files.model) && !existsSync(files.state)) throw new CliError(`no such file: ${files.model}`);
+  const outputs = Outputs.claim(files);
+  let trainer: Trainer | undefined;
+  try {
+    const stateBytes = readBytes(files.state, "training state");
+    const state = named(files.state, () => readState(stateBytes));
+    const notes: string[] = [];
+    const build = resumeBuild(state.build, options.variant, notes);
+    const { bytes, current } = modelOf(state, outputs);
+    const { model: network, training } = named(current ? files.model : files.state, () => readCharLM(bytes));
+    const { vocabulary } = network;
+    let text: TextFile;
+    let codes: Int32Array;
+    try {
+      text = resumeText(state, path);
+      outputs.check(text.path, true);
+      codes = vocabulary.encode(text.text);
+      if (training.steps !== state.step || !fits(state.settings, network.architecture, codes)) {
+        throw new CliError(`${files.state}: its parts do not belong together`);
+      }
+      trainer = new Trainer({ ...state.settings }, vocabulary, codes, network);
+    } catch (error) {
+      network.dispose();
+      throw error;
+    }
+    const resumed = trainer;
+    named(files.state, () => state.restore(resumed));
+    if (epochs !== undefined) changeEpochs(trainer, epochs, notes);
+    if (!current) {
+      await outputs.save({ model: bytes });
+      notes.push(`${files.model} was missing or not of the latest checkpoint: written again from ${files.state}`);
+    }
+    return {
+      trainer,
+      text,
+      vocabulary,
+      characters: codes.length,
+      outputs,
+      files,
+      build,
+      id: state.trainingId,
+      replaces: typeof state.model === "string" ? state.model : undefined, // a model of version 1 has no id
+      savedStep: trainer.step,
+      notes,
+    };
+  } catch (error) {
+    trainer?.dispose();
+    outputs.release();
+    throw error;
   }
-  const text = resumeText(state, path);
-  checkFolder(dirname(files.model));
+}
 
-  const codes = network.vocabulary.encode(text.text);
-  const trainer = new Trainer({ ...state.settings }, network.vocabulary, codes, network);
-  named(files.state, () => state.restore(trainer));
-  if (trainer.step !== training.steps) throw new CliError(`${files.model} and ${files.state} do not belong together`);
-  if (epochs !== undefined) changeEpochs(trainer, epochs, notes);
-  const { vocabulary } = network;
-  return { trainer, text, vocabulary, characters: codes.length, files, build, savedStep: trainer.step, notes };
+/**
+ * The model's file that belongs to a state, and whether it lies under its name. Refuses a file of that name which the
+ * training has not written: it may be somebody's only copy.
+ */
+function modelOf(state: TrainingState, { paths, targets }: Outputs): { bytes: Uint8Array; current: boolean } {
+  const way = `move it away, and --resume ${paths.model} continues from the state, at step ${state.step}`;
+  if (typeof state.model === "string") {
+    const bytes = readBytes(paths.model, "model");
+    if (sha256(bytes) === state.model) return { bytes, current: true };
+    throw new CliError(`${paths.model} and ${paths.state} do not belong together: the state is of another model file`);
+  }
+  const bytes = state.model;
+  if (holds(targets.model, bytes)) return { bytes, current: true };
+  if (!existsSync(targets.model)) return { bytes, current: false };
+  const found = readBytes(paths.model, "model");
+  if (state.replaces !== undefined && sha256(found) === state.replaces) return { bytes, current: false };
+  const { id, step } = idOfModel(found) ?? {};
+  if (id !== state.trainingId || step === undefined) {
+    throw new CliError(`${paths.model} and ${paths.state} do not belong together: ${way}`);
+  }
+  if (step <= state.step) return { bytes, current: false };
+  throw new CliError(`${paths.model} holds step ${step}, later than ${paths.state}: ${way}`);
+}
+
+/** Whether the settings that a state claims are those of its model, and the text holds their windows. */
+function fits(settings: Settings, architecture: CharLM["architecture"], codes: Int32Array): boolean {
+  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = architecture;
+  const { train } = splitText(codes, settings.validation);
+  return (
+    settings.cell === cell &&
+    settings.embedding === embeddingDim &&
+    settings.hidden === hiddenSize &&
+    settings.layers === numLayers &&
+    settings.dtype === dtype &&
+    settings.batch === TextStreams.largestBatch(train.length, settings.batch, settings.seq)
+  );
 }
 
 /** The build that the training used, where no other is asked for and the host has it. */

@@ -1,40 +1,77 @@
-// The training state beside a model, as safetensors: what a training needs, beyond the model's weights, to go on to the
-// very same bits. Bytes in, bytes out.
+// The training state as safetensors: all that a training needs to continue to the very same bits, the model's file included.
+// Bytes in, bytes out.
 //
-//     optimizer.<index>.exp_avg ...   the optimizer's state          h, c              the carried state
-//     history.train                   loss of every step             random            the sampler's generator
-//     history.validation              [n, 2]: step, loss             metadata          the rest, as JSON
+//     model.<name>                    the model's weights            h, c              the carried state
+//     optimizer.<index>.exp_avg ...   the optimizer's state          random            the sampler's generator
+//     history.train                   loss of every step             metadata          the rest, as JSON; "model" is
+//     history.validation              [n, 2]: step, loss                               the metadata of the model's file
+//
+// Version 1 had no weights, but the hash of the model's file, without which it is of no use.
 
+import { createHash } from "node:crypto";
 import type { Tensor } from "../../bindings/tensor.js";
 import { FormatError } from "../../bindings/errors.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
+import { writeCharLM } from "../models/charlm-file.js";
 import type { Build } from "./build.js";
 import { isSettings, type Settings } from "./settings.js";
 import type { Trainer } from "./trainer.js";
 
 const FORMAT = "wasm-rnn charlm state";
-const VERSION = "1";
+const VERSION = "2";
 const OPTIMIZER = "optimizer.";
+const MODEL = "model.";
 
-/** What identifies a training's surroundings. */
+/** What identifies a training and its surroundings. */
 export interface Surroundings {
   build: Build;
-  /** SHA-256 of the model file that the state belongs to. */
-  modelSha256: string;
+  /** The same in all checkpoints of a training, and in no other training's: see `trainingId`. */
+  trainingId: string;
   textPath: string;
   textSha256: string;
+  /** SHA-256 of a foreign file that had the model's name when the state was written, for the model to replace. */
+  replaces?: string | undefined;
 }
 
 /** A state file's content; restore() puts it into a Trainer made with its settings. */
 export interface TrainingState extends Surroundings {
   settings: Settings;
+  step: number;
+  /** The model's file, or, of a state of version 1, the SHA-256 of the one that the state belongs to. */
+  model: Uint8Array | string;
   restore(trainer: Trainer): void;
 }
 
-/** The state of `trainer` as a file. Equal states give equal bytes. */
-export function writeState(trainer: Trainer, surroundings: Surroundings): Uint8Array<ArrayBuffer> {
+/** Identifies a training by what it began with: settings and text. Equal trainings have equal ids, on every machine. */
+export function trainingId(settings: Settings, textSha256: string): string {
+  const entries = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash("sha256")
+    .update(JSON.stringify([entries, textSha256]))
+    .digest("hex");
+}
+
+/** The id of the training that a model's file is of; undefined for any other file. */
+export function idOfModel(bytes: Uint8Array): { id: string; step: number } | undefined {
+  try {
+    const { metadata } = readSafetensors(bytes);
+    const { training_id: id, trained_steps: step } = metadata;
+    return id === undefined || step === undefined ? undefined : { id, step: Number(step) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The state of `trainer`, and the model's file, which is made from the state. Equal states give equal bytes. */
+export function writeState(
+  trainer: Trainer,
+  surroundings: Surroundings,
+): { state: Uint8Array<ArrayBuffer>; model: Uint8Array<ArrayBuffer> } {
   const { model, history } = trainer;
+  const figures = { steps: trainer.step, validation: trainer.validationLoss };
+  const file = readSafetensors(writeCharLM(model, figures));
+  const modelMetadata = { ...file.metadata, training_id: surroundings.trainingId };
   const tensors: Record<string, Tensor> = {};
+  for (const [name, tensor] of Object.entries(file.tensors)) tensors[MODEL + name] = tensor;
   for (const [name, tensor] of Object.entries(trainer.optimizer.stateDict())) tensors[OPTIMIZER + name] = tensor;
   if (model.state !== undefined) Object.assign(tensors, model.state);
   tensors.random = vector(new Int32Array(trainer.random.state)); // the same 32 bits, read as signed
@@ -43,25 +80,28 @@ export function writeState(trainer: Trainer, surroundings: Surroundings): Uint8A
     data: Float64Array.from(history.validation.flatMap(({ step, loss }) => [step, loss])),
     shape: [history.validation.length, 2],
   };
-  return writeSafetensors(tensors, {
+  const state = writeSafetensors(tensors, {
     format: FORMAT,
     version: VERSION,
     settings: JSON.stringify(trainer.settings),
     position: JSON.stringify({ step: trainer.step, ...trainer.position, evaluated: trainer.evaluated }),
     build: JSON.stringify(surroundings.build),
-    model_sha256: surroundings.modelSha256,
+    model: JSON.stringify(modelMetadata),
+    tensors_sha256: hashOf(tensors),
+    training_id: surroundings.trainingId,
     text_path: surroundings.textPath,
     text_sha256: surroundings.textSha256,
+    ...(surroundings.replaces === undefined ? {} : { replaces: surroundings.replaces }),
   });
+  return { state, model: writeSafetensors(file.tensors, modelMetadata) };
 }
 
-/** Reads what writeState wrote. Throws FormatError for anything else. */
+/** Reads what writeState wrote, in this version or in version 1. Throws FormatError for anything else. */
 export function readState(bytes: Uint8Array): TrainingState {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) throw new FormatError("format", metadata.format ?? "none", FORMAT);
-  if (metadata.version !== VERSION) {
-    throw new FormatError("version", metadata.version ?? "none", VERSION);
-  }
+  const { version } = metadata;
+  if (version !== VERSION && version !== "1") throw new FormatError("version", version ?? "none", `1 or ${VERSION}`);
   const text = (key: string): string => metadata[key] ?? fail(key, "nothing", "a text");
   // states written before there was a choice have no cell
   const settings: unknown = { cell: "LSTM", ...(parse("settings", text("settings")) as object | null) };
@@ -78,19 +118,21 @@ export function readState(bytes: Uint8Array): TrainingState {
   const { step, evaluated } = (parse("position", text("position")) ?? {}) as { step?: unknown; evaluated?: unknown };
   if (step !== losses.length || typeof evaluated !== "number")
     return fail("position", "something else", `step ${losses.length} and the latest evaluation`);
+  if (version !== "1" && hashOf(tensors) !== text("tensors_sha256")) {
+    return fail("tensors", "other bytes", "those that were written: the file is damaged");
+  }
 
   return {
     settings,
     build,
-    modelSha256: text("model_sha256"),
+    step: losses.length,
+    model: version === "1" ? text("model_sha256") : modelFile(tensors, text("model")),
+    trainingId: version === "1" ? trainingId(settings, text("text_sha256")) : text("training_id"),
     textPath: text("text_path"),
     textSha256: text("text_sha256"),
+    replaces: metadata.replaces,
     restore(trainer) {
-      const optimizer: Record<string, Tensor> = {};
-      for (const [name, tensor] of Object.entries(tensors)) {
-        if (name.startsWith(OPTIMIZER)) optimizer[name.slice(OPTIMIZER.length)] = tensor;
-      }
-      trainer.optimizer.loadStateDict(optimizer);
+      trainer.optimizer.loadStateDict(part(tensors, OPTIMIZER));
       const { h, c } = tensors;
       trainer.model.state = h === undefined ? undefined : { h, c };
       trainer.random.state = new Uint32Array(random);
@@ -101,6 +143,36 @@ export function readState(bytes: Uint8Array): TrainingState {
       trainer.evaluated = evaluated;
     },
   };
+}
+
+/** The model's file, from the weights and the metadata that a state holds. */
+function modelFile(tensors: Readonly<Record<string, Tensor>>, json: string): Uint8Array {
+  const metadata = parse("model", json);
+  const isText = (value: unknown): value is string => typeof value === "string";
+  if (typeof metadata !== "object" || metadata === null || !Object.values(metadata).every(isText)) {
+    return fail("model", "something else", "the metadata of a model");
+  }
+  return writeSafetensors(part(tensors, MODEL), metadata as Record<string, string>);
+}
+
+/** The tensors whose names begin with `prefix`, without it. */
+function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record<string, Tensor> {
+  const found = Object.create(null) as Record<string, Tensor>;
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (name.startsWith(prefix)) found[name.slice(prefix.length)] = tensor;
+  }
+  return found;
+}
+
+/** SHA-256 over names and numbers of all tensors, in the order of their names. */
+function hashOf(tensors: Readonly<Record<string, Tensor>>): string {
+  const hash = createHash("sha256");
+  for (const name of Object.keys(tensors).sort()) {
+    const data = tensors[name]?.data ?? fail(`tensor ${name}`, "nothing", "numbers");
+    hash.update(`${JSON.stringify(name)} ${data.byteLength}\n`);
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
 }
 
 function vector(data: Tensor["data"]): Tensor {

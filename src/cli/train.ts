@@ -3,9 +3,10 @@
 
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { writeCharLM } from "../models/charlm-file.js";
-import { CliError } from "./errors.js";
-import { sha256, writeFiles } from "./files.js";
+import { CliError, messageOf } from "./errors.js";
+import { escapeControls } from "./escape.js";
+import { outputError } from "./output.js";
+import { holds } from "./outputs.js";
 import { makeReporter, type Reporter } from "./progress.js";
 import { beginTraining, describeTraining, resumeTraining, type TrainOptions, type Training } from "./setup.js";
 import { writeState } from "./state-file.js";
@@ -18,21 +19,24 @@ export async function train(text: string | undefined, options: TrainOptions): Pr
   let training: Training | undefined;
   try {
     training =
-      options.resume === undefined ? beginTraining(text, options) : resumeTraining(options.resume, text, options);
-    for (const note of training.notes) process.stderr.write(`wasm-rnn: ${note}\n`);
+      options.resume === undefined ? beginTraining(text, options) : await resumeTraining(options.resume, text, options);
+    for (const note of training.notes) process.stderr.write(`wasm-rnn: ${escapeControls(note)}\n`);
     reporter.start(describeTraining(training));
     await drive(training, options.steps, reporter, stop);
-    return stop.reason === "signal" ? 130 : 0;
   } finally {
     reporter.close();
     stop.release();
+    training?.outputs.release();
     training?.trainer.dispose();
   }
+  if (stop.reason === "signal") return 130;
+  if (stop.outputError !== undefined) throw outputError(stop.outputError);
+  return 0;
 }
 
 /** Steps, evaluations and saves until the training is finished, `steps` steps are done, or a stop is asked for. */
 async function drive(training: Training, steps = Infinity, reporter: Reporter, stop: StopRequest): Promise<void> {
-  const { trainer, files } = training;
+  const { trainer, files, outputs } = training;
   const firstStep = trainer.step;
   const alreadyFinished = trainer.finished && !trainer.evaluationDue;
   const started = performance.now();
@@ -62,10 +66,15 @@ async function drive(training: Training, steps = Infinity, reporter: Reporter, s
       charactersPerSecond: charactersPerSecond(),
       secondsLeft,
     });
+    outputs.touch();
     await nextTurn(); // signals are seen here
   }
 
   if (training.savedStep !== trainer.step) await save(training, reporter);
+  if (alreadyFinished) {
+    const curve = await drawCurve(training); // the run that finished may have been killed before it wrote it
+    if (!holds(outputs.targets.curve, curve)) await outputs.save({ curve });
+  }
   const finished = trainer.finished && !trainer.evaluationDue;
   reporter.end({
     reason: alreadyFinished ? "already finished" : finished ? "finished" : "stopped",
@@ -82,9 +91,10 @@ async function drive(training: Training, steps = Infinity, reporter: Reporter, s
 
 /** The validation loss and a sample, reported and noted; false, and nothing noted, where a stop was asked for meanwhile. */
 async function evaluate(training: Training, reporter: Reporter, stop: StopRequest): Promise<boolean> {
-  const { trainer } = training;
+  const { trainer, outputs } = training;
   let loss: number | undefined;
   for (loss of trainer.evaluating()) {
+    outputs.touch();
     await nextTurn();
     if (stop.reason !== undefined) return false;
   }
@@ -104,29 +114,37 @@ function checkFinite({ trainer, files, savedStep }: Training, value: number): vo
   throw new CliError(`step ${trainer.step}: the loss is not finite any more; try a smaller --lr or --clip (${kept})`);
 }
 
-/** Writes model, state and curve. */
+/** Writes state, model and curve: a checkpoint, whole or, with an error that says which one stays, not at all. */
 async function save(training: Training, reporter: Reporter): Promise<void> {
-  const { trainer, files, build, text } = training;
-  const { step, validationLoss: validation } = trainer;
-  const model = writeCharLM(trainer.model, { steps: step, validation });
-  const state = writeState(trainer, {
+  const { trainer, outputs, files, build, id, text, replaces, savedStep } = training;
+  const { step } = trainer;
+  const { state, model } = writeState(trainer, {
     build,
-    modelSha256: sha256(model),
+    trainingId: id,
     textPath: text.path,
     textSha256: text.sha256,
+    replaces,
   });
-  const { lossCurve } = await import("./chart.js"); // echarts is not loaded for anything else
-  const curve = lossCurve(`${basename(files.model)}: loss by step`, trainer.history);
-  await writeFiles([
-    [files.curve, curve],
-    [files.model, model],
-    [files.state, state],
-  ]);
+  try {
+    await outputs.save({ state, model, curve: await drawCurve(training) });
+  } catch (error) {
+    if (savedStep === undefined) throw error;
+    throw new CliError(`${messageOf(error)}; --resume ${files.model} continues from the checkpoint before`);
+  }
+  training.replaces = undefined;
   training.savedStep = step;
   reporter.saved(step, files);
 }
 
-/** `path` as one word of a POSIX shell. */
+async function drawCurve({ trainer, files }: Training): Promise<Buffer> {
+  const { lossCurve } = await import("./chart.js"); // echarts is not loaded for anything else
+  const title = escapeControls(`${basename(files.model)}: loss by step`);
+  return Buffer.from(lossCurve(title, trainer.history));
+}
+
+/** `path` as one word of a POSIX shell; with characters that a terminal obeys, of bash or zsh. */
 function shellWord(path: string): string {
+  const escaped = escapeControls(path);
+  if (escaped !== path) return `$'${escapeControls(path.replace(/[\\']/g, "\\$&"))}'`;
   return /^[\w./@%+=:-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

@@ -20,6 +20,9 @@ export interface StepResult {
   learningRate: number;
 }
 
+/** Characters at the end of the training part that the model keeps, for sampling without a prompt. */
+const WARM_UP = 256;
+
 export class Trainer {
   readonly model: CharLM;
   readonly optimizer: Adam;
@@ -44,6 +47,7 @@ export class Trainer {
     this.#validation = validation;
     const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
     this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
+    this.model.warmUp = vocabulary.decode(train.subarray(-WARM_UP));
     this.optimizer = new Adam(this.model.parameters(), { lr: settings.lr });
     this.random = new Random(settings.seed);
   }

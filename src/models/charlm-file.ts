@@ -8,7 +8,7 @@ import { GATES } from "../../bindings/recurrent.js";
 import { isRecord, parseJson, quote } from "../io/json.js";
 import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
 import { Vocabulary } from "../text.js";
-import { CharLM, CHARLM_CELLS, recurrentName, type CharLMCell } from "./charlm.js";
+import { CharLM, CHARLM_CELLS, recurrentName, warmUpFault, type CharLMCell } from "./charlm.js";
 
 /** `format` in the metadata of a CharLM file. */
 export const FORMAT = "wasm-rnn charlm";
@@ -30,36 +30,48 @@ export interface CharLMTraining {
 /**
  * How many numbers the parameters of a CharLM are.
  *
- * @param vocabularySize V, its characters
- * @param sizes as of its options, the cell "LSTM" by default
+ * @param vocabularySize V, its characters, from 0 up
+ * @param sizes as of its options, each from 1 up; the cell "LSTM" by default
+ * @throws ValueError
  */
 export function countParameters(
   vocabularySize: number,
   sizes: Pick<CharLM["architecture"], "embeddingDim" | "hiddenSize" | "numLayers"> & { cell?: CharLMCell },
 ): number {
+  checkFigure("vocabularySize", vocabularySize, WHOLE);
+  checkRecord("sizes", sizes);
   const { cell = "LSTM", embeddingDim, hiddenSize, numLayers } = sizes;
+  if (!CHARLM_CELLS.includes(cell)) throw new ValueError("sizes.cell", describe(cell), CHARLM_CELLS.join(", "));
+  checkFigure("sizes.embeddingDim", embeddingDim, POSITIVE);
+  checkFigure("sizes.hiddenSize", hiddenSize, POSITIVE);
+  checkFigure("sizes.numLayers", numLayers, POSITIVE);
   const layer = (inputSize: number) => GATES[cell] * hiddenSize * (inputSize + hiddenSize + 2);
   const recurrent = layer(embeddingDim) + (numLayers - 1) * layer(hiddenSize);
   return vocabularySize * embeddingDim + recurrent + (hiddenSize + 1) * vocabularySize;
 }
 
 /**
- * The model as a safetensors file, with architecture, vocabulary and figures in its metadata. Equal models and figures give
- * equal bytes.
+ * The model as a safetensors file, with architecture, vocabulary, `warmUp` and figures in its metadata. Equal models and
+ * figures give equal bytes.
  *
  * @param model any CharLM
  * @param training what the file says of its training
  * @returns the bytes of the file
- * @throws ValueError (figures that `readCharLM` would refuse), DisposedError
+ * @throws ValueError (no CharLM; figures that `readCharLM` would refuse), DisposedError
  */
 export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array<ArrayBuffer> {
+  if (!CharLM.isCharLM(model)) throw new ValueError("model", describe(model), "a CharLM");
   checkRecord("training", training);
   const { steps, validation } = training;
   checkFigure("training.steps", steps, WHOLE);
+  const measured: Record<string, string> = {};
   if (validation !== undefined) {
     checkRecord("training.validation", validation);
-    checkFigure("training.validation.loss", validation.loss, FINITE);
-    checkFigure("training.validation.step", validation.step, WHOLE);
+    const { loss, step } = validation;
+    checkFigure("training.validation.loss", loss, FINITE);
+    checkFigure("training.validation.step", step, WHOLE);
+    measured.validation_loss = String(loss);
+    measured.validation_step = String(step);
   }
   const { cell, dtype, ...sizes } = model.architecture;
   return writeSafetensors(model.stateDict(), {
@@ -68,10 +80,9 @@ export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array
     architecture: JSON.stringify({ layers: ["embedding", recurrentName(cell), "linear"], ...sizes }),
     dtype,
     vocabulary: JSON.stringify(model.vocabulary.characters),
+    ...(model.warmUp === "" ? {} : { warm_up: model.warmUp }),
     trained_steps: String(steps),
-    ...(validation === undefined
-      ? {}
-      : { validation_loss: String(validation.loss), validation_step: String(validation.step) }),
+    ...measured,
   });
 }
 
@@ -113,6 +124,9 @@ export function readCharLM(bytes: Uint8Array): {
   const characters = parse(metadata, "vocabulary");
   if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
   const vocabulary = new Vocabulary(characters);
+  const warmUp = metadata.warm_up ?? "";
+  const fault = warmUpFault(warmUp, vocabulary);
+  if (fault !== undefined) throw new FormatError("metadata warm_up", ...fault);
 
   // before memory is taken by sizes that the metadata claims
   const claimed = countParameters(vocabulary.size, { cell, ...sizes });
@@ -127,6 +141,7 @@ export function readCharLM(bytes: Uint8Array): {
   const model = new CharLM(vocabulary, { cell, ...sizes, dtype });
   try {
     model.loadStateDict(tensors);
+    model.warmUp = warmUp;
   } catch (error) {
     model.dispose();
     throw error;
@@ -153,6 +168,10 @@ interface FigureKind {
 }
 
 const FINITE: FigureKind = { expected: "a finite number", fits: Number.isFinite };
+const POSITIVE: FigureKind = {
+  expected: "a whole number from 1 up",
+  fits: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
+};
 const WHOLE: FigureKind = {
   expected: "a whole number from 0 up",
   fits: (value) => Number.isSafeInteger(value) && (value as number) >= 0,

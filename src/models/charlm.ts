@@ -12,10 +12,10 @@ import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { Random } from "../random.js";
-import { TextStreams, Vocabulary } from "../text.js";
+import { describeCharacter, describeCharacters, describeNumber, TextStreams, Vocabulary } from "../text.js";
 
 /** All of `CharLMCell`. */
-export const CHARLM_CELLS: readonly CharLMCell[] = ["LSTM", "GRU", "RNN"];
+export const CHARLM_CELLS: readonly CharLMCell[] = /* @__PURE__ */ Object.freeze(["LSTM", "GRU", "RNN"] as const);
 
 /** The kind of a CharLM's recurrent layers. */
 export type CharLMCell = "LSTM" | "GRU" | "RNN";
@@ -54,6 +54,11 @@ export interface SampleOptions {
   temperature?: number;
   /** Source of the draws (default: a new one, seeded differently each time). */
   random?: Random;
+  /**
+   * What to do with characters of the prompt that the vocabulary lacks: "error" (default) lists them, "skip" leaves them
+   * out, "replace" puts a space in the place of each or, where the vocabulary has no space, its first character.
+   */
+  unknown?: "error" | "skip" | "replace";
 }
 
 /** What `CharLM.trainStep` needs of an optimizer over the model's parameters. */
@@ -69,20 +74,14 @@ export interface StepOptimizer {
  * LSTM, GRU or RNN -> Linear over the V characters of a vocabulary. Sequences are codes [T,N], time first.
  */
 export class CharLM {
-  /** The characters that it reads and writes. */
-  readonly vocabulary: Vocabulary;
-  /** The cell, sizes and dtype that the model was made with, defaults filled in. */
-  readonly architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
-  /**
-   * The state that the next trainStep starts from: undefined for zeros, else what the latest one ended with. It is a
-   * constant there: no gradient flows into earlier windows. Set it to undefined where a new text begins.
-   */
-  state: CharLMState | undefined;
-
+  readonly #vocabulary: Vocabulary;
+  readonly #architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
   readonly #embedding: Embedding;
   readonly #recurrent: LSTM | GRU | RNN;
   readonly #linear: Linear;
   readonly #parameters: Parameter[];
+  #state: CharLMState | undefined;
+  #warmUp = "";
   #disposed = false;
 
   /**
@@ -95,13 +94,13 @@ export class CharLM {
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
     checkOptions("CharLM", options, ["cell", "embeddingDim", "hiddenSize", "numLayers", "dtype", "seed"]);
     const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
-    if (!(vocabulary instanceof Vocabulary)) {
+    if (!Vocabulary.isVocabulary(vocabulary)) {
       throw new ValueError("vocabulary", describe(vocabulary), "a Vocabulary");
     }
     if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
     if (!CHARLM_CELLS.includes(cell)) throw new ValueError("cell", describe(cell), CHARLM_CELLS.join(", "));
-    this.vocabulary = vocabulary;
-    this.architecture = { cell, embeddingDim, hiddenSize, numLayers, dtype };
+    this.#vocabulary = vocabulary;
+    this.#architecture = Object.freeze({ cell, embeddingDim, hiddenSize, numLayers, dtype });
     const random = new Random(seed);
     const draw = () => random.uint32(); // each layer its own seed
     const made: { dispose(): void }[] = [];
@@ -119,10 +118,58 @@ export class CharLM {
     );
   }
 
+  /** Whether a value is a model made by this class. */
+  static isCharLM(value: unknown): value is CharLM {
+    return typeof value === "object" && value !== null && #vocabulary in value;
+  }
+
+  /** The characters that it reads and writes. */
+  get vocabulary(): Vocabulary {
+    return this.#vocabulary;
+  }
+
+  /** The cell, sizes and dtype that the model was made with, defaults filled in; frozen. */
+  get architecture(): Readonly<Required<Omit<CharLMOptions, "seed">>> {
+    return this.#architecture;
+  }
+
+  /**
+   * The state that the next trainStep starts from: undefined for zeros, else the state in which the latest one ended. It is
+   * a constant there: no gradient flows into earlier windows. Set it to undefined where a new text begins. trainStep reads
+   * and checks it.
+   */
+  get state(): CharLMState | undefined {
+    return this.#state;
+  }
+
+  set state(state: CharLMState | undefined) {
+    this.#state = state;
+  }
+
+  /**
+   * The end of the text that the model was trained on: at most 1,000 characters, "" (default) for none. Sampling reads
+   * it first, so that it starts from a state that training has seen. `writeCharLM` stores it.
+   */
+  get warmUp(): string {
+    return this.#warmUp;
+  }
+
+  /**
+   * Sets the text.
+   *
+   * @param text characters of the vocabulary, at most 1,000
+   * @throws ValueError; nothing is changed then
+   */
+  set warmUp(text: string) {
+    const fault = warmUpFault(text, this.#vocabulary);
+    if (fault !== undefined) throw new ValueError("warmUp", ...fault);
+    this.#warmUp = text;
+  }
+
   #layers() {
     return [
       ["embedding", this.#embedding],
-      [recurrentName(this.architecture.cell), this.#recurrent],
+      [recurrentName(this.#architecture.cell), this.#recurrent],
       ["linear", this.#linear],
     ] as const;
   }
@@ -183,43 +230,50 @@ export class CharLM {
   } {
     checkOptions("trainStep", options, ["clip"]);
     const { clip = Infinity } = options;
-    this.#checkAlive();
     checkLimit("clip", clip);
-    if (typeof optimizer?.zeroGrad !== "function" || typeof optimizer.step !== "function") {
-      throw new ValueError("optimizer", describe(optimizer), "an optimizer with zeroGrad() and step()");
-    }
-    const { data, shape } = checkTensor("inputs", inputs, "i32", ["T", "N"]);
-    checkIndices("inputs", data, this.vocabulary.size);
+    const update = takeOptimizer(optimizer);
+    const codes = this.#takeCodes("inputs", inputs, ["T", "N"]);
     // crossEntropy would pass over its ignoreIndex, which is no code
-    checkIndices("targets", checkTensor("targets", targets, "i32", shape).data, this.vocabulary.size);
-    this.#checkState(shape[1]!);
-    const { logits, state } = this.#forward(inputs, this.state);
-    const { loss, dLogits } = crossEntropy(logits, targets);
-    optimizer.zeroGrad();
+    const following = this.#takeCodes("targets", targets, codes.shape);
+    const start = this.#takeState(codes.shape[1]!);
+    this.#checkAlive(); // the arguments' getters have run
+    const { logits, state } = this.#forward(codes, start);
+    const { loss, dLogits } = crossEntropy(logits, following);
+    update.zeroGrad();
+    this.#checkAlive();
     const dHidden = this.#linear.backward({ output: dLogits }).x;
     const dEmbedded = this.#recurrent.backward({ output: dHidden }).x;
     this.#embedding.backward({ output: dEmbedded });
     const gradNorm = clipGradNorm(this.#parameters, clip);
-    optimizer.step();
-    this.state = state;
+    update.step();
+    this.#state = state;
     return { loss, gradNorm };
   }
 
-  /** Holds `state`, which anyone can set, against what the layers start from. */
-  #checkState(batchSize: number): void {
-    if (this.state === undefined) return;
-    const { cell, dtype, numLayers, hiddenSize } = this.architecture;
+  /** Copies codes from outside, and checks the copy. */
+  #takeCodes(argument: string, tensor: Tensor, pattern: readonly (number | string)[]): Tensor {
+    const { data, shape } = checkTensor(argument, tensor, "i32", pattern);
+    const copy = new Int32Array(data);
+    checkIndices(argument, copy, this.#vocabulary.size);
+    return { data: copy, shape };
+  }
+
+  /** The state, which anyone can set: read once and checked. */
+  #takeState(batchSize: number): CharLMState | undefined {
+    const given: unknown = this.#state;
+    if (given === undefined) return undefined;
+    const { cell, dtype, numLayers, hiddenSize } = this.#architecture;
     const expected = cell === "LSTM" ? "{ h, c }" : "{ h }";
-    if (this.state === null || typeof this.state !== "object") {
-      throw new StateError("state", describe(this.state), `undefined or ${expected}`);
+    if (given === null || typeof given !== "object") {
+      throw new StateError("state", describe(given), `undefined or ${expected}`);
     }
-    const { h, c } = this.state;
+    const { h, c } = given as CharLMState;
     if ((c === undefined) === (cell === "LSTM")) {
       throw new StateError("state", c === undefined ? "no c" : "a c", `${expected}, the state of ${cell} layers`);
     }
-    for (const [name, part] of Object.entries(c === undefined ? { h } : { h, c })) {
-      checkTensor(`state.${name}`, part, dtype, [numLayers, batchSize, hiddenSize]);
-    }
+    const shape = [numLayers, batchSize, hiddenSize];
+    const taken = { h: checkTensor("state.h", h, dtype, shape) };
+    return c === undefined ? taken : { ...taken, c: checkTensor("state.c", c, dtype, shape) };
   }
 
   /** Logits [T, N, V] and the state after the window. */
@@ -268,12 +322,13 @@ export class CharLM {
     checkOptions("evaluate", options, ["batchSize", "seqLen"]);
     const { batchSize = 1, seqLen = 100 } = options;
     const streams = new TextStreams(codes, batchSize, seqLen);
-    checkIndices("codes", codes, this.vocabulary.size);
+    checkIndices("codes", streams.codes, this.#vocabulary.size);
     let state: CharLMState | undefined;
     let sum = 0;
     let count = 0;
     for (let index = 0; index < streams.windows; index++) {
       const { inputs, targets } = streams.window(index);
+      checkIndices("codes", targets.data, this.#vocabulary.size); // the text may have changed since
       const result = this.#inference(() => this.#forward(inputs, state));
       state = result.state;
       sum += crossEntropy(result.logits, targets).loss * targets.data.length;
@@ -296,29 +351,36 @@ export class CharLM {
 
   /**
    * Yields characters that follow a prompt, one by one, by a copy of the recurrent weights that is made when the first
-   * character is taken. What was given is checked at the call.
+   * character is taken. The arguments are checked at the call.
    *
-   * @param prompt characters of the vocabulary; none stands for the beginning of a line: a newline or, where the
-   *   vocabulary has none, its first character
-   * @param options how many characters, how boldly, from which source
-   * @throws ValueError (prompt, length, temperature, random), DisposedError; as characters are taken, StateError (outputs
-   *   that are not finite), DisposedError, OutOfMemoryError
+   * The model first reads `warmUp`, up to the start of its last line (or word) where that leaves at least half of it, and
+   * then the prompt: in training, a state of zeros comes only once an epoch, and what follows it is learned badly. A model
+   * without a warm-up starts from zeros.
+   *
+   * @param prompt characters of the vocabulary, "" for none; without a prompt and a warm-up, the model reads a newline or,
+   *   where the vocabulary has none, its first character
+   * @param options how many characters, how boldly, from which source, and what to do with unknown characters
+   * @throws ValueError (prompt, length, temperature, random, unknown), DisposedError; as characters are taken, StateError
+   *   (outputs that are not finite), DisposedError, OutOfMemoryError
    */
   generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
-    checkOptions("sample", options, ["length", "temperature", "random"]);
-    const { length, temperature = 1, random = new Random() } = options;
+    checkOptions("sample", options, ["length", "temperature", "random", "unknown"]);
+    const { length, temperature = 1, random = new Random(), unknown = "error" } = options;
     if (!Number.isSafeInteger(length) || length < 0) {
-      throw new ValueError("length", `${length}`, "a whole number from 0 up");
+      throw new ValueError("length", describeNumber(length), "a whole number from 0 up");
     }
     if (typeof temperature !== "number" || !(temperature >= 0)) {
       throw new ValueError("temperature", describe(temperature), "a number from 0 up");
     }
-    if (!(random instanceof Random)) throw new ValueError("random", describe(random), "a Random");
+    if (!Random.isRandom(random)) throw new ValueError("random", describe(random), "a Random");
+    if (unknown !== "error" && unknown !== "skip" && unknown !== "replace") {
+      throw new ValueError("unknown", describe(unknown), '"error", "skip" or "replace"');
+    }
     if (typeof prompt !== "string") throw new ValueError("prompt", describe(prompt), "a string");
     this.#checkAlive();
-    const codes = this.vocabulary.encode(prompt, "prompt");
-    const start = codes.length > 0 ? codes : Int32Array.of(this.vocabulary.codeOf("\n") ?? 0);
-    return this.#generate(start, length, temperature, random);
+    const text = lineStart(this.#warmUp) + knownText(prompt, this.#vocabulary, unknown);
+    const codes = text === "" ? Int32Array.of(this.#vocabulary.codeOf("\n") ?? 0) : this.#vocabulary.encode(text);
+    return this.#generate(codes, length, temperature, random);
   }
 
   /** Characters that follow codes, of which there is at least one. */
@@ -328,7 +390,8 @@ export class CharLM {
     temperature: number,
     random: Random,
   ): Generator<string, void, undefined> {
-    const { embeddingDim, hiddenSize } = this.architecture;
+    this.#checkAlive();
+    const { embeddingDim, hiddenSize } = this.#architecture;
     const stream = this.#recurrent.stream({ batchSize: 1 });
     try {
       for (let made = 0; made < length; made++) {
@@ -341,7 +404,7 @@ export class CharLM {
           return this.#linear.forward({ data: hidden.slice(), shape: [1, hiddenSize] }).output; // a live view until here
         });
         codes = Int32Array.of(pick(logits, temperature, random));
-        yield this.vocabulary.decode(codes);
+        yield this.#vocabulary.decode(codes);
       }
     } finally {
       stream.dispose();
@@ -350,6 +413,7 @@ export class CharLM {
 
   /** Runs `work` with the layers in eval mode, in which they keep nothing for a backward pass. */
   #inference<T>(work: () => T): T {
+    this.#checkAlive();
     for (const [, layer] of this.#layers()) layer.eval();
     try {
       return work();
@@ -374,6 +438,61 @@ export class CharLM {
   }
 }
 
+/** Characters of the longest `warmUp`. */
+const MAX_WARM_UP = 1000;
+
+/** Why a value cannot be the `warmUp` of a model: received and expected for an error, or undefined where it can. */
+export function warmUpFault(text: unknown, vocabulary: Vocabulary): [received: string, expected: string] | undefined {
+  const expected = `at most ${MAX_WARM_UP} characters of the vocabulary`;
+  if (typeof text !== "string") return [describe(text), expected];
+  let count = 0;
+  for (const character of text) {
+    if (++count > MAX_WARM_UP) return ["more characters", expected];
+    if (vocabulary.codeOf(character) === undefined) return [describeCharacter(character), expected];
+  }
+  return undefined;
+}
+
+/** An optimizer's methods, each read once. */
+function takeOptimizer(optimizer: unknown): StepOptimizer {
+  if ((typeof optimizer === "object" && optimizer !== null) || typeof optimizer === "function") {
+    const { zeroGrad, step } = optimizer as Record<string, unknown>;
+    if (typeof zeroGrad === "function" && typeof step === "function") {
+      return {
+        zeroGrad: () => void Reflect.apply(zeroGrad, optimizer, []),
+        step: () => void Reflect.apply(step, optimizer, []),
+      };
+    }
+  }
+  throw new ValueError("optimizer", describe(optimizer), "an optimizer with zeroGrad() and step()");
+}
+
+/**
+ * A warm-up cut so that a new line can follow: after its last newline, else after its last white space, where at least
+ * half of it is left; else all of it.
+ */
+function lineStart(warmUp: string): string {
+  const afterLine = warmUp.lastIndexOf("\n") + 1;
+  if (afterLine >= warmUp.length / 2) return warmUp.slice(0, afterLine);
+  let afterWord = warmUp.length;
+  while (afterWord > 0 && !/\s/.test(warmUp[afterWord - 1] ?? "")) afterWord--;
+  return afterWord >= warmUp.length / 2 ? warmUp.slice(0, afterWord) : warmUp;
+}
+
+/** A prompt whose characters are all known; `SampleOptions.unknown` tells how. */
+function knownText(prompt: string, vocabulary: Vocabulary, unknown: "error" | "skip" | "replace"): string {
+  const without = vocabulary.unknownIn(prompt);
+  if (without.length === 0) return prompt;
+  if (unknown === "error") {
+    const expected = 'only characters of the vocabulary (or the option unknown: "skip" or "replace")';
+    throw new ValueError("prompt", `unknown characters: ${describeCharacters(without)}`, expected);
+  }
+  const substitute = unknown === "skip" ? "" : vocabulary.codeOf(" ") === undefined ? vocabulary.characters[0]! : " ";
+  return Array.from(prompt, (character) => (vocabulary.codeOf(character) === undefined ? substitute : character)).join(
+    "",
+  );
+}
+
 /** What a state dict calls the recurrent layers: "lstm", "gru" or "rnn". */
 export function recurrentName(cell: CharLMCell): string {
   return cell.toLowerCase();
@@ -394,7 +513,10 @@ function pick(logits: Tensor, temperature: number, random: Random): number {
   // the maximum goes first, so that a tiny temperature cannot overflow
   const scaled = values.map((value) => (value - largest) / temperature);
   const { data } = softmax({ data: scaled, shape });
-  let left = random.uniform();
+  let left: unknown = random.uniform(); // a subclass may give anything
+  if (typeof left !== "number" || !(left >= 0 && left < 1)) {
+    throw new ValueError("random", `a draw of ${describe(left)}`, "draws in [0, 1)");
+  }
   for (let i = 0; i < data.length; i++) {
     left -= data[i] ?? 0;
     if (left < 0) return i;

@@ -6,11 +6,12 @@ import { DisposedError, DtypeError, ShapeError, ValueError } from "../../binding
 import { currentCore } from "../../bindings/instantiate.js";
 import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena } from "../../bindings/memory.js";
+import { Arena, takeTensor, wasmTensorOf } from "../../bindings/memory.js";
 import type { Activation, CellKind } from "../../bindings/recurrent.js";
-import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { checkSize, lockFields } from "../nn/layer.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
-import { checkNumbers } from "../nn/stream.js";
+import { StepInput } from "../nn/stream.js";
 
 /** A function from a frame to one of the same size; ELU has alpha 1. */
 export type FrameActivation = "tanh" | "relu" | "sigmoid" | "softmax" | "elu";
@@ -47,11 +48,12 @@ export class StreamingModel {
   readonly #arena: Arena;
   readonly #x: FloatTensor;
   readonly #stages: Stage[] = [];
+  readonly #input: StepInput;
   readonly #output: FloatTensor;
 
   /**
    * @internal
-   * @param layers at least one; their sizes fit each other
+   * @param layers at least one
    * @param skip how many of the first numbers of x are added to the output: 0, 1 (to each of them), or M
    */
   constructor(dtype: FloatDtype, inputSize: number, layers: readonly StreamingLayer[], skip: number) {
@@ -59,13 +61,19 @@ export class StreamingModel {
     this.inputSize = inputSize;
     const arena = (this.#arena = new Arena(currentCore(), true));
     try {
+      checkSize("inputSize", inputSize);
       this.#x = arena.zeros("x", dtype, [1, inputSize]);
+      this.#input = new StepInput(this.#x, "inputSize");
       let last = this.#x;
       const add = (stage: Stage) => {
         this.#stages.push(stage);
         last = stage.output;
       };
       for (const layer of layers) add(stageOf(arena, dtype, last, layer));
+      const m = last.shape[1]!;
+      if (skip !== 0 && skip !== 1 && (skip !== m || skip > inputSize)) {
+        throw new ShapeError("skip", describe(skip), `0, 1 or ${m}, at most ${inputSize}`);
+      }
       if (skip > 0) add(skipStage(arena, dtype, last, this.#x, skip));
       this.#output = last;
     } catch (error) {
@@ -73,6 +81,7 @@ export class StreamingModel {
       throw error;
     }
     this.outputSize = this.#output.shape[1]!;
+    lockFields(this);
   }
 
   /**
@@ -84,8 +93,7 @@ export class StreamingModel {
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
-    checkNumbers(x, this.inputSize, "inputSize");
-    this.#x.data.set(x);
+    this.#input.take(x);
     this.#run();
     return this.#output.data as Float64Array | Float32Array;
   }
@@ -100,15 +108,15 @@ export class StreamingModel {
    */
   process(input: Float64Array | Float32Array, output: Float64Array | Float32Array): void {
     this.#checkAlive();
-    checkBlock("input", input);
-    checkBlock("output", output);
+    const inputLength = checkBlock("input", input);
+    const outputLength = checkBlock("output", output);
     const { inputSize: d, outputSize: m } = this;
-    const frames = input.length / d;
+    const frames = inputLength / d;
     if (!Number.isInteger(frames)) {
-      throw new ShapeError("input", `${input.length} numbers`, `a multiple of ${d} (inputSize)`);
+      throw new ShapeError("input", `${inputLength} numbers`, `a multiple of ${d} (inputSize)`);
     }
-    if (output.length !== frames * m) {
-      throw new ShapeError("output", `${output.length} numbers`, `${frames * m} (${frames} frames x outputSize)`);
+    if (outputLength !== frames * m) {
+      throw new ShapeError("output", `${outputLength} numbers`, `${frames * m} (${frames} frames x outputSize)`);
     }
     if (input !== output) checkOverlap(input, output, d === m);
     const x = this.#x.data; // current throughout: a step does not grow the memory
@@ -151,16 +159,20 @@ export class StreamingModel {
   }
 }
 
-function checkBlock(argument: string, block: unknown): void {
-  if (!(block instanceof Float32Array || block instanceof Float64Array)) {
+/** How many numbers an array of the caller's has. */
+function checkBlock(argument: string, block: Float32Array | Float64Array): number {
+  const dtype = dtypeOf(block);
+  if (dtype !== "f64" && dtype !== "f32") {
     throw new DtypeError(argument, describe(block), "a Float32Array or Float64Array");
   }
-  if (block.length > 0) return;
+  const length = lengthOf(block);
+  if (length > 0) return length;
   try {
-    block.at(0); // throws where the buffer is gone, which an empty array cannot be told from by its properties in Node 20
+    Float64Array.prototype.at.call(block, 0); // throws where the buffer is gone, which an empty array cannot be told from by its properties in Node 20
   } catch {
     throw new ValueError(argument, `a ${describe(block)} that has detached`, "one that is alive");
   }
+  return 0;
 }
 
 /** A frame that is written must not be one that is yet to be read: only frames that lie exactly on each other may share. */
@@ -202,10 +214,11 @@ function recurrentStage(dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer
   const kinds = { RNN, LSTM, GRU };
   const whole = new kinds[type](inputSize, hiddenSize, options);
   try {
+    if (x.shape[1] !== inputSize) throw new ShapeError("inputSize", describe(inputSize), `${x.shape[1]}`);
     whole.loadStateDict(state);
     const stream = whole.stream();
     return {
-      output: (stream.state.h as FloatTensor).slice(numLayers - 1, 1).reshape([1, hiddenSize]),
+      output: (wasmTensorOf(stream.state.h) as FloatTensor).slice(numLayers - 1, 1).reshape([1, hiddenSize]),
       step: () => void stream.step(x.data),
       reset: () => stream.reset(),
       dispose: () => stream.dispose(),
@@ -216,8 +229,8 @@ function recurrentStage(dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer
 }
 
 function denseStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: "dense" }): Stage {
-  const [outFeatures, inFeatures] = layer.weight.shape as [number, number];
-  const weight: FloatTensor = arena.copy("weight", layer.weight, dtype, [outFeatures, inFeatures]);
+  const weight: FloatTensor = arena.copy("weight", layer.weight, dtype, ["out", x.shape[1]!]);
+  const outFeatures = weight.shape[0]!;
   const bias: FloatTensor | undefined = layer.bias && arena.copy("bias", layer.bias, dtype, [outFeatures]);
   const output: FloatTensor = arena.zeros("output", dtype, [1, outFeatures]);
   return { output, step: prepareLinear(x, weight, bias, output) };
@@ -254,9 +267,11 @@ function eluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
   };
 }
 
-function preluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, { data: slope }: Tensor): Stage {
+function preluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, given: Tensor): Stage {
   const output: FloatTensor = arena.zeros("output", dtype, x.shape);
   const n = x.shape[1]!;
+  const { data: slope } = takeTensor("slope", given, dtype, ["...", "n"]);
+  if (slope.length !== 1 && slope.length !== n) throw new ShapeError("slope", `${slope.length} numbers`, `1 or ${n}`);
   return {
     output,
     step() {

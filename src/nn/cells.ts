@@ -10,9 +10,18 @@ import {
   type Pass,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
+import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkFlag, checkOptions, checkSize, initialDraw, Layer, type LayerOptions } from "./layer.js";
+import {
+  checkFlag,
+  checkOptions,
+  checkSize,
+  initialDraw,
+  Layer,
+  LayerMemory,
+  lockFields,
+  type LayerOptions,
+} from "./layer.js";
 import { checkNonlinearity } from "./recurrent-options.js";
 import { weightShapes, weightsOf } from "./weights.js";
 
@@ -34,24 +43,36 @@ export interface GRUCellOptions extends CellOptions {
   resetAfter?: boolean;
 }
 
-/** What one step keeps for its backward: as many steps may wait as a loop has. It is the cell's own; `dispose` lets go. */
+/** What a cache stands for: its cell, and what the step saved, until a backward pass has used it. */
+let contentOf: (cache: unknown) => { owner: object; pass: Pass | undefined } | undefined;
+
+/**
+ * What one step in training mode saved for its backward pass; as many steps may wait as a loop has. `dispose` gives its
+ * memory back. In inference mode (`eval`) a step saves nothing.
+ */
 export class CellCache {
-  /** @internal */
-  readonly owner: object;
-  /** @internal */
-  pass: Pass | undefined;
+  readonly #owner: object;
   readonly #arena: Arena;
+  #pass: Pass | undefined;
+
+  static {
+    contentOf = (cache) =>
+      cache !== null && typeof cache === "object" && #pass in cache
+        ? { owner: cache.#owner, pass: cache.#arena.disposed ? undefined : cache.#pass }
+        : undefined;
+  }
 
   /** @internal */
-  constructor(owner: object, arena: Arena, pass: Pass) {
-    this.owner = owner;
+  constructor(owner: object, arena: Arena, pass: Pass | undefined) {
+    if (!(arena instanceof Arena)) throw new StateError("CellCache", "a call of its constructor", "cell.forward()");
+    this.#owner = owner;
     this.#arena = arena;
-    this.pass = pass;
+    this.#pass = pass;
   }
 
   /** Gives the memory back at once; a backward does so itself. */
   dispose(): void {
-    this.pass = undefined;
+    this.#pass = undefined;
     this.#arena.dispose();
   }
 
@@ -74,7 +95,8 @@ export interface LSTMCellState extends CellState {
 }
 
 /** What the cells share. */
-abstract class Cell extends Layer<never> {
+abstract class Cell extends Layer {
+  readonly #memory: LayerMemory;
   readonly #cell: CellOf;
   readonly #weights: RecurrentWeights;
   readonly #gradients: RecurrentWeights;
@@ -91,67 +113,68 @@ abstract class Cell extends Layer<never> {
     checkSize("hiddenSize", hiddenSize);
     const { bias = true, dtype, seed } = options;
     checkFlag("bias", bias);
-    super(`${cell.kind}Cell`, dtype);
+    const random = new Random(seed);
+    const memory = new LayerMemory(`${cell.kind}Cell`, dtype);
+    super(memory);
+    this.#memory = memory;
     this.#cell = cell;
     const shapes = weightShapes(cell.kind, inputSize, hiddenSize, options);
-    const parameters = this.addParameters(shapes, initialDraw(new Random(seed), hiddenSize));
+    const parameters = memory.addParameters(shapes, initialDraw(random, hiddenSize));
     this.#weights = weightsOf(parameters, "value");
     this.#gradients = weightsOf(parameters, "grad");
+    lockFields(this);
   }
 
   protected step(x: Tensor, state: LSTMCellState): { h: Tensor; c: Tensor | undefined; cache: CellCache } {
-    this.checkAlive();
-    const { dtype, hiddenSize } = this;
-    const { core } = this.arena;
-    const lstm = this.#cell.kind === "LSTM";
-    checkOptions(`${this.#cell.kind}Cell.forward`, state, lstm ? ["h", "c"] : ["h"]);
-    const axes = x?.shape?.length === 1 ? [] : ["N"];
-    const input = takeTensor(core, "x", x, dtype, [...axes, this.inputSize]);
+    this.#memory.checkAlive();
+    const { hiddenSize } = this;
+    const { dtype, kind, training } = this.#memory;
+    const { core } = this.#memory.arena;
+    const taken = checkOptions(`${kind}.forward`, state, this.#stateNames());
+    const plain = readTensor("x", x);
+    const axes = plain.shape.length === 1 ? [] : ["N"];
+    const input = takeTensor("x", plain, dtype, [...axes, this.inputSize]);
     const batch = input.shape.slice(0, -1);
     const n = batch[0] ?? 1;
     const take = (name: "h" | "c") => {
-      const value = state[name];
-      return value === undefined ? undefined : takeTensor(core, name, value, dtype, [...batch, hiddenSize]);
+      const value = taken[name];
+      return value === undefined ? undefined : takeTensor(name, value, dtype, [...batch, hiddenSize]);
     };
-    const [h0, c0] = [take("h"), take("c")];
-    const keep = new Arena(core, true);
+    const first = { h0: take("h"), c0: take("c") };
+    this.#memory.checkAlive(); // code of the caller's may have run
+    const saved = new Arena(core, training);
+    let kept = false;
     try {
-      const on: FloatTensor = keep.copy("x", input, dtype, input.shape);
-      const pass = sequenceForward(
-        keep,
-        dtype,
-        { cell: this.#cell, t: 1, n, rows: n, x: on },
-        this.#weights,
-        { h0, c0 },
-        true,
-      );
-      const next = (of: FloatTensor) => of.slice(n, n).download([...batch, hiddenSize]);
-      return { h: next(pass.hs), c: pass.cs && next(pass.cs), cache: new CellCache(this, keep, pass) };
-    } catch (error) {
-      keep.dispose();
-      throw error;
+      const on: FloatTensor = saved.copy("x", input, dtype, input.shape);
+      const step = { cell: this.#cell, t: 1, n, rows: n, x: on };
+      const pass = sequenceForward(saved, dtype, step, this.#weights, first, training);
+      const shape = [...batch, hiddenSize];
+      const h = pass.hs.slice(n, n).download(shape);
+      const c = pass.cs && (training ? pass.cs.slice(n, n) : pass.cs).download(shape);
+      const cache = new CellCache(this, saved, training ? pass : undefined);
+      kept = training;
+      return { h, c, cache };
+    } finally {
+      if (!kept) saved.dispose();
     }
   }
 
   protected stepBackward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor | undefined } {
-    this.checkAlive();
-    const { dtype, hiddenSize } = this;
-    const kind = this.#cell.kind;
-    const lstm = kind === "LSTM";
-    checkOptions(`${kind}Cell.backward`, gradients, lstm ? ["h", "c"] : ["h"]);
-    if (!(cache instanceof CellCache)) throw new DtypeError("cache", describe(cache), "what forward returned as cache");
-    const { pass, owner } = cache;
-    if (owner !== this) throw new StateError("cache", "a cache of another cell", "one of this cell");
-    if (!pass) throw new StateError("cache", "a cache that was used", "one backward for each forward");
-    const { n, x } = pass;
+    this.#memory.checkAlive();
+    const { hiddenSize } = this;
+    const { dtype, kind } = this.#memory;
+    const lstm = this.#cell.kind === "LSTM";
+    const given = checkOptions(`${kind}.backward`, gradients, this.#stateNames());
+    const { n, x } = this.#passOf(cache);
     const batch = x.shape.slice(0, -1);
-    const { core } = this.arena;
     const take = (name: "h" | "c") => {
-      const value = gradients[name];
-      return value === undefined ? undefined : takeTensor(core, name, value, dtype, [...batch, hiddenSize]);
+      const value = given[name];
+      return value === undefined ? undefined : takeTensor(name, value, dtype, [...batch, hiddenSize]);
     };
-    const [givenH, givenC] = [take("h"), take("c")]; // both, before the memory can grow
-    return withArena(core, (scratch) => {
+    const [givenH, givenC] = [take("h"), take("c")];
+    this.#memory.checkAlive(); // code of the caller's may have run
+    const pass = this.#passOf(cache);
+    return withArena(this.#memory.arena.core, (scratch) => {
       const gradient = (name: "h" | "c", value: Tensor | undefined): FloatTensor => {
         if (value === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
         return scratch.copy(name, value, dtype, value.shape);
@@ -164,6 +187,22 @@ abstract class Cell extends Layer<never> {
       const shape = [...batch, hiddenSize];
       return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
     });
+  }
+
+  #stateNames(): readonly string[] {
+    return this.#cell.kind === "LSTM" ? ["h", "c"] : ["h"];
+  }
+
+  /** What the step of a cache from outside saved. */
+  #passOf(cache: CellCache): Pass {
+    const content = contentOf(cache);
+    if (!content) throw new DtypeError("cache", describe(cache), "what forward returned as cache");
+    if (content.owner !== this) throw new StateError("cache", "a cache of another cell", "one of this cell");
+    if (!content.pass) {
+      const received = "a cache that was used, disposed of, or made in inference mode";
+      throw new StateError("cache", received, "that of one forward in training mode for each backward");
+    }
+    return content.pass;
   }
 }
 
@@ -224,10 +263,10 @@ export class RNNCell extends SingleStateCell {
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
-    checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
-    const { nonlinearity = "tanh" } = options;
+    const taken = checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
+    const { nonlinearity = "tanh" } = taken;
     checkNonlinearity(nonlinearity);
-    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, options);
+    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, taken);
   }
 }
 
@@ -246,8 +285,8 @@ export class LSTMCell extends Cell {
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
-    checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
-    super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, options);
+    const taken = checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
+    super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, taken);
   }
 
   /**
@@ -308,9 +347,9 @@ export class GRUCell extends SingleStateCell {
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions = {}) {
-    checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
-    const { resetAfter = true } = options;
+    const taken = checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
+    const { resetAfter = true } = taken;
     checkFlag("resetAfter", resetAfter);
-    super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, options);
+    super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, taken);
   }
 }

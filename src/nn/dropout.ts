@@ -4,7 +4,7 @@ import { mul, type FloatTensor } from "../../bindings/kernels.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { ValueError } from "../../bindings/errors.js";
 import { Random } from "../random.js";
-import { checkOptions, Layer, type LayerOptions } from "./layer.js";
+import { checkOptions, Layer, LayerMemory, lockFields, type LayerOptions } from "./layer.js";
 
 /** Options of `Dropout`; the seed is that of the masks. */
 export type DropoutOptions = LayerOptions;
@@ -28,7 +28,8 @@ export function drawMask(mask: FloatTensor, p: number, random: Random): void {
  * forward pass; after eval() lets everything through (Srivastava et al. 2014), as PyTorch's
  * [nn.Dropout](https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html). It has no parameters.
  */
-export class Dropout extends Layer<FloatTensor> {
+export class Dropout extends Layer {
+  readonly #memory: LayerMemory<FloatTensor>;
   /** The source of the masks; its `state` continues a sequence of them. */
   readonly random: Random;
 
@@ -43,10 +44,13 @@ export class Dropout extends Layer<FloatTensor> {
     options: DropoutOptions = {},
   ) {
     checkProbability("p", p);
-    checkOptions("Dropout", options, ["dtype", "seed"]);
-    const random = new Random(options.seed);
-    super("Dropout", options.dtype);
+    const { dtype, seed } = checkOptions("Dropout", options, ["dtype", "seed"]);
+    const random = new Random(seed);
+    const memory = new LayerMemory<FloatTensor>("Dropout", dtype);
+    super(memory);
+    this.#memory = memory;
     this.random = random;
+    lockFields(this);
   }
 
   /**
@@ -59,14 +63,15 @@ export class Dropout extends Layer<FloatTensor> {
     /** In the shape of x. */
     output: Tensor;
   } {
-    return this.record((keep, scratch) => {
-      const output = scratch.copy("x", x, this.dtype, ["..."]);
-      const mask = keep.allocate("mask", this.dtype, output.shape);
-      if (this.training) {
+    const { dtype } = this.#memory;
+    return this.#memory.record((saved, scratch, training) => {
+      const output = scratch.copy("x", x, dtype, ["..."]);
+      const mask: FloatTensor = saved.allocate("mask", dtype, output.shape);
+      if (training) {
         drawMask(mask, this.p, this.random);
         mul(output, mask);
       }
-      return { result: { output: output.download() }, tape: mask };
+      return { result: { output: output.download() }, values: mask };
     });
   }
 
@@ -81,9 +86,9 @@ export class Dropout extends Layer<FloatTensor> {
     /** The gradient of x, in its shape. */
     x: Tensor;
   } {
-    checkOptions("Dropout.backward", gradients, ["output"]);
-    return this.replay((mask, scratch) => {
-      const d = scratch.copy("output", gradients.output, this.dtype, mask.shape);
+    const { output } = checkOptions("Dropout.backward", gradients, ["output"]);
+    return this.#memory.replay((mask, scratch) => {
+      const d: FloatTensor = scratch.copy("output", output, mask.dtype, mask.shape);
       mul(d, mask);
       return { x: d.download() };
     });

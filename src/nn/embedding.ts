@@ -5,7 +5,15 @@ import { embeddingBackward, embeddingForward, uploadIndices } from "../../bindin
 import type { WasmTensor } from "../../bindings/memory.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
-import { checkOptions, checkSize, Layer, type LayerOptions, type WasmParameter } from "./layer.js";
+import {
+  checkOptions,
+  checkSize,
+  Layer,
+  LayerMemory,
+  lockFields,
+  type LayerOptions,
+  type WasmParameter,
+} from "./layer.js";
 
 /** Options of `Embedding`. */
 export interface EmbeddingOptions extends LayerOptions {
@@ -17,7 +25,8 @@ export interface EmbeddingOptions extends LayerOptions {
  * Rows of a table by index, as PyTorch's [nn.Embedding](https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html):
  * `weight` [numEmbeddings, embeddingDim], drawn from N(0, 1).
  */
-export class Embedding extends Layer<WasmTensor<"i32">> {
+export class Embedding extends Layer {
+  readonly #memory: LayerMemory<WasmTensor<"i32">>;
   readonly #weight: WasmParameter;
   readonly #paddingIdx: number;
 
@@ -34,22 +43,24 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
     readonly embeddingDim: number,
     options: EmbeddingOptions = {},
   ) {
-    checkOptions("Embedding", options, ["paddingIdx", "dtype", "seed"]);
     checkSize("numEmbeddings", numEmbeddings);
     checkSize("embeddingDim", embeddingDim);
-    const { paddingIdx, dtype, seed } = options;
+    const { paddingIdx, dtype, seed } = checkOptions("Embedding", options, ["paddingIdx", "dtype", "seed"]);
     if (paddingIdx !== undefined) {
       if (!Number.isInteger(paddingIdx) || paddingIdx < -numEmbeddings || paddingIdx >= numEmbeddings) {
         const expected = `an integer from ${-numEmbeddings} to ${numEmbeddings - 1}`;
         throw new ValueError("paddingIdx", describe(paddingIdx), expected);
       }
     }
-    super("Embedding", dtype);
     const random = new Random(seed);
+    const memory = new LayerMemory<WasmTensor<"i32">>("Embedding", dtype);
+    super(memory);
+    this.#memory = memory;
     const shapes = [["weight", [numEmbeddings, embeddingDim]]] as const;
-    [this.#weight] = this.addParameters(shapes, () => random.normal()) as [WasmParameter];
+    [this.#weight] = memory.addParameters(shapes, () => random.normal()) as [WasmParameter];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
+    lockFields(this);
   }
 
   /**
@@ -62,10 +73,11 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
     /** The rows [..., embeddingDim]. */
     output: Tensor;
   } {
-    return this.record((keep, scratch) => {
-      const tape = uploadIndices(keep, "x", x, this.numEmbeddings);
-      const output = embeddingForward(scratch, this.dtype, { indices: tape, weight: this.#weight.value });
-      return { result: { output: output.download() }, tape };
+    return this.#memory.record((saved, scratch) => {
+      const values = uploadIndices(saved, "x", x, this.numEmbeddings);
+      const args = { indices: values, weight: this.#weight.value };
+      const output = embeddingForward(scratch, this.#memory.dtype, args);
+      return { result: { output: output.download() }, values };
     });
   }
 
@@ -78,11 +90,11 @@ export class Embedding extends Layer<WasmTensor<"i32">> {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: { output: Tensor }): Record<string, never> {
-    checkOptions("Embedding.backward", gradients, ["output"]);
-    return this.replay((indices, scratch) => {
-      embeddingBackward(scratch, this.dtype, {
+    const { output } = checkOptions("Embedding.backward", gradients, ["output"]);
+    return this.#memory.replay((indices, scratch) => {
+      embeddingBackward(scratch, this.#memory.dtype, {
         indices,
-        dOutput: gradients.output,
+        dOutput: output,
         dWeight: this.#weight.grad,
         paddingIdx: this.#paddingIdx,
       });

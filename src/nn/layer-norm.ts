@@ -2,8 +2,8 @@
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { layerNormBackward, layerNormForward, type FloatTensor, type Normalized } from "../../bindings/kernels.js";
-import { describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { checkFlag, checkOptions, checkSize, Layer, type WasmParameter } from "./layer.js";
+import { checkDimensions, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { checkFlag, checkOptions, checkSize, Layer, LayerMemory, lockFields, type WasmParameter } from "./layer.js";
 
 /** Options of `LayerNorm`. */
 export interface LayerNormOptions {
@@ -20,7 +20,8 @@ export interface LayerNormOptions {
  * 2016), as PyTorch's [nn.LayerNorm](https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html): `weight` starts with
  * ones, `bias` with zeros, both in the shape of those axes.
  */
-export class LayerNorm extends Layer<Normalized> {
+export class LayerNorm extends Layer {
+  readonly #memory: LayerMemory<Normalized>;
   /** The lengths of the last axes of x, over which mean and variance are taken. */
   readonly normalizedShape: readonly number[];
   /** What is added to the variance. */
@@ -36,26 +37,29 @@ export class LayerNorm extends Layer<Normalized> {
    */
   constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
     const shape = Array.isArray(normalizedShape)
-      ? [...(normalizedShape as readonly number[])]
+      ? checkDimensions("normalizedShape", normalizedShape)
       : [normalizedShape as number];
     if (shape.length === 0) throw new ShapeError("normalizedShape", "[]", "at least one axis");
     for (const n of shape) checkSize("normalizedShape", n);
     if (sizeOf(shape) >= 2 ** 31) throw new ShapeError("normalizedShape", `${sizeOf(shape)} numbers`, "below 2^31");
-    checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "dtype"]);
-    const { eps = 1e-5, elementwiseAffine = true, dtype } = options;
+    const taken = checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "dtype"]);
+    const { eps = 1e-5, elementwiseAffine = true, dtype } = taken;
     if (typeof eps !== "number" || !(eps >= 0 && eps < Infinity)) {
       throw new ValueError("eps", describe(eps), "a finite number >= 0");
     }
     checkFlag("elementwiseAffine", elementwiseAffine);
-    super("LayerNorm", dtype);
+    const memory = new LayerMemory<Normalized>("LayerNorm", dtype);
+    super(memory);
+    this.#memory = memory;
     this.normalizedShape = Object.freeze(shape);
     this.eps = eps;
     this.#size = sizeOf(shape);
     if (elementwiseAffine) {
       const shapes = ["weight", "bias"].map((name) => [name, shape] as const);
-      [this.#weight, this.#bias] = this.addParameters(shapes, () => 1) as [WasmParameter, WasmParameter];
+      [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter, WasmParameter];
       this.#bias.value.fill(0);
     }
+    lockFields(this);
   }
 
   /**
@@ -68,19 +72,20 @@ export class LayerNorm extends Layer<Normalized> {
     /** y, in the shape of x. */
     output: Tensor;
   } {
-    return this.record((keep, scratch) => {
-      const taken = keep.copy("x", x, this.dtype, ["...", ...this.normalizedShape]);
+    const { dtype } = this.#memory;
+    return this.#memory.record((saved, scratch) => {
+      const taken: FloatTensor = saved.copy("x", x, dtype, ["...", ...this.normalizedShape]);
       const rows = taken.shape.slice(0, -this.normalizedShape.length);
-      const statistic = (name: string): FloatTensor => keep.allocate(name, this.dtype, rows);
-      const tape = { x: taken, mean: statistic("mean"), rstd: statistic("rstd") };
-      const output = layerNormForward(scratch, this.dtype, {
-        ...tape,
+      const statistic = (name: string): FloatTensor => saved.allocate(name, dtype, rows);
+      const values = { x: taken, mean: statistic("mean"), rstd: statistic("rstd") };
+      const output = layerNormForward(scratch, dtype, {
+        ...values,
         n: this.#size,
         weight: this.#weight?.value,
         bias: this.#bias?.value,
         eps: this.eps,
       });
-      return { result: { output: output.download() }, tape };
+      return { result: { output: output.download() }, values };
     });
   }
 
@@ -95,13 +100,13 @@ export class LayerNorm extends Layer<Normalized> {
     /** The gradient of x, in its shape. */
     x: Tensor;
   } {
-    checkOptions("LayerNorm.backward", gradients, ["output"]);
-    return this.replay((tape, scratch) => {
-      const dx = layerNormBackward(scratch, this.dtype, {
-        ...tape,
+    const { output } = checkOptions("LayerNorm.backward", gradients, ["output"]);
+    return this.#memory.replay((values, scratch) => {
+      const dx = layerNormBackward(scratch, this.#memory.dtype, {
+        ...values,
         n: this.#size,
         weight: this.#weight?.value,
-        dy: gradients.output,
+        dy: output,
         dWeight: this.#weight?.grad,
         dBias: this.#bias?.grad,
       });

@@ -10,9 +10,19 @@ import {
   ValueError,
 } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { Arena, takeTensor, withArena, type WasmTensor } from "../../bindings/memory.js";
+import { Arena, LiveTensor, wasmTensorOf, withArena, type WasmTensor } from "../../bindings/memory.js";
 import { floatDtype } from "../../bindings/kernels.js";
-import { BYTES, describe, showShape, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import {
+  BYTES,
+  checkKind,
+  describe,
+  readTensor,
+  showShape,
+  sizeOf,
+  type FloatDtype,
+  type Tensor,
+  type TensorData,
+} from "../../bindings/tensor.js";
 import type { Random } from "../random.js";
 
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
@@ -25,10 +35,13 @@ export interface Parameter {
   readonly grad: Tensor;
 }
 
-/** A parameter as layers and optimizers have it. */
-export interface WasmParameter extends Parameter {
+/** A parameter as layers and optimizers have it, in wasm memory. */
+export interface WasmParameter {
+  readonly name: string;
   readonly value: WasmTensor<FloatDtype>;
   readonly grad: WasmTensor<FloatDtype>;
+  /** As users hold it. */
+  readonly shown: Parameter;
 }
 
 /** Options that all layers have. */
@@ -39,14 +52,59 @@ export interface LayerOptions {
   seed?: number;
 }
 
-/** Refuses options that are not known, so that none is passed over in silence. */
-export function checkOptions(owner: string, options: object, known: readonly string[]): void {
+/**
+ * A copy of options, or of any record of named arguments: each value is read once, so that all who use it see the same.
+ * Refuses names that are not known, so that none is passed over in silence.
+ *
+ * @throws ValueError where it is no object; UnsupportedError naming what is not known, and the nearest that is
+ */
+export function checkOptions<Options extends object>(
+  owner: string,
+  options: Options,
+  known: readonly string[],
+): Options {
   if (options === null || typeof options !== "object") {
     throw new ValueError(`${owner} options`, describe(options), "an object");
   }
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new UnsupportedError(`${owner} option`, key, known.join(", "));
+    if (known.includes(key)) continue;
+    const near = nearest(key, known);
+    throw new UnsupportedError(`${owner} option`, key, `${known.join(", ")}${near ? `; did you mean ${near}?` : ""}`);
   }
+  const copy: Record<string, unknown> = {};
+  for (const key of known) {
+    if (!Object.hasOwn(options, key)) continue;
+    const value = (options as Readonly<Record<string, unknown>>)[key];
+    if (value !== undefined) copy[key] = value;
+  }
+  return copy as Options;
+}
+
+/** The name that takes the fewest changes of letters (Levenshtein 1966), if they are at most a third; `_` and case are free. */
+function nearest(key: string, names: readonly string[]): string | undefined {
+  const plain = (name: string) => name.slice(0, 64).replaceAll("_", "").toLowerCase();
+  const given = plain(key);
+  let best: string | undefined;
+  let least = Math.floor(given.length / 3) + 1;
+  for (const name of names) {
+    const known = plain(name);
+    let row = Array.from({ length: known.length + 1 }, (_, j) => j);
+    for (let i = 1; i <= given.length; i++) {
+      const next = [i];
+      for (let j = 1; j <= known.length; j++) {
+        const change = row[j - 1]! + Number(given[i - 1] !== known[j - 1]);
+        next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, change));
+      }
+      row = next;
+    }
+    if (row[known.length]! < least) [best, least] = [name, row[known.length]!];
+  }
+  return best;
+}
+
+/** Makes an object's fields as constant as `readonly` says: the kernels' sizes follow from them. */
+export function lockFields(object: object): void {
+  for (const name of Object.keys(object)) Object.defineProperty(object, name, { writable: false, configurable: false });
 }
 
 export function checkSize(argument: string, value: number, largest = Infinity): void {
@@ -71,23 +129,27 @@ function checkDtype(dtype: FloatDtype): void {
 }
 
 /**
- * A part of a network with parameters.
+ * What a layer keeps to itself: its memory, the parameters there, and what the latest forward pass in training mode saved
+ * for the backward pass. A layer holds it in a private field: whoever reached it could write anywhere in wasm memory.
  *
- * @typeParam Tape what a forward pass in training mode keeps for the backward pass
+ * @typeParam Saved what a forward pass saves
  */
-export abstract class Layer<Tape = unknown> {
-  /** The number type of the parameters, and of what goes in and comes out. */
-  readonly dtype: FloatDtype;
-  protected readonly arena: Arena;
-  readonly #parameters: WasmParameter[] = [];
-  readonly #kind: string;
-  #training = true;
-  #kept: { arena: Arena; tape: Tape } | undefined;
+export class LayerMemory<Saved = never> {
+  readonly arena: Arena;
+  readonly parameters: WasmParameter[] = [];
+  /** Whether the layer is in training mode. */
+  training = true;
+  #saved: { arena: Arena; values: Saved } | undefined;
 
-  protected constructor(kind: string, dtype: FloatDtype = "f64") {
+  /**
+   * @param kind the layer's name in errors
+   * @param dtype of the parameters
+   */
+  constructor(
+    readonly kind: string,
+    readonly dtype: FloatDtype = "f64",
+  ) {
     checkDtype(dtype);
-    this.#kind = kind;
-    this.dtype = dtype;
     this.arena = new Arena(currentCore(), true);
   }
 
@@ -95,34 +157,102 @@ export abstract class Layer<Tape = unknown> {
    * Adds parameters whose numbers come from `draw`, one after the other in row-major order: all, or, where memory does
    * not do, none, and the layer is disposed of.
    */
-  protected addParameters(
+  addParameters(
     shapes: readonly (readonly [name: string, shape: readonly number[]])[],
     draw: () => number,
   ): WasmParameter[] {
-    const { arena, dtype } = this;
+    const { arena, dtype, parameters } = this;
     try {
       const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
-      arena.core.heap.checkRoom([...sizes, ...sizes], `parameters of ${this.#kind}`);
+      arena.core.heap.checkRoom([...sizes, ...sizes], `parameters of ${this.kind}`);
       for (const [name, shape] of shapes) {
-        const value = arena.allocate(`parameter ${name} ${showShape(shape)}`, dtype, [...shape]).freeze();
-        const grad = arena.allocate(`gradient of ${name}`, dtype, [...shape]).freeze();
-        this.#parameters.push(Object.freeze({ name, value, grad }));
+        const value = arena.allocate(`parameter ${name} ${showShape(shape)}`, dtype, [...shape]);
+        const grad = arena.allocate(`gradient of ${name}`, dtype, [...shape]);
+        const shown = Object.freeze({ name, value: new LiveTensor(value), grad: new LiveTensor(grad) });
+        parameters.push({ name, value, grad, shown });
       }
     } catch (error) {
       this.dispose();
       throw error;
     }
-    for (const { value, grad } of this.#parameters) {
+    for (const { value, grad } of parameters) {
       const { data } = value;
       for (let i = 0; i < data.length; i++) data[i] = draw();
       grad.fill(0);
     }
-    return [...this.#parameters];
+    return [...parameters];
+  }
+
+  /**
+   * A forward pass: `body` saves what backward needs in the arena `saved`, everything else in `scratch`. In training mode
+   * what it saved replaces what the pass before it did.
+   */
+  record<R>(body: (saved: Arena, scratch: Arena, training: boolean) => { result: R; values: Saved }): R {
+    this.checkAlive();
+    const { training } = this;
+    const { core } = this.arena;
+    const arena = new Arena(core, training);
+    let saved = false;
+    try {
+      const { result, values } = withArena(core, (scratch) => body(arena, scratch, training));
+      this.checkAlive(); // code of the caller's may have run
+      if (training) {
+        this.#release();
+        this.#saved = { arena, values };
+        saved = true;
+      }
+      return result;
+    } finally {
+      if (!saved) arena.dispose();
+    }
+  }
+
+  /** A backward pass: takes what the latest forward pass in training mode saved, and frees it when it succeeds. */
+  replay<R>(body: (values: Saved, scratch: Arena) => R): R {
+    this.checkAlive();
+    const saved = this.#saved;
+    if (!saved) {
+      const received = this.training ? "no forward pass before it" : "no forward pass in training mode before it";
+      throw new StateError(`${this.kind}.backward`, received, "one forward pass in training mode for each backward");
+    }
+    const result = withArena(this.arena.core, (scratch) => body(saved.values, scratch));
+    this.#release();
+    return result;
+  }
+
+  dispose(): void {
+    this.#release();
+    this.arena.dispose();
+  }
+
+  checkAlive(): void {
+    if (this.arena.disposed) throw new DisposedError(this.kind, "a disposed layer", "one that is alive");
+  }
+
+  #release(): void {
+    this.#saved?.arena.dispose();
+    this.#saved = undefined;
+  }
+}
+
+/** `LayerMemory`, whatever a forward pass saves there. */
+type Memory = Omit<LayerMemory<unknown>, "record" | "replay">;
+
+/** A part of a network with parameters. */
+export abstract class Layer {
+  /** The number type of the parameters, and of what goes in and comes out. */
+  readonly dtype: FloatDtype;
+  readonly #memory: Memory;
+
+  /** @internal */
+  protected constructor(memory: Memory) {
+    this.#memory = memory;
+    this.dtype = memory.dtype;
   }
 
   /** Whether the layer is in training mode, in which `forward` keeps what `backward` needs. A new layer is. */
   get training(): boolean {
-    return this.#training;
+    return this.#memory.training;
   }
 
   /**
@@ -131,8 +261,8 @@ export abstract class Layer<Tape = unknown> {
    * @throws DisposedError
    */
   parameters(): Parameter[] {
-    this.checkAlive();
-    return [...this.#parameters];
+    this.#memory.checkAlive();
+    return this.#memory.parameters.map(({ shown }) => shown);
   }
 
   /**
@@ -141,8 +271,8 @@ export abstract class Layer<Tape = unknown> {
    * @throws DisposedError
    */
   zeroGrad(): void {
-    this.checkAlive();
-    for (const { grad } of this.#parameters) grad.fill(0);
+    this.#memory.checkAlive();
+    for (const { grad } of this.#memory.parameters) grad.fill(0);
   }
 
   /**
@@ -152,8 +282,8 @@ export abstract class Layer<Tape = unknown> {
    * @throws DisposedError
    */
   train(): this {
-    this.checkAlive();
-    this.#training = true;
+    this.#memory.checkAlive();
+    this.#memory.training = true;
     return this;
   }
 
@@ -164,8 +294,8 @@ export abstract class Layer<Tape = unknown> {
    * @throws DisposedError
    */
   eval(): this {
-    this.checkAlive();
-    this.#training = false;
+    this.#memory.checkAlive();
+    this.#memory.training = false;
     return this;
   }
 
@@ -175,8 +305,7 @@ export abstract class Layer<Tape = unknown> {
    * @throws DisposedError
    */
   stateDict(): Record<string, Tensor> {
-    this.checkAlive();
-    return stateDictOf(this.#parameters);
+    return stateDictOf(this.parameters());
   }
 
   /**
@@ -186,69 +315,23 @@ export abstract class Layer<Tape = unknown> {
    * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
-    this.checkAlive();
-    loadStateDictInto(this.#parameters, dict);
+    loadStateDictInto(this.parameters(), dict);
   }
 
   /** Gives the layer's memory back at once. The layer and its parameters cannot be used any more. */
   dispose(): void {
-    this.#release();
-    this.arena.dispose();
+    this.#memory.dispose();
   }
 
   /** `dispose()`, for declarations with `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
-
-  /**
-   * A forward pass: `body` puts what backward needs into `keep`, everything else into `scratch`. In training mode its
-   * tape takes the place of the one before.
-   */
-  protected record<R>(body: (keep: Arena, scratch: Arena) => { result: R; tape: Tape }): R {
-    this.checkAlive();
-    const { core } = this.arena;
-    const keep = new Arena(core, this.#training);
-    let kept = false;
-    try {
-      const { result, tape } = withArena(core, (scratch) => body(keep, scratch));
-      if (this.#training) {
-        this.#release();
-        this.#kept = { arena: keep, tape };
-        kept = true;
-      }
-      return result;
-    } finally {
-      if (!kept) keep.dispose();
-    }
-  }
-
-  /** A backward pass: takes the tape of the latest forward pass in training mode, and lets go of it when it succeeds. */
-  protected replay<R>(body: (tape: Tape, scratch: Arena) => R): R {
-    this.checkAlive();
-    const kept = this.#kept;
-    if (!kept) {
-      const received = this.#training ? "no forward pass before it" : "no forward pass in training mode before it";
-      throw new StateError(`${this.#kind}.backward`, received, "one forward pass in training mode for each backward");
-    }
-    const result = withArena(this.arena.core, (scratch) => body(kept.tape, scratch));
-    this.#release();
-    return result;
-  }
-
-  #release(): void {
-    this.#kept?.arena.dispose();
-    this.#kept = undefined;
-  }
-
-  protected checkAlive(): void {
-    if (this.arena.disposed) throw new DisposedError(this.#kind, "a disposed layer", "one that is alive");
-  }
 }
 
 /** Copies of the values of parameters, by name. */
 export function stateDictOf(parameters: readonly Parameter[]): Record<string, Tensor> {
-  return Object.fromEntries(parameters.map(({ name, value }) => [name, (value as WasmTensor).download()]));
+  return Object.fromEntries(parameters.map(({ name, value }) => [name, wasmTensorOf(value)!.download()]));
 }
 
 /**
@@ -258,18 +341,17 @@ export function stateDictOf(parameters: readonly Parameter[]): Record<string, Te
  */
 export function loadStateDictInto(parameters: readonly Parameter[], dict: Readonly<Record<string, Tensor>>): void {
   checkDict(dict);
-  const names = parameters.map(({ name }) => name);
+  const names = new Set(parameters.map(({ name }) => name));
+  const listed = (): string => [...names].slice(0, 20).join(", ") || "no entries";
   for (const name of Object.keys(dict)) {
-    if (!names.includes(name))
-      throw new ShapeError("dict", `an unknown entry "${name}"`, names.join(", ") || "no entries");
+    if (!names.has(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, listed());
   }
-  const entries = parameters.map(({ name, value }) => {
+  const copies = parameters.map(({ name, value }) => {
     const entry = Object.hasOwn(dict, name) ? dict[name] : undefined;
-    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
-    const target = value as WasmTensor;
-    return [target, takeEntry(target.arena, name, entry, target.shape)] as const;
+    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, listed());
+    return copyEntry(name, entry, value.shape);
   });
-  for (const [target, { data }] of entries) target.set(data);
+  parameters.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
 }
 
 export function checkDict(dict: unknown): void {
@@ -278,8 +360,10 @@ export function checkDict(dict: unknown): void {
   }
 }
 
-/** An entry, held against a shape; f64 and f32 will do. */
-export function takeEntry(arena: Arena, name: string, entry: Tensor, shape: readonly number[]): Tensor {
+/** A copy of the numbers of an entry that must have a shape; f64 and f32 will do. */
+export function copyEntry(name: string, entry: Tensor, shape: readonly number[]): TensorData {
   const argument = `dict["${name}"]`;
-  return takeTensor(arena.core, argument, entry, floatDtype(argument, entry), shape);
+  const plain = readTensor(argument, entry);
+  checkKind(argument, plain, floatDtype(argument, plain), shape);
+  return plain.data.slice();
 }

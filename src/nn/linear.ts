@@ -9,6 +9,8 @@ import {
   checkSize,
   initialDraw,
   Layer,
+  LayerMemory,
+  lockFields,
   type LayerOptions,
   type WasmParameter,
 } from "./layer.js";
@@ -23,7 +25,8 @@ export interface LinearOptions extends LayerOptions {
  * y = x W^T + b, as PyTorch's [nn.Linear](https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html): `weight` [out,in] and
  * `bias` [out], drawn from U(-1/sqrt(in), 1/sqrt(in)).
  */
-export class Linear extends Layer<FloatTensor> {
+export class Linear extends Layer {
+  readonly #memory: LayerMemory<FloatTensor>;
   readonly #weight: WasmParameter;
   readonly #bias: WasmParameter | undefined;
 
@@ -40,16 +43,18 @@ export class Linear extends Layer<FloatTensor> {
     readonly outFeatures: number,
     options: LinearOptions = {},
   ) {
-    checkOptions("Linear", options, ["bias", "dtype", "seed"]);
     checkSize("inFeatures", inFeatures);
     checkSize("outFeatures", outFeatures);
-    const { bias = true, dtype, seed } = options;
+    const { bias = true, dtype, seed } = checkOptions("Linear", options, ["bias", "dtype", "seed"]);
     checkFlag("bias", bias);
-    super("Linear", dtype);
     const draw = initialDraw(new Random(seed), inFeatures);
     const shapes: [string, number[]][] = [["weight", [outFeatures, inFeatures]]];
     if (bias) shapes.push(["bias", [outFeatures]]);
-    [this.#weight, this.#bias] = this.addParameters(shapes, draw) as [WasmParameter, WasmParameter | undefined];
+    const memory = new LayerMemory<FloatTensor>("Linear", dtype);
+    super(memory);
+    this.#memory = memory;
+    [this.#weight, this.#bias] = memory.addParameters(shapes, draw) as [WasmParameter, WasmParameter | undefined];
+    lockFields(this);
   }
 
   /**
@@ -62,10 +67,11 @@ export class Linear extends Layer<FloatTensor> {
     /** y [..., out]. */
     output: Tensor;
   } {
-    return this.record((keep, scratch) => {
-      const tape = keep.copy("x", x, this.dtype, ["...", this.inFeatures]);
-      const y = linearForward(scratch, this.dtype, { x: tape, weight: this.#weight.value, bias: this.#bias?.value });
-      return { result: { output: y.download() }, tape };
+    const { dtype } = this.#memory;
+    return this.#memory.record((saved, scratch) => {
+      const values: FloatTensor = saved.copy("x", x, dtype, ["...", this.inFeatures]);
+      const y = linearForward(scratch, dtype, { x: values, weight: this.#weight.value, bias: this.#bias?.value });
+      return { result: { output: y.download() }, values };
     });
   }
 
@@ -80,12 +86,12 @@ export class Linear extends Layer<FloatTensor> {
     /** The gradient of x [..., in]. */
     x: Tensor;
   } {
-    checkOptions("Linear.backward", gradients, ["output"]);
-    return this.replay((x, scratch) => {
-      const dx = linearBackward(scratch, this.dtype, {
+    const { output } = checkOptions("Linear.backward", gradients, ["output"]);
+    return this.#memory.replay((x, scratch) => {
+      const dx = linearBackward(scratch, this.#memory.dtype, {
         x,
         weight: this.#weight.value,
-        dy: gradients.output,
+        dy: output,
         dWeight: this.#weight.grad,
         dBias: this.#bias?.grad,
       });

@@ -92,9 +92,13 @@ const OPTIONS = ["numLayers", "bias", "batchFirst", "bidirectional", "dropout", 
 const MORE_OPTIONS = ["goBackwards", "stateful", "dtype", "seed"];
 const ACTIVATIONS: readonly Activation[] = ["tanh", "relu", "sigmoid", "hardSigmoid", "linear"];
 
-/** Refuses options that are neither of all recurrent layers nor of this kind's `own`. */
-export function checkRecurrentOptions(kind: CellKind, options: RecurrentOptions, own: readonly string[]): void {
-  checkOptions(kind, options, [...OPTIONS, ...own, ...MORE_OPTIONS]);
+/** A copy of options (`checkOptions`), which must be those of all recurrent layers or this kind's `own`. */
+export function checkRecurrentOptions<Options extends RecurrentOptions>(
+  kind: CellKind,
+  options: Options,
+  own: readonly string[],
+): Options {
+  return checkOptions(kind, options, [...OPTIONS, ...own, ...MORE_OPTIONS]);
 }
 
 export function checkActivation(argument: string, value: Activation): void {

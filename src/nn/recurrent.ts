@@ -3,7 +3,7 @@
 import { UnsupportedError } from "../../bindings/errors.js";
 import type { Activation } from "../../bindings/recurrent.js";
 import type { Tensor } from "../../bindings/tensor.js";
-import { checkFlag } from "./layer.js";
+import { checkFlag, lockFields } from "./layer.js";
 import {
   checkActivation,
   checkNonlinearity,
@@ -74,12 +74,13 @@ export class RNN extends SingleState {
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
-    checkRecurrentOptions("RNN", options, ["nonlinearity", "activation"]);
-    const { nonlinearity = "tanh", activation = nonlinearity } = options;
+    const taken = checkRecurrentOptions("RNN", options, ["nonlinearity", "activation"]);
+    const { nonlinearity = "tanh", activation = nonlinearity } = taken;
     checkNonlinearity(nonlinearity);
     checkActivation("activation", activation);
-    super({ kind: "RNN", phi: activation }, inputSize, hiddenSize, options);
+    super({ kind: "RNN", phi: activation }, inputSize, hiddenSize, taken);
     this.nonlinearity = activation;
+    lockFields(this);
   }
 }
 
@@ -100,12 +101,12 @@ export class LSTM extends Recurrent {
    */
   constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
     const own = ["projSize", "unitForgetBias", "activation", "recurrentActivation", "layerNorm"];
-    checkRecurrentOptions("LSTM", options, own);
-    const { activation = "tanh", recurrentActivation = "sigmoid", unitForgetBias = false } = options;
+    const taken = checkRecurrentOptions("LSTM", options, own);
+    const { activation = "tanh", recurrentActivation = "sigmoid", unitForgetBias = false } = taken;
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("unitForgetBias", unitForgetBias);
-    super({ kind: "LSTM", phi: activation, sigma: recurrentActivation }, inputSize, hiddenSize, options);
+    super({ kind: "LSTM", phi: activation, sigma: recurrentActivation }, inputSize, hiddenSize, taken);
     if (!unitForgetBias) return;
     for (const { name, value } of this.parameters()) {
       if (name.startsWith("bias_")) value.data.fill(0);
@@ -173,15 +174,17 @@ export class GRU extends SingleState {
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option; layerNorm with resetAfter false), OutOfMemoryError
    */
   constructor(inputSize: number, hiddenSize: number, options: GRUOptions = {}) {
-    checkRecurrentOptions("GRU", options, ["resetAfter", "activation", "recurrentActivation", "layerNorm"]);
-    const { activation = "tanh", recurrentActivation = "sigmoid", resetAfter = true } = options;
+    const own = ["resetAfter", "activation", "recurrentActivation", "layerNorm"];
+    const taken = checkRecurrentOptions("GRU", options, own);
+    const { activation = "tanh", recurrentActivation = "sigmoid", resetAfter = true } = taken;
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("resetAfter", resetAfter);
-    if (!resetAfter && options.layerNorm) {
+    if (!resetAfter && taken.layerNorm) {
       throw new UnsupportedError("layerNorm", "resetAfter false", "resetAfter true, whose products are normalised");
     }
-    super({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }, inputSize, hiddenSize, options);
+    super({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }, inputSize, hiddenSize, taken);
     this.resetAfter = resetAfter;
+    lockFields(this);
   }
 }

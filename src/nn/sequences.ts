@@ -1,9 +1,8 @@
 // Sequences as users have them ([T,N,*], [N,T,*] or [T,*]; lengths; masks), and as the core has them: [T,N,*].
 
-import { DtypeError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
-import type { Core } from "../../bindings/instantiate.js";
-import { takeTensor, WasmTensor } from "../../bindings/memory.js";
-import { describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
+import { takeLengths, takeTensor, WasmTensor, type Lengths } from "../../bindings/memory.js";
+import { describe, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { permute } from "../layout.js";
 import type { Active } from "./packing.js";
 
@@ -19,16 +18,16 @@ export interface Layout {
 
 /** x from outside, and its layout. */
 export function takeInput(
-  core: Core,
   x: Tensor,
   dtype: FloatDtype,
   inputSize: number,
   batchFirst: boolean,
   backwards: boolean,
 ): { sequence: Tensor; layout: Layout } {
-  const unbatched = x?.shape?.length === 2;
+  const plain = readTensor("x", x);
+  const unbatched = plain.shape.length === 2;
   const order = unbatched ? ["T"] : batchFirst ? ["N", "T"] : ["T", "N"];
-  const sequence = takeTensor(core, "x", x, dtype, [...order, inputSize]);
+  const sequence = takeTensor("x", plain, dtype, [...order, inputSize]);
   const [first, second] = sequence.shape as [number, number];
   const rowsFirst = batchFirst && !unbatched;
   const [t, n] = unbatched ? [first, 1] : rowsFirst ? [second, first] : [first, second];
@@ -70,9 +69,8 @@ function reverseTime({ data, shape }: Tensor): Tensor {
 
 /** Which steps take part, where not all do. */
 export function activeSteps(
-  core: Core,
   layout: Layout,
-  lengths: Tensor | readonly number[] | Int32Array | undefined,
+  lengths: Lengths | undefined,
   mask: Tensor | undefined,
 ): Active | undefined {
   const { t, n } = layout;
@@ -80,11 +78,11 @@ export function activeSteps(
   if (lengths === undefined && mask === undefined) return undefined;
   let flags = new Uint8Array(t * n);
   if (lengths !== undefined) {
-    takeLengths(core, lengths, t, n).forEach((length, row) => {
+    takeLengths(lengths, t, n).forEach((length, row) => {
       for (let i = 0; i < length; i++) flags[i * n + row] = 1;
     });
   } else {
-    const given = takeTensor(core, "mask", mask!, "i32", sequenceShape(layout, 1).slice(0, -1));
+    const given = takeTensor("mask", mask!, "i32", sequenceShape(layout, 1).slice(0, -1));
     for (const flag of given.data) {
       if (flag !== 0 && flag !== 1) throw new ValueError("mask", describe(flag), "0 or 1");
     }
@@ -97,22 +95,4 @@ export function activeSteps(
 function reverseFlags(flags: Uint8Array, n: number): Uint8Array<ArrayBuffer> {
   const t = flags.length / n;
   return Uint8Array.from(flags, (_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
-}
-
-function takeLengths(core: Core, lengths: Tensor | readonly number[] | Int32Array, t: number, n: number): Int32Array {
-  let values: ArrayLike<unknown>;
-  if (Array.isArray(lengths) || lengths instanceof Int32Array) {
-    values = lengths as ArrayLike<unknown>;
-    if (values.length !== n) throw new ShapeError("lengths", `${values.length} numbers`, `${n}`);
-  } else {
-    values = takeTensor(core, "lengths", lengths as Tensor, "i32", [n]).data;
-  }
-  return Int32Array.from({ length: n }, (_, i) => {
-    const length = values[i];
-    if (typeof length !== "number") throw new DtypeError(`lengths[${i}]`, describe(length), "a number");
-    if (!Number.isInteger(length) || length < 0 || length > t) {
-      throw new ValueError(`lengths[${i}]`, `${length}`, `an integer from 0 to ${t}`);
-    }
-    return length;
-  });
 }

@@ -16,7 +16,7 @@ import {
   residentPacking,
 } from "./direction.js";
 import { checkProbability, drawMask } from "./dropout.js";
-import { checkFlag, checkOptions, checkSize, initialDraw, Layer } from "./layer.js";
+import { checkFlag, checkOptions, checkSize, initialDraw, Layer, LayerMemory, lockFields } from "./layer.js";
 import type { LSTMState, RecurrentOptions } from "./recurrent-options.js";
 import {
   activeSteps,
@@ -33,7 +33,7 @@ import { weightShapes, weightsOf } from "./weights.js";
 /** No stack is that deep: a size that was meant for another argument is. */
 const MAX_LAYERS = 65536;
 
-interface RecurrentTape {
+interface SavedStack {
   layout: Layout;
   packings: readonly (Resident | undefined)[];
   /** By layer, then direction. */
@@ -48,7 +48,8 @@ interface States {
 }
 
 /** What RNN, LSTM and GRU share. */
-export abstract class Recurrent extends Layer<RecurrentTape> {
+export abstract class Recurrent extends Layer {
+  readonly #memory: LayerMemory<SavedStack>;
   /** Layers on top of each other. */
   readonly numLayers: number;
   /** Whether sequences come as [N,T,D]. */
@@ -59,6 +60,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
   readonly stateSize: number;
   readonly #cell: Cell;
   readonly #options: { dropout: number; recurrentDropout: number; checkpoint: number; stateful: boolean };
+  readonly #directions: 1 | 2;
   readonly #goBackwards: boolean;
   /** Parameters and gradients by layer, then direction. */
   readonly #weights: RecurrentWeights[] = [];
@@ -89,38 +91,42 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
       throw new ValueError("projSize", describe(projSize), `an integer from 0 to ${hiddenSize - 1}`);
     }
-    super(cell.kind, dtype);
+    const memory = new LayerMemory<SavedStack>(cell.kind, dtype);
+    super(memory);
+    this.#memory = memory;
     this.#cell = cell;
     this.numLayers = numLayers;
     this.batchFirst = batchFirst;
     this.bidirectional = bidirectional;
+    this.#directions = bidirectional ? 2 : 1;
     this.stateSize = projSize || hiddenSize;
     this.#options = { dropout, recurrentDropout, checkpoint: checkpoint ?? Infinity, stateful };
     this.#goBackwards = goBackwards;
     this.#masks = new Random(seed);
     const shapes: [string, number[]][] = [];
     for (let layer = 0; layer < numLayers; layer++) {
-      const width = layer === 0 ? inputSize : this.stateSize * this.directions;
+      const width = layer === 0 ? inputSize : this.stateSize * this.#directions;
       for (const suffix of bidirectional ? [`_l${layer}`, `_l${layer}_reverse`] : [`_l${layer}`]) {
         shapes.push(...weightShapes(cell.kind, width, hiddenSize, options, suffix));
       }
     }
-    const parameters = this.addParameters(shapes, initialDraw(this.#masks, hiddenSize));
+    const parameters = memory.addParameters(shapes, initialDraw(this.#masks, hiddenSize));
     for (const { name, value } of parameters) {
       if (name.startsWith("weight_norm")) value.fill(1);
       if (name.startsWith("bias_norm")) value.fill(0);
     }
-    const each = parameters.length / (numLayers * this.directions);
+    const each = parameters.length / (numLayers * this.#directions);
     for (let first = 0; first < parameters.length; first += each) {
       const own = parameters.slice(first, first + each);
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
+    lockFields(this);
   }
 
   /** 2 where the layer is bidirectional, else 1. */
   get directions(): number {
-    return this.bidirectional ? 2 : 1;
+    return this.#directions;
   }
 
   /**
@@ -130,12 +136,12 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
    * @throws UnsupportedError where the layer is bidirectional or goes backwards; ShapeError, DisposedError, OutOfMemoryError
    */
   stream(options: StreamOptions = {}): Stream {
-    this.checkAlive();
+    this.#memory.checkAlive();
     if (this.bidirectional || this.#goBackwards) {
       const what = this.bidirectional ? "a bidirectional layer" : "a layer that goes backwards";
       throw new UnsupportedError("stream", what, "a layer that reads sequences from their start");
     }
-    return new Stream(this.arena.core, this.dtype, this.#cell, this.#weights, options);
+    return new Stream(this.#memory, this.#cell, this.#weights, options);
   }
 
   /**
@@ -144,28 +150,25 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
    * @throws DisposedError
    */
   resetState(): void {
-    this.checkAlive();
+    this.#memory.checkAlive();
     this.#state = { h: undefined, c: undefined };
   }
 
   /** Runs the stack. */
   protected run(x: Tensor, state: LSTMState): { output: Tensor; hn: Tensor; cn: Tensor | undefined } {
-    const { dtype, numLayers, directions, stateSize, training } = this;
+    const { numLayers, stateSize, batchFirst } = this;
+    const { dtype } = this.#memory;
+    const directions = this.#directions;
     const lstm = this.#cell.kind === "LSTM";
-    checkOptions(`${this.#cell.kind}.forward`, state, [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"]);
+    const names = [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"];
     let last: States | undefined;
-    const result = this.record((keep, scratch) => {
-      const { sequence, layout } = takeInput(
-        this.arena.core,
-        x,
-        dtype,
-        this.inputSize,
-        this.batchFirst,
-        this.#goBackwards,
-      );
+    const result = this.#memory.record((keep, scratch, training) => {
+      const taken = checkOptions(`${this.#cell.kind}.forward`, state, names);
+      const { sequence, layout } = takeInput(x, dtype, this.inputSize, batchFirst, this.#goBackwards);
       const { t, n } = layout;
-      const active = activeSteps(this.arena.core, layout, state.lengths, state.mask);
-      const first = this.#firstStates(keep, layout, state);
+      const active = activeSteps(layout, taken.lengths, taken.mask);
+      const first = this.#firstStates(layout, taken);
+      this.#memory.checkAlive(); // code of the caller's may have run
       const packings = [false, true]
         .slice(0, directions)
         .map((reverse) => residentPacking(keep, active, reverse, t, n));
@@ -183,8 +186,8 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
           const arena = passing.at(-1) ?? keep;
           const tapes: DirectionTape[] = [];
           // Where the states of one direction are the output as they lie, they serve as such.
-          const own = directions === 1 && packings[0] === undefined && !(training && checkpoint < t);
-          const joined: FloatTensor | undefined = own
+          const plain = directions === 1 && packings[0] === undefined && !(training && checkpoint < t);
+          const joined: FloatTensor | undefined = plain
             ? undefined
             : (top ? scratch : arena).allocate("output", dtype, [t, n, directions * stateSize]);
           let output = joined;
@@ -219,7 +222,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
           let mask: FloatTensor | undefined;
           if (training && dropout > 0 && !top) {
             mask = this.#drawMask(keep, "dropout", dropout, input.shape);
-            if (own) input = keep.copy("dropped output", input, dtype, input.shape);
+            if (plain) input = keep.copy("dropped output", input, dtype, input.shape);
             mul(input, mask);
           }
           dropped.push(mask);
@@ -229,7 +232,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
         const cn = lstm ? stackStates(dtype, ends, "c", [...shape, this.hiddenSize]) : undefined;
         if (this.#options.stateful) last = { h: copyOf(hn), c: cn && copyOf(cn) };
         const output = fromTimeFirst(input, layout);
-        return { result: { output, hn, cn }, tape: { layout, packings, passes, dropped } };
+        return { result: { output, hn, cn }, values: { layout, packings, passes, dropped } };
       } catch (error) {
         this.#masks.state = before;
         throw error;
@@ -247,31 +250,34 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     h0: Tensor;
     c0: Tensor | undefined;
   } {
-    const { dtype, numLayers, directions, hiddenSize, stateSize } = this;
+    const { numLayers, hiddenSize, stateSize } = this;
+    const { dtype, arena: own } = this.#memory;
+    const directions = this.#directions;
     const lstm = this.#cell.kind === "LSTM";
-    checkOptions(`${this.#cell.kind}.backward`, gradients, lstm ? ["output", "hn", "cn"] : ["output", "hn"]);
-    return this.replay((tape) => {
-      const { layout, packings, passes, dropped } = tape;
+    return this.#memory.replay(({ layout, packings, passes, dropped }) => {
+      const names = lstm ? ["output", "hn", "cn"] : ["output", "hn"];
+      const given = checkOptions(`${this.#cell.kind}.backward`, gradients, names);
       const { t, n } = layout;
       const take = (name: "output" | "hn" | "cn", shape: number[]) => {
-        const gradient = gradients[name];
-        return gradient === undefined ? undefined : takeTensor(this.arena.core, name, gradient, dtype, shape);
+        const gradient = given[name];
+        return gradient === undefined ? undefined : takeTensor(name, gradient, dtype, shape);
       };
       const output = take("output", sequenceShape(layout, directions * stateSize));
       const shape = this.#stateShape(layout);
       const [hn, cn] = [take("hn", [...shape, stateSize]), take("cn", [...shape, hiddenSize])];
-      const given = output && toTimeFirst(output, layout);
+      this.#memory.checkAlive(); // code of the caller's may have run
+      const upper = output && toTimeFirst(output, layout);
       const ends: States[] = Array.from({ length: numLayers * directions });
       let x!: Tensor;
       const pass = (rehearse: boolean) => {
         let dOutput: FloatTensor | undefined;
         this.#downwards((arena, layer) => {
-          if (layer === numLayers - 1) dOutput = given && arena.copy("dOutput", given, dtype, ["T", "N", "H"]);
+          if (layer === numLayers - 1) dOutput = upper && arena.copy("dOutput", upper, dtype, ["T", "N", "H"]);
           const d = layer === 0 ? this.inputSize : directions * stateSize;
           const dx: FloatTensor = arena.allocate("dx", dtype, [t, n, d]);
           for (let direction = 0; direction < directions; direction++) {
             const i = layer * directions + direction;
-            ends[i] = backwardDirection(this.arena.core, dtype, {
+            ends[i] = backwardDirection(own.core, dtype, {
               tape: passes[layer]![direction]!,
               weights: this.#weights[i]!,
               gradients: this.#gradients[i]!,
@@ -303,7 +309,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     const arenas: Arena[] = [];
     try {
       for (let layer = this.numLayers - 1; layer >= 0; layer--) {
-        const arena = new Arena(this.arena.core);
+        const arena = new Arena(this.#memory.arena.core);
         arenas.push(arena);
         body(arena, layer);
         if (arenas.length > 1) arenas.shift()!.dispose();
@@ -315,12 +321,12 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
 
   /** The axes of a state but the last, as users have them. */
   #stateShape({ unbatched, n }: Layout): number[] {
-    const count = this.numLayers * this.directions;
+    const count = this.numLayers * this.#directions;
     return unbatched ? [count] : [count, n];
   }
 
   /** First states, in the shape that users have them: given, or kept from the pass before, or none. */
-  #firstStates(keep: Arena, layout: Layout, state: LSTMState): States {
+  #firstStates(layout: Layout, state: LSTMState): States {
     const shape = this.#stateShape(layout);
     const take = (name: "h0" | "c0", size: number, kept: Tensor | undefined) => {
       const { [name]: given } = state;
@@ -330,13 +336,13 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
         throw new StateError("x", `${layout.n} rows`, expected);
       }
       if (value === undefined) return undefined;
-      return takeTensor(keep.core, name, value, this.dtype, [...shape, size]);
+      return takeTensor(name, value, this.#memory.dtype, [...shape, size]);
     };
     return { h: take("h0", this.stateSize, this.#state.h), c: take("c0", this.hiddenSize, this.#state.c) };
   }
 
   #drawMask(keep: Arena, purpose: string, p: number, shape: readonly number[]): FloatTensor {
-    const mask: FloatTensor = keep.allocate(`mask of ${purpose}`, this.dtype, shape);
+    const mask: FloatTensor = keep.allocate(`mask of ${purpose}`, this.#memory.dtype, shape);
     drawMask(mask, p, this.#masks);
     return mask;
   }
@@ -345,7 +351,7 @@ export abstract class Recurrent extends Layer<RecurrentTape> {
     const p = this.#options.recurrentDropout;
     if (p === 0) return undefined;
     const mask = this.#drawMask(keep, "recurrent dropout", p, [n, this.stateSize]);
-    return packing ? keep.copy("mask", packing.sort(mask), this.dtype, ["N", "H"]) : mask;
+    return packing ? keep.copy("mask", packing.sort(mask), mask.dtype, ["N", "H"]) : mask;
   }
 }
 

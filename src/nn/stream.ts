@@ -1,17 +1,48 @@
 // One step at a time: a recurrent stack with its state kept in wasm memory, and no allocation in a step.
 
-import { DisposedError, DtypeError, ShapeError } from "../../bindings/errors.js";
-import type { Core } from "../../bindings/instantiate.js";
+import { DisposedError, StateError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena, takeTensor } from "../../bindings/memory.js";
+import { Arena, LiveTensor, takeTensor } from "../../bindings/memory.js";
 import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
-import { BYTES, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions, checkSize } from "./layer.js";
+import { BYTES, readNumbers, sizeOf, zeros, type Tensor } from "../../bindings/tensor.js";
+import { checkOptions, checkSize, LayerMemory } from "./layer.js";
 
 /** Options of `stream()` of a recurrent layer. */
 export interface StreamOptions {
   /** N, the rows that step together (default 1). */
   batchSize?: number;
+}
+
+/** The numbers of a step, taken from the caller's array into wasm memory without an allocation. */
+export class StepInput {
+  readonly #tensor: FloatTensor;
+  readonly #what: string;
+  /** What was read so far: a plain array may have getters, which run code of the caller's. */
+  readonly #numbers: Float64Array | Float32Array;
+  #reading = false;
+
+  /** @param what how many numbers a step has, in words */
+  constructor(tensor: FloatTensor, what: string) {
+    this.#tensor = tensor;
+    this.#what = what;
+    this.#numbers = zeros(tensor.dtype, sizeOf(tensor.shape)) as Float64Array | Float32Array;
+  }
+
+  /**
+   * Reads every number once, then copies them all.
+   *
+   * @throws ShapeError, DtypeError; StateError in a call from a getter of x; DisposedError where such a getter disposed
+   */
+  take(x: ArrayLike<number>): void {
+    if (this.#reading) throw new StateError("step", "a call from a getter of x", "one step after the other");
+    this.#reading = true;
+    try {
+      readNumbers("x", x, this.#numbers.length, this.#what, this.#numbers);
+    } finally {
+      this.#reading = false;
+    }
+    this.#tensor.data.set(this.#numbers);
+  }
 }
 
 /** A recurrent stack that takes one step at a time; made by `layer.stream()`, with a copy of the layer's weights. */
@@ -31,12 +62,16 @@ export class Stream {
   readonly #h: FloatTensor;
   readonly #c: FloatTensor | undefined;
   readonly #output: FloatTensor;
+  readonly #input: StepInput;
 
   /** @internal */
-  constructor(core: Core, dtype: FloatDtype, cell: Cell, weights: readonly RecurrentWeights[], options: StreamOptions) {
-    checkOptions("stream", options, ["batchSize"]);
-    const { batchSize: n = 1 } = options;
+  constructor(memory: object, cell: Cell, weights: readonly RecurrentWeights[], options: StreamOptions) {
+    if (!(memory instanceof LayerMemory)) throw new StateError("Stream", "a call of its constructor", "layer.stream()");
+    const { batchSize: n = 1 } = checkOptions("stream", options, ["batchSize"]);
     checkSize("batchSize", n);
+    memory.checkAlive(); // code of the caller's may have run
+    const { dtype } = memory;
+    const { core } = memory.arena;
     const d = weights[0]!.weightIh.shape[1]!;
     const { h, p } = sizesOf(cell, weights[0]!);
     const layers = weights.length;
@@ -57,8 +92,9 @@ export class Stream {
         this.#layers.push(new Stepper(arena, dtype, cell, layer, x, state(this.#h, i), c));
       });
       this.#output = state(this.#h, layers - 1);
-      for (const each of [this.#h, this.#c]) each?.freeze();
-      this.state = Object.freeze(this.#c ? { h: this.#h, c: this.#c } : { h: this.#h });
+      this.#input = new StepInput(this.#x, "batchSize x inputSize");
+      const live = new LiveTensor(this.#h);
+      this.state = Object.freeze(this.#c ? { h: live, c: new LiveTensor(this.#c) } : { h: live });
     } catch (error) {
       arena.dispose();
       throw error;
@@ -74,9 +110,7 @@ export class Stream {
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
-    const input = this.#x.data;
-    checkNumbers(x, input.length, "batchSize x inputSize");
-    input.set(x);
+    this.#input.take(x);
     for (const layer of this.#layers) layer.step();
     return this.#output.data as Float64Array | Float32Array;
   }
@@ -89,13 +123,14 @@ export class Stream {
    */
   reset(state: { h0?: Tensor; c0?: Tensor } = {}): void {
     this.#checkAlive();
-    checkOptions("reset", state, this.#c ? ["h0", "c0"] : ["h0"]);
+    const given = checkOptions("reset", state, this.#c ? ["h0", "c0"] : ["h0"]);
     const take = (name: "h0" | "c0", target: FloatTensor | undefined) => {
-      const value = state[name];
+      const value = given[name];
       if (value === undefined || target === undefined) return undefined;
-      return takeTensor(this.#arena.core, name, value, target.dtype, target.shape);
+      return takeTensor(name, value, target.dtype, target.shape);
     };
     const [h0, c0] = [take("h0", this.#h), take("c0", this.#c)];
+    this.#checkAlive(); // code of the caller's may have run
     for (const [target, value] of [
       [this.#c, c0],
       [this.#h, h0],
@@ -117,18 +152,5 @@ export class Stream {
 
   #checkAlive(): void {
     if (this.#arena.disposed) throw new DisposedError("stream", "a disposed stream", "one that is alive");
-  }
-}
-
-/** Holds the input of a step against what it must be: `count` numbers, which are as many as `what` says. */
-export function checkNumbers(x: ArrayLike<number>, count: number, what: string): void {
-  const typed =
-    ArrayBuffer.isView(x) && !(x instanceof DataView || x instanceof BigInt64Array || x instanceof BigUint64Array);
-  // what is expected is spelled out only to be thrown: a text made at every step would be an allocation
-  if (!typed && !Array.isArray(x)) throw new DtypeError("x", describe(x), `${count} numbers (${what})`);
-  if (x.length !== count) throw new ShapeError("x", `${x.length} numbers`, `${count} numbers (${what})`);
-  if (typed) return;
-  for (let i = 0; i < count; i++) {
-    if (typeof x[i] !== "number") throw new DtypeError(`x[${i}]`, describe(x[i]), "a number");
   }
 }

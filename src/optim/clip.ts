@@ -3,8 +3,8 @@
 import { ValueError } from "../../bindings/errors.js";
 import { clip, scale, sumSquares } from "../../bindings/kernels.js";
 import { describe } from "../../bindings/tensor.js";
-import { checkOptions, type Parameter, type WasmParameter } from "../nn/layer.js";
-import { takeParameters } from "./parameters.js";
+import { checkOptions, type Parameter } from "../nn/layer.js";
+import { takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options of `clipGradNorm`. */
 export interface ClipGradNormOptions {
@@ -13,7 +13,7 @@ export interface ClipGradNormOptions {
 }
 
 /** The norm of all gradients as one vector; NaN where a number is. */
-function normOf(parameters: readonly WasmParameter[], normType: number): number {
+function normOf(parameters: readonly OwnParameter[], normType: number): number {
   let total = 0;
   for (const { grad } of parameters) {
     if (normType === 2) total += sumSquares(grad);
@@ -38,11 +38,10 @@ export function clipGradNorm(
   maxNorm: number,
   options: ClipGradNormOptions = {},
 ): number {
-  const taken = takeParameters(parameters);
   checkLimit("maxNorm", maxNorm);
-  checkOptions("clipGradNorm", options, ["normType"]);
-  const { normType = 2 } = options;
+  const { normType = 2 } = checkOptions("clipGradNorm", options, ["normType"]);
   if (![1, 2, Infinity].includes(normType)) throw new ValueError("normType", describe(normType), "1, 2 or Infinity");
+  const taken = takeParameters(parameters);
   const norm = normOf(taken, normType);
   const factor = maxNorm / (norm + 1e-6);
   if (!(factor >= 1)) for (const { grad } of taken) scale(grad, factor);
@@ -58,8 +57,8 @@ export function clipGradNorm(
  * @throws ValueError, StateError (parameters of different builds), DisposedError
  */
 export function clipGradValue(parameters: readonly Parameter[], value: number): void {
-  const taken = takeParameters(parameters);
   checkLimit("value", value);
+  const taken = takeParameters(parameters);
   for (const { grad } of taken) clip(grad, value);
 }
 

@@ -5,8 +5,8 @@ import { DisposedError, ShapeError, ValueError } from "../../bindings/errors.js"
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
 import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
-import { checkDict, checkFlag, checkOptions, takeEntry, type Parameter, type WasmParameter } from "../nn/layer.js";
-import { checkNumber, checkParameters, takeParameters } from "./parameters.js";
+import { checkDict, checkFlag, checkOptions, copyEntry, lockFields, type Parameter } from "../nn/layer.js";
+import { checkNumber, checkParameters, readList, takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options that all optimizers have. */
 export interface OptimizerOptions {
@@ -47,16 +47,24 @@ export type ParamGroup<Options extends OptimizerOptions> = Readonly<Required<Omi
 export interface Rules<Options extends OptimizerOptions, Names extends string> {
   readonly kind: string;
   readonly defaults: Readonly<Required<Options>>;
-  /** Holds options against what they may be; `where` is written before their names. */
+  /** Checks the options; `where` is written before their names. */
   check(options: Readonly<Required<Options>>, where: string): void;
   state(options: Readonly<Required<Options>>): readonly Names[];
   /** What the state is before the first step: 0 unless said otherwise. */
   start?(options: Readonly<Required<Options>>): number;
+  /** Changes a parameter by its gradient, at step `t` >= 1; `powers` are those of `betas`. */
+  update(
+    parameter: OwnParameter,
+    state: Partial<Record<Names, FloatTensor>>,
+    options: Readonly<Required<Options>>,
+    t: number,
+    powers: readonly [number, number],
+  ): void;
 }
 
 /** A parameter with the index of its group and its state. */
 interface Member<Names extends string> {
-  readonly parameter: WasmParameter;
+  readonly parameter: OwnParameter;
   readonly group: number;
   readonly state: Partial<Record<Names, FloatTensor>>;
 }
@@ -72,7 +80,7 @@ function settle<Options extends OptimizerOptions, Names extends string>(
     Object.entries(defaults).map(([key, value]) => {
       const own: unknown = given[key as keyof Options];
       const taken: unknown = own === undefined ? value : own;
-      return [key, Array.isArray(taken) ? Object.freeze([...(taken as unknown[])]) : taken];
+      return [key, Array.isArray(taken) ? Object.freeze(readList(key, taken, "numbers")) : taken];
     }),
   ) as Required<Options>;
   const { lr, weightDecay, maximize } = options as Required<OptimizerOptions>;
@@ -83,24 +91,19 @@ function settle<Options extends OptimizerOptions, Names extends string>(
   return options;
 }
 
-/** Groups as the caller gave them: one that holds everything where they gave parameters. */
+/** Groups as the caller gave them, read once: one that holds everything where they gave parameters. */
 function groupsOf<Options>(given: ParametersOrGroups<Options>) {
-  if (!Array.isArray(given)) throw new ValueError("parameters", describe(given), "an array of parameters or groups");
-  const items = Array.from<unknown>(given);
+  const items = readList("parameters", given, "parameters or groups");
   const isGroup = (item: unknown): item is Options & { readonly params: readonly Parameter[] } =>
     typeof item === "object" && item !== null && "params" in item;
   if (!isGroup(items[0])) return [{ params: items as Parameter[], own: {} as Options, where: "", list: "parameters" }];
   return items.map((item, i) => {
     const where = `parameters[${i}]`;
     if (!isGroup(item)) throw new ValueError(where, describe(item), "a group { params, ... }, like the first");
-    const { params, ...own } = item;
-    if (!Array.isArray(params)) throw new ValueError(`${where}.params`, describe(params), "an array of parameters");
-    return {
-      params: [...(params as readonly Parameter[])],
-      own: own as Options,
-      where: `${where}.`,
-      list: `${where}.params`,
-    };
+    const { params: given, ...own } = item;
+    const list = `${where}.params`;
+    const params = readList(list, given, "parameters") as Parameter[];
+    return { params, own: own as unknown as Options, where: `${where}.`, list };
   });
 }
 
@@ -116,15 +119,16 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   readonly #rules: Rules<Options, Names>;
   readonly #arena: Arena;
   readonly #members: Member<Names>[] = [];
-  protected steps = 0;
+  /** Of each group: the running products of its `betas`, since Math.pow differs between engines. */
+  readonly #powers: [number, number][];
+  #steps = 0;
 
   protected constructor(rules: Rules<Options, Names>, parameters: ParametersOrGroups<Options>, options: Options) {
     const known = Object.keys(rules.defaults);
-    checkOptions(rules.kind, options, known);
-    const common = settle(rules, options, rules.defaults, "");
+    const common = settle(rules, checkOptions(rules.kind, options, known), rules.defaults, "");
     const groups = groupsOf(parameters).map(({ params, own, where, list }) => {
-      checkOptions(`${rules.kind} group`, own, known);
-      return { params, taken: takeParameters(params, list), settings: settle(rules, own, common, where) };
+      const settings = settle(rules, checkOptions(`${rules.kind} group`, own, known), common, where);
+      return { params, taken: takeParameters(params, list), settings };
     });
     const all = groups.flatMap(({ taken }) => taken);
     if (all.length === 0) throw new ValueError("parameters", "none", "at least one");
@@ -142,6 +146,8 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
         return Object.seal(group) as unknown as ParamGroup<Options>;
       }),
     );
+    this.#powers = groups.map(() => [1, 1]);
+    lockFields(this);
     const arena = (this.#arena = new Arena(all[0]!.value.arena.core, true));
     try {
       groups.forEach(({ taken, settings }, group) => {
@@ -182,10 +188,11 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   step(): void {
     this.#checkReady();
     this.paramGroups.forEach(({ lr }, i) => checkNumber(this.#where(i, "lr"), lr));
-    this.steps++;
-    this.paramGroups.forEach((group, i) => this.beginStep(group, i));
+    this.#steps++;
+    this.paramGroups.forEach((_, i) => this.#advance(i));
     for (const { parameter, group, state } of this.#members) {
-      this.update(parameter, state, this.paramGroups[group]!, group);
+      const options = this.paramGroups[group] as unknown as Required<Options>;
+      this.#rules.update(parameter, state, options, this.#steps, this.#powers[group]!);
     }
   }
 
@@ -207,10 +214,10 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    */
   stateDict(): Record<string, Tensor> {
     this.#checkAlive();
-    if (this.steps === 0) return {};
+    if (this.#steps === 0) return {};
     const dict: Record<string, Tensor> = {};
     this.#members.forEach(({ state }, i) => {
-      dict[`${i}.step`] = tensor(this.steps);
+      dict[`${i}.step`] = tensor(this.#steps);
       for (const [name, value] of entriesOf(state)) dict[`${i}.${name}`] = value.download();
     });
     return dict;
@@ -232,7 +239,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     if (keys.size > 0) {
       const take = (key: string, shape: readonly number[]) => {
         if (!keys.delete(key)) throw new ShapeError("dict", `no entry "${key}"`, "the state of every parameter");
-        return takeEntry(this.#arena, key, dict[key]!, shape).data;
+        return copyEntry(key, dict[key]!, shape);
       };
       this.#members.forEach(({ parameter, state }, i) => {
         const count = take(`${i}.step`, [])[0]!;
@@ -250,10 +257,18 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
       });
       for (const key of keys) throw new ShapeError("dict", `an unknown entry "${key}"`, "the state of every parameter");
     }
+    this.#checkAlive(); // code of the caller's may have run
     if (steps === 0) this.#start();
     for (const [target, data] of entries) target.set(data);
-    this.steps = steps;
-    this.paramGroups.forEach((group, i) => this.resumed(group, i));
+    this.#steps = steps;
+    this.#powers.forEach((powers, i) => {
+      powers.fill(1);
+      for (let step = 0; step < steps; step++) {
+        const [first, second] = powers;
+        this.#advance(i);
+        if (powers[0] === first && powers[1] === second) break; // as small as they get
+      }
+    });
   }
 
   /** Gives the state's memory back at once; the parameters are their layers'. */
@@ -289,18 +304,12 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     checkParameters(this.#members.map(({ parameter }) => parameter));
   }
 
-  /** Called for each group after `steps` was counted up. */
-  protected beginStep(_group: ParamGroup<Options>, _index: number): void {}
-
-  /** Called for each group after `steps` was loaded. */
-  protected resumed(_group: ParamGroup<Options>, _index: number): void {}
-
-  protected abstract update(
-    parameter: WasmParameter,
-    state: Partial<Record<Names, FloatTensor>>,
-    group: ParamGroup<Options>,
-    index: number,
-  ): void;
+  /** Counts a step into the powers of a group's betas. */
+  #advance(group: number): void {
+    const { betas } = this.paramGroups[group] as { betas?: readonly [number, number] };
+    const powers = this.#powers[group]!;
+    if (betas) betas.forEach((beta, i) => (powers[i as 0 | 1] *= beta));
+  }
 }
 
 function entriesOf(state: Partial<Record<string, FloatTensor>>): [string, FloatTensor][] {

@@ -1,14 +1,12 @@
 // Finds and starts the browsers for tests, serves them pages on 127.0.0.1, and says what a page asked for and what went
 // wrong in it.
 
-import { accessSync, constants } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import sirv from "sirv";
-import { expect, test } from "vitest";
+import { isExecutable, programOf, programs, reportMissing } from "./tools.js";
 
 export const CSP = "Content-Security-Policy";
 /** What a page must allow: WebAssembly, and nothing from elsewhere. */
@@ -55,31 +53,33 @@ const KINDS: Readonly<Record<BrowserName, Kind>> = {
   },
 };
 
-/** Whether this runs on a build server, where nothing may be missing. */
-export const ON_CI = !["", "0", "false", undefined].includes(process.env.CI);
-
-/** Says what tests want and this machine does not have: by a failure on a build server, by a warning elsewhere. */
-export function reportMissing(what: string): void {
-  if (!ON_CI) console.warn(`${what} The tests that need it are skipped.`);
-  test.skipIf(!ON_CI)("nothing is missing", () => expect.fail(what));
-}
-
 /**
- * The path of a browser: CHROMIUM_PATH or FIREFOX_PATH, else one of the usual names on PATH, else one of the usual places.
- * Reports where there is none.
+ * The path of a browser, as `locateBrowser` has it; reports where there is none.
  *
  * @throws Error where the variable is set to something that cannot be run
  */
 export function findBrowser(name: BrowserName): string | undefined {
-  const { variable, names, debian, macOS, windows } = KINDS[name];
-  const given = process.env[variable];
-  if (given) {
-    if (!isExecutable(given)) throw new Error(`${variable} is ${given}, which is no program that can be run`);
-    return given;
-  }
-  const suffix = process.platform === "win32" ? ".exe" : "";
-  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  const onPath = names.flatMap((program) => folders.map((folder) => join(folder, program + suffix)));
+  const found = locateBrowser(name);
+  if (found === undefined) reportMissing(missingBrowser(name));
+  return found;
+}
+
+/** What to say where there is no such browser. */
+export function missingBrowser(name: BrowserName): string {
+  const { variable, debian } = KINDS[name];
+  return `No ${name} was found. Install it (Debian: apt-get install ${debian}) or set ${variable}.`;
+}
+
+/**
+ * The path of a browser: CHROMIUM_PATH or FIREFOX_PATH, else one of the usual names on PATH, else, on macOS and Windows, one of
+ * the usual places.
+ *
+ * @throws Error where the variable is set to something that cannot be run
+ */
+export function locateBrowser(name: BrowserName): string | undefined {
+  const { variable, names, macOS, windows } = KINDS[name];
+  const given = programOf(variable);
+  if (given !== undefined) return given;
   const places: Partial<Record<NodeJS.Platform, string[]>> = {
     darwin: macOS.flatMap((app) =>
       ["", process.env.HOME ?? ""].map((home) => `${home}/Applications/${app}.app/Contents/MacOS/${program(app)}`),
@@ -88,23 +88,11 @@ export function findBrowser(name: BrowserName): string | undefined {
       windows.map((file) => `${process.env[folder]}\\${file}`),
     ),
   };
-  const found = [...onPath, ...(places[process.platform] ?? [])].find(isExecutable);
-  if (!found)
-    reportMissing(`No ${name} was found. Install one (Debian: apt-get install ${debian}) or set ${variable}.`);
-  return found;
+  return [...programs(...names), ...(places[process.platform] ?? [])].find(isExecutable);
 }
 
 /** Firefox.app has a program in small letters; the others are called what their application is. */
 const program = (app: string): string => (app === "Firefox" ? "firefox" : app);
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 export function launch(name: BrowserName, executablePath: string): Promise<Browser> {
   const browser = name === "Firefox" ? "firefox" : "chrome";

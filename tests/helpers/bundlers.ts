@@ -4,8 +4,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { installedVersion, installPinned } from "../../scripts/pinned.js";
-import { reportMissing } from "./browser.js";
 import { run } from "./project.js";
+import { reportMissing } from "./tools.js";
 
 const folder = fileURLToPath(new URL("../bundlers", import.meta.url));
 
@@ -53,7 +53,9 @@ export function installBundlers(): boolean {
     installPinned(folder);
     return true;
   } catch (error) {
-    reportMissing(`The bundlers could not be installed: ${(error as Error).message}`);
+    reportMissing(
+      `The bundlers of tests/bundlers could not be installed from the npm registry: ${(error as Error).message}`,
+    );
     return false;
   }
 }

@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -65,10 +65,12 @@ export function snapshot(folder: string): Record<string, string> {
   const files: Record<string, string> = {};
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     const path = join(folder, name);
-    const stat = statSync(path);
+    const stat = lstatSync(path);
     files[name] = stat.isFile()
       ? `${createHash("sha256").update(readFileSync(path)).digest("hex")} ${stat.mtimeMs}`
-      : "folder";
+      : stat.isDirectory()
+        ? "folder"
+        : `link to ${readlinkSync(path)}`;
   }
   return files;
 }

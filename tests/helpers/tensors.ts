@@ -1,11 +1,11 @@
 // Tensors for tests: numbers to put in, parts to compare with wholes, and where those of layers live.
 import type { Heap } from "../../bindings/heap.js";
-import type { WasmTensor } from "../../bindings/memory.js";
+import { wasmTensorOf, type WasmTensor } from "../../bindings/memory.js";
 import type { FloatDtype, Parameter, Tensor } from "../../src/index.js";
 
 /** What a parameter's value or gradient is inside. */
 export function resident(x: Tensor): WasmTensor<FloatDtype> {
-  return x as WasmTensor<FloatDtype>;
+  return wasmTensorOf(x) as WasmTensor<FloatDtype>;
 }
 
 /** The heap in which a layer lives. */
