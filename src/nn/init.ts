@@ -67,16 +67,25 @@ function checkFinite(argument: string, value: number, least = -Infinity): void {
   }
 }
 
-/** The tensor to fill, held against: f64 or f32, with at least `axes` axes. */
+/**
+ * Checks the tensor to fill: f64 or f32, at least `axes` dimensions. Its data are read last: a getter may dispose a layer,
+ * whose memory then belongs to another one, so no code of the caller runs between reading a live view and writing to it.
+ */
 function take(target: InitTarget, axes = 0): Tensor {
   if (target === null || typeof target !== "object") {
     throw new DtypeError("target", describe(target), "a parameter or a tensor");
   }
   const [name, value] = "value" in target ? [target.name, target.value] : ["target", target];
   const argument = typeof name === "string" ? name : "target";
-  const { data, shape } = checkTensor(argument, value, floatDtype(argument, value), ["..."]);
-  if (shape.length < axes) throw new ShapeError(argument, showShape(shape), `at least ${axes} axes`);
-  return { data, shape };
+  const dimensions: unknown = (value as Tensor | null | undefined)?.shape;
+  const own: unknown = Array.isArray(dimensions)
+    ? Array.from({ length: Math.min(dimensions.length, 99) }, (_, axis) => dimensions[axis] as unknown)
+    : dimensions;
+  const data = (value as Tensor | null | undefined)?.data;
+  const given = data === undefined ? value : { data, shape: own as number[] };
+  const taken = checkTensor(argument, given, floatDtype(argument, given), ["..."]);
+  if (taken.shape.length < axes) throw new ShapeError(argument, showShape(taken.shape), `at least ${axes} axes`);
+  return taken;
 }
 
 function fill({ data }: Tensor, draw: () => number): void {
@@ -261,28 +270,64 @@ function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
   fill(tensor, () => std * random.normal());
 }
 
+/** `first` and `second` less their shares in each of the orthonormal `vectors`, one after the other. */
+function project(vectors: readonly Float64Array[], first: Float64Array, second: Float64Array): void {
+  const { length } = first;
+  let before: Float64Array | undefined;
+  let a = 0;
+  let b = 0;
+  for (const v of vectors) {
+    let nextA = 0;
+    let nextB = 0;
+    // The two are independent of each other, and the sums, a chain of additions each, take the time: hence both at once,
+    // and the subtraction of one share in the loop that measures the next.
+    if (before === undefined) {
+      for (let i = 0; i < length; i++) {
+        nextA += first[i]! * v[i]!;
+        nextB += second[i]! * v[i]!;
+      }
+    } else {
+      for (let i = 0; i < length; i++) {
+        const x = (first[i]! -= a * before[i]!);
+        const y = (second[i]! -= b * before[i]!);
+        nextA += x * v[i]!;
+        nextB += y * v[i]!;
+      }
+    }
+    [before, a, b] = [v, nextA, nextB];
+  }
+  for (let i = 0; before !== undefined && i < length; i++) {
+    first[i]! -= a * before[i]!;
+    second[i]! -= b * before[i]!;
+  }
+}
+
 /**
  * `count` orthonormal vectors of `length` >= count numbers, each random in the space that those before it leave: modified
- * Gram-Schmidt, twice over, which keeps them orthogonal to the last bits.
+ * Gram-Schmidt, twice over, which keeps them orthogonal to the last bits. The second pass of a vector runs beside the first
+ * pass of the next one.
  */
 function orthonormal(count: number, length: number, random: Random): Float64Array[] {
   const vectors: Float64Array[] = [];
-  const dot = (v: Float64Array, w: Float64Array): number => {
-    let sum = 0;
-    for (let i = 0; i < length; i++) sum += v[i]! * w[i]!;
-    return sum;
+  const draw = (): Float64Array => {
+    const v = new Float64Array(length);
+    for (let i = 0; i < length; i++) v[i] = random.normal();
+    return v;
   };
+  const none = new Float64Array(length);
+  let next: Float64Array | undefined;
   while (vectors.length < count) {
-    const v = Float64Array.from({ length }, () => random.normal());
-    for (let pass = 0; pass < 2; pass++) {
-      for (const w of vectors) {
-        const share = dot(v, w);
-        for (let i = 0; i < length; i++) v[i]! -= share * w[i]!;
-      }
-    }
-    const norm = Math.sqrt(dot(v, v));
+    let v = next;
+    if (v === undefined) project(vectors, (v = draw()), none);
+    next = vectors.length + 1 < count ? draw() : undefined;
+    project(vectors, v, next ?? none);
+    let squares = 0;
+    for (let i = 0; i < length; i++) squares += v[i]! * v[i]!;
+    const norm = Math.sqrt(squares);
     if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
-    vectors.push(v.map((x) => x / norm));
+    for (let i = 0; i < length; i++) v[i]! /= norm;
+    vectors.push(v);
+    if (next !== undefined) project([v], next, none);
   }
   return vectors;
 }
@@ -307,6 +352,7 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
     throw new ValueError("gates", describe(gates), `a divisor of ${shape[0]} rows`);
   }
   const random = new Random(seed);
+  if (data.length === 0) return; // an axis may be as long as it likes then
   for (let gate = 0; gate < gates; gate++) {
     const wide = rows <= columns;
     const vectors = orthonormal(Math.min(rows, columns), Math.max(rows, columns), random);
@@ -333,11 +379,15 @@ function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Para
     throw new ValueError("layer", describe(layer), expected);
   }
   const h = layer.hiddenSize;
-  const biases = layer.parameters().filter(({ name }) => /^bias_[ih]h(_|$)/.test(name));
-  if (biases.length === 0 || biases.some((bias) => String(bias.value.shape) !== String([4 * h]))) {
+  const parameters: unknown = layer.parameters();
+  const named = (Array.isArray(parameters) ? Array.from<Parameter | undefined>(parameters) : []).map(
+    (parameter) => [String(parameter?.name), parameter!] as const,
+  );
+  const biases = named.filter(([name]) => /^bias_[ih]h(_|$)/.test(name));
+  if (biases.length === 0 || biases.some(([, bias]) => String(take(bias).shape) !== String([4 * h]))) {
     throw new ValueError("layer", `${describe(layer)}${biases.length === 0 ? " without biases" : ""}`, expected);
   }
-  for (const bias of biases) bias.value.data.fill(bias.name.startsWith("bias_ih") ? value : 0, h, 2 * h);
+  for (const [name, bias] of biases) take(bias).data.fill(name.startsWith("bias_ih") ? value : 0, h, 2 * h);
 }
 
 /**
