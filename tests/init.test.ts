@@ -18,7 +18,7 @@ import {
   type Tensor,
 } from "../src/index.js";
 import { refuses } from "./helpers/refuses.js";
-import { range, wave } from "./helpers/tensors.js";
+import { heapOf, range, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 const weightOf = (layer: { parameters(): Parameter[] }): Parameter => layer.parameters()[0]!;
@@ -224,6 +224,32 @@ test("T4: orthogonal gives the bits of Gram-Schmidt, vector by vector, and the s
     });
     expect([...target.data], `${rows} x ${columns} in ${gates}`).toEqual(expected);
   }
+});
+
+describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while memory grows, %s", (dtype) => {
+  const targets: [string, (layer: Linear) => Parameter | Tensor][] = [
+    ["parameter", (layer) => weightOf(layer)],
+    ["value", (layer) => weightOf(layer).value],
+    ["plain record", (layer) => ({ data: weightOf(layer).value.data, shape: [...weightOf(layer).value.shape] })],
+  ];
+  test.each(targets)("%s", (_, targetOf) => {
+    const heap = heapOf(new Linear(1, 1));
+    const size = 200; // the vectors take 320 kB, and no 64 kB are free in one piece
+    using layer = new Linear(size, size, { dtype, bias: false });
+    const expected = wave([size, size], dtype);
+    init.orthogonal(expected, { seed: 3, gain: 2 });
+    const fillers: number[] = [];
+    const take = (bytes: number): number => fillers[fillers.push(heap.allocate(bytes, "a filler")) - 1]!;
+    const full = heap.byteLength;
+    while (heap.byteLength === full) take(65536);
+    const rest = heap.byteLength - fillers[fillers.length - 1]! - 65536;
+    if (rest > 0) take(rest);
+    const before = heap.byteLength;
+    init.orthogonal(targetOf(layer), { seed: 3, gain: 2 });
+    expect(heap.byteLength).toBeGreaterThan(before);
+    expect(weightOf(layer).value.data).toEqual(expected.data);
+    for (const address of fillers) heap.free(address);
+  });
 });
 
 test("T4: a target whose getter disposes of the layer is refused, and no other layer changes", () => {

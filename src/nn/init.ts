@@ -4,8 +4,18 @@
 // `init` is an object and no namespace (`export * as init`): bundlers keep the namespaces of a bundle, used or not.
 
 import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
-import { floatDtype } from "../../bindings/kernels.js";
-import { checkTensor, describe, showShape, sizeOf, type Tensor } from "../../bindings/tensor.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { floatDtype, project } from "../../bindings/kernels.js";
+import { withArena } from "../../bindings/memory.js";
+import {
+  checkTensor,
+  describe,
+  dtypeOf,
+  showShape,
+  sizeOf,
+  type FloatDtype,
+  type Tensor,
+} from "../../bindings/tensor.js";
 import { Random } from "../random.js";
 import { checkOptions, type Parameter } from "./layer.js";
 
@@ -270,66 +280,41 @@ function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
   fill(tensor, () => std * random.normal());
 }
 
-/** `first` and `second` less their shares in each of the orthonormal `vectors`, one after the other. */
-function project(vectors: readonly Float64Array[], first: Float64Array, second: Float64Array): void {
-  const { length } = first;
-  let before: Float64Array | undefined;
-  let a = 0;
-  let b = 0;
-  for (const v of vectors) {
-    let nextA = 0;
-    let nextB = 0;
-    // The two are independent of each other, and the sums, a chain of additions each, take the time: hence both at once,
-    // and the subtraction of one share in the loop that measures the next.
-    if (before === undefined) {
-      for (let i = 0; i < length; i++) {
-        nextA += first[i]! * v[i]!;
-        nextB += second[i]! * v[i]!;
-      }
-    } else {
-      for (let i = 0; i < length; i++) {
-        const x = (first[i]! -= a * before[i]!);
-        const y = (second[i]! -= b * before[i]!);
-        nextA += x * v[i]!;
-        nextB += y * v[i]!;
-      }
-    }
-    [before, a, b] = [v, nextA, nextB];
-  }
-  for (let i = 0; before !== undefined && i < length; i++) {
-    first[i]! -= a * before[i]!;
-    second[i]! -= b * before[i]!;
-  }
-}
-
 /**
- * `count` orthonormal vectors of `length` >= count numbers, each random in the space that those before it leave: modified
- * Gram-Schmidt, twice over, which keeps them orthogonal to the last bits. The second pass of a vector runs beside the first
- * pass of the next one.
+ * `count` orthonormal vectors of `length` >= count numbers, [count,length], each random in the space that those before it
+ * leave: modified Gram-Schmidt, twice over, which keeps them orthogonal to the last bits. The second pass of a vector runs
+ * beside the first pass of the next one.
  */
-function orthonormal(count: number, length: number, random: Random): Float64Array[] {
-  const vectors: Float64Array[] = [];
-  const draw = (): Float64Array => {
-    const v = new Float64Array(length);
-    for (let i = 0; i < length; i++) v[i] = random.normal();
-    return v;
-  };
-  const none = new Float64Array(length);
-  let next: Float64Array | undefined;
-  while (vectors.length < count) {
-    let v = next;
-    if (v === undefined) project(vectors, (v = draw()), none);
-    next = vectors.length + 1 < count ? draw() : undefined;
-    project(vectors, v, next ?? none);
-    let squares = 0;
-    for (let i = 0; i < length; i++) squares += v[i]! * v[i]!;
-    const norm = Math.sqrt(squares);
-    if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
-    for (let i = 0; i < length; i++) v[i]! /= norm;
-    vectors.push(v);
-    if (next !== undefined) project([v], next, none);
-  }
-  return vectors;
+function orthonormal(count: number, length: number, random: Random): Float64Array {
+  return withArena(currentCore(), (arena) => {
+    const vectors = arena.allocate("orthonormal vectors", "f64", [count, length]);
+    const pairs = arena.allocate("orthonormal vectors", "f64", [length, 2]);
+    const [all, pair] = [vectors.data, pairs.data];
+    const draw = (which: 0 | 1): void => {
+      for (let i = 0; i < length; i++) pair[2 * i + which] = random.normal();
+    };
+    let done = 0;
+    let ahead = false; // whether the second of the pair has had its first pass
+    while (done < count) {
+      if (ahead) for (let i = 0; i < length; i++) pair[2 * i] = pair[2 * i + 1]!;
+      else {
+        pair.fill(0);
+        draw(0);
+        project(vectors, 0, done, pairs);
+      }
+      ahead = done + 1 < count;
+      if (ahead) draw(1);
+      project(vectors, 0, done, pairs);
+      let squares = 0;
+      for (let i = 0; i < length; i++) squares += pair[2 * i]! * pair[2 * i]!;
+      const norm = Math.sqrt(squares);
+      if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
+      for (let i = 0; i < length; i++) all[done * length + i] = pair[2 * i]! / norm;
+      if (ahead) project(vectors, done, 1, pairs);
+      done++;
+    }
+    return vectors.download().data as Float64Array;
+  });
 }
 
 /**
@@ -339,7 +324,7 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
  *
  * @param target a weight [out, in, ...]
  * @param options gain, gates, seed
- * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError, OutOfMemoryError
  */
 function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   checkOptions("orthogonal", options, ["gain", "gates", "seed"]);
@@ -353,12 +338,17 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   }
   const random = new Random(seed);
   if (data.length === 0) return; // an axis may be as long as it likes then
+  const { heap } = currentCore();
+  const live = heap.holds(data);
+  const first = live ? data.byteOffset / data.BYTES_PER_ELEMENT : 0;
   for (let gate = 0; gate < gates; gate++) {
     const wide = rows <= columns;
     const vectors = orthonormal(Math.min(rows, columns), Math.max(rows, columns), random);
+    const numbers = live ? heap.view(dtypeOf(data) as FloatDtype) : data; // memory that grew has detached a live view
+    const start = first + gate * rows * columns;
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < columns; c++) {
-        data[(gate * rows + r) * columns + c] = gain * (wide ? vectors[r]![c]! : vectors[c]![r]!);
+        numbers[start + r * columns + c] = gain * vectors[wide ? r * columns + c : c * rows + r]!;
       }
     }
   }
