@@ -68,8 +68,16 @@ class State {
   /** The groups' learning rates, each read once and checked. */
   readLrs(): number[] {
     return this.groups.map((group, i) => {
-      const { lr } = group;
-      checkNumber(`paramGroups[${i}].lr`, lr);
+      const argument = `paramGroups[${i}].lr`;
+      let lr: number;
+      try {
+        ({ lr } = group);
+      } catch (cause) {
+        const error = new ValueError(argument, "a group that cannot be read", "one whose lr can be read");
+        error.cause = cause;
+        throw error;
+      }
+      checkNumber(argument, lr);
       return lr;
     });
   }

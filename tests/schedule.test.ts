@@ -254,6 +254,26 @@ describe("what comes from outside", () => {
     }
   });
 
+  test("a group whose lr cannot be read is refused, with the cause", () => {
+    const broken = Object.create(SGD.prototype) as { lr: number };
+    for (const [name, make] of Object.entries(makers)) {
+      refuses(() => make({ paramGroups: [broken] }), ValueError, "paramGroups[0].lr: got a group that cannot be read");
+      const optimizer = groups(0.1, 0.2);
+      const schedule = make(optimizer);
+      const before = schedule.stateDict();
+      const cause = new Error(name);
+      Object.defineProperty(optimizer.paramGroups[1], "lr", {
+        configurable: true,
+        get: () => {
+          throw cause;
+        },
+      });
+      expect(() => schedule.step(1)).toThrow(expect.objectContaining({ name: "ValueError", cause }));
+      Object.defineProperty(optimizer.paramGroups[1], "lr", { value: before._last_lr!.data[1], writable: true });
+      expect(schedule.stateDict()).toEqual(before);
+    }
+  });
+
   test("a learning rate is read once at each step", () => {
     let reads = -100;
     let lr = 1;
