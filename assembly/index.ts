@@ -361,9 +361,10 @@ export function crossEntropy_f64(
   targets: usize,
   probabilities: usize,
   weight: usize,
+  sampleWeight: usize,
   ignoreIndex: i32,
   smoothing: f64,
-  factor: f64,
+  mean: bool,
   losses: usize,
   dLogits: usize,
 ): f64 {
@@ -374,9 +375,10 @@ export function crossEntropy_f64(
     targets,
     probabilities,
     weight,
+    sampleWeight,
     ignoreIndex,
     smoothing,
-    factor,
+    mean,
     losses,
     dLogits,
   );
@@ -388,9 +390,10 @@ export function crossEntropy_f32(
   targets: usize,
   probabilities: usize,
   weight: usize,
+  sampleWeight: usize,
   ignoreIndex: i32,
   smoothing: f64,
-  factor: f64,
+  mean: bool,
   losses: usize,
   dLogits: usize,
 ): f64 {
@@ -401,9 +404,10 @@ export function crossEntropy_f32(
     targets,
     probabilities,
     weight,
+    sampleWeight,
     ignoreIndex,
     smoothing,
-    factor,
+    mean,
     losses,
     dLogits,
   );
@@ -415,12 +419,13 @@ export function nll_f64(
   x: usize,
   targets: usize,
   weight: usize,
+  sampleWeight: usize,
   ignoreIndex: i32,
-  factor: f64,
+  mean: bool,
   losses: usize,
   dX: usize,
 ): f64 {
-  return loss.nll<f64>(rows, n, x, targets, weight, ignoreIndex, factor, losses, dX);
+  return loss.nll<f64>(rows, n, x, targets, weight, sampleWeight, ignoreIndex, mean, losses, dX);
 }
 export function nll_f32(
   rows: i32,
@@ -428,41 +433,72 @@ export function nll_f32(
   x: usize,
   targets: usize,
   weight: usize,
+  sampleWeight: usize,
   ignoreIndex: i32,
-  factor: f64,
+  mean: bool,
   losses: usize,
   dX: usize,
 ): f64 {
-  return loss.nll<f32>(rows, n, x, targets, weight, ignoreIndex, factor, losses, dX);
+  return loss.nll<f32>(rows, n, x, targets, weight, sampleWeight, ignoreIndex, mean, losses, dX);
 }
 
 export function elementwiseLoss_f64(
   kind: i32,
   n: i32,
+  inner: i32,
   prediction: usize,
   target: usize,
   beta: f64,
   weight: usize,
   posWeight: usize,
-  factor: f64,
+  sampleWeight: usize,
+  mean: bool,
   losses: usize,
   dPrediction: usize,
 ): f64 {
-  return loss.elementwiseLoss<f64>(kind, n, prediction, target, beta, weight, posWeight, factor, losses, dPrediction);
+  return loss.elementwiseLoss<f64>(
+    kind,
+    n,
+    inner,
+    prediction,
+    target,
+    beta,
+    weight,
+    posWeight,
+    sampleWeight,
+    mean,
+    losses,
+    dPrediction,
+  );
 }
 export function elementwiseLoss_f32(
   kind: i32,
   n: i32,
+  inner: i32,
   prediction: usize,
   target: usize,
   beta: f64,
   weight: usize,
   posWeight: usize,
-  factor: f64,
+  sampleWeight: usize,
+  mean: bool,
   losses: usize,
   dPrediction: usize,
 ): f64 {
-  return loss.elementwiseLoss<f32>(kind, n, prediction, target, beta, weight, posWeight, factor, losses, dPrediction);
+  return loss.elementwiseLoss<f32>(
+    kind,
+    n,
+    inner,
+    prediction,
+    target,
+    beta,
+    weight,
+    posWeight,
+    sampleWeight,
+    mean,
+    losses,
+    dPrediction,
+  );
 }
 
 export function layerNormForward_f64(

@@ -3,6 +3,8 @@
 //   mean = (sum of x) / n        var = (sum of (x - mean)^2) / n        rstd = 1 / sqrt(var + eps)
 //   xhat = (x - mean) rstd       y = weight xhat + bias
 //
+// A row whose variance overflows becomes NaN.
+//
 // backward, from dy:
 //
 //   dXhat = weight dy            dWeight += sum over rows of dy xhat        dBias += sum over rows of dy
@@ -42,7 +44,9 @@ export function layerNormForward<T>(
       const d = fillLanes<T>(v128.sub<T>(loadLanes<T>(at<T>(x, i), n - i), vMean), 0, n - i);
       squares = madd<T>(d, d, squares);
     }
-    const s = <T>1 / sqrt<T>(sumLanes<T>(squares) / <T>n + eps);
+    const variance = sumLanes<T>(squares) / <T>n;
+    // One that overflows would make rstd and the row 0, which looks like a result.
+    const s = variance < <T>Infinity ? <T>1 / sqrt<T>(variance + eps) : <T>NaN;
     const vRstd = v128.splat<T>(s);
     for (let i = 0; i < n; i += lanes<T>()) {
       const rest = n - i;

@@ -8,9 +8,9 @@ const SHOWN = 200;
  * A text from outside as a message or a terminal may have it: at most 200 characters, control characters, format
  * characters (which turn the direction of text) and lone surrogates as \u{hex}.
  */
-export function show(text: string, most = SHOWN): string {
+export function show(text: unknown, most = SHOWN): string {
   const cut = (whole: string) => (whole.length > most ? `${whole.slice(0, most - 3)}...` : whole);
-  const escaped = cut(text).replace(
+  const escaped = cut(typeof text === "string" ? text : typeof text).replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
     (c) => `\\u{${c.codePointAt(0)!.toString(16)}}`,
   );

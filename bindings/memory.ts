@@ -1,12 +1,14 @@
 // Tensors in wasm memory and who owns them. Where in the memory they lie is heap.ts's business.
 
-import { DisposedError, DtypeError, ShapeError } from "./errors.js";
+import { DisposedError, DtypeError, ShapeError, ValueError } from "./errors.js";
 import type { Core } from "./instantiate.js";
 import {
   BYTES,
   checkTensor,
   describe,
+  kindOf,
   lengthOf,
+  readNumbers,
   showShape,
   sizeOf,
   type Dtype,
@@ -115,6 +117,23 @@ export function takeTensor(
 ): Tensor {
   const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
   return { data: data.slice(), shape };
+}
+
+/** The number of valid steps of each row: an array of whole numbers, an Int32Array, or a tensor of i32. */
+export type Lengths = Tensor | readonly number[] | Int32Array;
+
+/** A copy of lengths from outside, each read once: n whole numbers from 0 to t. */
+export function takeLengths(lengths: Lengths, t: number, n: number): readonly number[] {
+  const isList = Array.isArray(lengths) || kindOf(lengths) !== undefined;
+  const values = isList
+    ? readNumbers("lengths", lengths as ArrayLike<number>, n, "one for each row", [])
+    : Array.from(takeTensor("lengths", lengths as Tensor, "i32", [n]).data);
+  values.forEach((length, i) => {
+    if (!Number.isInteger(length) || length < 0 || length > t) {
+      throw new ValueError(`lengths[${i}]`, `${length}`, `an integer from 0 to ${t}`);
+    }
+  });
+  return values;
 }
 
 function release(core: Core, addresses: Set<number>): void {

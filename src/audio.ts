@@ -444,7 +444,7 @@ function size(path: string, value: unknown): number {
 /** The last size of a shape; those before it (batch, time) are null. */
 function lastOf(path: string, value: unknown): number {
   const shape = array(path, value);
-  return size(`${path}[${shape.length - 1}]`, shape.at(-1));
+  return size(`${path}[${shape.length - 1}]`, shape[shape.length - 1]);
 }
 
 /** A matrix or vector of numbers from nested arrays; `pattern` has its shape, as far as that is known. */

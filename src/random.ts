@@ -2,7 +2,7 @@
 
 import { ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
-import { describe } from "../bindings/tensor.js";
+import { describe, kindOf, lengthOf } from "../bindings/tensor.js";
 
 /**
  * Random numbers, the same on every engine for one seed: xoshiro128** (Blackman & Vigna 2021,
@@ -31,7 +31,11 @@ export class Random {
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
-  /** Whether a value is a generator made by this class. */
+  /**
+   * Whether a value is a generator made by this class.
+   *
+   * @internal
+   */
   static isRandom(value: unknown): value is Random {
     return typeof value === "object" && value !== null && #state in value;
   }
@@ -49,8 +53,9 @@ export class Random {
    */
   set state(words: ArrayLike<number>) {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
-    if (typeof words !== "object" || words === null) throw new ValueError("state", describe(words), expected);
-    const length: unknown = words.length;
+    const typed = kindOf(words) !== undefined;
+    if (!typed && !Array.isArray(words)) throw new ValueError("state", describe(words), expected);
+    const length: unknown = typed ? lengthOf(words as unknown as ArrayBufferView) : words.length;
     if (length !== 4) throw new ValueError("state", `${describe(words)} of length ${describe(length)}`, expected);
     const given: number[] = [];
     for (let i = 0; i < 4; i++) {
@@ -65,6 +70,10 @@ export class Random {
 
   /** The next integer in [0, 2^32), each as likely as any other. */
   uint32(): number {
+    return this.#next();
+  }
+
+  #next(): number {
     const s = this.#state;
     const s1 = s[1]!;
     const product = Math.imul(s1, 5);
@@ -80,14 +89,18 @@ export class Random {
 
   /** A number of U[0, 1) with 53 random bits: two draws of `uint32`. */
   uniform(): number {
-    return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
+    return this.#fraction();
+  }
+
+  #fraction(): number {
+    return ((this.#next() >>> 5) * 67108864 + (this.#next() >>> 6)) / 9007199254740992;
   }
 
   /** A number of the standard normal distribution, by Marsaglia's polar method. */
   normal(): number {
     for (;;) {
-      const u = 2 * this.uniform() - 1;
-      const v = 2 * this.uniform() - 1;
+      const u = 2 * this.#fraction() - 1;
+      const v = 2 * this.#fraction() - 1;
       const s = u * u + v * v;
       if (s > 0 && s < 1) return u * Math.sqrt((-2 * currentCore().log(s)) / s);
     }

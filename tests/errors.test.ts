@@ -333,7 +333,7 @@ describe("losses refuse", () => {
     refuses(call(logits, wave([2, 3], "f32")), DtypeError, "target: got f32, expected f64");
     refuses(call(targets, targets), DtypeError, "prediction: got i32");
     refuses(call(logits, logits, { reduction: "" }), ValueError, "reduction");
-    refuses(call(logits, logits, { weight: 1 }), UnsupportedError, "weight");
+    refuses(call(logits, logits, { weight: 1 }), DtypeError, "weight: got number 1");
     refuses(call(logits, logits, null), ValueError);
     if (loss !== smoothL1) return refuses(call(logits, logits, { beta: 1 }), UnsupportedError, "beta");
     for (const beta of [-1, NaN, Infinity, "1", null]) refuses(call(logits, logits, { beta }), ValueError, "beta");

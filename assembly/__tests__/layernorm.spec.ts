@@ -171,7 +171,29 @@ function constants<T>(): void {
   }
 }
 
+/** A row whose variance overflows is NaN, however it overflows; its neighbours are as ever. */
+function overflow<T>(): void {
+  const large: StaticArray<f64> = sizeof<T>() == 8 ? [1e155, 1e200, 1e308, 1.7e308] : [2e19, 1e25, 1e38, 3e38];
+  for (let n = 2; n <= 9; n++) {
+    for (let i = 0; i < large.length; i++) {
+      const x = input<T>(3 * n).copy();
+      for (let j = 0; j < n; j++) x[n + j] = <T>(j & 1 ? large[i] : -large[i]);
+      const y = output<T>(3 * n);
+      const rstd = output<T>(3);
+      layerNormForward<T>(3, n, x.p, n, 0, 0, <T>EPS, y.p, n, 0, rstd.p);
+      for (let j = 0; j < 3 * n; j++) {
+        const inside = j >= n && j < 2 * n;
+        if ((y[j] != y[j]) != inside) fail(`a row of ${n} with ${large[i]}: number ${j} is ${y[j]}`);
+      }
+      if (rstd[1] == rstd[1]) fail(`a row of ${n} with ${large[i]}: rstd is ${rstd[1]}`);
+      expectIntact("overflow");
+    }
+  }
+}
+
 describe("layer norm", () => {
+  test("U14: a variance that overflows f64", () => overflow<f64>());
+  test("U14: a variance that overflows f32", () => overflow<f32>());
   test("sizes f64", () => sizes<f64>());
   test("sizes f32", () => sizes<f32>());
   test("rows f64", () => rowsApart<f64>());

@@ -99,7 +99,8 @@ function softmaxSpecials<T>(): void {
 /** Fails where the sum that a loss kernel returns is not `expected`. */
 function expectTotal<T>(what: string, total: f64, expected: f64): void {
   const tolerance = (sizeof<T>() == 8 ? 1e-13 : 1e-6) * (1 + abs(expected));
-  if (!(abs(total - expected) <= tolerance)) fail(`${what}: ${total}, expected ${expected}`);
+  const fits = isNaN(expected) ? isNaN(total) : abs(total - expected) <= tolerance; // a mean over nothing is NaN
+  if (!fits) fail(`${what}: ${total}, expected ${expected}`);
 }
 
 /** Numbers in [0.5, 1.5). */
@@ -110,15 +111,27 @@ function weights<T>(n: i32): Buffer<T> {
   return buffer;
 }
 
-/** Every third row is ignored. */
-function targetsOf(rows: i32, n: i32, ignoreIndex: i32): Buffer<i32> {
+/** Every third row is ignored; where `sampled`, every fourth one is no class. */
+function targetsOf(rows: i32, n: i32, ignoreIndex: i32, sampled: bool): Buffer<i32> {
   const targets = new Buffer<i32>(rows);
   for (let r = 0; r < rows; r++) targets[r] = r % 3 == 2 ? ignoreIndex : (5 * r + 3) % n;
+  for (let r = 3; sampled && r < rows; r += 4) targets[r] = 0x7fffffff;
   targets.freeze();
   return targets;
 }
 
-/** Losses, their sum and gradients. option: bit 0 weight, 1 label smoothing, 2 probabilities. */
+/** sampleWeight of rows or steps: weights, every fourth one 0. */
+function stepWeights<T>(n: i32): Buffer<T> {
+  const buffer = new Buffer<T>(n).randomize(0.5);
+  for (let i = 0; i < n; i++) buffer[i] = i % 4 == 3 ? 0 : buffer[i] + 1;
+  buffer.freeze();
+  return buffer;
+}
+
+/**
+ * Losses, their sum or mean and gradients. option: bit 0 weight, 1 label smoothing, 2 probabilities, 3 sampleWeight: rows
+ * of weight 0 then hold NaN and targets that are no class.
+ */
 function crossEntropySizes<T>(option: i32): void {
   const shifts: StaticArray<f64> = [0, 3000, -3000];
   const smoothing: f64 = option & 2 ? 0.2 : 0;
@@ -128,13 +141,16 @@ function crossEntropySizes<T>(option: i32): void {
         const n = SIZES[s];
         const what = `cross-entropy of ${rows} x ${n}, shift ${shifts[i]}, option ${option}`;
         const ignoreIndex = i == 1 ? n - 1 : -100;
-        const factor: f64 = i == 2 ? 1 : 0.125;
+        const mean = i != 2;
+        const sampled = (option & 8) != 0;
         const logits = new Buffer<T>(rows * n).randomize(5);
         for (let j = 0; j < logits.length; j++) logits[j] = logits[j] + <T>shifts[i];
-        logits.freeze();
-        const targets = targetsOf(rows, n, ignoreIndex);
+        const targets = targetsOf(rows, n, ignoreIndex, sampled);
         const probabilities = weights<T>(rows * n);
         const weight = weights<T>(n);
+        const sampleWeight = stepWeights<T>(rows);
+        for (let r = 3; sampled && r < rows; r += 4) logits[r * n] = <T>NaN;
+        logits.freeze();
         const losses = output<T>(rows);
         const dLogits = output<T>(rows * n);
         const total = crossEntropy<T>(
@@ -144,9 +160,10 @@ function crossEntropySizes<T>(option: i32): void {
           option & 4 ? 0 : targets.p,
           option & 4 ? probabilities.p : 0,
           option & 1 ? weight.p : 0,
+          sampled ? sampleWeight.p : 0,
           ignoreIndex,
           smoothing,
-          factor,
+          mean,
           losses.p,
           dLogits.p,
         );
@@ -154,17 +171,22 @@ function crossEntropySizes<T>(option: i32): void {
         const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
         let totalExpected: f64 = 0;
+        let divisor: f64 = 0;
         for (let r = 0; r < rows; r++) {
-          if (!(option & 4) && targets[r] == ignoreIndex) continue;
+          const s: f64 = sampled ? <f64>sampleWeight[r] : 1;
+          if (s == 0 || (!(option & 4) && targets[r] == ignoreIndex)) continue;
           for (let k = 0; k < n; k++) {
             let a: f64 = option & 4 ? <f64>probabilities[r * n + k] : k == targets[r] ? 1 : 0;
-            a = (1 - smoothing) * a + smoothing / n;
+            a = s * ((1 - smoothing) * a + smoothing / n);
             if (option & 1) a *= <f64>weight[k];
             lossesExpected[r] -= a * Math.log(y[r * n + k]);
-            for (let j = 0; j < n; j++) d[r * n + j] += factor * a * (y[r * n + j] - (j == k ? 1 : 0));
+            for (let j = 0; j < n; j++) d[r * n + j] += a * (y[r * n + j] - (j == k ? 1 : 0));
           }
           totalExpected += lossesExpected[r];
+          divisor += option & 1 && !(option & 4) ? s * <f64>weight[targets[r]] : s;
         }
+        if (mean) totalExpected /= divisor;
+        for (let j = 0; mean && j < rows * n; j++) d[j] = d[j] == 0 ? 0 : d[j] / divisor;
         expectClose<T>(`losses, ${what}`, losses, lossesExpected);
         expectClose<T>(`dLogits, ${what}`, dLogits, d);
         expectTotal<T>(what, total, totalExpected);
@@ -175,7 +197,7 @@ function crossEntropySizes<T>(option: i32): void {
 }
 
 function crossEntropyOptions<T>(): void {
-  for (let option = 0; option < 8; option++) crossEntropySizes<T>(option);
+  for (let option = 0; option < 16; option++) crossEntropySizes<T>(option);
 }
 
 function crossEntropySpecials<T>(): void {
@@ -187,45 +209,53 @@ function crossEntropySpecials<T>(): void {
   logits.freeze();
   const losses = output<T>(5);
   const dLogits = output<T>(15);
-  const total = crossEntropy<T>(5, 3, logits.p, targets.p, 0, 0, -100, 0, 1, losses.p, dLogits.p);
+  const total = crossEntropy<T>(5, 3, logits.p, targets.p, 0, 0, 0, -100, 0, false, losses.p, dLogits.p);
   expect(isNaN(total)).toBe(true);
   const ln2 = Math.log(2);
   expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
   expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
   // The same by probabilities: what has none counts nothing, even where the logit is -infinity.
   const onehot = given<T>([1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
-  crossEntropy<T>(5, 3, logits.p, 0, onehot.p, 0, -100, 0, 1, losses.p, dLogits.p);
+  crossEntropy<T>(5, 3, logits.p, 0, onehot.p, 0, 0, -100, 0, false, losses.p, dLogits.p);
   expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
   expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
   expectIntact("specials");
 }
 
-/** option: bit 0 weight. */
+/** option: bit 0 weight, 1 mean, 2 sampleWeight. */
 function nllSizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
-    for (let option = 0; option < 2; option++) {
+    for (let option = 0; option < 8; option++) {
       for (let rows = 1; rows <= 7; rows += 2) {
         const n = SIZES[s];
         const what = `nll of ${rows} x ${n}, option ${option}`;
-        const ignoreIndex = option ? n - 1 : -100;
-        const factor: f64 = 0.125;
+        const ignoreIndex = option & 1 ? n - 1 : -100;
+        const mean = (option & 2) != 0;
+        const sampled = (option & 4) != 0;
         const x = input<T>(rows * n);
-        const targets = targetsOf(rows, n, ignoreIndex);
+        const targets = targetsOf(rows, n, ignoreIndex, sampled);
         const weight = weights<T>(n);
+        const sampleWeight = stepWeights<T>(rows);
         const losses = output<T>(rows);
         const dx = output<T>(rows * n);
-        const weightP = option ? weight.p : 0;
-        const total = nll<T>(rows, n, x.p, targets.p, weightP, ignoreIndex, factor, losses.p, dx.p);
+        const weightP = option & 1 ? weight.p : 0;
+        const sampleP = sampled ? sampleWeight.p : 0;
+        const total = nll<T>(rows, n, x.p, targets.p, weightP, sampleP, ignoreIndex, mean, losses.p, dx.p);
         const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
         let totalExpected: f64 = 0;
+        let divisor: f64 = 0;
         for (let r = 0; r < rows; r++) {
-          if (targets[r] == ignoreIndex) continue;
-          const w: f64 = option ? <f64>weight[targets[r]] : 1;
+          const s: f64 = sampled ? <f64>sampleWeight[r] : 1;
+          if (s == 0 || targets[r] == ignoreIndex) continue;
+          const w: f64 = s * (option & 1 ? <f64>weight[targets[r]] : 1);
           lossesExpected[r] = -w * <f64>x[r * n + targets[r]];
-          d[r * n + targets[r]] = -factor * w;
+          d[r * n + targets[r]] = -w;
           totalExpected += lossesExpected[r];
+          divisor += w;
         }
+        if (mean) totalExpected /= divisor;
+        for (let j = 0; mean && j < rows * n; j++) d[j] = d[j] == 0 ? 0 : d[j] / divisor;
         expectClose<T>(`losses, ${what}`, losses, lossesExpected);
         expectClose<T>(`dX, ${what}`, dx, d);
         expectTotal<T>(what, total, totalExpected);
@@ -238,36 +268,46 @@ function nllSizes<T>(): void {
 const MSE: i32 = 0;
 const SMOOTH_L1: i32 = 1;
 const BCE_WITH_LOGITS: i32 = 2;
+const L1: i32 = 3;
 
 /** -posWeight t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)), which loses digits only far from 0. */
 function naiveBce(x: f64, t: f64, posWeight: f64): f64 {
   return posWeight * t * Math.log1p(Math.exp(-x)) + (1 - t) * Math.log1p(Math.exp(x));
 }
 
-/** option: bit 0 weight, 1 posWeight, 2 beta 0 instead of 0.75. */
+/** option: bit 0 weight, 1 posWeight, 2 beta 0 instead of 0.75, 3 mean, 4 sampleWeight of every three elements. */
 function elementwiseSizes<T>(kind: i32): void {
   for (let s = 0; s < SIZES.length; s++) {
-    for (let option = 0; option < 8; option++) {
-      const n = SIZES[s];
+    for (let option = 0; option < 32; option++) {
+      const sampled = (option & 16) != 0;
+      const mean = (option & 8) != 0;
+      const inner = sampled ? 3 : SIZES[s];
+      const n = sampled ? 3 * SIZES[s] : SIZES[s];
       const what = `loss ${kind} of ${n}, option ${option}`;
-      const x = input<T>(n, 2);
+      const sampleWeight = stepWeights<T>(SIZES[s]);
+      const x = new Buffer<T>(n).randomize(2);
+      for (let i = 9; sampled && i < n; i += 12) x[i] = <T>NaN;
+      x.freeze();
       const t = kind == BCE_WITH_LOGITS ? weights<T>(n) : input<T>(n);
       const weight = weights<T>(n);
       const posWeight = weights<T>(n);
-      const beta: f64 = option & 4 ? 0 : 0.75;
-      const factor: f64 = 0.25;
+      const beta: f64 = option & 4 || kind == L1 ? 0 : 0.75;
       const lossesExpected = new StaticArray<f64>(n);
       const d = new StaticArray<f64>(n);
       let totalExpected: f64 = 0;
+      let divisor: f64 = 0;
       for (let i = 0; i < n; i++) {
+        const sample: f64 = sampled ? <f64>sampleWeight[i / inner] : 1;
+        if (sample == 0) continue;
         const error = <f64>x[i] - <f64>t[i];
         const positive: f64 = option & 2 ? <f64>posWeight[i] : 1;
-        const w: f64 = option & 1 ? <f64>weight[i] : 1;
+        const w: f64 = sample * (option & 1 ? <f64>weight[i] : 1);
+        divisor += kind == BCE_WITH_LOGITS ? sample : w;
         let slope: f64 = 0;
         if (kind == MSE) {
           lossesExpected[i] = w * error * error;
           slope = 2 * error;
-        } else if (kind == SMOOTH_L1) {
+        } else if (kind == SMOOTH_L1 || kind == L1) {
           const near = abs(error) < beta;
           lossesExpected[i] = w * (near ? (0.5 * error * error) / beta : abs(error) - 0.5 * beta);
           slope = near ? error / beta : error < 0 ? -1 : 1;
@@ -277,20 +317,24 @@ function elementwiseSizes<T>(kind: i32): void {
           const sigmoid = 1 / (1 + Math.exp(-(<f64>x[i])));
           slope = (1 - target) * sigmoid - positive * target * (1 - sigmoid);
         }
-        d[i] = factor * w * slope;
+        d[i] = w * slope;
         totalExpected += lossesExpected[i];
       }
+      if (mean) totalExpected /= divisor;
+      for (let i = 0; mean && i < n; i++) d[i] = d[i] == 0 ? 0 : d[i] / divisor;
       const losses = output<T>(n);
       const dx = output<T>(n);
       const total = elementwiseLoss<T>(
         kind,
         n,
+        inner,
         x.p,
         t.p,
         beta,
         option & 1 ? weight.p : 0,
         option & 2 ? posWeight.p : 0,
-        factor,
+        sampled ? sampleWeight.p : 0,
+        mean,
         losses.p,
         dx.p,
       );
@@ -309,18 +353,21 @@ function elementwiseSpecials<T>(): void {
   const nan = <T>NaN;
   const x = given<T>([1, nan, 3, 2, -1e30]);
   const t = given<T>([0, 0, 5, 2, 0]);
-  expect(isNaN(elementwiseLoss<T>(MSE, 4, x.p, t.p, 0, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expect(isNaN(elementwiseLoss<T>(MSE, 4, 4, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
   expectClose<T>("mse", losses, [1, NaN, 4, 0, NaN]);
   expectClose<T>("mse, d", dx, [2, NaN, -4, 0, NaN]);
-  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, x.p, t.p, 0, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expect(isNaN(elementwiseLoss<T>(L1, 5, 5, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
   expectClose<T>("l1", losses, [1, NaN, 2, 0, 1e30]);
-  expectClose<T>("l1, d", dx, [1, NaN, -1, 0, -1]);
-  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, x.p, t.p, 2, 0, 0, 1, losses.p, dx.p))).toBe(true);
+  expectClose<T>("l1, d", dx, [1, 0, -1, 0, -1]);
+  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, 5, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
+  expectClose<T>("smooth l1, beta 0", losses, [1, NaN, 2, 0, 1e30]);
+  expectClose<T>("smooth l1, beta 0, d", dx, [1, NaN, -1, 0, -1]);
+  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, 5, x.p, t.p, 2, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
   expectClose<T>("smooth l1", losses, [0.25, NaN, 1, 0, 1e30]);
   expectClose<T>("smooth l1, d", dx, [0.5, NaN, -1, 0, -1]);
   const logits = given<T>([2000, -2000, 2000, -40, nan]);
   const labels = given<T>([1, 0, 0, 0, 1]);
-  elementwiseLoss<T>(BCE_WITH_LOGITS, 5, logits.p, labels.p, 0, 0, 0, 1, losses.p, dx.p);
+  elementwiseLoss<T>(BCE_WITH_LOGITS, 5, 5, logits.p, labels.p, 0, 0, 0, 0, false, losses.p, dx.p);
   expectClose<T>("bce", losses, [0, 0, 2000, Math.exp(-40), NaN]);
   expectClose<T>("bce, d", dx, [0, 0, 1, Math.exp(-40), NaN]);
   const relative = abs(<f64>losses[3] / Math.exp(-40) - 1);
@@ -343,6 +390,8 @@ describe("loss", () => {
   test("mse f32", () => elementwiseSizes<f32>(MSE));
   test("smooth l1 f64", () => elementwiseSizes<f64>(SMOOTH_L1));
   test("smooth l1 f32", () => elementwiseSizes<f32>(SMOOTH_L1));
+  test("l1 f64", () => elementwiseSizes<f64>(L1));
+  test("l1 f32", () => elementwiseSizes<f32>(L1));
   test("bce with logits f64", () => elementwiseSizes<f64>(BCE_WITH_LOGITS));
   test("bce with logits f32", () => elementwiseSizes<f32>(BCE_WITH_LOGITS));
   test("element-wise: NaN and infinities f64", () => elementwiseSpecials<f64>());

@@ -246,6 +246,112 @@ function nan<T>(): void {
   }
 }
 
+/** The least normal number. */
+function leastNormal<T>(): T {
+  return sizeof<T>() == 8 ? <T>f64.MIN_NORMAL_VALUE : <T>f32.MIN_NORMAL_VALUE;
+}
+
+/** Moments: below the least normal number in both signs, exactly that number halved by the update, normal, NaN, 0. */
+function smallMoments<T>(n: i32, least: T): Buffer<T> {
+  const moments = new Buffer<T>(n);
+  for (let i = 0; i < n; i++) {
+    const kind = i % 6;
+    if (kind == 0) moments[i] = least / 4;
+    else if (kind == 1) moments[i] = -least / 4;
+    else if (kind == 2) moments[i] = least;
+    else if (kind == 3) moments[i] = -4 * least;
+    else if (kind == 4) moments[i] = <T>NaN;
+    else moments[i] = 0;
+  }
+  return moments;
+}
+
+/** Half of x, 0 where that is below the least normal number. */
+function halved<T>(x: T, least: T): T {
+  const half = x / 2;
+  return abs(half) < least ? 0 : half;
+}
+
+/**
+ * Moments that fall below the least normal number become 0, others keep their bits. Squares stay where the step needs them
+ * (its other factor is not 0) and with eps = 0.
+ */
+function flushes<T>(): void {
+  const least = leastNormal<T>();
+  const half = <T>0.5;
+  for (let n = 1; n <= 13; n++) {
+    const moments = smallMoments<T>(n, least);
+    const flushed = new Buffer<T>(n);
+    const squares = new Buffer<T>(n).fill(least / 8);
+    const kept = new Buffer<T>(n).fill(least / 16);
+    const squaresFlushed = new Buffer<T>(n);
+    for (let i = 0; i < n; i++) {
+      flushed[i] = halved<T>(moments[i], least);
+      squaresFlushed[i] = flushed[i] == 0 ? 0 : least / 16;
+    }
+    const zeros = new Buffer<T>(n).fill(0);
+    const idle = new Buffer<T>(n).fill(1);
+    const g = zeros.copy();
+    const p = idle.copy();
+    let m = moments.copy();
+    sgd<T>(n, p.p, g.p, m.p, 1, 1, 0, half, 1, false);
+    expectSame<T>(`sgd of ${n}: buffer`, m, flushed);
+    for (let squared = 0; squared < 2; squared++) {
+      const eps = <T>(squared ? 1e-8 : 0);
+      m = moments.copy();
+      let v = squares.copy();
+      adam<T>(n, p.p, g.p, m.p, v.p, 0, 1, half, half, half, half, 1, eps, 1, 0, 1);
+      expectSame<T>(`adam of ${n}: expAvg`, m, flushed);
+      expectSame<T>(`adam of ${n}, eps ${eps}: expAvgSq`, v, squared ? squaresFlushed : kept);
+      m = moments.copy();
+      v = squares.copy();
+      const average = moments.copy();
+      const step = idle.copy();
+      rmsprop<T>(n, step.p, g.p, v.p, average.p, m.p, 1, half, half, eps, 1, 0, half);
+      expectSame<T>(`rmsprop of ${n}: gradAvg`, average, flushed);
+      expectSame<T>(`rmsprop of ${n}, eps ${eps}: squareAvg`, v, squared ? zeros : kept);
+      if (squared) {
+        m = moments.copy();
+        rmsprop<T>(n, step.p, g.p, v.p, 0, m.p, 1, half, half, eps, 1, 0, half);
+        expectSame<T>(`rmsprop of ${n}: buffer`, m, flushed);
+      }
+      v = kept.copy();
+      adagrad<T>(n, step.p, g.p, v.p, 1, eps, 1, 0);
+      expectSame<T>(`adagrad of ${n}, eps ${eps}: sum`, v, squared ? zeros : kept);
+    }
+    // A gradient whose square is 0: the step is not 0, so the squares stay.
+    for (let i = 0; i < n; i++) g[i] = least;
+    let v = squares.copy();
+    rmsprop<T>(n, p.p, g.p, v.p, 0, 0, 1, half, half, 1, 1, 0, 0);
+    expectSame<T>(`rmsprop of ${n}, tiny gradients: squareAvg`, v, kept);
+    v = kept.copy();
+    adagrad<T>(n, p.p, g.p, v.p, 1, 1, 1, 0);
+    expectSame<T>(`adagrad of ${n}, tiny gradients: sum`, v, kept);
+    expectIntact("flushes");
+  }
+}
+
+/** Without weight decay an infinite parameter stays out of the moments, and of its own next steps. */
+function infinite<T>(): void {
+  for (let n = 1; n <= 5; n++) {
+    const p = new Buffer<T>(n).fill(<T>-Infinity);
+    const expected = p.copy();
+    const g = new Buffer<T>(n).fill(0.5);
+    const one = new Buffer<T>(n).fill(1);
+    const v = one.copy();
+    sgd<T>(n, p.p, g.p, 0, 1, 1, 0, 0, 1, false);
+    expectSame<T>("sgd", p, expected);
+    adam<T>(n, p.p, g.p, one.copy().p, v.p, 0, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
+    expectSame<T>("adam", p, expected);
+    expectClose<T>("adam, expAvgSq", v, wide<T>(new Buffer<T>(n).fill(0.625)));
+    rmsprop<T>(n, p.p, g.p, v.p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
+    expectSame<T>("rmsprop", p, expected);
+    adagrad<T>(n, p.p, g.p, v.p, 1, 1, 1, 0);
+    expectSame<T>("adagrad", p, expected);
+    expectIntact("infinite");
+  }
+}
+
 describe("optim", () => {
   test("sgd f64", () => sgdSizes<f64>());
   test("sgd f32", () => sgdSizes<f32>());
@@ -255,6 +361,10 @@ describe("optim", () => {
   test("rmsprop f32", () => rmspropSizes<f32>());
   test("adagrad f64", () => adagradSizes<f64>());
   test("adagrad f32", () => adagradSizes<f32>());
+  test("U11: moments below the least normal number f64", () => flushes<f64>());
+  test("U11: moments below the least normal number f32", () => flushes<f32>());
+  test("U14: infinite parameters f64", () => infinite<f64>());
+  test("U14: infinite parameters f32", () => infinite<f32>());
   test("NaN f64", () => nan<f64>());
   test("NaN f32", () => nan<f32>());
 });

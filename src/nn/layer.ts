@@ -73,6 +73,7 @@ export function checkOptions<Options extends object>(
   }
   const copy: Record<string, unknown> = {};
   for (const key of known) {
+    if (!Object.hasOwn(options, key)) continue;
     const value = (options as Readonly<Record<string, unknown>>)[key];
     if (value !== undefined) copy[key] = value;
   }

@@ -1,16 +1,8 @@
 // Sequences as users have them ([T,N,*], [N,T,*] or [T,*]; lengths; masks), and as the core has them: [T,N,*].
 
 import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
-import { takeTensor, WasmTensor } from "../../bindings/memory.js";
-import {
-  describe,
-  kindOf,
-  readNumbers,
-  readTensor,
-  showShape,
-  type FloatDtype,
-  type Tensor,
-} from "../../bindings/tensor.js";
+import { takeLengths, takeTensor, WasmTensor, type Lengths } from "../../bindings/memory.js";
+import { describe, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { permute } from "../layout.js";
 import type { Active } from "./packing.js";
 
@@ -78,7 +70,7 @@ function reverseTime({ data, shape }: Tensor): Tensor {
 /** Which steps take part, where not all do. */
 export function activeSteps(
   layout: Layout,
-  lengths: Tensor | readonly number[] | Int32Array | undefined,
+  lengths: Lengths | undefined,
   mask: Tensor | undefined,
 ): Active | undefined {
   const { t, n } = layout;
@@ -103,18 +95,4 @@ export function activeSteps(
 function reverseFlags(flags: Uint8Array, n: number): Uint8Array<ArrayBuffer> {
   const t = flags.length / n;
   return Uint8Array.from(flags, (_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
-}
-
-/** Lengths from an array or a tensor, read once: N integers from 0 to T. */
-function takeLengths(lengths: Tensor | readonly number[] | Int32Array, t: number, n: number): readonly number[] {
-  const isList = Array.isArray(lengths) || kindOf(lengths) !== undefined;
-  const values = isList
-    ? readNumbers("lengths", lengths as ArrayLike<number>, n, "one for each row", [])
-    : Array.from(takeTensor("lengths", lengths as Tensor, "i32", [n]).data);
-  values.forEach((length, i) => {
-    if (!Number.isInteger(length) || length < 0 || length > t) {
-      throw new ValueError(`lengths[${i}]`, `${length}`, `an integer from 0 to ${t}`);
-    }
-  });
-  return values;
 }

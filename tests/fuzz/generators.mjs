@@ -1,0 +1,777 @@
+// Valid calls of everything that the package exports: for each function, class and method a generator of arguments. The
+// hostile parts are put in by hostile.mjs. An export that is not in these tables makes the fuzzer fail.
+
+import { entries, isClass, W } from "./subject.mjs";
+
+const product = (shape) => shape.reduce((a, b) => a * b, 1);
+
+/** What one input makes, so that it can be disposed of; and what must be unchanged after a call that threw. */
+export class Env {
+  made = [];
+  watched = [];
+
+  constructor(r) {
+    this.r = r;
+  }
+
+  /** Remembers what has to be disposed of. */
+  own(object) {
+    this.made.push(object);
+    return object;
+  }
+
+  /** `numbers` returns an array of typed arrays: their bytes are compared. */
+  watch(name, numbers) {
+    this.watched.push([name, numbers]);
+  }
+
+  watchParameters(name, parameters) {
+    this.watch(name, () => parameters.flatMap(({ value, grad }) => [value.data, grad.data]));
+  }
+
+  dispose() {
+    for (const object of this.made) object.dispose();
+  }
+}
+
+// --- numbers -----------------------------------------------------------------------------------------------------------
+
+export function floats(r, dtype, size) {
+  const data = dtype === "f64" ? new Float64Array(size) : new Float32Array(size);
+  for (let i = 0; i < size; i++) data[i] = r.real() * 2 - 1;
+  return data;
+}
+
+const tensor = (r, dtype, shape) => ({ data: floats(r, dtype, product(shape)), shape: [...shape] });
+const indices = (r, shape, n) => ({ data: Int32Array.from({ length: product(shape) }, () => r.int(n)), shape });
+const dtypeOf = (r) => r.pick(["f64", "f32"]);
+const small = (r) => r.range(1, 4);
+
+/** Some of the options, each with a probability of a half. */
+function some(r, all) {
+  return Object.fromEntries(Object.entries(all).filter(() => r.bool()));
+}
+
+// --- constructors ------------------------------------------------------------------------------------------------------
+
+const common = (r) => ({ dtype: dtypeOf(r), seed: r.int(1000) });
+
+const recurrentOptions = (r) => ({
+  numLayers: r.range(1, 2),
+  bias: r.bool(),
+  batchFirst: r.bool(),
+  bidirectional: r.bool(),
+  dropout: r.pick([0, 0.5]),
+  recurrentDropout: r.pick([0, 0.5]),
+  checkpoint: r.range(1, 3),
+  goBackwards: r.bool(),
+  stateful: r.bool(),
+  ...common(r),
+});
+
+const activation = (r) => r.pick(["tanh", "relu", "sigmoid", "hardSigmoid", "linear"]);
+
+function parameters(env) {
+  const { r } = env;
+  const dtype = dtypeOf(r);
+  const layer = env.own(new W.Linear(small(r), small(r), { seed: r.int(99), dtype }));
+  const list = layer.parameters();
+  for (const { grad } of list) grad.data.set(floats(r, dtype, grad.data.length));
+  env.watchParameters("parameters", list);
+  return list;
+}
+
+function groups(env, options) {
+  const { r } = env;
+  if (r.bool(0.7)) return parameters(env);
+  const list = parameters(env);
+  return [
+    { params: list.slice(0, 1), ...some(r, options) },
+    { params: list.slice(1), lr: 0.5 },
+  ];
+}
+
+function optimizer(env, options) {
+  const all = { lr: 0.1, weightDecay: 0.01, maximize: false, ...options };
+  return [groups(env, all), some(env.r, all)];
+}
+
+function scheduled(env) {
+  if (env.r.bool(0.7)) return env.own(new W.SGD(parameters(env), { lr: 0.1 }));
+  return { paramGroups: [{ lr: 0.1 }, { lr: 0.2 }] };
+}
+
+const vocabulary = (r) => new W.Vocabulary(r.pick(["abc", "\nab", "xyz\u{1f600}"]));
+
+/** Arguments of constructors, by the name of the class. */
+export const CONSTRUCTORS = {
+  RNN: ({ r }) => [small(r), small(r), some(r, { nonlinearity: r.pick(["tanh", "relu"]), ...recurrentOptions(r) })],
+  LSTM({ r }) {
+    const own = { unitForgetBias: r.bool(), activation: activation(r), recurrentActivation: activation(r) };
+    const h = r.range(2, 4);
+    return [small(r), h, some(r, { ...own, layerNorm: r.bool(), projSize: r.int(h), ...recurrentOptions(r) })];
+  },
+  GRU({ r }) {
+    const own = { resetAfter: r.bool(), activation: activation(r), recurrentActivation: activation(r) };
+    return [small(r), small(r), some(r, { ...own, ...recurrentOptions(r) })];
+  },
+  RNNCell: ({ r }) => [small(r), small(r), some(r, { nonlinearity: "relu", bias: r.bool(), ...common(r) })],
+  LSTMCell: ({ r }) => [small(r), small(r), some(r, { bias: r.bool(), ...common(r) })],
+  GRUCell: ({ r }) => [small(r), small(r), some(r, { resetAfter: r.bool(), bias: r.bool(), ...common(r) })],
+  Linear: ({ r }) => [small(r), small(r), some(r, { bias: r.bool(), ...common(r) })],
+  Embedding: ({ r }) => [r.range(2, 5), small(r), some(r, { paddingIdx: r.range(-2, 1), ...common(r) })],
+  Dropout: ({ r }) => [r.pick([0, 0.5, 1]), some(r, common(r))],
+  LayerNorm: ({ r }) => [
+    r.bool() ? small(r) : [small(r), small(r)],
+    some(r, { eps: 1e-3, elementwiseAffine: r.bool(), dtype: dtypeOf(r) }),
+  ],
+  SGD: (env) => optimizer(env, env.r.bool() ? { momentum: 0.9, dampening: 0.1 } : {}),
+  Adam: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
+  AdamW: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
+  RMSprop: (env) => optimizer(env, { alpha: 0.9, eps: 1e-6, momentum: 0.5, centered: env.r.bool() }),
+  Adagrad: (env) => optimizer(env, { lrDecay: 0.1, initialAccumulatorValue: 0.1, eps: 1e-6 }),
+  StepLR: (env) => [scheduled(env), { stepSize: 2, ...some(env.r, { gamma: 0.5 }) }],
+  CosineAnnealingLR: (env) => [scheduled(env), { tMax: 5, ...some(env.r, { etaMin: 0.01 }) }],
+  LinearLR: (env) => [scheduled(env), some(env.r, { startFactor: 0.5, endFactor: 0.9, totalIters: 3 })],
+  ReduceLROnPlateau: (env) => [
+    scheduled(env),
+    some(env.r, {
+      mode: env.r.pick(["min", "max"]),
+      factor: 0.5,
+      patience: 1,
+      threshold: 0.01,
+      thresholdMode: env.r.pick(["rel", "abs"]),
+      cooldown: 1,
+      minLr: 0.001,
+      eps: 0,
+    }),
+  ],
+  Random: ({ r }) => [r.int(1000)],
+  Vocabulary: ({ r }) => [r.pick(["abc", ["a", "b"], new Set(["x", "\u{1f600}"])])],
+  TextStreams: ({ r }) => [Int32Array.from({ length: r.range(5, 12) }, () => r.int(3)), r.range(1, 2), r.range(1, 3)],
+  CharLM: ({ r }) => [
+    vocabulary(r),
+    {
+      ...some(r, { cell: r.pick(["LSTM", "GRU", "RNN"]), numLayers: r.range(1, 2), ...common(r) }),
+      embeddingDim: small(r),
+      hiddenSize: small(r),
+    },
+  ],
+};
+for (const [name, value] of Object.entries(W)) {
+  if (isClass(value) && value.prototype instanceof Error) CONSTRUCTORS[name] = () => ["argument", "this", "that"];
+}
+
+const owned = new Set(
+  "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm SGD Adam AdamW RMSprop Adagrad CharLM".split(
+    " ",
+  ),
+);
+
+/** A new object of a class of the main entry point. */
+export function make(env, name) {
+  const object = new W[name](...CONSTRUCTORS[name](env));
+  if (owned.has(name)) env.own(object);
+  return object;
+}
+
+const LAYERS = "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm".split(" ");
+const RECURRENT = ["RNN", "LSTM", "GRU"];
+const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
+const PLAIN = ["Linear", "Embedding", "Dropout", "LayerNorm"];
+const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
+const EPOCH_SCHEDULES = ["StepLR", "CosineAnnealingLR", "LinearLR"];
+const SCHEDULES = [...EPOCH_SCHEDULES, "ReduceLROnPlateau"];
+
+// --- passes ------------------------------------------------------------------------------------------------------------
+
+function sequence(r, layer) {
+  const [t, n] = [r.range(1, 3), r.range(1, 3)];
+  const unbatched = r.bool(0.2);
+  const batch = unbatched ? [t] : layer.batchFirst ? [n, t] : [t, n];
+  return { t, n, unbatched, batch };
+}
+
+function stateOf(r, layer, count, which = r.bool()) {
+  const states = layer.numLayers * layer.directions;
+  if (!which) return {};
+  const state = { h0: tensor(r, layer.dtype, [states, ...count, layer.stateSize]) };
+  if (layer instanceof W.LSTM) state.c0 = tensor(r, layer.dtype, [states, ...count, layer.hiddenSize]);
+  return some(r, state);
+}
+
+function forwardArguments(r, layer) {
+  if (layer instanceof W.Embedding) return [indices(r, [r.range(1, 3), r.range(1, 2)], layer.numEmbeddings)];
+  if (layer instanceof W.Linear) return [tensor(r, layer.dtype, [r.range(1, 3), layer.inFeatures])];
+  if (layer instanceof W.LayerNorm) return [tensor(r, layer.dtype, [r.range(1, 3), ...layer.normalizedShape])];
+  if (layer instanceof W.Dropout) return [tensor(r, layer.dtype, [r.range(1, 3), 2])];
+  if (CELLS.some((name) => layer instanceof W[name])) {
+    const batch = r.bool(0.3) ? [] : [r.range(1, 3)];
+    const state = { h: tensor(r, layer.dtype, [...batch, layer.hiddenSize]) };
+    if (layer instanceof W.LSTMCell) state.c = tensor(r, layer.dtype, [...batch, layer.hiddenSize]);
+    return [tensor(r, layer.dtype, [...batch, layer.inputSize]), some(r, state)];
+  }
+  const { t, n, unbatched, batch } = sequence(r, layer);
+  const x = tensor(r, layer.dtype, [...batch, layer.inputSize]);
+  const state = stateOf(r, layer, unbatched ? [] : [n]);
+  const lengths = Array.from({ length: unbatched ? 1 : n }, () => r.int(t + 1));
+  const ragged = r.int(6);
+  if (ragged === 0) state.lengths = lengths;
+  if (ragged === 1) state.lengths = Int32Array.from(lengths);
+  if (ragged === 2) state.lengths = { data: Int32Array.from(lengths), shape: [lengths.length] };
+  if (ragged === 3) state.mask = indices(r, batch, 2);
+  return [x, state];
+}
+
+/** Gradients of what a forward returned. */
+function gradientsOf(r, result) {
+  const gradients = {};
+  for (const [name, value] of Object.entries(result)) {
+    if (name === "cache" || value === undefined) continue;
+    gradients[name] = tensor(r, value.data instanceof Float64Array ? "f64" : "f32", value.shape);
+  }
+  return gradients;
+}
+
+function watchLayer(env, layer) {
+  env.watchParameters("layer", layer.parameters());
+}
+
+function layerFor(env, name) {
+  const layer = make(env, name);
+  watchLayer(env, layer);
+  return layer;
+}
+
+function ran(env, layer) {
+  layer.resetState?.();
+  return layer.forward(...forwardArguments(env.r, layer));
+}
+
+function converted(r, dict) {
+  if (r.bool(0.8)) return dict;
+  const other = ({ data, shape }) => ({
+    data: data instanceof Float64Array ? Float32Array.from(data) : Float64Array.from(data),
+    shape,
+  });
+  return Object.fromEntries(Object.entries(dict).map(([name, value]) => [name, other(value)]));
+}
+
+function otherState(env, layer) {
+  return converted(
+    env.r,
+    Object.fromEntries(layer.parameters().map(({ name, value }) => [name, tensor(env.r, layer.dtype, value.shape)])),
+  );
+}
+
+function stepped(env, name) {
+  const one = make(env, name);
+  if (env.r.bool()) one.step();
+  env.watch("optimizer", () => [
+    Float64Array.from(one.paramGroups, ({ lr }) => lr),
+    ...Object.values(one.stateDict()).map(({ data }) => data),
+  ]);
+  return one;
+}
+
+function watchSchedule(env, schedule) {
+  env.watch("schedule", () => Object.values(schedule.stateDict()).map(({ data }) => data));
+  return schedule;
+}
+
+function streamOf(env, name = env.r.pick(RECURRENT)) {
+  const { r } = env;
+  const layer = env.own(new W[name](small(r), small(r), { seed: 1, numLayers: r.range(1, 2), dtype: dtypeOf(r) }));
+  const stream = env.own(layer.stream({ batchSize: r.range(1, 2) }));
+  stream.step(floats(r, "f64", stream.state.h.shape[1] * layer.inputSize));
+  env.watch("stream", () => [stream.state.h.data, ...(stream.state.c ? [stream.state.c.data] : [])]);
+  return { layer, stream };
+}
+
+function charLM(env) {
+  const model = make(env, "CharLM");
+  env.watchParameters("model", model.parameters());
+  env.watch("model's state", () => (model.state ? [model.state.h.data] : []));
+  return model;
+}
+
+// --- files -------------------------------------------------------------------------------------------------------------
+
+const matrix = (r, rows, columns) =>
+  Array.from({ length: rows }, () => Array.from({ length: columns }, () => r.real() - 0.5));
+const vector = (r, n) => matrix(r, 1, n)[0];
+
+/** A file of RTNeural's, as its Python writes it. */
+export function rtneural(r) {
+  const inputs = r.range(1, 2);
+  const layers = [];
+  let size = inputs;
+  for (let count = r.range(1, 3); count > 0; count--) {
+    const out = r.range(1, 3);
+    const type = r.pick(["lstm", "gru", "dense", "time-distributed-dense", "prelu", "activation"]);
+    const layer = { type, activation: "", shape: [null, null, out], weights: [] };
+    if (type === "lstm") layer.weights = [matrix(r, size, 4 * out), matrix(r, out, 4 * out), vector(r, 4 * out)];
+    if (type === "gru") layer.weights = [matrix(r, size, 3 * out), matrix(r, out, 3 * out), matrix(r, 2, 3 * out)];
+    if (type.endsWith("dense")) layer.weights = [matrix(r, size, out), vector(r, out)];
+    if (type.endsWith("dense") && r.bool()) layer.activation = r.pick(["tanh", "relu", "sigmoid", "softmax", "elu"]);
+    if (type === "prelu") Object.assign(layer, { shape: [null, null, size], weights: [[vector(r, size)]] });
+    if (type === "activation")
+      Object.assign(layer, { shape: [null, null, size], activation: r.pick(["tanh", "relu"]) });
+    layers.push(layer);
+    size = layer.shape[2];
+  }
+  layers.push({ type: "dense", activation: "", shape: [null, null, 1], weights: [matrix(r, size, 1), [r.real()]] });
+  return { in_shape: [null, null, inputs], ...some(r, { in_skip: 1 }), layers };
+}
+
+/** A PyTorch state_dict as RTNeural takes it. */
+export function rtneuralDict(r) {
+  const [d, h] = [r.range(1, 2), r.range(1, 3)];
+  const g = r.pick([1, 3, 4]) * h;
+  return {
+    "lstm.weight_ih_l0": matrix(r, g, d),
+    "lstm.weight_hh_l0": matrix(r, g, h),
+    "lstm.bias_ih_l0": vector(r, g),
+    "lstm.bias_hh_l0": vector(r, g),
+    "dense.weight": matrix(r, 1, h),
+    "dense.bias": vector(r, 1),
+  };
+}
+
+/** A file of Proteus'. */
+export function proteus(r) {
+  const [d, h, unit] = [r.range(1, 2), r.range(1, 3), r.pick(["LSTM", "GRU", "RNN"])];
+  const g = { LSTM: 4, GRU: 3, RNN: 1 }[unit] * h;
+  const data = { model: "SimpleRNN", input_size: d, hidden_size: h, output_size: 1, unit_type: unit, num_layers: 1 };
+  return {
+    model_data: { ...data, skip: r.int(2), bias_fl: true },
+    state_dict: {
+      "rec.weight_ih_l0": matrix(r, g, d),
+      "rec.weight_hh_l0": matrix(r, g, h),
+      "rec.bias_ih_l0": vector(r, g),
+      "rec.bias_hh_l0": vector(r, g),
+      "lin.weight": matrix(r, 1, h),
+      "lin.bias": vector(r, 1),
+    },
+  };
+}
+
+/** Arguments of onnxRecurrent. */
+export function onnx(r) {
+  const kind = r.pick(["RNN", "LSTM", "GRU"]);
+  const [t, n, i, h] = [r.range(1, 3), r.range(1, 2), small(r), small(r)];
+  const direction = r.pick(["forward", "reverse", "bidirectional"]);
+  const d = direction === "bidirectional" ? 2 : 1;
+  const g = { RNN: 1, LSTM: 4, GRU: 3 }[kind] * h;
+  const layout = r.int(2);
+  const dtype = dtypeOf(r);
+  const state = layout ? [n, d, h] : [d, n, h];
+  const count = d * { RNN: 1, LSTM: 3, GRU: 2 }[kind];
+  const attributes = {
+    ...some(r, {
+      hidden_size: h,
+      activations: Array.from({ length: count }, () => r.pick(["Tanh", "Sigmoid", "Relu", "HardSigmoid"])),
+      activation_alpha: Array.from({ length: count }, () => 0.2),
+      activation_beta: Array.from({ length: count }, () => 0.5),
+      clip: 0.75,
+      ...(kind === "LSTM" && { input_forget: r.int(2) }),
+      ...(kind === "GRU" && { linear_before_reset: r.int(2) }),
+    }),
+    direction,
+    layout,
+  };
+  const inputs = {
+    X: tensor(r, dtype, layout ? [n, t, i] : [t, n, i]),
+    W: tensor(r, dtype, [d, g, i]),
+    R: tensor(r, dtype, [d, g, h]),
+    ...some(r, {
+      B: tensor(r, dtype, [d, 2 * g]),
+      sequence_lens: indices(r, [n], t + 1),
+      initial_h: tensor(r, dtype, state),
+      ...(kind === "LSTM" && { initial_c: tensor(r, dtype, state), P: tensor(r, dtype, [d, 3 * h]) }),
+    }),
+  };
+  return [kind, attributes, inputs];
+}
+
+function streamingModel(env) {
+  const { r } = env;
+  const read = entries.audio;
+  const options = { dtype: dtypeOf(r) };
+  const model = env.own(r.bool() ? read.fromRtneural(rtneural(r), options) : read.fromProteus(proteus(r), options));
+  model.step(floats(r, "f64", model.inputSize));
+  return model;
+}
+
+export function stateDict(r) {
+  const dict = {};
+  for (let i = r.range(0, 3); i > 0; i--) {
+    const shape = Array.from({ length: r.int(3) }, () => r.int(4));
+    dict[r.pick(["a", "b.weight", "c d", "\u00e9", "__proto__x"])] = r.bool(0.7)
+      ? tensor(r, dtypeOf(r), shape)
+      : indices(r, shape, 9);
+  }
+  return dict;
+}
+
+// --- courses -----------------------------------------------------------------------------------------------------------
+
+function courseraParameters(r, dtype, lstm, nx, na) {
+  const column = (n) => tensor(r, dtype, [n, 1]);
+  const ny = small(r);
+  const predictions = r.bool();
+  if (!lstm) {
+    return {
+      Wax: tensor(r, dtype, [na, nx]),
+      Waa: tensor(r, dtype, [na, na]),
+      ba: column(na),
+      ...(predictions && { Wya: tensor(r, dtype, [ny, na]), by: column(ny) }),
+    };
+  }
+  const gate = () => tensor(r, dtype, [na, na + nx]);
+  const [Wf, Wi, Wc, Wo] = [gate(), gate(), gate(), gate()];
+  const [bf, bi, bc, bo] = [column(na), column(na), column(na), column(na)];
+  return { Wf, bf, Wi, bi, Wc, bc, Wo, bo, ...(predictions && { Wy: tensor(r, dtype, [ny, na]), by: column(ny) }) };
+}
+
+function courseraForward({ r }, lstm, cell) {
+  const [nx, na, m, t, dtype] = [small(r), small(r), r.range(1, 2), r.range(1, 3), dtypeOf(r)];
+  const options = some(r, { activation: r.pick(["tanh", "relu"]), output: r.pick(["softmax", "sigmoid"]) });
+  const x = tensor(r, dtype, cell ? [nx, m] : [nx, m, t]);
+  const a = tensor(r, dtype, [na, m]);
+  const c = lstm && cell ? [tensor(r, dtype, [na, m])] : [];
+  return [x, a, ...c, courseraParameters(r, dtype, lstm, nx, na), options];
+}
+
+function courseraBackward(env, lstm, cell) {
+  const name = `${lstm ? "lstm" : "rnn"}${cell ? "Cell" : ""}Forward`;
+  const result = entries.coursera[name](...courseraForward(env, lstm, cell));
+  const like = ({ data, shape }) => tensor(env.r, data instanceof Float64Array ? "f64" : "f32", shape);
+  if (!cell) return [like(result.a), result.caches];
+  return [like(result.aNext), ...(lstm ? [like(result.cNext)] : []), result.cache];
+}
+
+function cs231nForward({ r }, lstm, cell) {
+  const [n, t, d, h, dtype] = [r.range(1, 2), r.range(1, 3), small(r), small(r), dtypeOf(r)];
+  const g = lstm ? 4 * h : h;
+  const states = lstm && cell ? 2 : 1;
+  return [
+    tensor(r, dtype, cell ? [n, d] : [n, t, d]),
+    ...Array.from({ length: states }, () => tensor(r, dtype, [n, h])),
+    tensor(r, dtype, [d, g]),
+    tensor(r, dtype, [h, g]),
+    tensor(r, dtype, [g]),
+  ];
+}
+
+function cs231nBackward(env, lstm, cell) {
+  const name = `${lstm ? "lstm" : "rnn"}${cell ? "Step" : ""}Forward`;
+  const result = entries.cs231n[name](...cs231nForward(env, lstm, cell));
+  const like = ({ data, shape }) => tensor(env.r, data instanceof Float64Array ? "f64" : "f32", shape);
+  if (!cell) return [like(result.h), result.cache];
+  return [like(result.nextH), ...(lstm ? [like(result.nextC)] : []), result.cache];
+}
+
+// --- functions ---------------------------------------------------------------------------------------------------------
+
+const reduction = (r) => some(r, { reduction: r.pick(["mean", "sum", "none"]) });
+
+function classes({ r }, more) {
+  const [n, c, dtype] = [r.range(1, 3), r.range(2, 4), dtypeOf(r)];
+  const options = { ...reduction(r), ...some(r, { ignoreIndex: -1, weight: tensor(r, dtype, [c]), ...more }) };
+  return [tensor(r, dtype, [n, c]), indices(r, [n], c), options];
+}
+
+function elements({ r }, more = () => ({})) {
+  const [shape, dtype] = [[r.range(1, 3), small(r)], dtypeOf(r)];
+  return [tensor(r, dtype, shape), tensor(r, dtype, shape), { ...reduction(r), ...some(r, more(dtype, shape)) }];
+}
+
+function target(env, axes = 0) {
+  const { r } = env;
+  if (r.bool()) return parameters(env)[0];
+  const one = tensor(r, dtypeOf(r), [small(r), small(r)].slice(axes && 0));
+  const before = one.data;
+  env.watch("target", () => [before]);
+  return one;
+}
+
+const init = (options, axes) => (env) => [target(env, axes), some(env.r, { ...options(env.r), seed: env.r.int(99) })];
+
+/** Arguments of functions, by "entry point.name". */
+export const FUNCTIONS = {
+  "index.tensor": ({ r }) =>
+    r.pick([
+      [
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        [4],
+        "f32",
+      ],
+      [5],
+      [Float32Array.of(1, 2, 3, 4), [2, 2]],
+      [[1, 2, 3], undefined, "i32"],
+      [[Float64Array.of(1, 2), [3, 4]]],
+    ]),
+  "index.buildInfo": () => [],
+  "index.configure": ({ r }) => [{ variant: r.pick(["auto", "simd"]) }],
+  "index.initialize": () => [Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)],
+  "index.bceWithLogits": (env) =>
+    elements(env, (dtype, shape) => ({ weight: tensor(env.r, dtype, shape), posWeight: tensor(env.r, dtype, shape) })),
+  "index.crossEntropy": (env) => classes(env, { labelSmoothing: 0.1 }),
+  "index.nll": (env) => classes(env, {}),
+  "index.l1": (env) => elements(env),
+  "index.mse": (env) => elements(env),
+  "index.smoothL1": (env) => elements(env, () => ({ beta: 0.5 })),
+  "index.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
+  "index.logSoftmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
+  "index.clipGradNorm": (env) => [parameters(env), 0.5, some(env.r, { normType: env.r.pick([1, 2, Infinity]) })],
+  "index.clipGradValue": (env) => [parameters(env), 0.5],
+  "index.gradCheck"(env) {
+    const { r } = env;
+    const layer = env.own(new W.Linear(1, 2, { seed: 3 }));
+    watchLayer(env, layer);
+    const x = tensor(r, "f64", [2, 1]);
+    const goal = tensor(r, "f64", [2, 2]);
+    const loss = () => W.mse(layer.eval().forward(x).output, goal).loss;
+    return [loss, layer.parameters(), some(r, { eps: 1e-5, tolerance: 1e-3 })];
+  },
+  "index.countParameters": ({ r }) => [
+    small(r),
+    { embeddingDim: 2, hiddenSize: 3, numLayers: 1, ...some(r, { cell: "GRU" }) },
+  ],
+  "index.readCharLM": (env) => [W.writeCharLM(make(env, "CharLM"), { steps: 3, validation: { loss: 2.5, step: 2 } })],
+  "index.writeCharLM": (env) => [
+    charLM(env),
+    { steps: env.r.int(9), ...some(env.r, { validation: { loss: 1.5, step: 2 } }) },
+  ],
+  "index.splitText": ({ r }) => [Int32Array.from({ length: r.int(9) }, (_, i) => i), r.real()],
+  "index.init.calculateGain": ({ r }) => [r.pick(["linear", "tanh", "relu", "leakyRelu", "selu", "sigmoid"]), 0.2],
+  "index.init.constant": (env) => [target(env), 0.5],
+  "index.init.forgetGateBias"(env) {
+    const layer = env.own(new W[env.r.pick(["LSTM", "LSTMCell"])](2, 2, { seed: 1 }));
+    watchLayer(env, layer);
+    return [layer, 2];
+  },
+  "index.init.kaimingNormal": init((r) => ({ a: 0.1, mode: r.pick(["fanIn", "fanOut"]), nonlinearity: "relu" }), 2),
+  "index.init.kaimingUniform": init((r) => ({ a: 0.1, mode: r.pick(["fanIn", "fanOut"]), nonlinearity: "tanh" }), 2),
+  "index.init.normal": init(() => ({ mean: 1, std: 2 })),
+  "index.init.ones": (env) => [target(env)],
+  "index.init.orthogonal": init(() => ({ gain: 2, gates: 1 }), 2),
+  "index.init.uniform": init(() => ({ low: -1, high: 2 })),
+  "index.init.xavierNormal": init(() => ({ gain: 2 }), 2),
+  "index.init.xavierUniform": init(() => ({ gain: 2 }), 2),
+  "index.init.zeros": (env) => [target(env)],
+  "index.Vocabulary.fromText": ({ r }) => [r.pick(["", "hello", "\u{1f600}\n"])],
+  "index.Vocabulary.isVocabulary": ({ r }) => [vocabulary(r)],
+  "index.CharLM.isCharLM": (env) => [charLM(env)],
+  "index.Random.isRandom": () => [new W.Random(1)],
+  "index.TextStreams.largestBatch": ({ r }) => [r.int(20), r.range(1, 3), r.range(1, 3)],
+  "audio.fromRtneural"({ r }) {
+    if (r.bool(0.7)) return [rtneural(r), some(r, { dtype: dtypeOf(r) })];
+    return [rtneuralDict(r), some(r, { dtype: dtypeOf(r), modules: ["lstm", "tanh", "dense"] })];
+  },
+  "audio.fromProteus": ({ r }) => [proteus(r), some(r, { dtype: dtypeOf(r) })],
+  "onnx.onnxRecurrent": ({ r }) => onnx(r),
+  "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
+  "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
+  "coursera.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
+};
+for (const lstm of [false, true]) {
+  for (const cell of [false, true]) {
+    const kind = lstm ? "lstm" : "rnn";
+    FUNCTIONS[`coursera.${kind}${cell ? "Cell" : ""}Forward`] = (env) => courseraForward(env, lstm, cell);
+    FUNCTIONS[`coursera.${kind}${cell ? "Cell" : ""}Backward`] = (env) => courseraBackward(env, lstm, cell);
+    FUNCTIONS[`cs231n.${kind}${cell ? "Step" : ""}Forward`] = (env) => cs231nForward(env, lstm, cell);
+    FUNCTIONS[`cs231n.${kind}${cell ? "Step" : ""}Backward`] = (env) => cs231nBackward(env, lstm, cell);
+  }
+}
+
+// --- methods -----------------------------------------------------------------------------------------------------------
+
+export const none = () => [];
+
+/** Objects that methods are called on: by class, how one is made. */
+export const OBJECTS = {
+  ...Object.fromEntries(LAYERS.map((name) => [name, (env) => layerFor(env, name)])),
+  ...Object.fromEntries(OPTIMIZERS.map((name) => [name, (env) => stepped(env, name)])),
+  ...Object.fromEntries(SCHEDULES.map((name) => [name, (env) => watchSchedule(env, make(env, name))])),
+  Random(env) {
+    const random = make(env, "Random");
+    env.watch("random", () => [random.state]);
+    return random;
+  },
+  Vocabulary: (env) => make(env, "Vocabulary"),
+  TextStreams: (env) => make(env, "TextStreams"),
+  CharLM: charLM,
+  CellCache(env) {
+    const layer = layerFor(env, env.r.pick(CELLS));
+    return env.own(ran(env, layer).cache);
+  },
+  Stream: (env) => streamOf(env).stream,
+  StreamingModel: (env) => streamingModel(env),
+};
+
+function backwardArguments(env, layer) {
+  const result = env.ran ?? ran(env, layer);
+  if (!result.cache) return [gradientsOf(env.r, result)];
+  return [some(env.r, gradientsOf(env.r, result)), env.own(result.cache)];
+}
+
+const layerMethods = {
+  forward: (env, layer) => forwardArguments(env.r, layer),
+  backward: backwardArguments,
+  parameters: none,
+  zeroGrad: none,
+  train: none,
+  eval: none,
+  stateDict: none,
+  loadStateDict: (env, layer) => [otherState(env, layer)],
+  dispose: none,
+  "[Symbol.dispose]": none,
+  training: none,
+};
+const recurrentMethods = {
+  ...layerMethods,
+  stream: ({ r }) => [some(r, { batchSize: r.range(1, 2) })],
+  resetState: none,
+  directions: none,
+};
+const optimizerMethods = {
+  step: none,
+  zeroGrad: none,
+  stateDict: none,
+  loadStateDict(env, one) {
+    if (env.r.bool(0.2)) return [{}];
+    const dict = {};
+    let i = 0;
+    const saved = one.stateDict();
+    if (Object.keys(saved).length === 0) return [{}];
+    for (const [key, { data, shape }] of Object.entries(saved)) {
+      const dtype = data instanceof Float64Array ? "f64" : "f32";
+      dict[key] = key.endsWith(".step") ? W.tensor(3) : tensor(env.r, dtype, shape);
+      if (!key.endsWith(".step")) dict[key].data.forEach((x, at, all) => (all[at] = Math.abs(x)));
+      i++;
+    }
+    return i ? [dict] : [{}];
+  },
+  dispose: none,
+  "[Symbol.dispose]": none,
+  lr: ({ r }) => [r.real()],
+};
+const scheduleMethods = {
+  step: (env, schedule) => (schedule instanceof W.ReduceLROnPlateau ? [env.r.real()] : []),
+  lastEpoch: none,
+  lastLr: none,
+  stateDict: none,
+  loadStateDict(env, schedule) {
+    const dict = schedule.stateDict();
+    dict.last_epoch = W.tensor(env.r.int(5));
+    return [dict];
+  },
+};
+const errorMethods = {};
+
+/** Arguments of methods, getters (none) and setters, by class and name. */
+export const METHODS = {
+  ...Object.fromEntries(RECURRENT.map((name) => [name, recurrentMethods])),
+  ...Object.fromEntries([...CELLS, ...PLAIN].map((name) => [name, layerMethods])),
+  ...Object.fromEntries(OPTIMIZERS.map((name) => [name, optimizerMethods])),
+  ...Object.fromEntries(SCHEDULES.map((name) => [name, scheduleMethods])),
+  Random: { uint32: none, uniform: none, normal: none, state: ({ r }) => [[1, 2, 3, r.int(9)]] },
+  Vocabulary: {
+    size: none,
+    characters: none,
+    unknownIn: ({ r }) => [r.pick(["", "abc", "?\u{1f600}a"])],
+    codeOf: ({ r }) => [r.pick(["a", "?", "\u{1f600}"])],
+    encode: ({ r }, vocabulary) => [vocabulary.characters.slice(0, r.int(3)).join(""), "text"],
+    decode: ({ r }, vocabulary) => [Array.from({ length: r.int(4) }, () => r.int(vocabulary.size))],
+  },
+  TextStreams: {
+    codes: none,
+    batchSize: none,
+    seqLen: none,
+    streamLength: none,
+    windows: none,
+    wholeWindows: none,
+    window: ({ r }, streams) => [r.int(streams.windows)],
+  },
+  CharLM: {
+    vocabulary: none,
+    architecture: none,
+    state({ r }, { architecture: { cell, dtype, numLayers, hiddenSize } }) {
+      const part = () => tensor(r, dtype, [numLayers, 2, hiddenSize]);
+      return [r.bool(0.2) ? undefined : { h: part(), ...(cell === "LSTM" && { c: part() }) }];
+    },
+    warmUp: (_, model) => [model.vocabulary.characters.slice(0, 2).join("")],
+    parameters: none,
+    stateDict: none,
+    loadStateDict: (env, model) => [
+      Object.fromEntries(
+        model.parameters().map(({ name, value }) => [name, tensor(env.r, model.architecture.dtype, value.shape)]),
+      ),
+    ],
+    trainStep(env, model) {
+      const { r } = env;
+      const shape = [r.range(1, 3), r.range(1, 2)];
+      const size = model.vocabulary.size;
+      const own = env.own(new W.SGD(model.parameters(), { lr: 0.1 }));
+      return [indices(r, shape, size), indices(r, shape, size), own, some(r, { clip: 1 })];
+    },
+    evaluate: ({ r }, model) => [
+      Int32Array.from({ length: r.range(6, 12) }, () => r.int(model.vocabulary.size)),
+      some(r, { batchSize: 2, seqLen: 2 }),
+    ],
+    evaluating: ({ r }, model) => [
+      Int32Array.from({ length: r.range(6, 12) }, () => r.int(model.vocabulary.size)),
+      some(r, { batchSize: 2, seqLen: 2 }),
+    ],
+    sample: ({ r }, model) => [
+      model.vocabulary.characters[0],
+      { length: r.int(3), ...some(r, { temperature: r.pick([0, 0.5]), random: new W.Random(4) }) },
+    ],
+    generate: ({ r }, model) => [
+      model.vocabulary.characters[0],
+      { length: r.int(3), ...some(r, { temperature: r.pick([0, 0.5]), random: new W.Random(4) }) },
+    ],
+    dispose: none,
+    "[Symbol.dispose]": none,
+  },
+  CellCache: { dispose: none, "[Symbol.dispose]": none },
+  Stream: {
+    step: ({ r }, stream) => [floats(r, dtypeOf(r), sizeOfInput(stream))],
+    reset({ r }, { state }) {
+      const dtype = state.h.data instanceof Float64Array ? "f64" : "f32";
+      return [
+        some(r, { h0: tensor(r, dtype, state.h.shape), ...(state.c && { c0: tensor(r, dtype, state.c.shape) }) }),
+      ];
+    },
+    dispose: none,
+    "[Symbol.dispose]": none,
+  },
+  StreamingModel: {
+    step: ({ r }, model) => [floats(r, dtypeOf(r), model.inputSize)],
+    process({ r }, model) {
+      const frames = r.range(1, 3);
+      return [floats(r, dtypeOf(r), frames * model.inputSize), floats(r, dtypeOf(r), frames * model.outputSize)];
+    },
+    reset: none,
+    dispose: none,
+    "[Symbol.dispose]": none,
+  },
+};
+for (const [name, value] of Object.entries(W)) {
+  if (isClass(value) && value.prototype instanceof Error) METHODS[name] = errorMethods;
+}
+
+/** The size of a step's input is the stream's own business: its error says it. */
+function sizeOfInput(stream) {
+  try {
+    stream.step([]);
+  } catch ({ expected }) {
+    return Number.parseInt(expected, 10);
+  }
+  return 0;
+}
