@@ -181,6 +181,13 @@ describe("the rest: exit code 1", () => {
     await expectRefusal(folderOfFiles(), args, 1, message);
   });
 
+  test("info tells what a file of another program holds", async () => {
+    const { code, stdout, stderr } = await run(folderOfFiles(), "info", "foreign.safetensors");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^foreign\.safetensors: safetensors file, \d+ bytes$/m);
+    expect(stdout).toMatch(/^ {2}w \[1\] F32$/m);
+  });
+
   test("an epoch count that the training is past", async () => {
     const folder = folderOfFiles();
     const args = ["train", "book.txt", ...SMALL, "--epochs", "2", "--out", "n.safetensors"];

@@ -531,10 +531,15 @@ describe("text from outside", () => {
     const hostile = writeSafetensors({}, { format: HOSTILE });
     writeFileSync(join(folder, "m.safetensors"), hostile);
     writeFileSync(join(folder, "m.state.safetensors"), hostile);
-    for (const args of [["info", "m.safetensors"], ["sample", "m.safetensors"], resume()]) {
+    for (const args of [["sample", "m.safetensors"], resume()]) {
       const { stderr } = await run(folder, ...args);
       expect(stderr).toMatch(/^wasm-rnn: [^\n]+\n$/);
       expect(stderr).not.toMatch(OBEYED);
+    }
+    for (const args of [[], ["--json"]]) {
+      const { code, stdout } = await run(folder, "info", "m.safetensors", ...args);
+      expect(code).toBe(0);
+      expect(stdout).not.toMatch(OBEYED);
     }
   });
 

@@ -7,7 +7,7 @@ import { Random } from "../random.js";
 import { describeCharacters } from "../text.js";
 import { chooseBuild, type Variant } from "./build.js";
 import { CliError, named } from "./errors.js";
-import { escapeControls, escapeText } from "./escape.js";
+import { escapeControls, escapeText, safeJson } from "./escape.js";
 import { readBytes } from "./files.js";
 import { printAndWait as print } from "./output.js";
 
@@ -49,7 +49,7 @@ async function write(model: CharLM, options: SampleCommandOptions): Promise<numb
   const characters = model.generate(prompt, { length, temperature, random: new Random(seed), unknown });
   if (options.json) {
     const text = [...characters].join("");
-    await print(`${JSON.stringify({ event: "sample", prompt, unknown: lacking, text, temperature, seed })}\n`);
+    await print(`${safeJson({ event: "sample", prompt, unknown: lacking, text, temperature, seed })}\n`);
     return 0;
   }
   // a vocabulary can hold characters that a terminal obeys; a file or a pipe gets the text as it is
