@@ -44,14 +44,16 @@ const cellOf = ({ kind, nonlinearity }: Pick<Kept, "kind" | "nonlinearity">): Ce
   phi: nonlinearity,
 });
 
-const KEPT = Symbol("kept");
+/** Of the caches that users have: what they can reach could be changed, and its shapes decide where kernels write. */
+const keptIn = /* @__PURE__ */ new WeakMap<object, Kept>();
 
-/** Attaches what is kept to the cache that a user sees. */
+/** Keeps `kept` for the cache that a user sees. */
 export function withKept<C extends object>(cache: C, kept: Kept): C {
-  return Object.defineProperty(cache, KEPT, { value: kept });
+  keptIn.set(cache, kept);
+  return cache;
 }
 
-/** What `withKept` attached, where the cache is one of the function's own. */
+/** What `withKept` kept, where the cache is one of the function's own. */
 export function keptOf(
   argument: string,
   cache: object,
@@ -59,7 +61,7 @@ export function keptOf(
   kind: Kept["kind"],
   cell: boolean,
 ): Kept {
-  const kept = (cache as { [KEPT]?: Kept } | null | undefined)?.[KEPT];
+  const kept = keptIn.get(cache);
   if (kept?.course !== course || kept.kind !== kind || kept.cell !== cell) {
     throw new StateError(argument, describe(cache), "what the forward function of the same name returned");
   }

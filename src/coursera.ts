@@ -198,15 +198,20 @@ export function rnnCellBackward(
   daPrev: Tensor;
 } {
   const kept = keptOf("cache", cache, "coursera", "rnn", true);
-  const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape)));
+  const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, stateShape(kept))));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
+/** (n_a, m) of a pass. */
+function stateShape({ hs: { shape } }: Kept): [nA: number, m: number] {
+  return [shape[2]!, shape[1]!];
+}
+
 /** da (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
-function convertDa(da: Tensor, dtype: FloatDtype, { shape }: Tensor): Tensor {
-  const [nA, m, tX] = shape as [number, number, number];
-  const converted = take("da", da, dtype, [nA, m, "T"]);
+function convertDa(da: Tensor, kept: Kept): Tensor {
+  const converted = take("da", da, kept.dtype, [...stateShape(kept), "T"]);
   const t = converted.shape[2]!;
+  const tX = kept.x.shape[0]!;
   if (t < 1 || t > tX) throw new ShapeError("da", `${t} steps`, `1 to ${tX}`);
   return toCore(converted);
 }
@@ -228,7 +233,7 @@ export function rnnBackward(
   da0: Tensor;
 } {
   const kept = keptOf("caches", caches, "coursera", "rnn", false);
-  const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
+  const { dx, dh0, weights } = backward(kept, convertDa(da, kept));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
@@ -416,8 +421,8 @@ export function lstmCellBackward(
   dcPrev: Tensor;
 } {
   const kept = keptOf("cache", cache, "coursera", "lstm", true);
-  const da = toCore(take("daNext", daNext, kept.dtype, cache.aNext.shape));
-  const dc = permute(take("dcNext", dcNext, kept.dtype, cache.cNext.shape), [1, 0]);
+  const da = toCore(take("daNext", daNext, kept.dtype, stateShape(kept)));
+  const dc = permute(take("dcNext", dcNext, kept.dtype, stateShape(kept)), [1, 0]);
   const { dx, dh0, dc0, weights } = backward(kept, da, dc);
   return {
     dxt: fromCore(dx, true),
@@ -444,7 +449,7 @@ export function lstmBackward(
   da0: Tensor;
 } {
   const kept = keptOf("caches", caches, "coursera", "lstm", false);
-  const { dx, dh0, weights } = backward(kept, convertDa(da, kept.dtype, caches.a));
+  const { dx, dh0, weights } = backward(kept, convertDa(da, kept));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
 }
 

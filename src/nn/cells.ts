@@ -12,6 +12,7 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
+import { checkSealed, sealed } from "../sealed.js";
 import {
   checkFlag,
   checkOptions,
@@ -45,6 +46,8 @@ export interface GRUCellOptions extends CellOptions {
 
 /** What a cache stands for: its cell, and what the step saved, until a backward pass has used it. */
 let contentOf: (cache: unknown) => { owner: object; pass: Pass | undefined } | undefined;
+/** `dispose()` of a cache, whatever its own properties say. */
+let consume: (cache: CellCache) => void;
 
 /**
  * What one step in training mode saved for its backward pass; as many steps may wait as a loop has. `dispose` gives its
@@ -60,6 +63,10 @@ export class CellCache {
       cache !== null && typeof cache === "object" && #pass in cache
         ? { owner: cache.#owner, pass: cache.#arena.disposed ? undefined : cache.#pass }
         : undefined;
+    consume = (cache) => {
+      cache.#pass = undefined;
+      cache.#arena.dispose();
+    };
   }
 
   /** @internal */
@@ -72,8 +79,7 @@ export class CellCache {
 
   /** Gives the memory back at once; a backward does so itself. */
   dispose(): void {
-    this.#pass = undefined;
-    this.#arena.dispose();
+    consume(this);
   }
 
   /** `dispose()`, for declarations with `using`. */
@@ -109,6 +115,7 @@ abstract class Cell extends Layer {
     readonly hiddenSize: number,
     options: CellOptions,
   ) {
+    checkSealed("Cell", cell, "RNNCell, LSTMCell or GRUCell");
     checkSize("inputSize", inputSize);
     checkSize("hiddenSize", hiddenSize);
     const { bias = true, dtype, seed } = options;
@@ -183,7 +190,7 @@ abstract class Cell extends Layer {
       const dc = lstm ? gradient("c", givenC) : undefined;
       const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
       sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
-      cache.dispose();
+      consume(cache);
       const shape = [...batch, hiddenSize];
       return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
     });
@@ -266,7 +273,7 @@ export class RNNCell extends SingleStateCell {
     const taken = checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
     const { nonlinearity = "tanh" } = taken;
     checkNonlinearity(nonlinearity);
-    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "RNN", phi: nonlinearity }), inputSize, hiddenSize, taken);
   }
 }
 
@@ -286,7 +293,7 @@ export class LSTMCell extends Cell {
    */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
     const taken = checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
-    super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "LSTM", phi: "tanh" }), inputSize, hiddenSize, taken);
   }
 
   /**
@@ -350,6 +357,6 @@ export class GRUCell extends SingleStateCell {
     const taken = checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
     const { resetAfter = true } = taken;
     checkFlag("resetAfter", resetAfter);
-    super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "GRU", phi: "tanh", resetAfter }), inputSize, hiddenSize, taken);
   }
 }
