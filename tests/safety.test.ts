@@ -46,10 +46,11 @@ import {
 } from "../src/index.js";
 import * as all from "../src/index.js";
 import { onnxRecurrent } from "../src/onnx.js";
-import { wave } from "./helpers/tensors.js";
+import { wave as waveOf } from "./helpers/tensors.js";
 import { refuses } from "./helpers/refuses.js";
 import { useVariant, variants, type Variant } from "./helpers/variants.js";
 
+const wave = (shape: readonly number[]) => waveOf(shape, "f64");
 const bitsOf = (data: TensorData) => Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("hex");
 
 const TYPED: readonly string[] = Object.keys(all).filter((name) => name.endsWith("Error"));
@@ -247,7 +248,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
         Object.defineProperty(data, Symbol.iterator, { value: () => expect.unreachable("a view's own iterator ran") });
       }
       expect(clipGradNorm(layer.parameters(), Infinity, { normType: 1 })).toBe(norm);
-      expect(new Linear(3000, 3000).forward(wave([1, 3000])).output.shape).toEqual([1, 3000]); // grows the memory
+      expect(new Linear(2000, 2000).forward(wave([1, 2000])).output.shape).toEqual([1, 2000]); // grows the memory
       expect(layer.forward(x).output.data).toEqual(expected);
       expect(layer.stateDict().weight!.data.length).toBe(4);
       layer.zeroGrad();
@@ -369,7 +370,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const inputs = flag.mask ? rows * p * bytes : 0;
         holds(kernel.lstmWorkspace(sequence, true), packed(4 * h, p) + more + inputs + normed(h));
       }),
-      { numRuns: 2000, seed: 7 },
+      { numRuns: 400, seed: 7 },
     );
   });
 
@@ -418,7 +419,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
   test("scratch of more than 4 GiB for a large batch is refused", () => {
     guarded(variant, () => {
       const cell: Cell = { kind: "LSTM", phi: "tanh" };
-      const [n, h] = [2 ** 18 - 2 ** 11, 2 ** 10];
+      const [n, h] = [2 ** 18 - 2 ** 10, 2 ** 10]; // the scratch and the packed weights are 2^32 bytes and some
       reserve(cell, { t: 1, n, d: 8, h, p: h, rows: 1 }, ({ arena, weights, input, hs, cs }) => {
         const gain = (size: number) => arena.zeros("gain", "f32", [size]);
         const norms = { normIh: gain(4 * h), normHh: gain(4 * h), normC: gain(h), normCBias: gain(h) };
