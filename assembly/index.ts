@@ -12,6 +12,7 @@ import * as rows from "./rows";
 import * as layernorm from "./layernorm";
 import * as loss from "./loss";
 import * as optim from "./optim";
+import * as orthonormal from "./orthonormal";
 import { Sequence } from "./sequence";
 import { madd } from "./simd";
 import { log as naturalLog } from "./math";
@@ -757,4 +758,9 @@ export function adagrad_f32(
   weightDecay: f32,
 ): void {
   optim.adagrad<f32>(n, p, g, sum, stepSize, eps, direction, weightDecay);
+}
+
+/** For f64 alone: initial values of f32 are those of f64, rounded. */
+export function project_f64(count: i32, n: i32, vectors: usize, pairs: usize): void {
+  orthonormal.project(count, n, vectors, pairs);
 }

@@ -144,7 +144,7 @@ export function adam<T>(
     storeLanes<T>(at<T>(expAvg, i), m, rest);
     storeLanes<T>(at<T>(expAvgSq, i), v, rest);
     if (maxExpAvgSq) {
-      v = v128.max<T>(loadLanes<T>(at<T>(maxExpAvgSq, i), rest), v);
+      v = flushSquares<T>(v128.max<T>(loadLanes<T>(at<T>(maxExpAvgSq, i), rest), v), leastV, m);
       storeLanes<T>(at<T>(maxExpAvgSq, i), v, rest);
     }
     const root = v128.add<T>(v128.div<T>(v128.sqrt<T>(v), vCorrection), vEps);

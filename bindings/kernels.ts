@@ -244,3 +244,9 @@ export function scale(x: FloatTensor, factor: number): void {
 export function clip(x: FloatTensor, limit: number): void {
   kernelsOf(x.arena, x.dtype).clip(sizeOf(x.shape), x.pointer, limit);
 }
+
+/** The two vectors in `pairs` [n,2] (f64) less their shares in the first `count` of `vectors` [...,n], from `first` on. */
+export function project(vectors: WasmTensor<"f64">, first: number, count: number, pairs: WasmTensor<"f64">): void {
+  const chosen = vectors.slice(first, count);
+  chosen.arena.core.kernels.f64.project(count, chosen.shape[1]!, chosen.pointer, pairs.pointer);
+}

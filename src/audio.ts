@@ -399,6 +399,11 @@ class StateDict {
     inFeatures: number | undefined,
     outFeatures: number | undefined,
   ): StreamingLayer & { type: "dense" } {
+    const given = this.has(`${prefix}weight`) ? this.entries[`${prefix}weight`] : undefined;
+    if (Array.isArray(given) && Array.isArray(given[0]) && Array.isArray(given[0][0])) {
+      const place = this.#place(`${prefix}weight`);
+      throw new UnsupportedError(place, "three axes (a convolution)", "RNN, LSTM, GRU and Linear modules");
+    }
     const weight = this.#take(`${prefix}weight`, [outFeatures, inFeatures]);
     const bias = this.has(`${prefix}bias`) ? this.#take(`${prefix}bias`, [weight.shape[0]]) : undefined;
     return { type: "dense", weight, bias };

@@ -8,7 +8,7 @@ import { CliError, messageOf, usageError } from "./cli/errors.js";
 import { escapeControls } from "./cli/escape.js";
 import { info } from "./cli/info.js";
 import { guardOutput, print } from "./cli/output.js";
-import { sample } from "./cli/sample.js";
+import { sample, UNKNOWN, type SampleCommandOptions } from "./cli/sample.js";
 import { DEFAULTS, parseNumber, RANGES, type Range, type Settings } from "./cli/settings.js";
 import { train } from "./cli/train.js";
 import { CHARLM_CELLS } from "./models/charlm.js";
@@ -55,6 +55,7 @@ interface SampleFlags {
   length?: number;
   temperature?: number;
   seed?: number;
+  unknown?: SampleCommandOptions["unknown"];
   json?: boolean;
   variant?: Variant;
 }
@@ -119,9 +120,11 @@ of a training planned so from the start.`,
     .command("sample")
     .description("let a model write on from a prompt")
     .argument("<model>", "the model file")
-    .option(
-      "--prompt <text>",
-      'beginning of the text; "" (default) starts from a newline or, without one, the first character of the vocabulary',
+    .option("--prompt <text>", "beginning of the text (default: none)")
+    .addOption(
+      new Option("--unknown <what>", "characters of the prompt that the model does not know (default: error)").choices(
+        UNKNOWN,
+      ),
     )
     .addOption(numeric("--length <n>", "characters to write", RANGES.length, 400))
     .addOption(
@@ -135,9 +138,18 @@ of a training planned so from the start.`,
     .addOption(numeric("--seed <n>", "seed of the draws", RANGES.seed, "another each time"))
     .addOption(variantOption())
     .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+The model first reads the end of its training text, which its file holds, up to the start of the last line, then the prompt.
+Without a prompt it so begins a new line. A file without that text starts from a newline or, where the model knows none, from
+the first character of its vocabulary.
+--unknown error lists such characters and ends; skip leaves them out; replace puts a space in the place of each or, where the
+model knows no space, the first character of its vocabulary. What was left out or replaced is said on stderr.`,
+    )
     .action(async (model: string, flags: SampleFlags) => {
-      const { prompt = "", length = 400, temperature = 1, seed, json = false, variant } = flags;
-      exitCode = await sample(model, { prompt, length, temperature, seed, json, variant });
+      const { prompt = "", length = 400, temperature = 1, seed, unknown = "error", json = false, variant } = flags;
+      exitCode = await sample(model, { prompt, length, temperature, seed, unknown, json, variant });
     });
 
   program

@@ -23,7 +23,7 @@ export interface CourseWeights {
   bias: Tensor; // [G]
 }
 
-/** What a forward function keeps for its backward function: copies that are JavaScript's. */
+/** What a forward function keeps for its backward function: copies that nothing else refers to. */
 export interface Kept {
   readonly course: "coursera" | "cs231n";
   readonly kind: "rnn" | "lstm";
@@ -44,16 +44,16 @@ const cellOf = ({ kind, nonlinearity }: Pick<Kept, "kind" | "nonlinearity">): Ce
   phi: nonlinearity,
 });
 
-/** Of the caches that users have: what they can reach could be changed, and its shapes decide where kernels write. */
-const keptIn = /* @__PURE__ */ new WeakMap<object, Kept>();
+/** By the cache that a user sees. Nothing that a user can reach leads to what is kept, or can stand in for it. */
+const keptByCache = /* @__PURE__ */ new WeakMap<object, Kept>();
 
-/** Keeps `kept` for the cache that a user sees. */
+/** Notes what is kept for the cache that a user sees. */
 export function withKept<C extends object>(cache: C, kept: Kept): C {
-  keptIn.set(cache, kept);
+  keptByCache.set(cache, kept);
   return cache;
 }
 
-/** What `withKept` kept, where the cache is one of the function's own. */
+/** What is kept for a cache, where it is one of the function's own. */
 export function keptOf(
   argument: string,
   cache: object,
@@ -61,7 +61,7 @@ export function keptOf(
   kind: Kept["kind"],
   cell: boolean,
 ): Kept {
-  const kept = keptIn.get(cache);
+  const kept = keptByCache.get(cache);
   if (kept?.course !== course || kept.kind !== kind || kept.cell !== cell) {
     throw new StateError(argument, describe(cache), "what the forward function of the same name returned");
   }
@@ -123,7 +123,7 @@ export interface CourseGradients {
 /**
  * Backward through the first steps of a forward pass.
  *
- * @param dOutput [T',N,H], T' <= T: the steps behind have no gradient
+ * @param dOutput [T',N,H], T' <= T: the steps after them have no gradient
  * @param dcNext  [N,H]; zeros where it is left out
  */
 export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGradients {

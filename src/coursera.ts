@@ -13,15 +13,7 @@ import { ShapeError, ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
 import { floatDtype, linearForward, sigmoid, softmax as softmaxRows, type FloatTensor } from "../bindings/kernels.js";
 import { withArena, type Arena } from "../bindings/memory.js";
-import {
-  checkKind,
-  checkTensor,
-  describe,
-  readTensor,
-  zeros,
-  type FloatDtype,
-  type Tensor,
-} from "../bindings/tensor.js";
+import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
 import type {
   CourseOptions,
@@ -35,7 +27,7 @@ import type {
   RnnGradients,
   RnnParameters,
 } from "./coursera-types.js";
-import { convert, permute, reshape, slice, take } from "./layout.js";
+import { permute, reshape, slice, take } from "./layout.js";
 import { checkOptions } from "./nn/layer.js";
 
 export type * from "./coursera-types.js";
@@ -86,27 +78,32 @@ function predictor(
   };
 }
 
-function checkParameters(p: object, names: readonly string[]): void {
+/** The parameters by name, each read once. */
+function readParameters<P extends object>(p: P, required: readonly (keyof P & string)[], output: keyof P & string): P {
   if (p === null || typeof p !== "object") throw new ValueError("p", describe(p), "an object of parameters");
-  for (const name of names) {
-    if ((p as Record<string, unknown>)[name] === undefined) throw new ShapeError(`p.${name}`, "none", "a tensor");
+  const read: Partial<P> = {};
+  for (const name of required) {
+    read[name] = p[name];
+    if (read[name] === undefined) throw new ShapeError(`p.${name}`, "none", "a tensor");
   }
+  for (const name of [output, "by" as keyof P & string]) read[name] = p[name];
+  return read as P;
 }
 
 function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options: CourseOptions) {
   const [xName, aName] = cell ? ["xt", "aPrev"] : ["x", "a0"];
   const { activation, output } = checkCourseOptions(options);
-  checkParameters(p, ["Wax", "Waa", "ba"]);
+  const { Wax, Waa, ba, Wya, by } = readParameters(p, ["Wax", "Waa", "ba"], "Wya");
   const dtype = floatDtype(xName, x);
-  const input = convert(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
+  const input = take(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
   checkSteps(xName, input, 2);
   const [nX, m] = input.shape as [number, number];
-  const weightHh = convert("Waa", p.Waa, dtype, ["n_a", "n_a"]);
+  const weightHh = take("Waa", Waa, dtype, ["n_a", "n_a"]);
   const nA = weightHh.shape[0]!;
   checkTensor("Waa", weightHh, dtype, [nA, nA]);
-  const weightIh = convert("Wax", p.Wax, dtype, [nA, nX]);
-  const bias = reshape(convert("ba", p.ba, dtype, [nA, 1]), [nA]);
-  const first = convert(aName, a0, dtype, [nA, m]);
+  const weightIh = take("Wax", Wax, dtype, [nA, nX]);
+  const bias = reshape(take("ba", ba, dtype, [nA, 1]), [nA]);
+  const first = take(aName, a0, dtype, [nA, m]);
   const weights = { weightIh, weightHh, bias };
   const { kept, projected } = forward(
     {
@@ -119,7 +116,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
       x: toCore(input),
       h0: permute(first, [1, 0]),
     },
-    predictor(dtype, nA, ["Wya", "by"], p.Wya, p.by, output),
+    predictor(dtype, nA, ["Wya", "by"], Wya, by, output),
   );
   const a = fromCore(slice(kept.hs, 1, kept.x.shape[0]!), cell);
   return { kept, input, first, a, y: projected && fromCore(projected, cell) };
@@ -181,6 +178,15 @@ function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients
   return { dWax: weightIh, dWaa: weightHh, dba: reshape(bias, [bias.shape[0]!, 1]) };
 }
 
+/** The gradient of states, (n_a, m) of one step or (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
+function upstream(argument: string, da: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
+  const [tX, m, nA] = [x.shape[0]!, hs.shape[1]!, hs.shape[2]!];
+  const taken = take(argument, da, dtype, cell ? [nA, m] : [nA, m, "T"]);
+  const t = cell ? 1 : taken.shape[2]!;
+  if (t < 1 || t > tX) throw new ShapeError(argument, `${t} steps`, `1 to ${tX}`);
+  return toCore(taken);
+}
+
 /**
  * The notebook's rnn_cell_backward. Predictions take no part: their gradient is the caller's to bring into daNext.
  *
@@ -198,28 +204,14 @@ export function rnnCellBackward(
   daPrev: Tensor;
 } {
   const kept = keptOf("cache", cache, "coursera", "rnn", true);
-  const { dx, dh0, weights } = backward(kept, toCore(take("daNext", daNext, kept.dtype, stateShape(kept))));
+  const { dx, dh0, weights } = backward(kept, upstream("daNext", daNext, kept));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
-}
-
-/** (n_a, m) of a pass. */
-function stateShape({ hs: { shape } }: Kept): [nA: number, m: number] {
-  return [shape[2]!, shape[1]!];
-}
-
-/** da (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
-function convertDa(da: Tensor, kept: Kept): Tensor {
-  const converted = take("da", da, kept.dtype, [...stateShape(kept), "T"]);
-  const t = converted.shape[2]!;
-  const tX = kept.x.shape[0]!;
-  if (t < 1 || t > tX) throw new ShapeError("da", `${t} steps`, `1 to ${tX}`);
-  return toCore(converted);
 }
 
 /**
  * The notebook's rnn_backward: all steps, da carried from each to the one before.
  *
- * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps behind have none
+ * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps after them have none
  * @param caches of `rnnForward`
  * @throws ShapeError, DtypeError, StateError (not the caches of rnnForward), OutOfMemoryError
  */
@@ -233,23 +225,27 @@ export function rnnBackward(
   da0: Tensor;
 } {
   const kept = keptOf("caches", caches, "coursera", "rnn", false);
-  const { dx, dh0, weights } = backward(kept, convertDa(da, kept));
+  const { dx, dh0, weights } = backward(kept, upstream("da", da, kept));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
 /** Wi, Wf, Wc, Wo on [a_prev; x] and their biases, in the core's layout. */
 function lstmWeights(p: LstmParameters, dtype: FloatDtype, nA: number, nX: number): CourseWeights {
+  // all are checked first: a state of no examples may claim any n_a
+  const taken = LSTM_GATES.map((gate) => ({
+    w: take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data,
+    b: take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data,
+  }));
   const weightHh = zeros(dtype, 4 * nA * nA);
   const weightIh = zeros(dtype, 4 * nA * nX);
   const bias = zeros(dtype, 4 * nA);
-  LSTM_GATES.forEach((gate, g) => {
-    const w = take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data;
+  taken.forEach(({ w, b }, g) => {
     for (let row = 0; row < nA; row++) {
       const start = row * (nA + nX);
       weightHh.set(w.subarray(start, start + nA), (g * nA + row) * nA);
       weightIh.set(w.subarray(start + nA, start + nA + nX), (g * nA + row) * nX);
     }
-    bias.set(take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data, g * nA);
+    bias.set(b, g * nA);
   });
   return {
     weightHh: { data: weightHh, shape: [4 * nA, nA] },
@@ -268,15 +264,15 @@ function runLstm(
 ) {
   const [xName, aName] = cell ? ["xt", "aPrev"] : ["x", "a0"];
   const { activation, output } = checkCourseOptions(options);
-  checkParameters(p, ["Wf", "bf", "Wi", "bi", "Wc", "bc", "Wo", "bo"]);
+  const parameters = readParameters(p, ["Wf", "bf", "Wi", "bi", "Wc", "bc", "Wo", "bo"], "Wy");
   const dtype = floatDtype(xName, x);
-  const input = convert(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
+  const input = take(xName, x, dtype, cell ? ["n_x", "m"] : ["n_x", "m", "T_x"]);
   checkSteps(xName, input, 2);
   const [nX, m] = input.shape as [number, number];
-  const first = convert(aName, a0, dtype, ["n_a", m]);
+  const first = take(aName, a0, dtype, ["n_a", m]);
   const nA = first.shape[0]!;
-  const c0 = cell ? convert("cPrev", cPrev!, dtype, [nA, m]) : undefined;
-  const weights = lstmWeights(p, dtype, nA, nX);
+  const c0 = cell ? take("cPrev", cPrev!, dtype, [nA, m]) : undefined;
+  const weights = lstmWeights(parameters, dtype, nA, nX);
   const { kept, projected } = forward(
     {
       course: "coursera",
@@ -289,7 +285,7 @@ function runLstm(
       h0: permute(first, [1, 0]),
       c0: c0 && permute(c0, [1, 0]),
     },
-    predictor(dtype, nA, ["Wy", "by"], p.Wy, p.by, output),
+    predictor(dtype, nA, ["Wy", "by"], parameters.Wy, parameters.by, output),
   );
   const t = kept.x.shape[0]!;
   return {
@@ -309,15 +305,14 @@ const GATE_NAMES: readonly (keyof Gates)[] = ["it", "ft", "cct", "ot"]; // as LS
 function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
   const { cell, gates } = kept;
   GATE_NAMES.forEach((name, g) => {
-    const define = (how: PropertyDescriptor) => Object.defineProperty(cache, name, { ...how, enumerable: true });
-    const get = () => {
+    let value: Tensor | undefined;
+    const get = (): Tensor => {
+      if (value !== undefined) return value;
       const nA = kept.weights.weightHh.shape[1]!;
       const all = permute(gates!, [2, 1, 0], { start: g * nA, length: nA });
-      const value = cell ? reshape(all, all.shape.slice(0, 2)) : all;
-      define({ value });
-      return value;
+      return (value = cell ? reshape(all, all.shape.slice(0, 2)) : all);
     };
-    define({ get, configurable: true });
+    Object.defineProperty(cache, name, { get, enumerable: true });
   });
   return withKept(cache, kept) as C & Gates;
 }
@@ -421,8 +416,8 @@ export function lstmCellBackward(
   dcPrev: Tensor;
 } {
   const kept = keptOf("cache", cache, "coursera", "lstm", true);
-  const da = toCore(take("daNext", daNext, kept.dtype, stateShape(kept)));
-  const dc = permute(take("dcNext", dcNext, kept.dtype, stateShape(kept)), [1, 0]);
+  const da = upstream("daNext", daNext, kept);
+  const dc = reshape(upstream("dcNext", dcNext, kept), kept.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(kept, da, dc);
   return {
     dxt: fromCore(dx, true),
@@ -435,7 +430,7 @@ export function lstmCellBackward(
 /**
  * The notebook's lstm_backward: all steps, da and dc carried from each to the one before.
  *
- * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps behind have none
+ * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps after them have none
  * @param caches of `lstmForward`
  * @throws ShapeError, DtypeError, StateError (not the caches of lstmForward), OutOfMemoryError
  */
@@ -449,7 +444,7 @@ export function lstmBackward(
   da0: Tensor;
 } {
   const kept = keptOf("caches", caches, "coursera", "lstm", false);
-  const { dx, dh0, weights } = backward(kept, convertDa(da, kept));
+  const { dx, dh0, weights } = backward(kept, upstream("da", da, kept));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
 }
 
@@ -461,13 +456,11 @@ export function lstmBackward(
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function softmax(x: Tensor): Tensor {
-  const given = readTensor("x", x, "a tensor of f64 or f32");
-  const dtype = floatDtype("x", given);
-  checkKind("x", given, dtype, ["...", "n"]);
-  const { data, shape } = given;
+  const dtype = floatDtype("x", x);
+  const { data, shape } = take("x", x, dtype, ["...", "n"]);
   const columns = data.length / (shape[0] || 1);
   return withArena(currentCore(), (arena) => {
-    const rows = permute(reshape(given, [shape[0]!, columns]), [1, 0]);
+    const rows = permute({ data, shape: [shape[0]!, columns] }, [1, 0]);
     const y = arena.upload("x", rows, dtype, ["...", "n"]);
     softmaxRows(arena, dtype, y);
     return reshape(permute(y.download(), [1, 0]), shape);

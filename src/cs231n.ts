@@ -11,7 +11,7 @@
 import { floatDtype } from "../bindings/kernels.js";
 import type { Tensor } from "../bindings/tensor.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./course.js";
-import { convert, permute, reshape, take } from "./layout.js";
+import { permute, reshape, take } from "./layout.js";
 
 /** What a forward function keeps for the backward function of the same name. */
 export interface Cache {
@@ -29,9 +29,9 @@ export interface Gradients {
   db: Tensor;
 }
 
-/** (N, T, D) to [T,N,D] and back; (N, D) to [1,N,D]. */
+/** A copy of (N, T, D) as [T,N,D], or of (N, D) as [1,N,D]. */
 function toCore(x: Tensor): Tensor {
-  return x.shape.length === 3 ? permute(x, [1, 0, 2]) : reshape(x, [1, ...x.shape]);
+  return x.shape.length === 3 ? permute(x, [1, 0, 2]) : { data: x.data.slice(), shape: [1, ...x.shape] };
 }
 
 function fromCore(x: Tensor, cell: boolean): Tensor {
@@ -60,19 +60,19 @@ function run(
 ): { kept: Kept; cache: Cache } {
   const gates = kind === "rnn" ? 1 : 4;
   const dtype = floatDtype("x", x);
-  const input = convert("x", x, dtype, cell ? ["N", "D"] : ["N", "T", "D"]);
+  const input = take("x", x, dtype, cell ? ["N", "D"] : ["N", "T", "D"]);
   if (!cell) checkSteps("x", input, 1);
   const n = input.shape[0]!;
   const d = input.shape[input.shape.length - 1]!;
-  const h0 = convert(hName, h, dtype, [n, "H"]);
+  const h0 = take(hName, h, dtype, [n, "H"]);
   const size = h0.shape[1]!;
-  const c0 = kind === "lstm" && cell ? convert("prevC", c!, dtype, [n, size]) : undefined;
+  const c0 = kind === "lstm" && cell ? take("prevC", c!, dtype, [n, size]) : undefined;
   const weight = (name: string, value: Tensor, rows: number) =>
     swapGates(permute(take(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
   const weights: CourseWeights = {
     weightIh: weight("Wx", Wx, d),
     weightHh: weight("Wh", Wh, size),
-    bias: swapGates(convert("b", b, dtype, [gates * size]), gates),
+    bias: swapGates(take("b", b, dtype, [gates * size]), gates),
   };
   const pass = {
     course: "cs231n",
@@ -89,7 +89,7 @@ function run(
   return { kept, cache: withKept({ x: input }, kept) };
 }
 
-/** The states behind the first: (N, T, H), or (N, H) of one step. */
+/** The states after the first: (N, T, H), or (N, H) of one step. */
 function states(kept: Kept, all: Tensor): Tensor {
   const [t, n, h] = [kept.x.shape[0]!, kept.x.shape[1]!, all.shape[2]!];
   return fromCore({ data: all.data.slice(n * h), shape: [t, n, h] }, kept.cell);

@@ -1,7 +1,7 @@
 // Rearranging tensors on the JavaScript side: axes, number types. Nothing here computes.
 
 import { floatDtype } from "../bindings/kernels.js";
-import { checkTensor, dtypeOf, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
+import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
 
 /**
  * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.
@@ -34,23 +34,14 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
 }
 
 /**
- * A tensor from outside in `dtype`, held against a shape; f64 and f32 convert. Where the type fits already, the numbers
- * stay where they are: `convert` is for what is kept.
+ * A copy of a tensor from outside in `dtype`, of a shape that fits `pattern`; f64 and f32 convert.
  *
  * @throws DtypeError, ShapeError naming `argument`
  */
 export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  const own = floatDtype(argument, x);
-  const { data, shape } = checkTensor(argument, x, own, pattern);
-  return own === dtype ? { data, shape } : copy({ data, shape }, dtype);
-}
-
-/** `take`, but always a copy. */
-export function convert(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
-  return copy(checkTensor(argument, x, floatDtype(argument, x), pattern), dtype);
-}
-
-function copy({ data, shape }: Tensor, dtype: Dtype): Tensor {
+  const read = readTensor(argument, x, "a tensor of f64 or f32");
+  checkKind(argument, read, floatDtype(argument, read), pattern);
+  const { data, shape } = read;
   const numbers = zeros(dtype, sizeOf(shape));
   numbers.set(data);
   return { data: numbers, shape };

@@ -2,7 +2,7 @@
 
 import { ValueError } from "../bindings/errors.js";
 import { currentCore } from "../bindings/instantiate.js";
-import { describe } from "../bindings/tensor.js";
+import { describe, kindOf, lengthOf } from "../bindings/tensor.js";
 
 /**
  * Random numbers, the same on every engine for one seed: xoshiro128** (Blackman & Vigna 2021,
@@ -31,7 +31,11 @@ export class Random {
     if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
-  /** Whether a value is a generator made by this class. */
+  /**
+   * Whether a value is a generator made by this class.
+   *
+   * @internal
+   */
   static isRandom(value: unknown): value is Random {
     return typeof value === "object" && value !== null && #state in value;
   }
@@ -49,8 +53,9 @@ export class Random {
    */
   set state(words: ArrayLike<number>) {
     const expected = "4 integers from 0 to 2^32 - 1, not all of them 0";
-    if (typeof words !== "object" || words === null) throw new ValueError("state", describe(words), expected);
-    const length: unknown = words.length;
+    const typed = kindOf(words) !== undefined;
+    if (!typed && !Array.isArray(words)) throw new ValueError("state", describe(words), expected);
+    const length: unknown = typed ? lengthOf(words as unknown as ArrayBufferView) : words.length;
     if (length !== 4) throw new ValueError("state", `${describe(words)} of length ${describe(length)}`, expected);
     const given: number[] = [];
     for (let i = 0; i < 4; i++) {

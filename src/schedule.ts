@@ -41,35 +41,103 @@ function checkCount(argument: string, value: number, least: number): void {
   }
 }
 
-/** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
-export abstract class Schedule {
-  protected readonly groups: readonly { lr: number }[];
-  protected epoch = 0;
+/** A schedule's groups and state, which only its own methods reach. */
+class State {
+  epoch = 0;
+  /** What the kind of schedule has of its own. */
+  extra: () => Record<string, number | readonly number[]> = () => ({});
+  /** Takes `extra` back; each is an array here. */
+  restore: (values: Readonly<Record<string, readonly number[]>>) => void = () => {};
+  readonly groups: readonly { lr: number }[];
 
-  protected constructor(optimizer: Scheduled) {
+  constructor(optimizer: unknown) {
     const groups: unknown = (optimizer as Scheduled | undefined)?.paramGroups;
     const list = Array.isArray(groups) ? readList("paramGroups", groups, "groups") : [];
     if (list.length === 0) throw new ValueError("optimizer", describe(optimizer), "an optimizer with paramGroups");
-    this.groups = list as { lr: number }[];
-    this.checkLrs();
+    const taken: { lr: number }[] = [];
+    for (const [i, group] of list.entries()) {
+      if (typeof group !== "object" || group === null) {
+        throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
+      }
+      taken.push(group as { lr: number });
+    }
+    this.groups = taken;
+    this.readLrs();
+  }
+
+  /** The groups' learning rates, each read once and checked. */
+  readLrs(): number[] {
+    return this.groups.map((group, i) => {
+      const argument = `paramGroups[${i}].lr`;
+      let lr: number;
+      try {
+        ({ lr } = group);
+      } catch (cause) {
+        const error = new ValueError(argument, "a group that cannot be read", "one whose lr can be read");
+        error.cause = cause;
+        throw error;
+      }
+      checkNumber(argument, lr);
+      return lr;
+    });
+  }
+
+  /** The lr of each group before any schedule. */
+  initialLrs(): number[] {
+    const lrs = this.readLrs();
+    return this.groups.map((group, i) => {
+      if (!initialLrs.has(group)) initialLrs.set(group, lrs[i]!);
+      return initialLrs.get(group)!;
+    });
+  }
+
+  /** Sets the lr of each group, or, where one refuses it, of none; `before` are those of now. */
+  setLrs(lrs: readonly number[], before: readonly number[]): void {
+    lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
+    let i = 0;
+    try {
+      for (; i < lrs.length; i++) this.groups[i]!.lr = lrs[i]!;
+    } catch (cause) {
+      const error = new ValueError(`paramGroups[${i}].lr`, "a group that refuses it", "one whose lr can be set");
+      error.cause = cause;
+      while (--i >= 0) {
+        try {
+          this.groups[i]!.lr = before[i]!;
+        } catch {
+          // it took the new one and refuses the old: `error` says that something is wrong
+        }
+      }
+      throw error;
+    }
+  }
+}
+
+/** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
+export abstract class Schedule {
+  readonly #state: State;
+
+  /** @internal */
+  constructor(state: State) {
+    this.#state = state;
   }
 
   /** How many steps there were (PyTorch's last_epoch). */
   get lastEpoch(): number {
-    return this.epoch;
+    return this.#state.epoch;
   }
 
   /** The groups' learning rates now (PyTorch's get_last_lr). */
   get lastLr(): number[] {
-    return this.groups.map(({ lr }) => lr);
+    return this.#state.readLrs();
   }
 
   /** The state and the groups' learning rates, by PyTorch's names. */
   stateDict(): Record<string, Tensor> {
+    const { epoch, extra } = this.#state;
     return {
-      last_epoch: tensor(this.epoch),
-      _last_lr: tensor(this.lastLr),
-      ...Object.fromEntries(Object.entries(this.extraState()).map(([name, value]) => [name, tensor(value)])),
+      last_epoch: tensor(epoch),
+      _last_lr: tensor(this.#state.readLrs()),
+      ...Object.fromEntries(Object.entries(extra()).map(([name, value]) => [name, tensor(value)])),
     };
   }
 
@@ -81,58 +149,28 @@ export abstract class Schedule {
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     checkDict(dict);
-    const names = Object.keys(this.stateDict());
+    const expected = Object.entries(Schedule.prototype.stateDict.call(this));
+    const names = expected.map(([name]) => name);
     for (const name of Object.keys(dict)) {
       if (!names.includes(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, names.join(", "));
     }
-    const values = Object.fromEntries(
-      Object.entries(this.stateDict()).map(([name, { shape }]) => {
-        if (!Object.hasOwn(dict, name)) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
-        const argument = `dict["${name}"]`;
-        const numbers = Array.from(checkTensor(argument, dict[name]!, "f64", shape).data);
-        for (const value of numbers) {
-          if (shape.length > 0) checkNumber(argument, value);
-          else if (name !== "best") checkCount(argument, value, 0);
-          else if (Number.isNaN(value)) throw new ValueError(argument, "NaN", "a number");
-        }
-        return [name, numbers];
-      }),
-    );
-    this.setLrs(values._last_lr!);
-    this.epoch = values.last_epoch![0]!;
-    this.restore(values);
-  }
-
-  /** What a schedule has of its own. */
-  protected extraState(): Record<string, number | readonly number[]> {
-    return {};
-  }
-
-  /** Takes `extraState` back; each is an array here. */
-  protected restore(_values: Readonly<Record<string, readonly number[]>>): void {}
-
-  protected checkLrs(): void {
-    for (const [i, group] of this.groups.entries()) {
-      if (typeof group !== "object" || group === null) {
-        throw new ValueError(`paramGroups[${i}]`, describe(group), "an object with lr");
+    const values: Record<string, readonly number[]> = {};
+    for (const [name, { shape }] of expected) {
+      if (!Object.hasOwn(dict, name)) throw new ShapeError("dict", `no entry "${name}"`, names.join(", "));
+      const argument = `dict["${name}"]`;
+      const { data } = checkTensor(argument, dict[name]!, "f64", shape);
+      const numbers = Array.from(new Float64Array(data));
+      for (const value of numbers) {
+        if (shape.length > 0) checkNumber(argument, value);
+        else if (name !== "best") checkCount(argument, value, 0);
+        else if (Number.isNaN(value)) throw new ValueError(argument, "NaN", "a number");
       }
-      checkNumber(`paramGroups[${i}].lr`, group.lr);
+      values[name] = numbers;
     }
-  }
-
-  /** Sets the lr of each group, or, where one refuses it, of none. */
-  protected setLrs(lrs: readonly number[]): void {
-    lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
-    const before = this.lastLr;
-    let i = 0;
-    try {
-      for (; i < lrs.length; i++) this.groups[i]!.lr = lrs[i]!;
-    } catch (cause) {
-      const error = new ValueError(`paramGroups[${i}].lr`, "a group that refuses it", "one whose lr can be set");
-      error.cause = cause;
-      while (--i >= 0) this.groups[i]!.lr = before[i]!;
-      throw error;
-    }
+    const state = this.#state;
+    state.setLrs(values._last_lr!, state.readLrs());
+    state.epoch = values.last_epoch![0]!;
+    state.restore(values);
   }
 }
 
@@ -141,17 +179,19 @@ type NextLr = (lr: number, epoch: number, baseLr: number) => number;
 
 /** Schedules that follow the count of epochs alone. */
 abstract class EpochSchedule extends Schedule {
+  readonly #state: State;
   /** The lr of each group before any schedule. */
   #baseLrs: readonly number[];
   readonly #next: NextLr;
 
-  protected constructor(optimizer: Scheduled, next: NextLr) {
-    super(optimizer);
+  /** @internal */
+  constructor(state: State, next: NextLr) {
+    super(state);
+    this.#state = state;
     this.#next = next;
-    this.#baseLrs = this.groups.map((group) => {
-      if (!initialLrs.has(group)) initialLrs.set(group, group.lr);
-      return initialLrs.get(group)!;
-    });
+    this.#baseLrs = state.initialLrs();
+    state.extra = () => ({ base_lrs: this.#baseLrs });
+    state.restore = (values) => (this.#baseLrs = values.base_lrs!);
   }
 
   /**
@@ -160,18 +200,15 @@ abstract class EpochSchedule extends Schedule {
    * @throws ValueError where an lr is, or would become, no finite number >= 0, or cannot be set; nothing is changed then
    */
   step(): void {
-    this.checkLrs();
-    const epoch = this.epoch + 1;
-    this.setLrs(this.groups.map(({ lr }, i) => this.#next(lr, epoch, this.#baseLrs[i]!)));
-    this.epoch = epoch;
-  }
-
-  protected override extraState(): Record<string, number | readonly number[]> {
-    return { base_lrs: this.#baseLrs };
-  }
-
-  protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
-    this.#baseLrs = values.base_lrs!;
+    const state = this.#state;
+    const epoch = state.epoch + 1;
+    const lrs = state.readLrs();
+    const next = this.#next;
+    state.setLrs(
+      lrs.map((lr, i) => next(lr, epoch, this.#baseLrs[i]!)),
+      lrs,
+    );
+    state.epoch = epoch;
   }
 }
 
@@ -198,7 +235,7 @@ export class StepLR extends EpochSchedule {
     const { stepSize, gamma = 0.1 } = options;
     checkCount("stepSize", stepSize, 1);
     checkNumber("gamma", gamma);
-    super(optimizer, (lr, epoch) => (epoch % stepSize === 0 ? lr * gamma : lr));
+    super(new State(optimizer), (lr, epoch) => (epoch % stepSize === 0 ? lr * gamma : lr));
   }
 }
 
@@ -226,7 +263,7 @@ export class CosineAnnealingLR extends EpochSchedule {
     const { tMax, etaMin = 0 } = options;
     checkCount("tMax", tMax, 1);
     checkNumber("etaMin", etaMin);
-    super(optimizer, (lr, epoch, baseLr) => {
+    super(new State(optimizer), (lr, epoch, baseLr) => {
       // one step after the least lr the quotient below would be 0 / 0
       if ((epoch - 1 - tMax) % (2 * tMax) === 0) return lr + ((baseLr - etaMin) * (1 - cosPi(1 / tMax))) / 2;
       return ((1 + cosPi(epoch / tMax)) / (1 + cosPi((epoch - 1) / tMax))) * (lr - etaMin) + etaMin;
@@ -267,12 +304,17 @@ export class LinearLR extends EpochSchedule {
     }
     checkCount("totalIters", totalIters, 1);
     const rise = endFactor - startFactor;
-    super(optimizer, (lr, epoch) => {
+    const state = new State(optimizer);
+    super(state, (lr, epoch) => {
       if (epoch > totalIters) return lr;
       // on the way to endFactor 0 the last factor is rounded, to less than 0 as often as to more
       return lr * Math.max(0, 1 + rise / (totalIters * startFactor + (epoch - 1) * rise));
     });
-    this.setLrs(this.groups.map(({ lr }) => lr * startFactor));
+    const lrs = state.readLrs();
+    state.setLrs(
+      lrs.map((lr) => lr * startFactor),
+      lrs,
+    );
   }
 }
 
@@ -301,6 +343,7 @@ export interface ReduceLROnPlateauOptions {
  * [lr_scheduler.ReduceLROnPlateau](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.ReduceLROnPlateau.html).
  */
 export class ReduceLROnPlateau extends Schedule {
+  readonly #state: State;
   readonly #better: (metric: number, best: number) => boolean;
   readonly #factor: number;
   readonly #patience: number;
@@ -330,14 +373,19 @@ export class ReduceLROnPlateau extends Schedule {
     checkNumber("threshold", threshold);
     checkCount("cooldown", cooldown, 0);
     checkNumber("eps", eps);
-    super(optimizer);
-    const minLrs: readonly number[] = Array.isArray(minLr)
-      ? [...(minLr as readonly number[])]
-      : this.groups.map(() => minLr as number);
-    if (minLrs.length !== this.groups.length) {
-      throw new ShapeError("minLr", `${minLrs.length} numbers`, `one for each of ${this.groups.length} groups`);
+    const state = new State(optimizer);
+    super(state);
+    this.#state = state;
+    const count = state.groups.length;
+    const several = Array.isArray(minLr);
+    const given = several ? (minLr as readonly number[]).length : count;
+    if (given !== count) throw new ShapeError("minLr", `${given} numbers`, `one for each of ${count} groups`);
+    const minLrs: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const least = several ? (minLr as readonly number[])[i]! : (minLr as number);
+      checkNumber("minLr", least);
+      minLrs.push(least);
     }
-    minLrs.forEach((value) => checkNumber("minLr", value));
     const sign = mode === "min" ? -1 : 1;
     const limit = (best: number) => (thresholdMode === "rel" ? best * (1 + sign * threshold) : best + sign * threshold);
     this.#better = mode === "min" ? (metric, best) => metric < limit(best) : (metric, best) => metric > limit(best);
@@ -347,6 +395,16 @@ export class ReduceLROnPlateau extends Schedule {
     this.#cooldown = cooldown;
     this.#minLrs = minLrs;
     this.#eps = eps;
+    state.extra = () => ({
+      best: this.#best,
+      num_bad_epochs: this.#badEpochs,
+      cooldown_counter: this.#cooling,
+    });
+    state.restore = (values) => {
+      this.#best = values.best![0]!;
+      this.#badEpochs = values.num_bad_epochs![0]!;
+      this.#cooling = values.cooldown_counter![0]!;
+    };
   }
 
   /**
@@ -358,33 +416,24 @@ export class ReduceLROnPlateau extends Schedule {
    */
   step(metric: number): void {
     if (typeof metric !== "number") throw new ValueError("metric", describe(metric), "a number");
-    this.checkLrs();
+    const lrs = this.#state.readLrs();
     const better = this.#better(metric, this.#best);
     let cooling = Math.max(0, this.#cooling - 1);
     let badEpochs = better || this.#cooling > 0 ? 0 : this.#badEpochs + 1;
     if (badEpochs > this.#patience) {
-      this.setLrs(
-        this.groups.map(({ lr }, i) => {
+      this.#state.setLrs(
+        lrs.map((lr, i) => {
           const reduced = Math.max(lr * this.#factor, this.#minLrs[i]!);
           return lr - reduced > this.#eps ? reduced : lr;
         }),
+        lrs,
       );
       cooling = this.#cooldown;
       badEpochs = 0;
     }
-    this.epoch++;
+    this.#state.epoch++;
     if (better) this.#best = metric;
     this.#cooling = cooling;
     this.#badEpochs = badEpochs;
-  }
-
-  protected override extraState(): Record<string, number | readonly number[]> {
-    return { best: this.#best, num_bad_epochs: this.#badEpochs, cooldown_counter: this.#cooling };
-  }
-
-  protected override restore(values: Readonly<Record<string, readonly number[]>>): void {
-    this.#best = values.best![0]!;
-    this.#badEpochs = values.num_bad_epochs![0]!;
-    this.#cooling = values.cooldown_counter![0]!;
   }
 }

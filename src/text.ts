@@ -1,11 +1,11 @@
 // Text as numbers: a vocabulary of characters, and the cutting of an encoded text into streams and windows for truncated
 // backpropagation through time. Pure functions and classes; no files, no models.
 
-import { DtypeError, OutOfMemoryError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
-import { describe, zeros, type Tensor } from "../bindings/tensor.js";
+import { DtypeError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
+import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../bindings/tensor.js";
 
-/** More codes than the longest text of any engine has characters. */
-const LONGEST = 2 ** 29;
+/** Codes whose text every 64-bit engine can hold, at two UTF-16 units each. */
+const LONGEST = 2 ** 28 - 12;
 
 /**
  * A set of characters (Unicode code points, so that an emoji is one character) and their codes 0 .. size - 1.
@@ -20,14 +20,21 @@ export class Vocabulary {
    * @throws ValueError where one is not a single code point or comes twice
    */
   constructor(characters: Iterable<string>) {
-    for (const character of iterate("characters", characters, "an iterable of characters")) {
-      const argument = `characters[${this.#codes.size}]`;
-      if (!isCharacter(character)) throw new ValueError(argument, describe(character), "a single character");
-      if (this.#codes.has(character)) {
-        throw new ValueError(argument, `${describeCharacter(character)} again`, "each once");
+    let odd: ValueError | undefined;
+    const expected = "an iterable of characters";
+    if (characters === undefined || characters === null)
+      throw new ValueError("characters", describe(characters), expected);
+    reading("characters", characters, expected, () => {
+      for (const character of characters as Iterable<unknown>) {
+        const argument = `characters[${this.#codes.size}]`;
+        if (!isCharacter(character)) odd = new ValueError(argument, describe(character), "a single character");
+        else if (this.#codes.has(character)) {
+          odd = new ValueError(argument, `${describeCharacter(character)} again`, "each once");
+        } else this.#codes.set(character, this.#codes.size);
+        if (odd !== undefined) break;
       }
-      this.#codes.set(character, this.#codes.size);
-    }
+    });
+    if (odd !== undefined) throw odd;
     this.#characters = Object.freeze([...this.#codes.keys()]);
   }
 
@@ -43,7 +50,11 @@ export class Vocabulary {
     return new Vocabulary(characters.sort((a, b) => (a.codePointAt(0) ?? 0) - (b.codePointAt(0) ?? 0)));
   }
 
-  /** Whether a value is a vocabulary made by this class. */
+  /**
+   * Whether a value is a vocabulary made by this class.
+   *
+   * @internal
+   */
   static isVocabulary(value: unknown): value is Vocabulary {
     return typeof value === "object" && value !== null && #codes in value;
   }
@@ -111,21 +122,29 @@ export class Vocabulary {
    * @throws ValueError naming the first value that is no code; OutOfMemoryError
    */
   decode(codes: ArrayLike<number>): string {
-    const length: unknown = typeof codes === "object" && codes !== null ? codes.length : undefined;
+    const expected = "an array of codes";
+    if (typeof codes !== "object" || codes === null) throw new ValueError("codes", describe(codes), expected);
+    const length: unknown = reading("codes", codes, expected, () => codes.length);
     if (!Number.isSafeInteger(length) || (length as number) < 0) {
-      throw new ValueError("codes", describe(codes), "an array of codes");
+      throw new ValueError("codes", describe(codes), expected);
     }
     if ((length as number) > LONGEST) {
-      throw new ValueError("codes", `${length as number} codes`, `at most ${LONGEST}, more than any text has`);
+      throw new ValueError("codes", `${length as number} codes`, `at most ${LONGEST}`);
     }
     let text = "";
-    for (let index = 0; index < (length as number); index++) {
-      const code: unknown = codes[index];
-      const character = Number.isInteger(code) ? this.#characters[code as number] : undefined;
-      if (character === undefined) {
-        throw new ValueError(`codes[${index}]`, describeNumber(code), `a whole number from 0 to ${this.size - 1}`);
+    let index = 0;
+    let code: unknown;
+    const whole = reading("codes", codes, expected, () => {
+      for (; index < (length as number); index++) {
+        code = codes[index];
+        const character = Number.isInteger(code) ? this.#characters[code as number] : undefined;
+        if (character === undefined) return false;
+        text += character;
       }
-      text = append(text, character);
+      return true;
+    });
+    if (!whole) {
+      throw new ValueError(`codes[${index}]`, describeNumber(code), `a whole number from 0 to ${this.size - 1}`);
     }
     return text;
   }
@@ -147,31 +166,17 @@ function isCharacter(value: unknown): value is string {
 }
 
 /**
- * The values of an iterable from outside.
+ * Runs `read`, which reads a value from outside.
  *
- * @throws ValueError where it is none, or its iterator fails (the error's cause)
+ * @throws ValueError where the value throws (a getter, a proxy, an iterator): the error's cause
  */
-function* iterate(argument: string, values: unknown, expected: string): Generator<unknown, void, undefined> {
-  const failed = (cause: unknown) => {
-    const error = new ValueError(argument, describe(values), expected);
-    if (cause !== undefined) error.cause = cause;
-    return error;
-  };
-  if (values === undefined || values === null) throw failed(undefined);
+export function reading<T>(argument: string, value: unknown, expected: string, read: () => T): T {
   try {
-    yield* values as Iterable<unknown>;
+    return read();
   } catch (cause) {
-    throw failed(cause);
-  }
-}
-
-/** @throws OutOfMemoryError where no string can be that long */
-function append(text: string, character: string): string {
-  try {
-    return text + character;
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new OutOfMemoryError("text", `more than ${text.length} UTF-16 units`, "a length that strings can have");
+    const error = new ValueError(argument, describe(value), expected);
+    error.cause = cause;
+    throw error;
   }
 }
 
@@ -210,25 +215,14 @@ export function describeCharacters(characters: readonly string[]): string {
   return listed === characters.length ? text : `${text} and ${characters.length - listed} more`;
 }
 
-const typedArray = Object.getPrototypeOf(Int32Array.prototype) as object;
-const intrinsic = <T>(name: PropertyKey) => {
-  const { get } = Object.getOwnPropertyDescriptor(typedArray, name) as { get: (this: void) => T };
-  return (value: unknown): T => Reflect.apply(get, value, []) as T;
-};
-const kindOf = /* @__PURE__ */ intrinsic<string | undefined>(Symbol.toStringTag);
-const bufferOf = /* @__PURE__ */ intrinsic<ArrayBuffer>("buffer");
-const offsetOf = /* @__PURE__ */ intrinsic<number>("byteOffset");
-const lengthOf = /* @__PURE__ */ intrinsic<number>("length");
-
 /**
  * A plain view of codes from outside, an Int32Array of any realm: no property of the caller's object is read.
  *
  * @throws DtypeError
  */
-function viewCodes(argument: string, codes: unknown): Int32Array {
+function viewCodes(argument: string, codes: Int32Array): Int32Array {
   if (kindOf(codes) !== "Int32Array") throw new DtypeError(argument, describe(codes), "an Int32Array");
-  const length = lengthOf(codes);
-  return length === 0 ? new Int32Array(0) : new Int32Array(bufferOf(codes), offsetOf(codes), length);
+  return readTensor(argument, { data: codes, shape: [lengthOf(codes)] }).data as Int32Array;
 }
 
 /**

@@ -1,5 +1,6 @@
 // The character model: its gradients, its carried state, evaluation, sampling, and its file.
 
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
 import {
@@ -14,11 +15,13 @@ import {
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
 import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../src/models/charlm.js";
+import { Linear } from "../src/nn/linear.js";
 import { Adam } from "../src/optim.js";
 import { Random } from "../src/random.js";
 import { TextStreams, Vocabulary } from "../src/text.js";
 import { houseThatJackBuilt } from "../examples/browser/texts.js";
 import { centralDifferences } from "./helpers/gradient.js";
+import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 
 const TEXT = "the whale and the sea, the old ship\nand the 🐋 under the stars. ".repeat(4);
@@ -512,6 +515,219 @@ describe("prompts with unknown characters", () => {
       );
     }
     three.dispose();
+  });
+});
+
+describe("wrong types", () => {
+  const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
+
+  test.each(oddities())("U3: %s gives a result or a typed error, and changes nothing", (_, value) => {
+    const odd = value as never;
+    const model = new CharLM(vocabulary, SMALL);
+    const before = bits(model.stateDict());
+    const figures = { steps: 1, validation: { loss: 1, step: 1 } };
+    const sizes = { embeddingDim: 1, hiddenSize: 1, numLayers: 1 };
+    const calls: Record<string, () => unknown> = {
+      "new CharLM": () => new CharLM(odd).dispose(),
+      "new CharLM: options": () => new CharLM(vocabulary, odd).dispose(),
+      "new CharLM: cell": () => new CharLM(vocabulary, { cell: odd }).dispose(),
+      "new CharLM: dtype": () => new CharLM(vocabulary, { dtype: odd }).dispose(),
+      "new CharLM: seed": () => new CharLM(vocabulary, { seed: odd }).dispose(),
+      "trainStep: inputs": () => model.trainStep(odd, targets, still),
+      "trainStep: targets": () => model.trainStep(inputs, { data: odd, shape: [4, 2] }, still),
+      "trainStep: optimizer": () => model.trainStep(inputs, targets, odd),
+      "trainStep: clip": () => model.trainStep(inputs, targets, still, { clip: odd }),
+      state: () => {
+        model.state = odd;
+        model.trainStep(inputs, targets, still);
+      },
+      "state.h": () => {
+        model.state = { h: odd, c: odd };
+        model.trainStep(inputs, targets, still);
+      },
+      "evaluate: codes": () => model.evaluate(odd),
+      "evaluate: seqLen": () => model.evaluate(codes, { seqLen: odd }),
+      "sample: prompt": () => model.sample(odd, { length: 1 }),
+      "sample: length": () => model.generate("a", { length: odd }).next(),
+      "sample: temperature": () => model.sample("a", { length: 1, temperature: odd }),
+      "sample: random": () => model.sample("a", { length: 1, random: odd }),
+      "sample: unknown": () => model.sample("a", { length: 1, unknown: odd }),
+      warmUp: () => (model.warmUp = odd),
+      isCharLM: () => CharLM.isCharLM(odd),
+      "writeCharLM: model": () => writeCharLM(odd, figures),
+      "writeCharLM: training": () => writeCharLM(model, odd),
+      "writeCharLM: steps": () => writeCharLM(model, { steps: odd }),
+      "writeCharLM: validation": () => writeCharLM(model, { steps: 1, validation: odd }),
+      "writeCharLM: loss": () => writeCharLM(model, { steps: 1, validation: { loss: odd, step: 1 } }),
+      "countParameters: vocabularySize": () => expect(countParameters(odd, sizes)).not.toBeNaN(),
+      "countParameters: sizes": () => countParameters(3, odd),
+      "countParameters: cell": () => countParameters(3, { ...sizes, cell: odd }),
+      "countParameters: hiddenSize": () => expect(countParameters(3, { ...sizes, hiddenSize: odd })).not.toBeNaN(),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      onlyTyped(call, name);
+      model.warmUp = "";
+      model.state = undefined;
+    }
+    expect(bits(model.stateDict())).toEqual(before);
+    model.dispose();
+  });
+
+  test("U3: counts and files say what is wrong", () => {
+    const sizes = { embeddingDim: 4, hiddenSize: 5, numLayers: 1 };
+    const missing = undefined as never;
+    refuses(() => countParameters(-1, sizes), ValueError, "vocabularySize: got", "a whole number from 0 up");
+    refuses(() => countParameters(3, missing), ValueError, "sizes: got undefined, expected an object");
+    refuses(() => countParameters(3, {} as never), ValueError, "sizes.embeddingDim: got undefined");
+    refuses(() => countParameters(3, { ...sizes, numLayers: 0 }), ValueError, "sizes.numLayers: got number 0");
+    refuses(() => countParameters(3, { ...sizes, cell: "constructor" as never }), ValueError, "sizes.cell: got");
+    refuses(() => writeCharLM({} as never, { steps: 1 }), ValueError, "model: got Object, expected a CharLM");
+    const forged = Object.create(CharLM.prototype) as CharLM;
+    refuses(() => writeCharLM(forged, { steps: 1 }), ValueError, "model: got CharLM, expected a CharLM");
+  });
+
+  test("nothing that sampling relies on can be set", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const open = model as unknown as Record<string, unknown>;
+    for (const name of ["vocabulary", "architecture"]) expect(() => (open[name] = {})).toThrow(TypeError);
+    expect(() => ((model.architecture as { embeddingDim: number }).embeddingDim = 0)).toThrow(TypeError);
+    expect(() => (CHARLM_CELLS as string[]).push("constructor")).toThrow(TypeError);
+    model.dispose();
+  });
+});
+
+describe("input is read once", () => {
+  const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
+
+  test("S1: codes are checked after the copy: lengths that lie, shared memory, other realms", () => {
+    const victim = new Linear(64, 64, { seed: 1 });
+    const before = bits(victim.stateDict());
+    const expected = new CharLM(vocabulary, SMALL);
+    const { loss } = expected.trainStep(inputs, targets, still);
+    const lying = (code: number) => {
+      const data = Int32Array.from(targets.data).fill(code, 0, 1);
+      let reads = 0;
+      return Object.defineProperty(data, "length", { get: () => (reads++ ? 8 : 0) });
+    };
+    const model = new CharLM(vocabulary, SMALL);
+    for (const code of [-20000, -214, -100, -1, vocabulary.size, 60000, 2 ** 31 - 1]) {
+      for (const name of ["inputs", "targets"]) {
+        const wrong = { data: lying(code), shape: targets.shape };
+        const call = () =>
+          name === "inputs" ? model.trainStep(wrong, targets, still) : model.trainStep(inputs, wrong, still);
+        refuses(call, ValueError, `${name}: got ${code} at position 0`);
+      }
+      const text = Int32Array.from(codes).fill(code, 5, 6);
+      Object.defineProperty(text, "length", { value: 4 });
+      refuses(() => model.evaluate(text), ValueError, `codes: got ${code} at position 5`);
+    }
+    const shared = new Int32Array(new SharedArrayBuffer(4 * inputs.data.length));
+    shared.set(inputs.data);
+    const foreign = runInNewContext("(list) => Int32Array.from(list)") as (list: unknown) => Int32Array;
+    for (const data of [shared, foreign(inputs.data)]) {
+      model.state = undefined;
+      expect(model.trainStep({ data, shape: inputs.shape }, targets, still).loss).toBe(loss);
+    }
+    expect(model.evaluate(foreign(codes))).toBe(expected.evaluate(codes));
+    expect(bits(victim.stateDict())).toEqual(before);
+    for (const each of [victim, expected, model]) each.dispose();
+  });
+
+  test("S1: a text that changes while it is evaluated is refused at its next window", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const text = Int32Array.from(codes);
+    const values = model.evaluating(text, { seqLen: 7 });
+    values.next();
+    text.fill(-100);
+    refuses(() => values.next(), ValueError, "got -100 at position 0");
+    model.dispose();
+  });
+
+  test("a state is read once, and checked as it was read", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const good = { data: new Float64Array(24), shape: [2, 2, 6] };
+    const bad = { data: new Float64Array(1), shape: [1] };
+    let reads = 0;
+    model.state = {
+      get h() {
+        return reads++ ? bad : good;
+      },
+      c: good,
+    };
+    model.trainStep(inputs, targets, still);
+    expect(reads).toBe(1);
+    model.dispose();
+  });
+
+  test("an optimizer or a getter that disposes of the model: a typed error", () => {
+    const make = () => new CharLM(vocabulary, SMALL);
+    const dispose = (model: CharLM) => model.dispose();
+    for (const attempt of [
+      (model: CharLM) => model.trainStep(inputs, targets, { zeroGrad: () => dispose(model), step() {} }),
+      (model: CharLM) =>
+        model.trainStep(inputs, targets, {
+          get zeroGrad() {
+            dispose(model);
+            return () => {};
+          },
+          step() {},
+        }),
+      (model: CharLM) =>
+        model.trainStep({ data: inputs.data, get shape() { dispose(model); return inputs.shape; } }, targets, still), // prettier-ignore
+      (model: CharLM) => {
+        const zeros = { data: new Float64Array(24), shape: [2, 2, 6] };
+        model.state = {
+          get h() {
+            dispose(model);
+            return zeros;
+          },
+          c: zeros,
+        };
+        model.trainStep(inputs, targets, still);
+      },
+      (model: CharLM) => {
+        const values = model.evaluating(codes, { seqLen: 7 });
+        values.next();
+        dispose(model);
+        values.next();
+      },
+      (model: CharLM) => {
+        const characters = model.generate("the", { length: 5 });
+        characters.next();
+        dispose(model);
+        characters.next();
+      },
+      (model: CharLM) => {
+        const characters = model.generate("the", { length: 5 });
+        dispose(model);
+        characters.next();
+      },
+    ]) {
+      refuses(() => attempt(make()), DisposedError, "CharLM: got a disposed model");
+    }
+    const model = make();
+    const last = model.trainStep(inputs, targets, { zeroGrad() {}, step: () => dispose(model) });
+    expect(last.loss).toBeGreaterThan(0);
+    const looping = make();
+    const again = { zeroGrad: () => void looping.trainStep(inputs, targets, still), step() {} };
+    refuses(() => looping.trainStep(inputs, targets, again), StateError, "no forward pass");
+    looping.dispose();
+  });
+
+  test("draws of a subclass of Random are checked, and what only looks like one is refused", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    for (const draw of [NaN, 1, -0.5, "0.5", 1n, undefined]) {
+      class Loaded extends Random {
+        override uniform(): number {
+          return draw as number;
+        }
+      }
+      const random = new Loaded(1);
+      refuses(() => model.sample("the", { length: 1, random }), ValueError, "random: got a draw of", "draws in [0, 1)");
+    }
+    const forged = Object.create(Random.prototype) as Random;
+    refuses(() => model.sample("the", { length: 1, random: forged }), ValueError, "random: got Random");
+    model.dispose();
   });
 });
 

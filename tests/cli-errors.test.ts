@@ -173,13 +173,19 @@ describe("the rest: exit code 1", () => {
     ],
     [
       ["sample", "m.safetensors", "--prompt", "the \u{1F433}"],
-      /prompt: got "\u{1F433}" \(U\+1F433\) at position 4, expected only/u,
+      /prompt: the model does not know "\u{1F433}" \(U\+1F433\); --unknown skip leaves such characters out, --unknown replace/u,
     ],
     [["info", "nowhere.safetensors"], /no such file: nowhere\.safetensors/],
     [["info", "book.txt"], /book\.txt: header: got a length of/],
-    [["info", "foreign.safetensors"], /foreign\.safetensors: format: got pt/],
   ])("%j", async (args, message) => {
     await expectRefusal(folderOfFiles(), args, 1, message);
+  });
+
+  test("info tells what a file of another program holds", async () => {
+    const { code, stdout, stderr } = await run(folderOfFiles(), "info", "foreign.safetensors");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^foreign\.safetensors: safetensors file, \d+ bytes$/m);
+    expect(stdout).toMatch(/^ {2}w \[1\] F32$/m);
   });
 
   test("an epoch count that the training is past", async () => {

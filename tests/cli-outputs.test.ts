@@ -157,7 +157,7 @@ describe("two runs on one output", () => {
       "of another machine",
       () => ({ ...alive(), host: "else\u001bwhere" }),
       30,
-      /in use: process \d+ on else\\u001bwhere is training it \(last sign of life 3\d s ago; if it has ended, remove \S+\.wasm-rnn\.m\.lock\)/,
+      /in use: process \d+ on else\\u\{1b\}where is training it \(last sign of life 3\d s ago; if it has ended, remove \S+\.wasm-rnn\.m\.lock\)/,
     ],
     ["of a container", () => ({ ...alive(), namespace: "pid:[1]" }), 30, /process \d+ on \S+ is training it \(last/],
     ["half written just now", () => '{"pid":', 1, /in use: another run is starting on it/],
@@ -503,9 +503,9 @@ describe("text from outside", () => {
 
   test("T7: escapes", () => {
     expect(escapeControls(`${HOSTILE}\n\t`)).toBe(
-      "a\\u001b]0;title\\u0007\\u009b31m\\u202e\\u2066\\r\\u0000\\u007f\\u2028z\\n\\t",
+      "a\\u{1b}]0;title\\u{7}\\u{9b}31m\\u{202e}\\u{2066}\\r\\u{0}\\u{7f}\\u{2028}z\\n\\t",
     );
-    expect(escapeText("a\tb\n\u001b[1m\ud800é🐋\u200d")).toBe("a\tb\n\\u001b[1m\\ud800é🐋\u200d");
+    expect(escapeText("a\tb\n\u001b[1m\ud800é🐋\u200d")).toBe("a\tb\n\\u{1b}[1m\\u{d800}é🐋\u200d");
     expect(safeJson({ a: HOSTILE })).not.toMatch(OBEYED);
     expect(JSON.parse(safeJson({ a: HOSTILE }))).toEqual({ a: HOSTILE });
   });
@@ -526,15 +526,20 @@ describe("text from outside", () => {
       const { stderr } = await run(folder, ...args);
       expect(stderr).toMatch(/^wasm-rnn: [^\n]+\n$/);
       expect(stderr).not.toMatch(OBEYED);
-      expect(stderr).toContain("a\\u001b]0;title\\u0007");
+      expect(stderr).toMatch(/a\\u\{1b\}\]0;title\\u\{7\}/);
     }
     const hostile = writeSafetensors({}, { format: HOSTILE });
     writeFileSync(join(folder, "m.safetensors"), hostile);
     writeFileSync(join(folder, "m.state.safetensors"), hostile);
-    for (const args of [["info", "m.safetensors"], ["sample", "m.safetensors"], resume()]) {
+    for (const args of [["sample", "m.safetensors"], resume()]) {
       const { stderr } = await run(folder, ...args);
       expect(stderr).toMatch(/^wasm-rnn: [^\n]+\n$/);
       expect(stderr).not.toMatch(OBEYED);
+    }
+    for (const args of [[], ["--json"]]) {
+      const { code, stdout } = await run(folder, "info", "m.safetensors", ...args);
+      expect(code).toBe(0);
+      expect(stdout).not.toMatch(OBEYED);
     }
   });
 
@@ -547,7 +552,7 @@ describe("text from outside", () => {
     const outcome = await run(folder, ...args);
     expect([outcome.code, outcome.stderr]).toEqual([0, ""]);
     expect(outcome.stdout).not.toMatch(OBEYED);
-    expect(outcome.stdout).toContain("t\\u001b[31m\\u009b\\u202e\\n'.txt");
+    expect(outcome.stdout).toContain("t\\u{1b}[31m\\u{9b}\\u{202e}\\n'.txt");
     const command = /^continue with: (.*)$/m.exec(outcome.stdout)?.[1] ?? "";
     const resumed = shell(folder, `export LC_ALL=C.UTF-8; ${command} --json --steps 1`);
     expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
@@ -564,8 +569,8 @@ describe("text from outside", () => {
     const command = `'${process.execPath}' '${CLI}' train book.txt ${reference.args.slice(2, -5).join(" ")}`;
     const { stdout, status } = spawnSync("script", ["-qec", command, "/dev/null"], { cwd: folder, encoding: "utf8" });
     expect(status).toBe(0);
-    expect(stdout).toContain("\\u0007");
-    expect(stdout).toContain("\\u009b");
+    expect(stdout).toContain("\\u{7}");
+    expect(stdout).toContain("\\u{9b}");
     for (const obeyed of ["\u0007", "\u009b", "\u202e", "\u001b]"]) expect(stdout).not.toContain(obeyed);
   });
 });

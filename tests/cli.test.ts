@@ -6,6 +6,10 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "no
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readSafetensors } from "../src/io/safetensors.js";
+import { writeCharLM } from "../src/models/charlm-file.js";
+import { CharLM } from "../src/models/charlm.js";
+import { Random } from "../src/random.js";
+import { Vocabulary } from "../src/text.js";
 import { CLI, folderWithText, jsonLines, ofEvent, run, sampleText, SMALL, temporaryFolder } from "./helpers/cli.js";
 import { goWithout, programs } from "./helpers/tools.js";
 
@@ -212,9 +216,6 @@ describe("sample and info", () => {
 
     const likeliest = await sample("--temperature", "0", "--length", "50");
     expect((await sample("--temperature", "0", "--length", "50", "--seed", "3")).stdout).toBe(likeliest.stdout);
-    expect((await sample("--prompt", "\n", "--temperature", "0", "--length", "50")).stdout).toBe(
-      `\n${likeliest.stdout}`,
-    );
     expect((await sample("--prompt", "sea", "--length", "0")).stdout).toBe("sea\n");
 
     const json = jsonLines(await sample("--json", "--seed", "7", "--length", "20", "--prompt", "sea"));
@@ -239,6 +240,43 @@ describe("sample and info", () => {
     expect(jsonLines(await run(folder, "info", "m.safetensors", "--json"))).toMatchObject([
       { event: "info", training: { steps: 213 }, architecture: { hiddenSize: 16 } },
     ]);
+  });
+
+  test("N3, N4: sample reads the end of the training text first, and takes prompts with unknown characters", async () => {
+    const folder = temporaryFolder();
+    const model = new CharLM(Vocabulary.fromText("the sea \nold ship"), { embeddingDim: 4, hiddenSize: 8, seed: 2 });
+    for (const { value } of model.parameters()) for (let i = 0; i < value.data.length; i++) value.data[i]! *= 4;
+    const follow = (prompt: string) => model.sample(prompt, { length: 100, random: new Random(5) });
+    const cold = follow("");
+    model.warmUp = "the old ship\nthe sea";
+    const warm = follow("");
+    expect(warm).not.toBe(cold);
+    const [skipped, replaced] = [follow("the s"), follow("the  s")];
+    expect(skipped).not.toBe(replaced);
+    writeFileSync(join(folder, "m.safetensors"), writeCharLM(model, { steps: 1 }));
+    model.dispose();
+    const sample = (...args: string[]) =>
+      run(folder, "sample", "m.safetensors", "--seed", "5", "--length", "100", ...args);
+
+    expect(await sample()).toEqual({ code: 0, stdout: `${warm}\n`, stderr: "" });
+    expect(await sample("--prompt", "the Us")).toEqual({
+      code: 1,
+      stdout: "",
+      stderr:
+        'wasm-rnn: prompt: the model does not know "U" (U+0055); --unknown skip leaves such characters out, ' +
+        "--unknown replace puts a space in their place\n",
+    });
+    expect(await sample("--prompt", "the Us", "--unknown", "skip")).toEqual({
+      code: 0,
+      stdout: `the Us${skipped}\n`,
+      stderr: 'wasm-rnn: prompt: the model does not know "U" (U+0055); left out\n',
+    });
+    const json = await sample("--prompt", "the Us", "--unknown", "replace", "--json");
+    expect(json.stderr).toBe('wasm-rnn: prompt: the model does not know "U" (U+0055); replaced\n');
+    expect(jsonLines(json)).toMatchObject([{ event: "sample", prompt: "the Us", unknown: ["U"], text: replaced }]);
+    const wrong = await sample("--unknown", "ignore");
+    expect([wrong.code, wrong.stdout]).toEqual([2, ""]);
+    expect(wrong.stderr).toContain("error, skip, replace");
   });
 
   test("a reader that goes away is no failure", () => {

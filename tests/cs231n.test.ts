@@ -1,11 +1,14 @@
 // The eight functions of CS231n's rnn_layers.py, against numbers by NumPy (tests/golden/course.py).
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import * as coursera from "../src/coursera.js";
 import * as cs231n from "../src/cs231n.js";
 import { lstmBackward, lstmForward, rnnBackward, rnnForward } from "../src/cs231n.js";
-import { DtypeError, StateError, type Tensor } from "../src/index.js";
+import { DtypeError, Linear, ShapeError, StateError, type Tensor } from "../src/index.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "./helpers/close.js";
 import { type CourseCase, TOLERANCES, cs231nLibrary as course, describeCases, need, run } from "./helpers/course.js";
+import { oddities, onlyTyped } from "./helpers/oddities.js";
+import { refuses } from "./helpers/refuses.js";
 
 interface Case {
   readonly kind: string;
@@ -92,6 +95,132 @@ describe("caches and states", () => {
     expect(() => coursera.rnnBackward(t(5, 2, 3), cache as never)).toThrow(StateError);
     expect(() => cs231n.lstmBackward(h, cache)).toThrow(StateError);
     expect(() => cs231n.rnnStepBackward(t(2, 5), cache)).toThrow(StateError);
+  });
+
+  test("S3: nothing that a user can reach of a cache decides what the backward functions read", () => {
+    const victim = new Linear(64, 64, { seed: 1 });
+    const weights = () => victim.parameters().map(({ value }) => [...value.data]);
+    const before = weights();
+    const rnn = { Wax: t(5, 4), Waa: t(5, 5), ba: t(5, 1) };
+    const lstm = Object.fromEntries(["f", "i", "c", "o"].flatMap((g) => [[`W${g}`, t(5, 9)], [`b${g}`, t(5, 1)]])) as never; // prettier-ignore
+    const cells = {
+      rnn: coursera.rnnCellForward(t(4, 2), t(5, 2), rnn).cache,
+      lstm: coursera.lstmCellForward(t(4, 2), t(5, 2), t(5, 2), lstm).cache,
+    };
+    const all = {
+      rnn: coursera.rnnForward(t(4, 2, 3), t(5, 2), rnn).caches,
+      lstm: coursera.lstmForward(t(4, 2, 3), t(5, 2), lstm).caches,
+    };
+    // shapes of what a user sees
+    for (const shape of [
+      [1, 2],
+      [5, 1],
+      [500, 2],
+      [5, 2000],
+    ]) {
+      // prettier-ignore
+      for (const cache of [cells.rnn, cells.lstm, all.rnn, all.lstm]) {
+        for (const value of Object.values(cache) as Tensor[]) (value.shape as number[]).splice(0, 2, ...shape);
+      }
+      const [d2, d3] = [t(...shape), t(...shape, 3)];
+      refuses(() => coursera.rnnCellBackward(d2, cells.rnn), ShapeError, "daNext", "expected [5, 2]");
+      refuses(() => coursera.lstmCellBackward(t(5, 2), d2, cells.lstm), ShapeError, "dcNext", "expected [5, 2]");
+      refuses(() => coursera.rnnBackward(d3, all.rnn), ShapeError, "da", "expected [5, 2, T]");
+      refuses(() => coursera.lstmBackward(d3, all.lstm), ShapeError, "da", "expected [5, 2, T]");
+    }
+    expect(coursera.rnnCellBackward(t(5, 2), cells.rnn).dxt.shape).toEqual([4, 2]);
+    // the arrays of what a user sees
+    const step = cs231n.rnnStepForward(t(2, 4), t(2, 5), t(4, 5), t(5, 5), t(5));
+    const expected = cs231n.rnnStepBackward(t(2, 5), step.cache);
+    structuredClone(step.cache.x.data.buffer, { transfer: [step.cache.x.data.buffer as ArrayBuffer] });
+    expect(cs231n.rnnStepBackward(t(2, 5), step.cache)).toEqual(expected);
+    // there is no way from a cache to what is kept
+    expect(Object.getOwnPropertySymbols(step.cache)).toEqual([]);
+    const frozen = Object.freeze(coursera.lstmForward(t(4, 2, 3), t(5, 2), lstm).caches);
+    expect(frozen.ft.shape).toEqual([5, 2, 3]);
+    expect(frozen.ft).toBe(frozen.ft);
+    const copies: unknown[] = [{ ...step.cache }, Object.create(step.cache), new Proxy(step.cache, {})];
+    for (const cache of [...copies, ...oddities().map(([, value]) => value)]) {
+      for (const call of [
+        () => cs231n.rnnStepBackward(t(2, 5), cache as never),
+        () => cs231n.lstmBackward(t(2, 3, 5), cache as never),
+        () => coursera.rnnCellBackward(t(5, 2), cache as never),
+        () => coursera.lstmBackward(t(5, 2, 3), cache as never),
+      ]) {
+        refuses(call, StateError, "what the forward function of the same name returned");
+      }
+    }
+    expect(weights()).toEqual(before);
+    victim.dispose();
+  });
+
+  test("S1: inputs and parameters are read once, from any realm, and a copy of them is used", () => {
+    const make = runInNewContext("(list) => Float64Array.from(list)") as (list: unknown) => Float64Array;
+    const foreign = (tensor: Tensor) => ({ data: make(tensor.data), shape: tensor.shape });
+    const shared = ({ data, shape }: Tensor) => {
+      const copy = new Float64Array(new SharedArrayBuffer(8 * data.length));
+      copy.set(data);
+      return { data: copy, shape };
+    };
+    const rnn = { Wax: t(5, 4), Waa: t(5, 5), ba: t(5, 1), Wya: t(2, 5), by: t(2, 1) };
+    const expected = coursera.rnnForward(t(4, 2, 3), t(5, 2), rnn);
+    const steps = cs231n.lstmForward(t(2, 3, 4), t(2, 5), t(4, 20), t(5, 20), t(20));
+    for (const change of [foreign, shared]) {
+      const reads: Record<string, number> = {};
+      const parameters = Object.defineProperties(
+        {},
+        Object.fromEntries(
+          Object.entries(rnn).map(([name, value]) => [
+            name,
+            { get: () => ((reads[name] = (reads[name] ?? 0) + 1), reads[name] === 1 ? change(value) : 5n) },
+          ]),
+        ),
+      ) as typeof rnn;
+      const { a, yPred, caches } = coursera.rnnForward(change(t(4, 2, 3)), change(t(5, 2)), parameters);
+      expect([a, yPred]).toEqual([expected.a, expected.yPred]);
+      expect(reads).toEqual({ Wax: 1, Waa: 1, ba: 1, Wya: 1, by: 1 });
+      expect(coursera.rnnBackward(change(t(5, 2, 3)), caches)).toEqual(
+        coursera.rnnBackward(t(5, 2, 3), expected.caches),
+      );
+      const [x, h0, Wx, Wh, b] = [t(2, 3, 4), t(2, 5), t(4, 20), t(5, 20), t(20)].map(change) as [Tensor, Tensor, Tensor, Tensor, Tensor]; // prettier-ignore
+      expect(cs231n.lstmForward(x, h0, Wx, Wh, b).h).toEqual(steps.h);
+      expect(coursera.softmax(change(t(3, 2)))).toEqual(coursera.softmax(t(3, 2)));
+    }
+  });
+
+  test.each(oddities())("U3: %s gives a result or a typed error", (_, value) => {
+    const odd = value as never;
+    const rnn = { Wax: t(5, 4), Waa: t(5, 5), ba: t(5, 1) };
+    const calls: Record<string, () => unknown> = {
+      "coursera x": () => coursera.rnnForward(odd, t(5, 2), rnn),
+      "coursera x.data": () => coursera.rnnForward({ data: odd, shape: [4, 2, 3] }, t(5, 2), rnn),
+      "coursera x.shape": () => coursera.rnnForward({ data: new Float64Array(24), shape: odd }, t(5, 2), rnn),
+      "coursera a0": () => coursera.rnnForward(t(4, 2, 3), odd, rnn),
+      "coursera p": () => coursera.rnnForward(t(4, 2, 3), t(5, 2), odd),
+      "coursera Waa": () => coursera.rnnForward(t(4, 2, 3), t(5, 2), { ...rnn, Waa: odd }),
+      "coursera Wya": () => coursera.rnnForward(t(4, 2, 3), t(5, 2), { ...rnn, Wya: odd, by: odd }),
+      "coursera options": () => coursera.rnnForward(t(4, 2, 3), t(5, 2), rnn, odd),
+      "coursera activation": () => coursera.rnnForward(t(4, 2, 3), t(5, 2), rnn, { activation: odd }),
+      "coursera p of an LSTM": () => coursera.lstmCellForward(t(4, 2), t(5, 2), t(5, 2), odd),
+      "coursera softmax": () => coursera.softmax(odd),
+      "cs231n x": () => cs231n.lstmForward(odd, t(2, 5), t(4, 20), t(5, 20), t(20)),
+      "cs231n Wh": () => cs231n.lstmForward(t(2, 3, 4), t(2, 5), t(4, 20), odd, t(20)),
+      "cs231n b": () => cs231n.lstmForward(t(2, 3, 4), t(2, 5), t(4, 20), t(5, 20), odd),
+    };
+    for (const [name, call] of Object.entries(calls)) onlyTyped(call, name);
+  });
+
+  test("T4: axes that hold no numbers cost nothing, and claim no memory", () => {
+    const empty = (...shape: number[]): Tensor => ({ data: new Float64Array(0), shape });
+    const start = performance.now();
+    const lstm = Object.fromEntries(["f", "i", "c", "o"].flatMap((g) => [[`W${g}`, t(5, 9)], [`b${g}`, t(5, 1)]])) as never; // prettier-ignore
+    refuses(() => coursera.lstmForward(empty(4, 0, 3), empty(2 ** 15, 0), lstm), ShapeError, "Wi: got [5, 9]");
+    refuses(() => coursera.lstmForward(empty(2 ** 40, 0, 3), empty(5, 0), lstm), ShapeError, "Wi: got [5, 9]");
+    onlyTyped(() => coursera.softmax(empty(2 ** 40, 0)), "softmax");
+    onlyTyped(() => coursera.softmax(empty(0, 2 ** 40)), "softmax");
+    onlyTyped(() => cs231n.rnnForward(empty(0, 2 ** 40, 4), empty(0, 5), t(4, 5), t(5, 5), t(5)), "rnnForward");
+    onlyTyped(() => cs231n.rnnForward(empty(2, 2 ** 40, 0), t(2, 5), empty(0, 5), t(5, 5), t(5)), "rnnForward");
+    expect(performance.now() - start).toBeLessThan(1000);
   });
 
   test("one step of an LSTM wants prevC", () => {

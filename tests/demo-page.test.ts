@@ -329,11 +329,40 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#changed")).toBe(true);
   });
 
-  test("says what is wrong: characters, texts, settings", async () => {
+  test("N3, N4: writes a line without a beginning, and says which characters of one it does not know", async () => {
     await open();
-    await fill("#prompt", "鯨");
-    await click("#write");
-    await poll(() => text("#error")).toContain('got "鯨" (U+9BE8) at position 0');
+    await small({ "#text-choice": "house" });
+    await fill("#hidden", "48");
+    await fill("#rate", "0.01");
+    await trainTo(150);
+    const lines = ["This is the ", "That "];
+    for (let seed = 0; seed < 20; seed++) {
+      await fill("#draw", `${seed}`);
+      await fill("#length", "30");
+      await fill("#temperature", "0.5");
+      await page.evaluate(() => (document.querySelector("#sample")!.textContent = ""));
+      await click("#write");
+      await poll(() => text("#sample")).not.toBe("");
+      const written = (await text("#sample")).trimStart();
+      expect(
+        lines.some((line) => written.startsWith(line)),
+        written,
+      ).toBe(true);
+    }
+    const without = await sample();
+    expect(await isVisible("#skipped")).toBe(false);
+    await fill("#prompt", "鯨é鯨");
+    expect(await sample()).toBe(`鯨é鯨${without}`);
+    expect(await text("#skipped")).toBe(
+      "The model has not read these characters of the beginning, which it does not know: 鯨 é.",
+    );
+    await fill("#prompt", "This");
+    expect(await sample()).toMatch(/^This/);
+    expect(await isVisible("#skipped")).toBe(false);
+  });
+
+  test("says what is wrong: texts, settings", async () => {
+    await open();
     await fill("#text-choice", "own");
     expect(await isVisible("#changed")).toBe(true);
     await fill("#own-text", "too short");

@@ -7,6 +7,7 @@ import {
   LSTM,
   Linear,
   RNN,
+  Random,
   ShapeError,
   UnsupportedError,
   ValueError,
@@ -17,7 +18,7 @@ import {
   type Tensor,
 } from "../src/index.js";
 import { refuses } from "./helpers/refuses.js";
-import { range, wave } from "./helpers/tensors.js";
+import { heapOf, range, wave } from "./helpers/tensors.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
 const weightOf = (layer: { parameters(): Parameter[] }): Parameter => layer.parameters()[0]!;
@@ -161,6 +162,149 @@ describe.each(variants)("%s build", (variant) => {
       expect(layer.stateDict().bias_ih_l0!.data[5]).toBe(1);
     });
   });
+});
+
+test("T4: axes that hold no numbers take no time", () => {
+  const none = (...shape: number[]) => ({ data: new Float64Array(0), shape });
+  const started = performance.now();
+  for (const shape of [
+    [2 ** 40, 0],
+    [0, 2 ** 40],
+    [2 ** 52, 0, 3],
+    [0, 0],
+    [2 ** 40, 2, 0],
+  ]) {
+    init.orthogonal(none(...shape));
+    init.orthogonal(none(...shape), { gates: shape[0]! > 0 ? shape[0]! : 7 });
+    for (const fill of [init.uniform, init.normal, init.zeros, init.ones]) fill(none(...shape));
+    for (const fill of [init.xavierUniform, init.xavierNormal, init.kaimingUniform, init.kaimingNormal]) {
+      fill(none(...shape));
+    }
+    init.constant(none(...shape), 1);
+  }
+  expect(performance.now() - started).toBeLessThan(1000);
+  refuses(() => init.orthogonal(none(2 ** 40, 0), { gates: 3 }), ValueError, "gates");
+});
+
+test("T4: orthogonal gives the bits of Gram-Schmidt, vector by vector, and the same seed goes on alike", () => {
+  /** Each vector less its shares in those before it, twice over. */
+  const naive = (count: number, length: number, random: Random): number[][] => {
+    const vectors: number[][] = [];
+    while (vectors.length < count) {
+      const v = range(0, length).map(() => random.normal());
+      for (const w of [...vectors, ...vectors]) {
+        const share = v.reduce((sum, x, i) => sum + x * w[i]!, 0);
+        v.forEach((x, i) => (v[i] = x - share * w[i]!));
+      }
+      const norm = Math.sqrt(v.reduce((sum, x) => sum + x * x, 0));
+      vectors.push(v.map((x) => x / norm));
+    }
+    return vectors;
+  };
+  for (const [rows, columns, gates] of [
+    [1, 1, 1],
+    [2, 2, 1],
+    [3, 7, 1],
+    [7, 3, 1],
+    [24, 8, 3],
+    [33, 20, 1],
+    [20, 33, 1],
+    [10, 9, 5],
+  ] as const) {
+    const target = { data: new Float64Array(rows * columns), shape: [rows, columns] };
+    init.orthogonal(target, { gain: 1.5, gates, seed: 11 });
+    const random = new Random(11);
+    const height = rows / gates;
+    const expected = range(0, gates).flatMap(() => {
+      const wide = height <= columns;
+      const vectors = naive(Math.min(height, columns), Math.max(height, columns), random);
+      return range(0, height).flatMap((r) =>
+        range(0, columns).map((c) => 1.5 * (wide ? vectors[r]![c]! : vectors[c]![r]!)),
+      );
+    });
+    expect([...target.data], `${rows} x ${columns} in ${gates}`).toEqual(expected);
+  }
+});
+
+describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while memory grows, %s", (dtype) => {
+  const targets: [string, (layer: Linear) => Parameter | Tensor][] = [
+    ["parameter", (layer) => weightOf(layer)],
+    ["value", (layer) => weightOf(layer).value],
+    ["plain record", (layer) => ({ data: weightOf(layer).value.data, shape: [...weightOf(layer).value.shape] })],
+  ];
+  test.each(targets)("%s", (_, targetOf) => {
+    const heap = heapOf(new Linear(1, 1));
+    const size = 200; // the vectors take 320 kB, and no 64 kB are free in one piece
+    using layer = new Linear(size, size, { dtype, bias: false });
+    const expected = wave([size, size], dtype);
+    init.orthogonal(expected, { seed: 3, gain: 2 });
+    const fillers: number[] = [];
+    const take = (bytes: number): number => fillers[fillers.push(heap.allocate(bytes, "a filler")) - 1]!;
+    const full = heap.byteLength;
+    while (heap.byteLength === full) take(65536);
+    const rest = heap.byteLength - fillers[fillers.length - 1]! - 65536;
+    if (rest > 0) take(rest);
+    const before = heap.byteLength;
+    init.orthogonal(targetOf(layer), { seed: 3, gain: 2 });
+    expect(heap.byteLength).toBeGreaterThan(before);
+    expect(weightOf(layer).value.data).toEqual(expected.data);
+    for (const address of fillers) heap.free(address);
+  });
+});
+
+test("T4: a target whose getter disposes of the layer is refused, and no other layer changes", () => {
+  const fills: ((target: Tensor) => void)[] = [
+    (t) => init.uniform(t, { seed: 1 }),
+    (t) => init.normal(t, { seed: 1 }),
+    (t) => init.constant(t, 7777),
+    (t) => init.xavierUniform(t, { seed: 1 }),
+    (t) => init.kaimingNormal(t, { seed: 1 }),
+    (t) => init.orthogonal(t, { seed: 1 }),
+  ];
+  for (const fill of fills) {
+    for (const wrap of [
+      (live: Tensor, dispose: () => void) => ({
+        get data() {
+          return live.data;
+        },
+        get shape() {
+          dispose();
+          return [3, 4];
+        },
+      }),
+      (live: Tensor, dispose: () => void) => ({
+        get data() {
+          return live.data;
+        },
+        shape: new Proxy([3, 4], { get: (shape, key) => (dispose(), Reflect.get(shape, key) as unknown) }),
+      }),
+      (live: Tensor, dispose: () => void) => ({
+        get value() {
+          dispose();
+          return live;
+        },
+      }),
+    ]) {
+      const layer = new Linear(4, 3, { seed: 1 });
+      const live = weightOf(layer).value;
+      const others: Linear[] = [];
+      const dispose = (): void => {
+        layer.dispose();
+        while (others.length < 8) others.push(new Linear(4, 3, { seed: 2 }));
+      };
+      refuses(() => fill(wrap(live, dispose) as Tensor), DisposedError);
+      using fresh = new Linear(4, 3, { seed: 2 });
+      for (const other of others) {
+        expect(other.stateDict()).toEqual(fresh.stateDict());
+        other.dispose();
+      }
+    }
+  }
+  // forgetGateBias: parameters that are no LSTM's
+  for (const parameters of [() => null, () => 3, () => [null], () => [{ name: "bias_ih_l0" }], () => ({ filter: 1 })]) {
+    const call = () => init.forgetGateBias({ hiddenSize: 2, parameters } as never);
+    expect(call).toThrow(/got/);
+  }
 });
 
 test("calculateGain", () => {

@@ -1,6 +1,7 @@
 // The random numbers behind seeds: where they come from, their distributions, and going on from a saved state.
 import { describe, expect, test } from "vitest";
 import { Random, ValueError } from "../src/index.js";
+import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 import { useVariant, variants } from "./helpers/variants.js";
 
@@ -121,4 +122,31 @@ test("refuses", () => {
     refuses(() => (random.state = state as number[]), ValueError, "state", "4 integers");
     expect(random.state).toEqual(before);
   }
+});
+
+test.each(oddities())("U3: %s as a seed or a state gives a generator or a typed error", (_, value) => {
+  const odd = value as never;
+  onlyTyped(() => new Random(odd), "seed");
+  const random = new Random(6);
+  const before = random.state;
+  const set = (state: unknown) => () => {
+    random.state = state as number[];
+    expect(random.state.every((word) => Number.isInteger(word))).toBe(true);
+    random.state = before;
+  };
+  onlyTyped(set(odd), "state");
+  onlyTyped(set([1, 2, 3, odd]), "a word of the state");
+  expect(random.state).toEqual(before);
+  expect(Random.isRandom(odd)).toBe(false);
+});
+
+test("each word of a state is read once", () => {
+  const random = new Random(6);
+  let reads = 0;
+  const state = Object.defineProperty([1, 2, 3, 0], 3, { get: () => (reads++ ? 5n : 4) });
+  random.state = state;
+  expect([...random.state]).toEqual([1, 2, 3, 4]);
+  expect(reads).toBe(1);
+  expect(Random.isRandom(random)).toBe(true);
+  expect(Random.isRandom(Object.create(Random.prototype))).toBe(false);
 });

@@ -20,6 +20,7 @@ import {
 } from "../src/index.js";
 import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
 import { cosPi } from "../src/schedule.js";
+import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 
 const groups = (...lrs: unknown[]) => ({ paramGroups: lrs.map((lr) => ({ lr: lr as number })) });
@@ -201,4 +202,110 @@ test("the cosine", () => {
   for (let i = 0; i <= 20000; i++)
     worst = Math.max(worst, Math.abs(cosPi(i / 10007) - Math.cos((i / 10007) * Math.PI)));
   expect(worst).toBeLessThan(8e-16); // Math.cos gets (i / 10007) pi rounded: up to 4.4e-16 of that
+});
+
+describe("what comes from outside", () => {
+  test.each(oddities())("U3: %s gives a schedule or a typed error", (_, value) => {
+    const odd = value as never;
+    for (const [name, make] of Object.entries(makers)) {
+      onlyTyped(() => make(odd), `${name}: optimizer`);
+      onlyTyped(() => make({ paramGroups: odd }), `${name}: paramGroups`);
+      onlyTyped(() => make({ paramGroups: [odd] }), `${name}: a group`);
+      onlyTyped(() => make(groups(odd)), `${name}: lr`);
+      onlyTyped(() => make(groups(1), odd), `${name}: options`);
+      for (const option of ["stepSize", "gamma", "tMax", "etaMin", "startFactor", "endFactor", "totalIters", "mode"]) {
+        onlyTyped(() => make(groups(1), { [option]: odd }), `${name}: ${option}`);
+      }
+      for (const option of ["factor", "patience", "threshold", "thresholdMode", "cooldown", "minLr", "eps"]) {
+        onlyTyped(() => make(groups(1), { [option]: odd }), `${name}: ${option}`);
+      }
+      const schedule = make(groups(0.1));
+      const before = schedule.stateDict();
+      onlyTyped(() => schedule.loadStateDict(odd), `${name}: dict`);
+      for (const entry of Object.keys(before)) {
+        const call = () => schedule.loadStateDict({ ...before, last_epoch: tensor(9), [entry]: odd });
+        onlyTyped(call, `${name}: ${entry}`);
+      }
+      expect(schedule.stateDict()).toEqual(before);
+    }
+  });
+
+  test("T5: a list of groups with a length and nothing in it takes no time", () => {
+    const paramGroups = Object.assign([], { length: 2 ** 32 - 1 });
+    const start = performance.now();
+    refuses(() => new StepLR({ paramGroups }, { stepSize: 1 }), ValueError, "paramGroups: got an array of length");
+    refuses(
+      () => new ReduceLROnPlateau(groups(1), { minLr: paramGroups }),
+      ShapeError,
+      "minLr: got 4294967295 numbers",
+    );
+    expect(performance.now() - start).toBeLessThan(500);
+  });
+
+  test("S3: nothing but the public methods of a schedule can be reached", () => {
+    for (const make of Object.values(makers)) {
+      const schedule = make(groups(0.1));
+      expect(Reflect.ownKeys(schedule)).toEqual([]);
+      const names = new Set<PropertyKey>();
+      for (let at = schedule as object; at !== Object.prototype; at = Object.getPrototypeOf(at) as object) {
+        for (const name of Reflect.ownKeys(at)) names.add(name);
+      }
+      expect([...names].sort()).toEqual(["constructor", "lastEpoch", "lastLr", "loadStateDict", "stateDict", "step"]);
+    }
+  });
+
+  test("a group whose lr cannot be read is refused, with the cause", () => {
+    const broken = Object.create(SGD.prototype) as { lr: number };
+    for (const [name, make] of Object.entries(makers)) {
+      refuses(() => make({ paramGroups: [broken] }), ValueError, "paramGroups[0].lr: got a group that cannot be read");
+      const optimizer = groups(0.1, 0.2);
+      const schedule = make(optimizer);
+      const before = schedule.stateDict();
+      const cause = new Error(name);
+      Object.defineProperty(optimizer.paramGroups[1], "lr", {
+        configurable: true,
+        get: () => {
+          throw cause;
+        },
+      });
+      expect(() => schedule.step(1)).toThrow(expect.objectContaining({ name: "ValueError", cause }));
+      Object.defineProperty(optimizer.paramGroups[1], "lr", { value: before._last_lr!.data[1], writable: true });
+      expect(schedule.stateDict()).toEqual(before);
+    }
+  });
+
+  test("a learning rate is read once at each step", () => {
+    let reads = -100;
+    let lr = 1;
+    const group = {
+      get lr() {
+        return ++reads > 1 ? (5n as unknown as number) : lr;
+      },
+      set lr(value: number) {
+        lr = value;
+      },
+    };
+    const schedule = new ReduceLROnPlateau({ paramGroups: [group] }, { patience: 0 });
+    reads = 0;
+    schedule.step(NaN);
+    expect(schedule.lastEpoch).toBe(1);
+  });
+
+  test("U4: a state dict whose getter detaches an earlier array changes nothing", () => {
+    const optimizer = groups(0.1, 0.2);
+    const schedule = new StepLR(optimizer, { stepSize: 1 });
+    const before = [structuredClone(optimizer), schedule.stateDict()];
+    const dict: Record<string, Tensor> = { ...schedule.stateDict(), last_epoch: tensor(7), _last_lr: tensor([5, 6]) };
+    const { base_lrs: last } = dict;
+    Object.defineProperty(dict, "base_lrs", {
+      enumerable: true,
+      get: () => {
+        structuredClone(dict._last_lr!.data.buffer, { transfer: [dict._last_lr!.data.buffer as ArrayBuffer] });
+        return { data: new Float64Array(1), shape: [2] };
+      },
+    });
+    refuses(() => schedule.loadStateDict(dict), ShapeError, 'dict["base_lrs"]');
+    expect([optimizer, schedule.stateDict()]).toEqual(before);
+    expect(last!.data.length).toBe(2);
+  });
 });

@@ -514,3 +514,64 @@ test("numbers of another type are rounded when they come in", () => {
   const rounded = processed(model, { data: x.data, shape: [8, 3] }, "f32", [8]);
   expect(bytes({ data: Float32Array.from(y), shape: [8, 1] })).toEqual(bytes(rounded));
 });
+
+describe("T3: files of many layers are read in linear time, up to 1,000", () => {
+  const dense = { type: "dense", shape: [null, null, 1], weights: [[[1]], [0]] };
+  const tanh = { type: "activation", activation: "tanh", shape: [null, null, 1] };
+  const chain = (count: number) => ({ in_shape: [null, null, 1], layers: [dense, ...Array<object>(count).fill(tanh)] });
+  const stack = (count: number, prefix = "") => {
+    const names = Array.from({ length: count }, (_, i) => [`${prefix}weight_ih_l${i}`, `${prefix}weight_hh_l${i}`]);
+    return Object.fromEntries(names.flat().map((name) => [name, [[1]]]));
+  };
+
+  test("1,000 layers load", () => {
+    const modules = ["", ...Array<string>(999).fill("tanh")];
+    for (const make of [() => fromRtneural(chain(999)), () => fromRtneural(stack(1), { modules })]) {
+      using model = make();
+      expect(model.step([0.5])[0]).toBeGreaterThan(0);
+    }
+  });
+
+  test("more are refused at once", () => {
+    const data = { unit_type: "RNN", input_size: 1, hidden_size: 1, skip: 0 };
+    const proteus = { model_data: data, state_dict: stack(20_000, "rec.") };
+    const [long, deep] = [chain(100_000), stack(20_000)];
+    const modules = ["", ...Array<string>(200_000).fill("tanh")];
+    const wide = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`m${i}.weight_hh_l0`, [[1]]]));
+    const start = performance.now();
+    refuses(() => fromRtneural(long), UnsupportedError, "layers: got 100001 layers, expected at most 1000");
+    refuses(() => fromRtneural(deep), UnsupportedError, "json: got 1001 layers, expected at most 1000");
+    refuses(() => fromProteus(proteus), UnsupportedError, "state_dict: got 1001 layers");
+    refuses(() => fromRtneural(stack(1), { modules }), UnsupportedError, "modules: got 200001 layers");
+    refuses(() => fromRtneural(wide), UnsupportedError, "json: got 200000 layers");
+    expect(performance.now() - start).toBeLessThan(10_000); // it took minutes; 0.3 s on an idle machine
+  });
+});
+
+describe("U3: holes and odd lengths", () => {
+  const dense = (...weights: unknown[]) => ({ type: "dense", shape: [1], weights });
+  const hole = (length: number): unknown[] => Object.assign([], { length });
+
+  test("a hole in `layers` or `weights` is no layer and no array", () => {
+    const read = (layers: unknown) => () => fromRtneural({ in_shape: [1], layers });
+    using whole = read([dense([[2]], [1])])();
+    expect([...whole.step([3])]).toEqual([7]);
+    refuses(read(hole(1)), FormatError, "layers[0]: got undefined");
+    refuses(read([dense([[2]], [1]), ...hole(0).concat(hole(1))]), FormatError, "layers[1]: got undefined");
+    refuses(read([dense([[2]]), dense(...hole(2))]), FormatError, "layers[1].weights[0]: got undefined");
+    const sparse = dense([[2]]);
+    sparse.weights.length = 2;
+    refuses(read([sparse]), FormatError, "layers[0].weights[1]: got undefined");
+  });
+
+  test("lists that claim to be long end at their first hole", () => {
+    const long = hole(2 ** 32 - 1);
+    const state = (rows: unknown) => fromRtneural({ "gru.weight_hh_l0": rows });
+    refuses(() => fromRtneural({ in_shape: [1], layers: long }), UnsupportedError, "layers: got 4294967295 layers");
+    refuses(() => fromRtneural({}, { modules: long as never }), UnsupportedError, "modules: got 4294967295");
+    refuses(() => state(long), FormatError, 'json["gru.weight_hh_l0"][0]: got undefined');
+    refuses(() => state([long]), FormatError, 'json["gru.weight_hh_l0"][0][0]: got undefined');
+    const slopes = { type: "prelu", weights: [[long]] };
+    refuses(() => fromRtneural({ in_shape: [1], layers: [slopes] }), ShapeError, "layers[0].weights[0][0]");
+  });
+});

@@ -1,9 +1,11 @@
 // Vocabulary, splits and windows: text as numbers and back.
 
 import fc from "fast-check";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
-import { DtypeError, ValueError } from "../bindings/errors.js";
+import { DtypeError, StateError, ValueError } from "../bindings/errors.js";
 import { splitText, TextStreams, Vocabulary } from "../src/text.js";
+import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 
 describe("Vocabulary", () => {
@@ -131,5 +133,116 @@ describe("TextStreams", () => {
     }
     const streams = new TextStreams(codes, 3, 3);
     for (const index of [-1, 1, 0.5]) expect(() => streams.window(index)).toThrow(ValueError);
+  });
+});
+
+describe("wrong types", () => {
+  test.each(oddities())("U3: %s gives a result or a typed error", (_, value) => {
+    const odd = value as never;
+    const vocabulary = new Vocabulary("abc");
+    const codes = Int32Array.of(0, 1, 2, 0);
+    const streams = new TextStreams(codes, 1, 1);
+    const calls: Record<string, () => unknown> = {
+      "new Vocabulary": () => new Vocabulary(odd),
+      "new Vocabulary of a list": () => new Vocabulary([odd]),
+      fromText: () => Vocabulary.fromText(odd),
+      isVocabulary: () => Vocabulary.isVocabulary(odd),
+      codeOf: () => vocabulary.codeOf(odd),
+      unknownIn: () => vocabulary.unknownIn(odd),
+      encode: () => vocabulary.encode(odd),
+      "encode: argument": () => vocabulary.encode("x", odd),
+      decode: () => vocabulary.decode(odd),
+      "decode of a list": () => vocabulary.decode([odd]),
+      "splitText: codes": () => splitText(odd, 0.5),
+      "splitText: fraction": () => splitText(codes, odd),
+      "new TextStreams: codes": () => new TextStreams(odd, 1, 1),
+      "new TextStreams: batchSize": () => new TextStreams(codes, odd, 1),
+      "new TextStreams: seqLen": () => new TextStreams(codes, 1, odd),
+      window: () => streams.window(odd),
+      "largestBatch: length": () => TextStreams.largestBatch(odd, 1, 1),
+      "largestBatch: batchSize": () => TextStreams.largestBatch(1, odd, 1),
+      "largestBatch: seqLen": () => TextStreams.largestBatch(1, 1, odd),
+    };
+    const start = performance.now();
+    for (const [name, call] of Object.entries(calls)) {
+      onlyTyped(() => expect(call(), name).not.toBeNaN(), name);
+    }
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  test("U3: the message says the argument, what came and what was expected", () => {
+    const vocabulary = new Vocabulary("a");
+    const codes = Int32Array.of(0, 1);
+    const missing = undefined as never;
+    refuses(() => vocabulary.encode(missing), ValueError, "text: got undefined, expected a string");
+    refuses(() => vocabulary.encode(5 as never, "prompt"), ValueError, "prompt: got number 5, expected a string");
+    refuses(() => vocabulary.decode(missing), ValueError, "codes: got undefined, expected an array of codes");
+    refuses(() => vocabulary.decode(["0"] as never), ValueError, 'codes[0]: got "0", expected a whole number');
+    refuses(() => new Vocabulary(missing), ValueError, "characters: got undefined, expected an iterable of characters");
+    refuses(
+      () => new Vocabulary([1n] as never),
+      ValueError,
+      "characters[0]: got bigint 1, expected a single character",
+    );
+    refuses(() => Vocabulary.fromText(5 as never), ValueError, "text: got number 5, expected a string");
+    refuses(() => splitText("x" as never, 0.1), DtypeError, 'codes: got "x", expected an Int32Array');
+    refuses(() => splitText(codes, "0.1" as never), ValueError, "fraction: got", "a number in [0, 1)");
+    refuses(() => new TextStreams(codes, 1, 1).window(Symbol("s") as never), ValueError, "index: got symbol");
+    refuses(() => TextStreams.largestBatch(missing, missing, missing), ValueError, "length: got undefined");
+    refuses(() => vocabulary.decode({ length: 2 ** 40 }), ValueError, "codes: got 1099511627776 codes");
+    const broken = {
+      *[Symbol.iterator]() {
+        yield "a";
+        throw new RangeError("no more");
+      },
+    };
+    refuses(() => new Vocabulary(broken), ValueError, "characters: got Object, expected an iterable of characters");
+  });
+
+  test("U6: codes of another realm, of a subclass that lies, and shared ones are read as they are", () => {
+    class Liar extends Int32Array {
+      override get length(): number {
+        return 2 ** 30;
+      }
+      override subarray(): Int32Array<ArrayBuffer> {
+        throw new Error("not asked");
+      }
+    }
+    const plain = Int32Array.from({ length: 9 }, (_, i) => i);
+    const shared = new Int32Array(new SharedArrayBuffer(36));
+    shared.set(plain);
+    const foreign = runInNewContext("Int32Array.from({ length: 9 }, (_, i) => i)") as Int32Array;
+    const expected = new TextStreams(plain, 2, 3).window(0);
+    for (const codes of [new Liar(plain.buffer), shared, foreign]) {
+      const streams = new TextStreams(codes, 2, 3);
+      expect(streams.window(0)).toEqual(expected);
+      const { train, validation } = splitText(codes, 0.25);
+      expect([[...train], [...validation]]).toEqual([[0, 1, 2, 3, 4, 5, 6], [7, 8]]); // prettier-ignore
+    }
+    expect(Object.getPrototypeOf(splitText(new Liar(4), 0).train)).toBe(Int32Array.prototype);
+  });
+
+  test("a text whose array is detached later is refused", () => {
+    const codes = new Int32Array(9);
+    const streams = new TextStreams(codes, 2, 3);
+    structuredClone(codes.buffer, { transfer: [codes.buffer] });
+    refuses(() => streams.window(0), StateError, "codes: got a detached array");
+  });
+
+  test("nothing of a vocabulary or of streams can be set", () => {
+    const vocabulary = new Vocabulary("abc") as unknown as Record<string, unknown>;
+    const streams = new TextStreams(new Int32Array(9), 2, 3) as unknown as Record<string, unknown>;
+    for (const name of ["characters", "size"]) expect(() => (vocabulary[name] = [])).toThrow(TypeError);
+    for (const name of ["codes", "batchSize", "seqLen", "streamLength"]) {
+      expect(() => (streams[name] = 2 ** 40)).toThrow(TypeError);
+    }
+    expect(() => (vocabulary.characters as string[]).push("d")).toThrow(TypeError);
+    expect(Vocabulary.isVocabulary(vocabulary)).toBe(true);
+    expect(Vocabulary.isVocabulary(Object.create(Vocabulary.prototype))).toBe(false);
+  });
+
+  test("the characters that a vocabulary lacks, each once", () => {
+    expect(new Vocabulary("abc").unknownIn("a\u{1F40B}xb\u{1F40B}x")).toEqual(["\u{1F40B}", "x"]);
+    expect(new Vocabulary("abc").unknownIn("")).toEqual([]);
   });
 });

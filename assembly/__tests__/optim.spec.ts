@@ -300,7 +300,9 @@ function flushes<T>(): void {
       const eps = <T>(squared ? 1e-8 : 0);
       m = moments.copy();
       let v = squares.copy();
-      adam<T>(n, p.p, g.p, m.p, v.p, 0, 1, half, half, half, half, 1, eps, 1, 0, 1);
+      const largest = kept.copy();
+      adam<T>(n, p.p, g.p, m.p, v.p, largest.p, 1, half, half, half, half, 1, eps, 1, 0, 1);
+      expectSame<T>(`adam of ${n}, eps ${eps}: maxExpAvgSq`, largest, squared ? squaresFlushed : kept);
       expectSame<T>(`adam of ${n}: expAvg`, m, flushed);
       expectSame<T>(`adam of ${n}, eps ${eps}: expAvgSq`, v, squared ? squaresFlushed : kept);
       m = moments.copy();

@@ -234,9 +234,7 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
     case "milestone":
       return showMilestone(data);
     case "sample":
-      byId("sample").hidden = false;
-      byId("sample").textContent = data.prompt + data.text;
-      return;
+      return showSample(data);
     case "activations":
       return showActivations(data.activations);
     case "fading":
@@ -366,6 +364,20 @@ function showMilestone({ step, loss, text }: { step: number; loss: number | unde
     announced = performance.now();
     say(`Training. ${title}.`);
   }
+}
+
+/** Characters that are listed. */
+const LISTED = 20;
+
+function showSample({ prompt, text, skipped }: Extract<FromWorker, { kind: "sample" }>): void {
+  byId("sample").hidden = false;
+  byId("sample").textContent = prompt + text;
+  const more = skipped.length > LISTED ? ` and ${show(skipped.length - LISTED)} more` : "";
+  byId("skipped").hidden = skipped.length === 0;
+  byId("skipped").textContent =
+    skipped.length === 0
+      ? ""
+      : `The model has not read these characters of the beginning, which it does not know: ${skipped.slice(0, LISTED).join(" ")}${more}.`;
 }
 
 function download(bytes: ArrayBuffer, step: number): void {

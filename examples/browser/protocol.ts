@@ -100,7 +100,8 @@ export type FromWorker =
   | { kind: "running"; running: boolean }
   /** A sample that the training writes along its way. */
   | { kind: "milestone"; step: number; loss: number | undefined; text: string }
-  | { kind: "sample"; prompt: string; text: string }
+  /** `skipped` are the characters of the prompt that the model does not know. */
+  | { kind: "sample"; prompt: string; text: string; skipped: string[] }
   | { kind: "activations"; activations: Activations }
   /** How the gradients of the model fade, which has been trained for so many steps. */
   | { kind: "fading"; cell: CharLMCell; step: number; norms: number[] }

@@ -19,8 +19,8 @@ const VALIDATION = 0.05;
 /** Characters that an evaluation reads at most, so that it costs little beside the steps. */
 const EVALUATED = 8000;
 const CLIP = 5;
-/** Characters that samples along the way go on from, at most. */
-const CONTEXT = 60;
+/** Characters of the training text that a model reads before it writes. */
+const WARM_UP = 200;
 const GATES = { LSTM: 4, GRU: 3, RNN: 1 };
 
 /** A model that was read from a file, and its past. */
@@ -51,6 +51,8 @@ export class Training {
   readonly #streams: TextStreams;
   readonly #validation: Int32Array;
   readonly #random: Random;
+  /** The end of the training text. */
+  readonly #warmUp: string;
 
   /** Throws an Error that says what is wrong where the text is too short. */
   constructor(
@@ -82,6 +84,9 @@ export class Training {
     this.parameters = countParameters(vocabulary.size, this.model.architecture);
     this.flopsPerStep = this.#countFlops();
     this.frequencyLoss = entropy(train, vocabulary.size);
+    this.#warmUp = vocabulary.decode(train.slice(-WARM_UP));
+    // a loaded model keeps the end of the text that it was trained on until it is trained on this one
+    if (this.model.warmUp === "") this.model.warmUp = this.#warmUp;
     this.#optimizer = new Adam(this.model.parameters(), { lr: settings.learningRate });
     this.#random = new Random(seed);
   }
@@ -118,7 +123,7 @@ export class Training {
     if (!Number.isFinite(loss)) {
       throw new Error("The loss is not finite any more. Reset, and take a smaller learning rate.");
     }
-    this.step++;
+    if (this.step++ === 0) this.model.warmUp = this.#warmUp;
     return loss;
   }
 
@@ -130,11 +135,9 @@ export class Training {
     this.evaluations.push({ step: this.step, loss });
   }
 
-  /** A sample along the way: what follows the last words of the training text, the same words each time. */
+  /** A sample along the way. */
   sample(): string {
-    const end = this.model.vocabulary.decode(this.#streams.codes.slice(-CONTEXT));
-    const words = /^.*\s/s.exec(end)?.[0] ?? end;
-    return this.model.sample(words, { length: 160, temperature: 0.7, random: this.#random });
+    return this.model.sample("", { length: 160, temperature: 0.7, random: this.#random });
   }
 
   /** The beginnings of `count` places of the training text, `length` characters and the one after: i32 [T, N], [N]. */

@@ -225,8 +225,10 @@ function answer(message: ToWorker): void | Promise<void> {
       return;
     case "sample": {
       const { prompt, length, temperature, seed } = message;
-      const text = current().model.sample(prompt, { length, temperature, random: new Random(seed) });
-      return send({ kind: "sample", prompt, text });
+      const { model } = current();
+      const skipped = model.vocabulary.unknownIn(prompt);
+      const text = model.sample(prompt, { length, temperature, random: new Random(seed), unknown: "skip" });
+      return send({ kind: "sample", prompt, text, skipped });
     }
     case "inspect":
       return send({ kind: "activations", activations: readActivations(current().model, message.text, message.layer) });

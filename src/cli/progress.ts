@@ -154,7 +154,7 @@ class LineReporter implements Reporter {
   }
 
   sample(step: number, text: string): void {
-    const shown = process.stdout.isTTY ? escapeText(text) : text;
+    const shown = process.stdout.isTTY ? escapeText(text.replaceAll("\r\n", "\n")) : text;
     this.print(`step ${step}: sample\n${shown.replace(/^/gm, "    | ")}`);
   }
 

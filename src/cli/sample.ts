@@ -2,11 +2,17 @@
 
 import { randomInt } from "node:crypto";
 import { readCharLM } from "../models/charlm-file.js";
+import type { CharLM, SampleOptions } from "../models/charlm.js";
 import { Random } from "../random.js";
+import { describeCharacters } from "../text.js";
 import { chooseBuild, type Variant } from "./build.js";
-import { named } from "./errors.js";
+import { CliError, named } from "./errors.js";
+import { escapeControls, escapeText, safeJson } from "./escape.js";
 import { readBytes } from "./files.js";
 import { printAndWait as print } from "./output.js";
+
+/** What to do with characters of the prompt that the model does not know. */
+export const UNKNOWN = ["error", "skip", "replace"] as const satisfies readonly SampleOptions["unknown"][];
 
 /** What the command line gave, or the defaults. */
 export interface SampleCommandOptions {
@@ -16,6 +22,7 @@ export interface SampleCommandOptions {
   temperature: number;
   /** Left out: another one each time. */
   seed?: number;
+  unknown: (typeof UNKNOWN)[number];
   json: boolean;
   variant?: Variant;
 }
@@ -28,23 +35,44 @@ export async function sample(path: string, options: SampleCommandOptions): Promi
   chooseBuild(options.variant ?? "auto");
   const bytes = readBytes(path, "model");
   const { model } = named(path, () => readCharLM(bytes));
-  const { prompt, length, temperature, seed = randomInt(2 ** 32) } = options;
-  const characters = model.generate(prompt, { length, temperature, random: new Random(seed) });
+  try {
+    return await write(model, options);
+  } finally {
+    model.dispose();
+  }
+}
+
+async function write(model: CharLM, options: SampleCommandOptions): Promise<number> {
+  const { prompt, length, temperature, seed = randomInt(2 ** 32), unknown } = options;
+  const lacking = model.vocabulary.unknownIn(prompt);
+  if (lacking.length > 0) sayUnknown(lacking, unknown);
+  const characters = model.generate(prompt, { length, temperature, random: new Random(seed), unknown });
   if (options.json) {
     const text = [...characters].join("");
-    await print(`${JSON.stringify({ event: "sample", prompt, text, temperature, seed })}\n`);
+    await print(`${safeJson({ event: "sample", prompt, unknown: lacking, text, temperature, seed })}\n`);
     return 0;
   }
+  // a vocabulary can hold characters that a terminal obeys; a file or a pipe gets the text as it is
+  const show = (text: string) => (process.stdout.isTTY ? escapeText(text.replaceAll("\r", "")) : text);
   let chunk = prompt;
   let pending = 0;
   for (const character of characters) {
     chunk += character;
     if (++pending < CHUNK) continue;
-    await print(chunk);
+    await print(show(chunk));
     chunk = "";
     pending = 0;
   }
-  await print(`${chunk}\n`);
-  model.dispose();
+  await print(`${show(chunk)}\n`);
   return 0;
+}
+
+/** Refuses characters of the prompt that the model does not know, or says on stderr what becomes of them. */
+function sayUnknown(characters: readonly string[], unknown: SampleCommandOptions["unknown"]): void {
+  const said = `the model does not know ${describeCharacters(characters)}`;
+  if (unknown === "error") {
+    const ways = "--unknown skip leaves such characters out, --unknown replace puts a space in their place";
+    throw new CliError(`prompt: ${said}; ${ways}`);
+  }
+  process.stderr.write(`wasm-rnn: prompt: ${escapeControls(said)}; ${unknown === "skip" ? "left out" : "replaced"}\n`);
 }

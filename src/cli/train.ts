@@ -4,7 +4,7 @@
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CliError, messageOf } from "./errors.js";
-import { escapeControls } from "./escape.js";
+import { escapeControls, shellWord } from "./escape.js";
 import { outputError } from "./output.js";
 import { holds } from "./outputs.js";
 import { makeReporter, type Reporter } from "./progress.js";
@@ -140,11 +140,4 @@ async function drawCurve({ trainer, files }: Training): Promise<Buffer> {
   const { lossCurve } = await import("./chart.js"); // echarts is not loaded for anything else
   const title = escapeControls(`${basename(files.model)}: loss by step`);
   return Buffer.from(lossCurve(title, trainer.history));
-}
-
-/** `path` as one word of a POSIX shell; with characters that a terminal obeys, of bash or zsh. */
-function shellWord(path: string): string {
-  const escaped = escapeControls(path);
-  if (escaped !== path) return `$'${escapeControls(path.replace(/[\\']/g, "\\$&"))}'`;
-  return /^[\w./@%+=:-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

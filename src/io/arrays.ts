@@ -2,17 +2,16 @@
 // getters, which properties of the same name, subclasses and other realms cannot change. Nothing is copied here.
 
 import { DtypeError } from "../../bindings/errors.js";
-import { describe } from "../../bindings/tensor.js";
+import { describe, kindOf } from "../../bindings/tensor.js";
 
 const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
 /** A getter of all typed arrays, as a function. */
-function getter(name: string | symbol): (array: unknown) => unknown {
+function getter(name: string): (array: unknown) => unknown {
   const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
   return (array) => descriptor.get!.call(array) as unknown;
 }
 
-const tag = /* @__PURE__ */ getter(Symbol.toStringTag);
 const buffer = /* @__PURE__ */ getter("buffer");
 const byteOffset = /* @__PURE__ */ getter("byteOffset");
 const byteLength = /* @__PURE__ */ getter("byteLength");
@@ -35,12 +34,12 @@ const DTYPES: ReadonlyMap<unknown, string> = /* @__PURE__ */ new Map([
 
 /** The number type of a typed array (a subclass or one of another realm, too): f64, i64 ...; undefined for anything else. */
 export function numberTypeOf(data: unknown): string | undefined {
-  return DTYPES.get(tag(data));
+  return DTYPES.get(kindOf(data));
 }
 
 /** Whether a value is a Uint8Array, a subclass' (Node's Buffer) or another realm's included. */
 export function isBytes(value: unknown): value is Uint8Array {
-  return tag(value) === "Uint8Array";
+  return kindOf(value) === "Uint8Array";
 }
 
 /**

@@ -42,10 +42,17 @@ export interface SafetensorsContent<T extends StoredTensor = Tensor> {
   metadata: Record<string, string>;
 }
 
+/**
+ * Says whether a tensor is to be read.
+ *
+ * @param name as the file has it
+ */
+export type NameFilter = (name: string) => boolean;
+
 /** Options of `readSafetensors`. */
 export interface SafetensorsOptions {
-  /** The tensors to read, by their names, or by a function that says so of a name (default: all). */
-  only?: readonly string[] | ((name: string) => boolean);
+  /** The tensors to read, by their names, or by a function of a name (default: all). */
+  only?: readonly string[] | NameFilter | undefined;
 }
 
 /** How the bytes of a stored dtype become an array; they come in a fresh, aligned buffer. */

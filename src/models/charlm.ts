@@ -12,7 +12,7 @@ import { Linear } from "../nn/linear.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { Random } from "../random.js";
-import { describeCharacter, describeCharacters, describeNumber, TextStreams, Vocabulary } from "../text.js";
+import { describeCharacter, describeCharacters, describeNumber, reading, TextStreams, Vocabulary } from "../text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = /* @__PURE__ */ Object.freeze(["LSTM", "GRU", "RNN"] as const);
@@ -118,7 +118,11 @@ export class CharLM {
     );
   }
 
-  /** Whether a value is a model made by this class. */
+  /**
+   * Whether a value is a model made by this class.
+   *
+   * @internal
+   */
   static isCharLM(value: unknown): value is CharLM {
     return typeof value === "object" && value !== null && #vocabulary in value;
   }
@@ -142,6 +146,11 @@ export class CharLM {
     return this.#state;
   }
 
+  /**
+   * Sets the state.
+   *
+   * @param state of as many rows as the next step's batch has
+   */
   set state(state: CharLMState | undefined) {
     this.#state = state;
   }
@@ -456,7 +465,10 @@ export function warmUpFault(text: unknown, vocabulary: Vocabulary): [received: s
 /** An optimizer's methods, each read once. */
 function takeOptimizer(optimizer: unknown): StepOptimizer {
   if ((typeof optimizer === "object" && optimizer !== null) || typeof optimizer === "function") {
-    const { zeroGrad, step } = optimizer as Record<string, unknown>;
+    const { zeroGrad, step } = reading("optimizer", optimizer, "one whose methods can be read", () => {
+      const { zeroGrad, step } = optimizer as Record<string, unknown>;
+      return { zeroGrad, step };
+    });
     if (typeof zeroGrad === "function" && typeof step === "function") {
       return {
         zeroGrad: () => void Reflect.apply(zeroGrad, optimizer, []),

@@ -4,8 +4,18 @@
 // `init` is an object and no namespace (`export * as init`): bundlers keep the namespaces of a bundle, used or not.
 
 import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
-import { floatDtype } from "../../bindings/kernels.js";
-import { checkTensor, describe, showShape, sizeOf, type Tensor } from "../../bindings/tensor.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { floatDtype, project } from "../../bindings/kernels.js";
+import { withArena } from "../../bindings/memory.js";
+import {
+  checkTensor,
+  describe,
+  dtypeOf,
+  showShape,
+  sizeOf,
+  type FloatDtype,
+  type Tensor,
+} from "../../bindings/tensor.js";
 import { Random } from "../random.js";
 import { checkOptions, type Parameter } from "./layer.js";
 
@@ -67,16 +77,25 @@ function checkFinite(argument: string, value: number, least = -Infinity): void {
   }
 }
 
-/** The tensor to fill, held against: f64 or f32, with at least `axes` axes. */
+/**
+ * Checks the tensor to fill: f64 or f32, at least `axes` dimensions. Its data are read last: a getter may dispose a layer,
+ * whose memory then belongs to another one, so no code of the caller runs between reading a live view and writing to it.
+ */
 function take(target: InitTarget, axes = 0): Tensor {
   if (target === null || typeof target !== "object") {
     throw new DtypeError("target", describe(target), "a parameter or a tensor");
   }
   const [name, value] = "value" in target ? [target.name, target.value] : ["target", target];
   const argument = typeof name === "string" ? name : "target";
-  const { data, shape } = checkTensor(argument, value, floatDtype(argument, value), ["..."]);
-  if (shape.length < axes) throw new ShapeError(argument, showShape(shape), `at least ${axes} axes`);
-  return { data, shape };
+  const dimensions: unknown = (value as Tensor | null | undefined)?.shape;
+  const own: unknown = Array.isArray(dimensions)
+    ? Array.from({ length: Math.min(dimensions.length, 99) }, (_, axis) => dimensions[axis] as unknown)
+    : dimensions;
+  const data = (value as Tensor | null | undefined)?.data;
+  const given = data === undefined ? value : { data, shape: own as number[] };
+  const taken = checkTensor(argument, given, floatDtype(argument, given), ["..."]);
+  if (taken.shape.length < axes) throw new ShapeError(argument, showShape(taken.shape), `at least ${axes} axes`);
+  return taken;
 }
 
 function fill({ data }: Tensor, draw: () => number): void {
@@ -262,29 +281,40 @@ function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
 }
 
 /**
- * `count` orthonormal vectors of `length` >= count numbers, each random in the space that those before it leave: modified
- * Gram-Schmidt, twice over, which keeps them orthogonal to the last bits.
+ * `count` orthonormal vectors of `length` >= count numbers, [count,length], each random in the space that those before it
+ * leave: modified Gram-Schmidt, twice over, which keeps them orthogonal to the last bits. The second pass of a vector runs
+ * beside the first pass of the next one.
  */
-function orthonormal(count: number, length: number, random: Random): Float64Array[] {
-  const vectors: Float64Array[] = [];
-  const dot = (v: Float64Array, w: Float64Array): number => {
-    let sum = 0;
-    for (let i = 0; i < length; i++) sum += v[i]! * w[i]!;
-    return sum;
-  };
-  while (vectors.length < count) {
-    const v = Float64Array.from({ length }, () => random.normal());
-    for (let pass = 0; pass < 2; pass++) {
-      for (const w of vectors) {
-        const share = dot(v, w);
-        for (let i = 0; i < length; i++) v[i]! -= share * w[i]!;
+function orthonormal(count: number, length: number, random: Random): Float64Array {
+  return withArena(currentCore(), (arena) => {
+    const vectors = arena.allocate("orthonormal vectors", "f64", [count, length]);
+    const pairs = arena.allocate("orthonormal vectors", "f64", [length, 2]);
+    const [all, pair] = [vectors.data, pairs.data];
+    const draw = (which: 0 | 1): void => {
+      for (let i = 0; i < length; i++) pair[2 * i + which] = random.normal();
+    };
+    let done = 0;
+    let ahead = false; // whether the second of the pair has had its first pass
+    while (done < count) {
+      if (ahead) for (let i = 0; i < length; i++) pair[2 * i] = pair[2 * i + 1]!;
+      else {
+        pair.fill(0);
+        draw(0);
+        project(vectors, 0, done, pairs);
       }
+      ahead = done + 1 < count;
+      if (ahead) draw(1);
+      project(vectors, 0, done, pairs);
+      let squares = 0;
+      for (let i = 0; i < length; i++) squares += pair[2 * i]! * pair[2 * i]!;
+      const norm = Math.sqrt(squares);
+      if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
+      for (let i = 0; i < length; i++) all[done * length + i] = pair[2 * i]! / norm;
+      if (ahead) project(vectors, done, 1, pairs);
+      done++;
     }
-    const norm = Math.sqrt(dot(v, v));
-    if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
-    vectors.push(v.map((x) => x / norm));
-  }
-  return vectors;
+    return vectors.download().data as Float64Array;
+  });
 }
 
 /**
@@ -294,7 +324,7 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
  *
  * @param target a weight [out, in, ...]
  * @param options gain, gates, seed
- * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError
+ * @throws ShapeError, ValueError, DtypeError, DisposedError, UnsupportedError, OutOfMemoryError
  */
 function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   checkOptions("orthogonal", options, ["gain", "gates", "seed"]);
@@ -307,12 +337,18 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
     throw new ValueError("gates", describe(gates), `a divisor of ${shape[0]} rows`);
   }
   const random = new Random(seed);
+  if (data.length === 0) return; // an axis may be as long as it likes then
+  const { heap } = currentCore();
+  const live = heap.holds(data);
+  const first = live ? data.byteOffset / data.BYTES_PER_ELEMENT : 0;
   for (let gate = 0; gate < gates; gate++) {
     const wide = rows <= columns;
     const vectors = orthonormal(Math.min(rows, columns), Math.max(rows, columns), random);
+    const numbers = live ? heap.view(dtypeOf(data) as FloatDtype) : data; // memory that grew has detached a live view
+    const start = first + gate * rows * columns;
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < columns; c++) {
-        data[(gate * rows + r) * columns + c] = gain * (wide ? vectors[r]![c]! : vectors[c]![r]!);
+        numbers[start + r * columns + c] = gain * vectors[wide ? r * columns + c : c * rows + r]!;
       }
     }
   }
@@ -333,11 +369,15 @@ function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Para
     throw new ValueError("layer", describe(layer), expected);
   }
   const h = layer.hiddenSize;
-  const biases = layer.parameters().filter(({ name }) => /^bias_[ih]h(_|$)/.test(name));
-  if (biases.length === 0 || biases.some((bias) => String(bias.value.shape) !== String([4 * h]))) {
+  const parameters: unknown = layer.parameters();
+  const named = (Array.isArray(parameters) ? Array.from<Parameter | undefined>(parameters) : []).map(
+    (parameter) => [String(parameter?.name), parameter!] as const,
+  );
+  const biases = named.filter(([name]) => /^bias_[ih]h(_|$)/.test(name));
+  if (biases.length === 0 || biases.some(([, bias]) => String(take(bias).shape) !== String([4 * h]))) {
     throw new ValueError("layer", `${describe(layer)}${biases.length === 0 ? " without biases" : ""}`, expected);
   }
-  for (const bias of biases) bias.value.data.fill(bias.name.startsWith("bias_ih") ? value : 0, h, 2 * h);
+  for (const [name, bias] of biases) take(bias).data.fill(name.startsWith("bias_ih") ? value : 0, h, 2 * h);
 }
 
 /**

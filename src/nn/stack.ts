@@ -6,7 +6,7 @@ import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.
 import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
-import { describe, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { describe, readTensor, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
 import { checkSealed } from "../sealed.js";
 import {
@@ -147,13 +147,30 @@ export abstract class Recurrent extends Layer {
   }
 
   /**
-   * Forgets the states that a stateful layer has kept: the next pass starts from zeros (Keras' reset_states).
+   * Sets the states from which the next pass of a stateful layer starts (Keras' reset_states).
    *
-   * @throws DisposedError
+   * @param state h0 and, for an LSTM, c0, in the shapes that forward takes; zeros by default
+   * @throws StateError where the layer is not stateful; ShapeError, DtypeError, UnsupportedError, DisposedError
    */
-  resetState(): void {
+  resetState(state: { h0?: Tensor; c0?: Tensor } = {}): void {
     this.#memory.checkAlive();
-    this.#state = { h: undefined, c: undefined };
+    const lstm = this.#cell.kind === "LSTM";
+    const given = checkOptions(`${this.#cell.kind}.resetState`, state, lstm ? ["h0", "c0"] : ["h0"]);
+    const count = this.numLayers * this.#directions;
+    let leading: readonly (number | string)[] | undefined; // axes of the first state; the second has the same
+    const take = (name: "h0" | "c0", size: number) => {
+      const value = given[name];
+      if (value === undefined) return undefined;
+      if (!this.#options.stateful) throw new StateError("resetState", `${name} without the option stateful`, "none");
+      const plain = readTensor(name, value);
+      leading ??= plain.shape.length === 2 ? [count] : [count, "N"];
+      const taken = takeTensor(name, plain, this.#memory.dtype, [...leading, size]);
+      leading = taken.shape.slice(0, -1);
+      return taken;
+    };
+    const [h, c] = [take("h0", this.stateSize), take("c0", this.hiddenSize)];
+    this.#memory.checkAlive(); // code of the caller's may have run
+    this.#state = { h, c };
   }
 
   /** Runs the stack. */

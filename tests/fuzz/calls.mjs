@@ -495,7 +495,7 @@ export class Call {
 const bytes = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
 
 /** Valid calls that may be refused all the same. */
-const MAY_REFUSE = /initialize|#stream|new GRU|configure|#backward|clip/;
+const MAY_REFUSE = /initialize|#stream|new GRU|configure|#backward|clip|CharLM#(evaluating|generate)/;
 
 /** Calls that call the caller's functions in the middle of their work. */
 const CALLBACKS = /trainStep|gradCheck/;
