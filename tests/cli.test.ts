@@ -11,7 +11,7 @@ import { CharLM } from "../src/models/charlm.js";
 import { Random } from "../src/random.js";
 import { Vocabulary } from "../src/text.js";
 import { CLI, folderWithText, jsonLines, ofEvent, run, sampleText, SMALL, temporaryFolder } from "./helpers/cli.js";
-import { goWithout, programs } from "./helpers/tools.js";
+import { goWithout, MISSING_SCRIPT, programs } from "./helpers/tools.js";
 
 describe("train", () => {
   test("--json: only JSON lines on stdout, a falling loss, files", async () => {
@@ -73,12 +73,7 @@ describe("train", () => {
 
   test.skipIf(process.platform !== "linux")("a progress bar on a terminal", (context) => {
     const [script] = programs("script");
-    if (script === undefined) {
-      goWithout(
-        context,
-        "No `script` was found, which gives a program a terminal. Install it (Debian: apt-get install bsdutils).",
-      );
-    }
+    if (script === undefined) goWithout(context, MISSING_SCRIPT);
     const folder = folderWithText();
     const command = `'${process.execPath}' '${CLI}' train book.txt ${SMALL.join(" ")}`;
     const { stdout, status } = spawnSync(script, ["-qec", command, "/dev/null"], { cwd: folder, encoding: "utf8" });

@@ -107,7 +107,7 @@ function guarded<R>(variant: Variant, body: () => R): R {
 }
 
 /** A constructor as JavaScript lets anyone call it. */
-type AnyClass = new (...args: unknown[]) => unknown;
+type AnyClass = new (...args: unknown[]) => object;
 
 const parentOf = (value: unknown) => Object.getPrototypeOf(value) as AnyClass;
 const classOf = (value: unknown) => (value as { constructor: AnyClass }).constructor;
@@ -177,6 +177,58 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
       refuses(() => linear.forward(wave([1, 64])), ShapeError, "x");
       const norm = new (shadow(LayerNorm, "normalizedShape"))(3);
       refuses(() => norm.forward(wave([1, 64])), ShapeError, "x");
+    });
+  });
+
+  test("shapes that lie, overflow or are none decide no size", () => {
+    guarded(variant, () => {
+      const linear = new Linear(2, 2);
+      const norm = new LayerNorm(2);
+      const lstm = new LSTM(2, 2);
+      const calls: ((x: Tensor) => unknown)[] = [
+        (x) => linear.forward(x),
+        (x) => norm.forward(x),
+        (x) => lstm.forward(x),
+        (x) => lstm.forward(wave([1, 1, 2]), { h0: x }),
+        (x) => new Dropout().forward(x),
+        (x) => all.softmax(x),
+        (x) => all.logSoftmax(x),
+        (x) => all.mse(x, x),
+        (x) => all.mse(wave([2]), wave([2]), { weight: x }),
+        (x) => all.bceWithLogits(x, x, { posWeight: x, sampleWeight: x }),
+        (x) => crossEntropy(x, x),
+        (x) => coursera.softmax(x),
+      ];
+      const sizes = [
+        0,
+        -0,
+        1,
+        2,
+        -1,
+        -2,
+        NaN,
+        Infinity,
+        0.5,
+        2 ** 16,
+        2 ** 31,
+        2 ** 32,
+        2 ** 32 + 1,
+        2 ** 53,
+        2 ** 53 - 1,
+      ];
+      const size = fc.oneof(fc.constantFrom<unknown>(...sizes), fc.constantFrom<unknown>("2", null, [2], 2n, {}));
+      const shapes = fc.oneof(
+        fc.array(size, { maxLength: 5 }),
+        fc.constantFrom<unknown>(undefined, null, "12", { length: 1 }),
+      );
+      const count = fc.constantFrom(0, 1, 2, 4);
+      fc.assert(
+        fc.property(shapes, count, fc.constantFrom(...calls), (shape, n, call) => {
+          const error = errorOf(() => call({ data: new Float64Array(n).fill(0.5), shape } as Tensor));
+          expect(isTyped(error) || String(error)).toBe(true);
+        }),
+        { numRuns: 3000, seed: 7 },
+      );
     });
   });
 
@@ -569,4 +621,24 @@ describe.each(variants)("%s build: the end of 4 GiB", (variant) => {
       for (const address of ballast) heap.free(address);
     }
   });
+});
+
+test("SECURITY.md: every function and every test of its table exists", () => {
+  const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
+  const [, table = ""] = read("SECURITY.md").split("## Where numbers from outside become addresses");
+  const rows = table.split("\n").filter((line) => line.startsWith("| ") && !/^\| (place|-)/.test(line));
+  expect(rows.length).toBeGreaterThan(30);
+  for (const row of rows) {
+    const [, , , checks = "", tests = ""] = row.split(" | ").flatMap((cell, i) => (i === 0 ? ["", cell] : [cell]));
+    const functions = [...checks.matchAll(/`([\w./-]+)`: (\w+)/g)];
+    const names = [...tests.matchAll(/`([\w-]+\.test\.ts)`: "(.+?)"(?=;| *\||$)/g)];
+    expect(functions.length, row).toBeGreaterThan(0);
+    expect(names.length, row).toBeGreaterThan(0);
+    for (const [, path, name] of functions) {
+      expect(read(path!), `${path}: ${name}`).toMatch(new RegExp(`(^|[ #(])${name}(<[^>]*>)?(\\(| = |:)`, "m"));
+    }
+    for (const [, file, name] of names) {
+      expect(read(`tests/${file}`), `${file}: ${name}`).toContain(`"${name}"`);
+    }
+  }
 });

@@ -44,42 +44,23 @@ export interface GRUCellOptions extends CellOptions {
   resetAfter?: boolean;
 }
 
-/** What a cache stands for: its cell, and what the step saved, until a backward pass has used it. */
-let contentOf: (cache: unknown) => { owner: object; pass: Pass | undefined } | undefined;
-/** `dispose()` of a cache, whatever its own properties say. */
-let consume: (cache: CellCache) => void;
+/** What a cache stands for. A map, not private fields: a bundler leaves it out of apps without cells. */
+const contents = /* @__PURE__ */ new WeakMap<object, { owner: object; arena: Arena; pass: Pass | undefined }>();
 
 /**
  * What one step in training mode saved for its backward pass; as many steps may wait as a loop has. `dispose` gives its
  * memory back. In inference mode (`eval`) a step saves nothing.
  */
 export class CellCache {
-  readonly #owner: object;
-  readonly #arena: Arena;
-  #pass: Pass | undefined;
-
-  static {
-    contentOf = (cache) =>
-      cache !== null && typeof cache === "object" && #pass in cache
-        ? { owner: cache.#owner, pass: cache.#arena.disposed ? undefined : cache.#pass }
-        : undefined;
-    consume = (cache) => {
-      cache.#pass = undefined;
-      cache.#arena.dispose();
-    };
-  }
-
   /** @internal */
   constructor(owner: object, arena: Arena, pass: Pass | undefined) {
     if (!(arena instanceof Arena)) throw new StateError("CellCache", "a call of its constructor", "cell.forward()");
-    this.#owner = owner;
-    this.#arena = arena;
-    this.#pass = pass;
+    contents.set(this, { owner, arena, pass });
   }
 
   /** Gives the memory back at once; a backward does so itself. */
   dispose(): void {
-    consume(this);
+    contents.get(this)?.arena.dispose();
   }
 
   /** `dispose()`, for declarations with `using`. */
@@ -190,7 +171,7 @@ abstract class Cell extends Layer {
       const dc = lstm ? gradient("c", givenC) : undefined;
       const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
       sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
-      consume(cache);
+      contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
       const shape = [...batch, hiddenSize];
       return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
     });
@@ -202,10 +183,10 @@ abstract class Cell extends Layer {
 
   /** What the step of a cache from outside saved. */
   #passOf(cache: CellCache): Pass {
-    const content = contentOf(cache);
+    const content = contents.get(cache);
     if (!content) throw new DtypeError("cache", describe(cache), "what forward returned as cache");
     if (content.owner !== this) throw new StateError("cache", "a cache of another cell", "one of this cell");
-    if (!content.pass) {
+    if (!content.pass || content.arena.disposed) {
       const received = "a cache that was used, disposed of, or made in inference mode";
       throw new StateError("cache", received, "that of one forward in training mode for each backward");
     }

@@ -57,6 +57,10 @@ export function missingPython(modules: readonly string[]): string {
   return `${what} Install it (Debian: apt-get install ${debian}) or set PYTHON_PATH.`;
 }
 
+/** What to say where no `programs("script")` are there. */
+export const MISSING_SCRIPT =
+  "No `script` was found, which gives a program a terminal. Install it (Debian: apt-get install bsdutils).";
+
 export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
