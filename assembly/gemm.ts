@@ -9,7 +9,7 @@
 // Every element is summed over k in ascending order whatever the path (tile, edge, one row, blocks of k), so that its
 // bits depend on its row of A, its column of B and its start alone.
 
-import { at, bytes } from "./simd";
+import { at, bytes, matrixBytes } from "./simd";
 import { microkernel, microkernelPair, microkernelRow, MR, nr } from "./microkernel";
 import { pack } from "./pack";
 
@@ -23,11 +23,18 @@ const B_BLOCK: usize = memory.data(256 * 512 * 8, 64);
 const TILE: usize = memory.data(256, 64); // MR x NR, or 4 NR of one row: where the edges of C are computed
 const ZEROS: usize = memory.data(256, 64); // what overwriting starts from; never written
 
-/** Bytes of a [k, n] operand packed by `packWeight`. */
+/** Bytes of a [k, n] operand packed by `packWeight`; where n is small, several times those of the operand. */
+// @ts-ignore: decorator
+@inline
+export function packedSize<T>(k: i32, n: i32): u64 {
+  return matrixBytes<T>(k, ((n + nr<T>() - 1) / nr<T>()) * nr<T>());
+}
+
+/** `packedSize`, of operands that were packed: how far behind one the next lies. */
 // @ts-ignore: decorator
 @inline
 export function packedBytes<T>(k: i32, n: i32): usize {
-  return <usize>((n + nr<T>() - 1) / nr<T>()) * bytes<T>(nr<T>()) * <usize>k;
+  return <usize>packedSize<T>(k, n);
 }
 
 /** Packs the right operand B [k,n] once for many calls of `gemmPacked`: out is packedBytes<T>(k, n) long. */

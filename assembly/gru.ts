@@ -19,11 +19,11 @@
 // s = sigmoid, phi = tanh, or other ones. G' = 3H: weights in the order r z n. Rows of gates are n r z q, G = 4H: what W_ih
 // gives lies side by side, and so does what W_hh gives. P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, lanes, loadLanes, madd, storeLanes } from "./simd";
+import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "./simd";
 import { one } from "./math";
 import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
 import { add, clip, mul } from "./elementwise";
-import { gemm, gemmPacked, packedBytes, packWeight } from "./gemm";
+import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "./gemm";
 import * as recurrent from "./recurrent";
 import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
 
@@ -32,7 +32,13 @@ import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./s
 
 /** Bytes of packed weights. */
 export function gruPackedBytes<T>(s: Sequence): usize {
-  return packedBias<T>(s, 0) + bytes<T>(4 * s.h);
+  return fitting(packedWeightsSize<T>(s));
+}
+
+function packedWeightsSize<T>(s: Sequence): u64 {
+  const h = s.h;
+  const hidden = s.resetAfter ? packedSize<T>(h, 3 * h) : packedSize<T>(h, 2 * h) + packedSize<T>(h, h);
+  return packedSize<T>(s.d, h) + packedSize<T>(s.d, 2 * h) + hidden + <u64>bytes<T>(4 * h);
 }
 
 // @ts-ignore: decorator
@@ -89,18 +95,18 @@ let through: usize = 0; // [N,H], what comes back through the recurrent product
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
-  weights = s.packed ? s.packed : takeWork(gruPackedBytes<T>(s));
-  maskedH = takeWork(s.mask ? bytes<T>(s.n * s.h) : 0);
-  normalised = takeWork(s.normIh ? bytes<T>(2 * s.n * s.h) : 0);
+  weights = s.packed ? s.packed : takeWork(packedWeightsSize<T>(s));
+  maskedH = takeWork(s.mask ? matrixBytes<T>(s.n, s.h) : 0);
+  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
   const h = s.h;
   openWork(work);
-  weights = takeWork(packedBytes<T>(s.resetAfter ? 3 * h : 2 * h, h));
-  weightsN = takeWork(s.resetAfter ? 0 : packedBytes<T>(h, h));
+  weights = takeWork(packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
+  weightsN = takeWork(s.resetAfter ? 0 : packedSize<T>(h, h));
   inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
-  through = takeWork(bytes<T>(s.n * h));
+  through = takeWork(matrixBytes<T>(s.n, h));
 }
 
 /** Bytes of `work` for gruForward, or for gruBackward. */

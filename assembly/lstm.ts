@@ -23,18 +23,18 @@
 //
 // G = G' = 4H, gates in the order i f g o. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, lanes, loadLanes, madd, storeLanes } from "./simd";
+import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "./simd";
 import { one } from "./math";
 import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
 import { add, mul } from "./elementwise";
-import { gemmPacked, packedBytes, packWeight } from "./gemm";
+import { gemmPacked, packedSize, packWeight } from "./gemm";
 import { layerNormBackward } from "./layernorm";
 import * as recurrent from "./recurrent";
 import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
 
 /** Bytes of packed weights. */
 export function lstmPackedBytes<T>(s: Sequence): usize {
-  return recurrent.packedWeightsBytes<T>(s, 4 * s.h);
+  return fitting(recurrent.packedWeightsBytes<T>(s, 4 * s.h));
 }
 
 /** Packs the weights, once for many passes with `s.packed`. */
@@ -52,21 +52,21 @@ let normalised: usize = 0; // [N,4H], for layer normalisation
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
-  weights = s.packed ? s.packed : takeWork(lstmPackedBytes<T>(s));
-  maskedH = takeWork(s.mask ? bytes<T>(s.n * s.p) : 0);
-  hidden = takeWork(s.weightHr ? bytes<T>(s.n * s.h) : 0);
-  normalised = takeWork(s.normIh ? bytes<T>(4 * s.n * s.h) : 0);
+  weights = s.packed ? s.packed : takeWork(recurrent.packedWeightsBytes<T>(s, 4 * s.h));
+  maskedH = takeWork(s.mask ? matrixBytes<T>(s.n, s.p) : 0);
+  hidden = takeWork(s.weightHr ? matrixBytes<T>(s.n, s.h) : 0);
+  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, 4 * s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
   const projected = s.weightHr != 0;
   openWork(work);
-  weights = takeWork(packedBytes<T>(4 * s.h, s.p));
-  weightsHr = takeWork(projected ? packedBytes<T>(s.p, s.h) : 0);
-  hidden = takeWork(projected ? bytes<T>(s.n * s.h) : 0);
+  weights = takeWork(packedSize<T>(4 * s.h, s.p));
+  weightsHr = takeWork(projected ? packedSize<T>(s.p, s.h) : 0);
+  hidden = takeWork(projected ? matrixBytes<T>(s.n, s.h) : 0);
   inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
-  dhs = takeWork(projected ? bytes<T>(s.rows * s.p) : 0);
-  normalised = takeWork(s.normIh ? bytes<T>(s.n * s.h) : 0);
+  dhs = takeWork(projected ? matrixBytes<T>(s.rows, s.p) : 0);
+  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, s.h) : 0);
 }
 
 /** Bytes of `work` for lstmForward, or for lstmBackward. */

@@ -4,16 +4,16 @@
 //
 //   W_ih^T [D,G'] | W_hh^T [P,G'] | b_ih + b_hh [G'] | W_hr^T [H,P] where there is a projection
 
-import { at, bytes, lanes, loadLanes, storeLanes } from "./simd";
-import { gemm, packedBytes, packWeight } from "./gemm";
+import { at, bytes, lanes, loadLanes, matrixBytes, storeLanes } from "./simd";
+import { gemm, packedBytes, packedSize, packWeight } from "./gemm";
 import { add, mul } from "./elementwise";
 import { layerNormBackward, layerNormForward } from "./layernorm";
 import { rowsAt, rowsBefore, Sequence } from "./sequence";
 
 /** Bytes of weights packed by `packWeights`; g = G' gate columns. */
-export function packedWeightsBytes<T>(s: Sequence, g: i32): usize {
-  const projection = s.weightHr ? packedBytes<T>(s.h, s.p) : 0;
-  return packedBytes<T>(s.d, g) + packedBytes<T>(s.p, g) + biasBytes<T>(g) + projection;
+export function packedWeightsBytes<T>(s: Sequence, g: i32): u64 {
+  const projection = s.weightHr ? packedSize<T>(s.h, s.p) : 0;
+  return packedSize<T>(s.d, g) + packedSize<T>(s.p, g) + <u64>biasBytes<T>(g) + projection;
 }
 
 // @ts-ignore: decorator
@@ -64,8 +64,8 @@ export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize 
 }
 
 /** Bytes of `out` for `recurrentInputs`. */
-export function recurrentInputsBytes<T>(s: Sequence): usize {
-  return s.counts || s.mask ? bytes<T>(s.rows) * <usize>s.p : 0;
+export function recurrentInputsBytes<T>(s: Sequence): u64 {
+  return s.counts || s.mask ? matrixBytes<T>(s.rows, s.p) : 0;
 }
 
 /** [rows,P], what the recurrent product took at every step: the first rows of hs, or `out`. */

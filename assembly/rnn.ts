@@ -7,16 +7,16 @@
 //
 // G = G' = P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, lanes, loadLanes, storeLanes } from "./simd";
+import { at, bytes, fitting, lanes, loadLanes, matrixBytes, storeLanes } from "./simd";
 import { activateBackward, activation, setHardSigmoid } from "./activation";
 import { clip, mul } from "./elementwise";
-import { gemmPacked, packedBytes, packWeight } from "./gemm";
+import { gemmPacked, packedSize, packWeight } from "./gemm";
 import * as recurrent from "./recurrent";
 import { endOfWork, openWork, rowsAt, Sequence, takeWork } from "./sequence";
 
 /** Bytes of packed weights. */
 export function rnnPackedBytes<T>(s: Sequence): usize {
-  return recurrent.packedWeightsBytes<T>(s, s.h);
+  return fitting(recurrent.packedWeightsBytes<T>(s, s.h));
 }
 
 /** Packs the weights, once for many passes with `s.packed`. */
@@ -30,13 +30,13 @@ let inputs: usize = 0; // [rows,H]
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
-  weights = s.packed ? s.packed : takeWork(rnnPackedBytes<T>(s));
-  scratch = takeWork(s.mask ? bytes<T>(s.n * s.h) : 0);
+  weights = s.packed ? s.packed : takeWork(recurrent.packedWeightsBytes<T>(s, s.h));
+  scratch = takeWork(s.mask ? matrixBytes<T>(s.n, s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
   openWork(work);
-  weights = takeWork(packedBytes<T>(s.h, s.h));
+  weights = takeWork(packedSize<T>(s.h, s.h));
   inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
 }
 

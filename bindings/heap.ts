@@ -114,7 +114,7 @@ export class Heap {
     const end = this.byteLength;
     const needed = Math.ceil(bytes / PAGE);
     const room = MAX_PAGES - end / PAGE;
-    if (needed > room) return false;
+    if (!(needed <= room)) return false;
     for (const pages of [Math.min(room, Math.max(needed, Math.ceil(end / PAGE / 8))), needed]) {
       try {
         this.#memory.grow(pages);

@@ -262,6 +262,8 @@ export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;
  */
 export class LiveTensor<D extends Dtype = Dtype> implements Tensor {
   readonly #tensor: WasmTensor<D>;
+  /** The same numbers; its view is the users', who may put properties on it, and is used for nothing else. */
+  readonly #shown: WasmTensor<D>;
   readonly shape: readonly number[];
   /** Keeps structuredClone and postMessage from copying one half of it: their error shows this symbol's text. */
   protected readonly live = LIVE;
@@ -274,12 +276,13 @@ export class LiveTensor<D extends Dtype = Dtype> implements Tensor {
   constructor(tensor: WasmTensor<D>) {
     if (!(tensor instanceof WasmTensor)) throw new DtypeError("tensor", describe(tensor), "a tensor of this package");
     this.#tensor = tensor;
+    this.#shown = tensor.reshape(tensor.shape);
     this.shape = Object.freeze([...tensor.shape]);
     Object.freeze(this);
   }
 
   /** The numbers as they are now, without a copy. Ask for it again after other calls of this package. */
   get data(): TensorData {
-    return this.#tensor.data;
+    return this.#shown.data;
   }
 }

@@ -195,7 +195,11 @@ export function readNumbers<T extends number[] | Float64Array | Float32Array>(
     throw new ShapeError(argument, received, `${count} numbers (${what})`);
   }
   if (kind !== undefined && kindOf(target) !== undefined) {
-    (target as Float64Array).set(values);
+    try {
+      (target as Float64Array).set(values);
+    } catch {
+      throw new ShapeError(argument, "an array that grows", `${count} numbers (${what})`); // by another thread
+    }
     return target;
   }
   for (let i = 0; i < count; i++) {

@@ -25,6 +25,7 @@ import { hinted, identify, identifyJson } from "./io/identify.js";
 import { quote } from "./io/json.js";
 import { StreamingModel, type FrameActivation, type StreamingLayer } from "./models/streaming.js";
 import { checkOptions } from "./nn/layer.js";
+import { sealed } from "./sealed.js";
 
 export type { StreamingModel } from "./models/streaming.js";
 
@@ -185,7 +186,7 @@ function assemble(
   if (added > 1 && added !== outputSize) {
     throw new ShapeError(path, `${added} inputs`, `0, 1 or as many as there are outputs: ${outputSize}`);
   }
-  return new StreamingModel(dtype, inputSize, layers, added);
+  return new StreamingModel(dtype, inputSize, sealed([...layers]), added);
 }
 
 function sizeAfter(layers: readonly StreamingLayer[], inputSize: number): number {

@@ -13,6 +13,7 @@ import {
   type Rules,
 } from "./optim/optimizer.js";
 import { checkNumber } from "./optim/parameters.js";
+import { sealed } from "./sealed.js";
 
 export { clipGradNorm, clipGradValue, type ClipGradNormOptions } from "./optim/clip.js";
 export type { Optimizer, OptimizerOptions, ParamGroup, ParametersOrGroups };
@@ -27,7 +28,7 @@ export interface SGDOptions extends OptimizerOptions {
   nesterov?: boolean;
 }
 
-const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = {
+const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = /* @__PURE__ */ sealed({
   kind: "SGD",
   defaults: { lr: 1e-3, weightDecay: 0, maximize: false, momentum: 0, dampening: 0, nesterov: false },
   check({ momentum, dampening, nesterov }, where) {
@@ -44,7 +45,7 @@ const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = {
     const keep = t === 1 ? 1 : 1 - options.dampening; // PyTorch starts the buffer with the whole gradient
     sgd(parameter, state.momentum_buffer, { ...options, keep });
   },
-};
+});
 
 /**
  * Stochastic gradient descent, as PyTorch's [optim.SGD](https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html): p -= lr g;
@@ -83,7 +84,7 @@ type AdamNames = "exp_avg" | "exp_avg_sq" | "max_exp_avg_sq";
 
 /** Of Adam, or, where the weight decay is decoupled from the gradient, of AdamW. */
 function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules<AdamOptions, AdamNames> {
-  return {
+  return sealed<Rules<AdamOptions, AdamNames>>({
     kind,
     defaults: { lr: 1e-3, weightDecay, maximize: false, betas: [0.9, 0.999], eps: 1e-8, amsgrad: false },
     check({ betas, eps, amsgrad }, where) {
@@ -104,7 +105,7 @@ function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules
         ...(decoupled ? { weightDecay: 0, keep: 1 - lr * weightDecay } : { keep: 1 }),
       });
     },
-  };
+  });
 }
 
 /**
@@ -154,7 +155,7 @@ export interface RMSpropOptions extends OptimizerOptions {
 
 type RMSpropNames = "square_avg" | "grad_avg" | "momentum_buffer";
 
-const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = {
+const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = /* @__PURE__ */ sealed({
   kind: "RMSprop",
   defaults: { lr: 1e-2, weightDecay: 0, maximize: false, alpha: 0.99, eps: 1e-8, momentum: 0, centered: false },
   check({ alpha, eps, momentum, centered }, where) {
@@ -172,7 +173,7 @@ const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = {
   update(parameter, state, options) {
     rmsprop(parameter, state.square_avg!, state.grad_avg, state.momentum_buffer, options);
   },
-};
+});
 
 /**
  * RMSprop (Tieleman & Hinton 2012), as PyTorch's [optim.RMSprop](https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html):
@@ -201,7 +202,7 @@ export interface AdagradOptions extends OptimizerOptions {
   eps?: number;
 }
 
-const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = {
+const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = /* @__PURE__ */ sealed({
   kind: "Adagrad",
   defaults: { lr: 1e-2, weightDecay: 0, maximize: false, lrDecay: 0, initialAccumulatorValue: 0, eps: 1e-10 },
   check({ lrDecay, initialAccumulatorValue, eps }, where) {
@@ -214,7 +215,7 @@ const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = {
   update(parameter, state, options, t) {
     adagrad(parameter, state.sum!, { ...options, stepSize: options.lr / (1 + (t - 1) * options.lrDecay) });
   },
-};
+});
 
 /**
  * Adagrad (Duchi, Hazan & Singer 2011), as PyTorch's [optim.Adagrad](https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html):

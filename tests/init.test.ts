@@ -365,6 +365,7 @@ describe("what is refused, and changes nothing", () => {
     ["orthogonal", { gates: 3 }, "gates"],
     ["orthogonal", { gates: 0 }, "gates"],
     ["orthogonal", { gates: "2" }, "gates"],
+    ["orthogonal", { gates: 2n }, "gates"],
   ])("%s %o", (name, options, argument) => {
     const x = wave([4, 3], "f64");
     const before = x.data.slice();

@@ -114,7 +114,7 @@ export class CharLM {
       throw error;
     }
     this.#parameters = this.#layers().flatMap(([prefix, layer]) =>
-      layer.parameters().map((parameter) => ({ ...parameter, name: `${prefix}.${parameter.name}` })),
+      layer.parameters().map((parameter) => Object.freeze({ ...parameter, name: `${prefix}.${parameter.name}` })),
     );
   }
 

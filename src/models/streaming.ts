@@ -12,6 +12,7 @@ import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../..
 import { checkSize, lockFields } from "../nn/layer.js";
 import { GRU, LSTM, RNN } from "../nn/recurrent.js";
 import { StepInput } from "../nn/stream.js";
+import { checkSealed } from "../sealed.js";
 
 /** A function from a frame to one of the same size; ELU has alpha 1. */
 export type FrameActivation = "tanh" | "relu" | "sigmoid" | "softmax" | "elu";
@@ -53,10 +54,11 @@ export class StreamingModel {
 
   /**
    * @internal
-   * @param layers at least one
+   * @param layers at least one, sealed
    * @param skip how many of the first numbers of x are added to the output: 0, 1 (to each of them), or M
    */
   constructor(dtype: FloatDtype, inputSize: number, layers: readonly StreamingLayer[], skip: number) {
+    checkSealed("StreamingModel", layers, "fromRtneural or fromProteus");
     this.dtype = dtype;
     this.inputSize = inputSize;
     const arena = (this.#arena = new Arena(currentCore(), true));
@@ -75,7 +77,7 @@ export class StreamingModel {
         throw new ShapeError("skip", describe(skip), `0, 1 or ${m}, at most ${inputSize}`);
       }
       if (skip > 0) add(skipStage(arena, dtype, last, this.#x, skip));
-      this.#output = last;
+      this.#output = last.reshape(last.shape); // its view is the caller's
     } catch (error) {
       this.dispose();
       throw error;

@@ -12,6 +12,7 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
+import { checkSealed, sealed } from "../sealed.js";
 import {
   checkFlag,
   checkOptions,
@@ -95,6 +96,7 @@ abstract class Cell extends Layer {
     readonly hiddenSize: number,
     options: CellOptions,
   ) {
+    checkSealed("Cell", cell, "RNNCell, LSTMCell or GRUCell");
     checkSize("inputSize", inputSize);
     checkSize("hiddenSize", hiddenSize);
     const { bias = true, dtype, seed } = options;
@@ -169,7 +171,7 @@ abstract class Cell extends Layer {
       const dc = lstm ? gradient("c", givenC) : undefined;
       const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
       sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
-      cache.dispose();
+      contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
       const shape = [...batch, hiddenSize];
       return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
     });
@@ -252,7 +254,7 @@ export class RNNCell extends SingleStateCell {
     const taken = checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
     const { nonlinearity = "tanh" } = taken;
     checkNonlinearity(nonlinearity);
-    super({ kind: "RNN", phi: nonlinearity }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "RNN", phi: nonlinearity }), inputSize, hiddenSize, taken);
   }
 }
 
@@ -272,7 +274,7 @@ export class LSTMCell extends Cell {
    */
   constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
     const taken = checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
-    super({ kind: "LSTM", phi: "tanh" }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "LSTM", phi: "tanh" }), inputSize, hiddenSize, taken);
   }
 
   /**
@@ -336,6 +338,6 @@ export class GRUCell extends SingleStateCell {
     const taken = checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
     const { resetAfter = true } = taken;
     checkFlag("resetAfter", resetAfter);
-    super({ kind: "GRU", phi: "tanh", resetAfter }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "GRU", phi: "tanh", resetAfter }), inputSize, hiddenSize, taken);
   }
 }

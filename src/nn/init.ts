@@ -332,8 +332,8 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   checkFinite("gain", gain);
   const { data, shape } = take(target, 2);
   const columns = sizeOf(shape.slice(1));
-  const rows = shape[0]! / gates;
-  if (!Number.isSafeInteger(gates) || gates < 1 || !Number.isInteger(rows)) {
+  const rows = Number.isSafeInteger(gates) ? shape[0]! / gates : NaN;
+  if (!Number.isInteger(rows) || gates < 1) {
     throw new ValueError("gates", describe(gates), `a divisor of ${shape[0]} rows`);
   }
   const random = new Random(seed);

@@ -246,6 +246,9 @@ export abstract class Layer {
 
   /** @internal */
   protected constructor(memory: Memory) {
+    if (!(memory instanceof LayerMemory)) {
+      throw new StateError("Layer", "a call of its constructor", "a layer of this package");
+    }
     this.#memory = memory;
     this.dtype = memory.dtype;
   }

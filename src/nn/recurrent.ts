@@ -3,6 +3,7 @@
 import { UnsupportedError } from "../../bindings/errors.js";
 import type { Activation } from "../../bindings/recurrent.js";
 import type { Tensor } from "../../bindings/tensor.js";
+import { sealed } from "../sealed.js";
 import { checkFlag, lockFields } from "./layer.js";
 import {
   checkActivation,
@@ -78,7 +79,7 @@ export class RNN extends SingleState {
     const { nonlinearity = "tanh", activation = nonlinearity } = taken;
     checkNonlinearity(nonlinearity);
     checkActivation("activation", activation);
-    super({ kind: "RNN", phi: activation }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "RNN", phi: activation }), inputSize, hiddenSize, taken);
     this.nonlinearity = activation;
     lockFields(this);
   }
@@ -106,7 +107,7 @@ export class LSTM extends Recurrent {
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("unitForgetBias", unitForgetBias);
-    super({ kind: "LSTM", phi: activation, sigma: recurrentActivation }, inputSize, hiddenSize, taken);
+    super(sealed({ kind: "LSTM", phi: activation, sigma: recurrentActivation }), inputSize, hiddenSize, taken);
     if (!unitForgetBias) return;
     for (const { name, value } of this.parameters()) {
       if (name.startsWith("bias_")) value.data.fill(0);
@@ -183,7 +184,12 @@ export class GRU extends SingleState {
     if (!resetAfter && taken.layerNorm) {
       throw new UnsupportedError("layerNorm", "resetAfter false", "resetAfter true, whose products are normalised");
     }
-    super({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }, inputSize, hiddenSize, taken);
+    super(
+      sealed({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }),
+      inputSize,
+      hiddenSize,
+      taken,
+    );
     this.resetAfter = resetAfter;
     lockFields(this);
   }

@@ -8,6 +8,7 @@ import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
 import { describe, readTensor, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { Random } from "../random.js";
+import { checkSealed } from "../sealed.js";
 import {
   backwardDirection,
   forwardDirection,
@@ -76,6 +77,7 @@ export abstract class Recurrent extends Layer {
     readonly hiddenSize: number,
     options: RecurrentOptions & { projSize?: number; layerNorm?: boolean },
   ) {
+    checkSealed("Recurrent", cell, "RNN, LSTM or GRU");
     checkSize("inputSize", inputSize);
     checkSize("hiddenSize", hiddenSize);
     const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false, dtype, seed } = options;

@@ -6,6 +6,7 @@ import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
 import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkDict, checkFlag, checkOptions, copyEntry, lockFields, type Parameter } from "../nn/layer.js";
+import { checkSealed } from "../sealed.js";
 import { checkNumber, checkParameters, readList, takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options that all optimizers have. */
@@ -124,6 +125,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   #steps = 0;
 
   protected constructor(rules: Rules<Options, Names>, parameters: ParametersOrGroups<Options>, options: Options) {
+    checkSealed("Optimizer", rules, "SGD, Adam, AdamW, RMSprop or Adagrad");
     const known = Object.keys(rules.defaults);
     const common = settle(rules, checkOptions(rules.kind, options, known), rules.defaults, "");
     const groups = groupsOf(parameters).map(({ params, own, where, list }) => {

@@ -8,6 +8,7 @@ const product = (shape) => shape.reduce((a, b) => a * b, 1);
 /** What one input makes, so that it can be disposed of; and what must be unchanged after a call that threw. */
 export class Env {
   made = [];
+  disposals = [];
   watched = [];
 
   constructor(r) {
@@ -17,6 +18,8 @@ export class Env {
   /** Remembers what has to be disposed of. */
   own(object) {
     this.made.push(object);
+    const { dispose } = object; // as it is now: properties are put on objects later
+    this.disposals.push(() => dispose.call(object));
     return object;
   }
 
@@ -30,7 +33,7 @@ export class Env {
   }
 
   dispose() {
-    for (const object of this.made) object.dispose();
+    for (const dispose of this.disposals) dispose();
   }
 }
 
