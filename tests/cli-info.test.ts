@@ -66,7 +66,7 @@ describe("U16: any safetensors file", () => {
     const { stdout } = await infoOf(bytes);
     expect(stdout).toContain("character model of wasm-rnn");
     expect(stdout).toContain("  lstm.weight_hh_l0 [12, 3] F64\n");
-    expect(stdout).toContain('vocabulary: 4 characters: "ab\\u009b\\n"');
+    expect(stdout).toContain('vocabulary: 4 characters: "ab\\u{9b}\\n"');
     const [line] = jsonLines(await infoOf(bytes, "--json"));
     expect(line).toMatchObject({
       format: "wasm-rnn charlm",
@@ -123,7 +123,7 @@ describe("T7: strings of a file reach the terminal escaped", () => {
     const { code, stdout } = await infoOf(file);
     expect(code).toBe(0);
     expect(stdout).not.toMatch(UNSAFE);
-    expect(stdout).toContain("a \\u001b[2J\\u001b]0;title\\u0007 \\u009b31m \\u202e");
+    expect(stdout).toContain("a \\u{1b}[2J\\u{1b}]0;title\\u{7} \\u{9b}31m \\u{202e}");
     expect(stdout.trimEnd().split("\n")).toHaveLength(5);
   });
 

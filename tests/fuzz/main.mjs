@@ -64,6 +64,7 @@ function note(finding) {
     if (k < known.k) Object.assign(known, finding);
   } else {
     findings.set(key, { ...finding, count: 1, endpoints: new Set([endpoint]) });
+    if (!options.json) console.error(`\ninput ${k}: ${kind}: ${detail.slice(0, 200)} (${endpoint})`);
   }
 }
 
