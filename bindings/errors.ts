@@ -25,7 +25,13 @@ abstract class ArgumentError extends Error {
   /** What would have been right. */
   readonly expected: string;
 
-  /** Its message is "argument: got received, expected expected". */
+  /**
+   * Its message is "argument: got received, expected expected".
+   *
+   * @param argument the argument that was wrong, as the caller knows it
+   * @param received what came
+   * @param expected what would have been right
+   */
   constructor(argument: string, received: string, expected: string) {
     const [shownArgument, shownReceived, shownExpected] = [show(argument), show(received), show(expected, 2 * SHOWN)];
     super(`${shownArgument}: got ${shownReceived}, expected ${shownExpected}`);

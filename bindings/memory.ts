@@ -251,7 +251,7 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
   }
 }
 
-const LIVE = /* @__PURE__ */ Symbol("a live view of WebAssembly memory: post { data: x.data.slice(), shape: x.shape }");
+const LIVE = /* @__PURE__ */ Symbol("a live view: post { data: x.data.slice(), shape: x.shape }");
 
 /** The tensor in wasm memory that a value from outside stands for; undefined where it stands for none. */
 export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;

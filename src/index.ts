@@ -14,6 +14,7 @@ export {
   type Tensor,
   type TensorData,
 } from "../bindings/tensor.js";
+export type { Lengths } from "../bindings/memory.js";
 export { buildInfo, configure, initialize, type Variant } from "../bindings/instantiate.js";
 export {
   DisposedError,
@@ -76,6 +77,7 @@ export {
   type BceWithLogitsOptions,
   type CrossEntropyOptions,
   type Loss,
+  type ElementLossOptions,
   type LossOptions,
   type NllOptions,
   type Reduction,

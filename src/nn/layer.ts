@@ -84,20 +84,20 @@ export function checkOptions<Options extends object>(
 function nearest(key: string, names: readonly string[]): string | undefined {
   const plain = (name: string) => name.slice(0, 64).replaceAll("_", "").toLowerCase();
   const given = plain(key);
-  let best: string | undefined;
   let least = Math.floor(given.length / 3) + 1;
+  let best: string | undefined;
   for (const name of names) {
-    const known = plain(name);
-    let row = Array.from({ length: known.length + 1 }, (_, j) => j);
-    for (let i = 1; i <= given.length; i++) {
-      const next = [i];
-      for (let j = 1; j <= known.length; j++) {
-        const change = row[j - 1]! + Number(given[i - 1] !== known[j - 1]);
-        next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, change));
-      }
-      row = next;
-    }
-    if (row[known.length]! < least) [best, least] = [name, row[known.length]!];
+    let row = [...plain(name)].map((_, j) => j + 1); // changes from the first i letters of given to the first j + 1 of name
+    [...given].forEach((letter, i) => {
+      let [left, diagonal] = [i + 1, i];
+      row = row.map((up, j) => {
+        left = Math.min(left + 1, up + 1, diagonal + Number(letter !== plain(name)[j]));
+        diagonal = up;
+        return left;
+      });
+    });
+    const changes = row[row.length - 1]!;
+    if (changes < least) [best, least] = [name, changes];
   }
   return best;
 }
