@@ -24,15 +24,11 @@ const TILE: usize = memory.data(256, 64); // MR x NR, or 4 NR of one row: where 
 const ZEROS: usize = memory.data(256, 64); // what overwriting starts from; never written
 
 /** Bytes of a [k, n] operand packed by `packWeight`; where n is small, several times those of the operand. */
-// @ts-ignore: decorator
-@inline
 export function packedSize<T>(k: i32, n: i32): u64 {
   return matrixBytes<T>(k, ((n + nr<T>() - 1) / nr<T>()) * nr<T>());
 }
 
 /** `packedSize`, of operands that were packed: how far behind one the next lies. */
-// @ts-ignore: decorator
-@inline
 export function packedBytes<T>(k: i32, n: i32): usize {
   return <usize>packedSize<T>(k, n);
 }

@@ -17,15 +17,11 @@ export function bytes<T>(n: i32): usize {
 }
 
 /** Bytes of a matrix of T, which may be more than a memory has. */
-// @ts-ignore: decorator
-@inline
 export function matrixBytes<T>(rows: i32, columns: i32): u64 {
   return <u64>rows * <u64>columns * <u64>sizeof<T>();
 }
 
 /** A size as the host is told it: 2^32 - 1, which no host can give, for all that is more. */
-// @ts-ignore: decorator
-@inline
 export function fitting(bytes: u64): usize {
   return <usize>min<u64>(bytes, u32.MAX_VALUE);
 }

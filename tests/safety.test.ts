@@ -257,7 +257,10 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
           let done = false;
           const hostile = {
             get data() {
-              if (!done) ((done = true), act(layer, x, gradient));
+              if (!done) {
+                done = true;
+                act(layer, x, gradient);
+              }
               return gradient.data;
             },
             shape: gradient.shape,
