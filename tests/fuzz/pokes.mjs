@@ -110,12 +110,14 @@ function setProperties(call, r, object, name) {
     if (target instanceof W.Random && typeof target[key] === "function") continue; // normal() would not end
     const own = Object.getOwnPropertyDescriptor(target, key);
     let old;
+    let twins;
     try {
       old = target[key];
+      twins = other?.[key];
     } catch {
       continue;
     }
-    let value = valueFor(call, r, old, other?.[key]);
+    let value = valueFor(call, r, old, twins);
     if (typeof old === "function") {
       value = r.one(
         () => () => undefined,
@@ -234,7 +236,12 @@ function poke(name) {
     }
     const object = OBJECTS[name](env);
     const steps = plan(call, r, object, name);
-    const restore = setProperties(call, r, object, name);
+    let restore;
+    try {
+      restore = setProperties(call, r, object, name);
+    } catch {
+      return; // a Proxy that was put there at the first round cannot be looked into at the second
+    }
     call.self = object;
     try {
       carryOut(call, object, steps);

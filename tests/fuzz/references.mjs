@@ -251,6 +251,11 @@ export function rtneural(file, dtype) {
       throw new Unknown("a type");
     }
   }
+  // in_shape alone is only a number: arrays must confirm it
+  const confirms = ({ type, weights }) =>
+    type !== "activation" &&
+    (type !== "prelu" || inputs === 1 || weights[0][0].length > 1 || !Array.isArray(weights[0][0]));
+  need(file.layers.some(confirms), "layers");
   const skip = file.in_skip ?? 0;
   need(isSize(skip) && skip <= inputs && (skip <= 1 || skip === size), "in_skip");
   const step = (x) => {
