@@ -1,5 +1,6 @@
 // Models from RTNeural's and Proteus' files, one frame at a time: against PyTorch, against whole sequences to the bit, and
 // what is refused. That nothing is allocated, and the speed in an audio worklet, is in audio.test.ts.
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural, type RtneuralOptions, type StreamingModel } from "../src/audio.js";
 import {
@@ -574,4 +575,36 @@ describe("U3: holes and odd lengths", () => {
     const slopes = { type: "prelu", weights: [[long]] };
     refuses(() => fromRtneural({ in_shape: [1], layers: [slopes] }), ShapeError, "layers[0].weights[0][0]");
   });
+});
+
+test("U17: of RTNeural's layers those load that the guide says, the others are refused by name", () => {
+  const guide = readFileSync(new URL("../docs/guides/streaming.md", import.meta.url), "utf8");
+  const rows = guide.split("\n").filter((line) => /^\| .*`(lstm|dense|conv1d)`/.test(line));
+  const typesIn = (row: string) => [...row.split("|")[1]!.matchAll(/`([\w-]+)`/g)].map(([, type]) => type!);
+  const [loads, refused] = [rows.slice(0, 2).flatMap(typesIn), typesIn(rows[2]!)];
+  expect(loads).toEqual(["lstm", "gru", "dense", "time-distributed-dense", "activation", "prelu"]);
+  expect(refused).toEqual(["conv1d", "conv2d", "batchnorm", "batchnorm2d"]);
+  const zeros = (...shape: number[]): NestedNumbers =>
+    shape.length === 0 ? 0 : Array.from({ length: shape[0]! }, () => zeros(...shape.slice(1)));
+  const weights: Record<string, NestedNumbers[]> = {
+    lstm: [zeros(2, 8), zeros(2, 8), zeros(8)],
+    gru: [zeros(2, 6), zeros(2, 6), zeros(2, 6)],
+    dense: [zeros(2, 2), zeros(2)],
+    "time-distributed-dense": [zeros(2, 2), zeros(2)],
+    activation: [],
+    prelu: [zeros(1, 2)],
+  };
+  const read = (type: string) => {
+    const activation = type === "activation" ? "tanh" : "";
+    const layer = { type, activation, shape: [null, null, 2], weights: weights[type] };
+    const dense = { type: "dense", activation: "", shape: [null, null, 2], weights: weights.dense };
+    return fromRtneural({ in_shape: [null, null, 2], layers: [dense, layer] });
+  };
+  for (const type of loads) {
+    using model = read(type);
+    expect([...model.step([1, 2])]).toEqual([0, 0]);
+  }
+  for (const type of [...refused, "gated_activation"]) {
+    refuses(() => read(type), UnsupportedError, `layers[1].type: got "${type}"`);
+  }
 });
