@@ -20,7 +20,7 @@
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { GATES, type CellKind } from "../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../bindings/tensor.js";
-import { isBytes } from "./io/arrays.js";
+import { bytesOf, isBytes } from "./io/arrays.js";
 import { hinted, identify, identifyJson } from "./io/identify.js";
 import { quote } from "./io/json.js";
 import { StreamingModel, type FrameActivation, type StreamingLayer } from "./models/streaming.js";
@@ -138,7 +138,7 @@ function dtypeOf({ dtype = "f32" }: StreamingOptions): FloatDtype {
 function parsed(json: unknown, expected: string): Readonly<Record<string, unknown>> {
   if (typeof json === "string") throw new FormatError("json", "a string", `${expected}, parsed: JSON.parse(text)`);
   if (isBytes(json)) {
-    const kind = identify(json);
+    const kind = identify(bytesOf("json", json));
     if (kind === undefined) throw new FormatError("json", "bytes", `${expected}, parsed`);
     const isJson = kind.name.includes("JSON");
     const how = `${expected}, parsed${isJson ? ": JSON.parse(new TextDecoder().decode(bytes))" : ""}`;
