@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
 import { bundledPackages, licenceNotices, NOTICES } from "./licences.mjs";
+import { writeExports } from "./exports.mjs";
 import { makePatch } from "./patch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -46,7 +47,8 @@ function sequenceFields() {
 
 /** A number that changes with the sources of the core, their compiler or its options. */
 function buildId() {
-  const sources = readdirSync("assembly").filter((name) => name.endsWith(".ts"));
+  const names = readdirSync("assembly", { recursive: true }).map((name) => name.replaceAll("\\", "/"));
+  const sources = names.filter((name) => name.endsWith(".ts") && !name.startsWith("__tests__/"));
   const paths = [...sources.sort().map((name) => `assembly/${name}`), "asconfig.json"];
   const hash = createHash("sha256").update(assemblyscript);
   for (const path of paths) hash.update(readFileSync(path, "utf8").replaceAll("\r", ""));
@@ -55,6 +57,7 @@ function buildId() {
 
 function buildWasm() {
   console.log("core: SIMD, relaxed SIMD ...");
+  writeExports();
   const id = buildId();
   // asc adds a runtime to a module with bindings, so the declarations come from a module that is not used.
   compile("debug", "--bindings", "raw", "--outFile", "build/declared.wasm");
