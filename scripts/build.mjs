@@ -33,9 +33,9 @@ function signatures(declarations) {
   return lines.join("\n");
 }
 
-/** Names and offsets of the fields of `Sequence`, off assembly/sequence.ts; all are 4 bytes long but f64. */
+/** Names and offsets of the fields of `Sequence`, off assembly/recurrent/sequence.ts; all are 4 bytes long but f64. */
 function sequenceFields() {
-  const source = readFileSync("assembly/sequence.ts", "utf8");
+  const source = readFileSync("assembly/recurrent/sequence.ts", "utf8");
   let offset = 0;
   const fields = [...source.matchAll(/^ {2}(\w+): (i32|usize|f64);$/gm)].map(([, name, type]) => {
     const size = type === "f64" ? 8 : 4;
@@ -77,7 +77,7 @@ function buildWasm() {
       signatures(readFileSync("build/declared.d.ts", "utf8")),
       "}",
       "",
-      "/** Where the fields of a `Sequence` (assembly/sequence.ts) lie. */",
+      "/** Where the fields of a `Sequence` (assembly/recurrent/sequence.ts) lie. */",
       ...sequenceFields(),
       "",
       "/** The SIMD module, in hexadecimal digits, and what makes the relaxed one of it (scripts/patch.mjs). */",

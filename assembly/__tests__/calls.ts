@@ -3,10 +3,10 @@
 // into its field.
 
 import { setHardSigmoid } from "../activation";
-import { gruBackward, gruForward, gruPack, gruPackedBytes, gruWorkspace } from "../gru";
-import { lstmBackward, lstmForward, lstmPack, lstmPackedBytes, lstmWorkspace } from "../lstm";
-import { rnnBackward, rnnForward, rnnPack, rnnPackedBytes, rnnWorkspace } from "../rnn";
-import { Sequence } from "../sequence";
+import { gruBackward, gruForward, gruPack, gruPackedBytes, gruWorkspace } from "../recurrent/gru";
+import { lstmBackward, lstmForward, lstmPack, lstmPackedBytes, lstmWorkspace } from "../recurrent/lstm";
+import { rnnBackward, rnnForward, rnnPack, rnnPackedBytes, rnnWorkspace } from "../recurrent/rnn";
+import { Sequence } from "../recurrent/sequence";
 import { bytes } from "../simd";
 import { Buffer, expectClose, expectSame, expectSameRange, output, wide } from "./helpers";
 import { Case, COUPLED, LSTM, NO_DX, RAGGED, RNN } from "./sequence";

@@ -19,13 +19,15 @@
 // s = sigmoid, phi = tanh, or other ones. G' = 3H: weights in the order r z n. Rows of gates are n r z q, G = 4H: what W_ih
 // gives lies side by side, and so does what W_hh gives. P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "./simd";
-import { one } from "./math";
-import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
-import { add, clip, mul } from "./elementwise";
-import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "./gemm";
-import * as recurrent from "./recurrent";
-import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
+import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
+import { one } from "../math";
+import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "../activation";
+import { add, clip, mul } from "../elementwise";
+import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "../gemm/gemm";
+import { addColumnSums, addWeightGradient } from "./gradients";
+import { masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import { endOfWork, openWork, takeWork } from "./scratch";
+import { rowsAt, rowsBefore, Sequence } from "./sequence";
 
 // Packed weights: W_in^T [D,H] | W_i(r,z)^T [D,2H] | resetAfter: W_hh^T [H,3H]; else W_h(r,z)^T [H,2H] | W_hn^T [H,H]
 // | biases of n r z q [4H].
@@ -105,7 +107,7 @@ function layOutBackward<T>(s: Sequence, work: usize): void {
   openWork(work);
   weights = takeWork(packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
   weightsN = takeWork(s.resetAfter ? 0 : packedSize<T>(h, h));
-  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
+  inputs = takeWork(recurrentInputsBytes<T>(s));
   through = takeWork(matrixBytes<T>(s.n, h));
 }
 
@@ -197,9 +199,9 @@ export function gruForward<T>(s: Sequence): void {
       gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, 0, 0, n, 3 * h);
       gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, 0, 0, rz, 3 * h);
       const m2 = at<T>(moments, 2 * rows);
-      recurrent.normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
+      normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
       const biasRz = at<T>(bias, h);
-      recurrent.normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
+      normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
     } else {
       gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, bias, 0, gates, g);
       gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, at<T>(bias, h), 0, at<T>(gates, h), g);
@@ -207,7 +209,7 @@ export function gruForward<T>(s: Sequence): void {
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
-      const h0 = recurrent.masked<T>(s, m, hPrev, maskedH);
+      const h0 = masked<T>(s, m, hPrev, maskedH);
       const rz = at<T>(gates, h);
       if (s.normIh) {
         const q = at<T>(gates, 3 * h);
@@ -215,9 +217,9 @@ export function gruForward<T>(s: Sequence): void {
         const m4 = at<T>(moments, 4 * rows);
         const m6 = at<T>(moments, 6 * rows);
         gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, 0, 0, product, 3 * h);
-        recurrent.normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, normalised);
+        normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, normalised);
         const productQ = at<T>(product, 2 * h);
-        recurrent.normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
+        normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
         moments += bytes<T>(m);
         product += bytes<T>(3 * m * h);
       } else if (s.resetAfter) {
@@ -307,7 +309,7 @@ export function gruBackward<T>(s: Sequence): void {
   setHardSigmoid<T>(s.hardSlope, s.hardOffset);
   packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, weights);
   if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, weightsN);
-  const h0s = recurrent.recurrentInputs<T>(s, inputs);
+  const h0s = recurrentInputs<T>(s, inputs);
   let row = s.rows;
   for (let i = s.t - 1; i >= 0; i--) {
     const m = rowsAt(s, i);
@@ -326,8 +328,8 @@ export function gruBackward<T>(s: Sequence): void {
       const q = at<T>(dRecurrent, 2 * h);
       const gainQ = at<T>(s.normHh, 2 * h);
       const dq = at<T>(gates, 3 * h);
-      recurrent.normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
-      recurrent.normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
+      normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
+      normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
     }
     if (s.resetAfter && !s.mask) {
       gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, s.dh, h, s.dh, h);
@@ -361,22 +363,22 @@ export function gruBackward<T>(s: Sequence): void {
     const m2 = at<T>(s.moments, 2 * s.rows);
     const gainN = at<T>(s.normIh, 2 * h);
     const dGainN = at<T>(s.dNormIh, 2 * h);
-    recurrent.normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
-    recurrent.normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
+    normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
+    normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
   }
   if (s.dx) {
     gemm<T>(s.rows, d, 2 * h, prz, pStride, 1, s.weightIh, d, 1, 0, 0, s.dx, d);
     gemm<T>(s.rows, d, h, pn, pStride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, d, s.dx, d);
   }
-  recurrent.addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
-  recurrent.addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
-  recurrent.addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
+  addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
+  addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
+  addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
   const dWeightHn = at<T>(s.dWeightHh, 2 * h * h);
   if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, h, dWeightHn, h);
   if (s.dBiasIh) {
-    recurrent.addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
-    recurrent.addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));
-    recurrent.addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasHh);
-    recurrent.addColumnSums<T>(s.rows, h, s.resetAfter ? q : dn, g, at<T>(s.dBiasHh, 2 * h));
+    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
+    addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));
+    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasHh);
+    addColumnSums<T>(s.rows, h, s.resetAfter ? q : dn, g, at<T>(s.dBiasHh, 2 * h));
   }
 }

@@ -7,21 +7,24 @@
 //
 // G = G' = P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, fitting, lanes, loadLanes, matrixBytes, storeLanes } from "./simd";
-import { activateBackward, activation, setHardSigmoid } from "./activation";
-import { clip, mul } from "./elementwise";
-import { gemmPacked, packedSize, packWeight } from "./gemm";
-import * as recurrent from "./recurrent";
-import { endOfWork, openWork, rowsAt, Sequence, takeWork } from "./sequence";
+import { at, bytes, fitting, lanes, loadLanes, matrixBytes, storeLanes } from "../simd";
+import { activateBackward, activation, setHardSigmoid } from "../activation";
+import { clip, mul } from "../elementwise";
+import { gemmPacked, packedSize, packWeight } from "../gemm/gemm";
+import { gatesBackward } from "./gradients";
+import { masked, recurrentInputs, recurrentInputsBytes } from "./products";
+import { endOfWork, openWork, takeWork } from "./scratch";
+import { rowsAt, Sequence } from "./sequence";
+import { packWeights, packedBias, packedHh, packedWeightsBytes } from "./weights";
 
 /** Bytes of packed weights. */
 export function rnnPackedBytes<T>(s: Sequence): usize {
-  return fitting(recurrent.packedWeightsBytes<T>(s, s.h));
+  return fitting(packedWeightsBytes<T>(s, s.h));
 }
 
 /** Packs the weights, once for many passes with `s.packed`. */
 export function rnnPack<T>(s: Sequence, packed: usize): void {
-  recurrent.packWeights<T>(s, s.h, packed);
+  packWeights<T>(s, s.h, packed);
 }
 
 let scratch: usize = 0; // [N,H]
@@ -30,14 +33,14 @@ let inputs: usize = 0; // [rows,H]
 
 function layOutForward<T>(s: Sequence, work: usize): void {
   openWork(work);
-  weights = s.packed ? s.packed : takeWork(recurrent.packedWeightsBytes<T>(s, s.h));
+  weights = s.packed ? s.packed : takeWork(packedWeightsBytes<T>(s, s.h));
   scratch = takeWork(s.mask ? matrixBytes<T>(s.n, s.h) : 0);
 }
 
 function layOutBackward<T>(s: Sequence, work: usize): void {
   openWork(work);
   weights = takeWork(packedSize<T>(s.h, s.h));
-  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
+  inputs = takeWork(recurrentInputsBytes<T>(s));
 }
 
 /** Bytes of `work` for rnnForward, or for rnnBackward. */
@@ -63,14 +66,14 @@ export function rnnForward<T>(s: Sequence): void {
   layOutForward<T>(s, s.work);
   if (!s.packed) rnnPack<T>(s, weights);
   setHardSigmoid<T>(s.hardSlope, s.hardOffset);
-  const packedHh = recurrent.packedHh<T>(s, h, weights);
-  const bias = recurrent.packedBias<T>(s, h, weights);
+  const hh = packedHh<T>(s, h, weights);
+  const bias = packedBias<T>(s, h, weights);
   let hPrev = s.hs;
   let hNext = hPrev + bytes<T>(s.n * h);
   gemmPacked<T>(s.rows, h, s.d, s.x, s.d, 1, weights, bias, 0, hNext, h);
   for (let i = 0; i < s.t; i++) {
     const m = rowsAt(s, i);
-    gemmPacked<T>(m, h, h, recurrent.masked<T>(s, m, hPrev, scratch), h, 1, packedHh, hNext, h, hNext, h);
+    gemmPacked<T>(m, h, h, masked<T>(s, m, hPrev, scratch), h, 1, hh, hNext, h, hNext, h);
     if (s.clip != 0) clip<T>(m * h, hNext, <T>s.clip);
     activation<T>(s.phi, m * h, hNext, hNext);
     hPrev = hNext;
@@ -94,5 +97,5 @@ export function rnnBackward<T>(s: Sequence): void {
     gemmPacked<T>(m, h, h, da, h, 1, weights, 0, 0, s.dh, h);
     if (s.mask) mul<T>(m * h, s.dh, s.mask, s.dh);
   }
-  recurrent.gatesBackward<T>(s, h, s.da, recurrent.recurrentInputs<T>(s, inputs), s.da, s.da);
+  gatesBackward<T>(s, h, s.da, recurrentInputs<T>(s, inputs), s.da, s.da);
 }

@@ -9,8 +9,6 @@
 // The states have N rows in front, for step -1, so that the states that step t starts from are the first rows of what
 // step t - 1 left.
 
-import { fitting } from "./simd";
-
 /**
  * All buffers are dense, row-major, and do not overlap. 0 stands for a buffer that is not there. The fields, in this order,
  * are also what bindings/recurrent.ts writes (scripts/build.mjs reads them off this file).
@@ -120,23 +118,4 @@ export function rowsAt(s: Sequence, i: i32): i32 {
 @inline
 export function rowsBefore(s: Sequence, i: i32): i32 {
   return i == 0 ? s.n : rowsAt(s, i - 1);
-}
-
-let workTop: u64 = 0; // may lie past the end of any memory, while only sizes are asked for
-
-/** Scratch is handed out from here on; with 0, to learn how much it takes. */
-export function openWork(start: usize): void {
-  workTop = <u64>start;
-}
-
-/** The address of so many bytes of scratch. */
-export function takeWork(bytes: u64): usize {
-  const address = <usize>workTop;
-  workTop += (bytes + 63) & ~63;
-  return address;
-}
-
-/** Where the scratch ends. */
-export function endOfWork(): usize {
-  return fitting(workTop);
 }
