@@ -21,13 +21,13 @@
 
 import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
 import { one } from "../math";
-import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "../activation";
+import { activate, activateBackward, activateGate, activateGateBackward } from "../activation";
 import { add, clip, mul } from "../elementwise";
 import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "../gemm/gemm";
 import { addColumnSums, addWeightGradient } from "./gradients";
 import { masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
-import { endOfWork, openWork, takeWork } from "./scratch";
-import { rowsAt, rowsBefore, Sequence } from "./sequence";
+import { block, firstBlock } from "./scratch";
+import { hardOf, rowsAt, rowsBefore, Sequence } from "./sequence";
 
 // Packed weights: W_in^T [D,H] | W_i(r,z)^T [D,2H] | resetAfter: W_hh^T [H,3H]; else W_h(r,z)^T [H,2H] | W_hn^T [H,H]
 // | biases of n r z q [4H].
@@ -88,34 +88,42 @@ export function gruPack<T>(s: Sequence, packed: usize): void {
   }
 }
 
-let weights: usize = 0; // packed
-let weightsN: usize = 0; // packed, resetBefore
-let maskedH: usize = 0; // [N,H]
-let inputs: usize = 0; // [rows,H]
-let normalised: usize = 0; // [N,2H], for layer normalisation
-let through: usize = 0; // [N,H], what comes back through the recurrent product
-
-function layOutForward<T>(s: Sequence, work: usize): void {
-  openWork(work);
-  weights = s.packed ? s.packed : takeWork(packedWeightsSize<T>(s));
-  maskedH = takeWork(s.mask ? matrixBytes<T>(s.n, s.h) : 0);
-  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
+/** The head of `work`: addresses of scratch. */
+@unmanaged
+class Work {
+  /** Packed; backward: W_hh, or with resetBefore W_h(r,z), alone. */
+  weights: usize;
+  /** backward: packed W_hn, resetBefore. */
+  weightsN: usize;
+  /** [N,H], h times the mask. */
+  masked: usize;
+  /** backward: [rows,H], as of `recurrentInputs`. */
+  inputs: usize;
+  /** [N,2H], for layer normalisation. */
+  normalised: usize;
+  /** backward: [N,H], the gradient that comes through the recurrent product. */
+  through: usize;
 }
 
-function layOutBackward<T>(s: Sequence, work: usize): void {
+function layOutForward<T>(s: Sequence, work: usize): u64 {
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, s.packed ? 0 : packedWeightsSize<T>(s));
+  end = block(work, offsetof<Work>("masked"), end, s.mask ? matrixBytes<T>(s.n, s.h) : 0);
+  return block(work, offsetof<Work>("normalised"), end, s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
+}
+
+function layOutBackward<T>(s: Sequence, work: usize): u64 {
   const h = s.h;
-  openWork(work);
-  weights = takeWork(packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
-  weightsN = takeWork(s.resetAfter ? 0 : packedSize<T>(h, h));
-  inputs = takeWork(recurrentInputsBytes<T>(s));
-  through = takeWork(matrixBytes<T>(s.n, h));
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
+  end = block(work, offsetof<Work>("weightsN"), end, s.resetAfter ? 0 : packedSize<T>(h, h));
+  end = block(work, offsetof<Work>("inputs"), end, recurrentInputsBytes<T>(s));
+  return block(work, offsetof<Work>("through"), end, matrixBytes<T>(s.n, h));
 }
 
 /** Bytes of `work` for gruForward, or for gruBackward. */
 export function gruWorkspace<T>(s: Sequence, backward: bool): usize {
-  if (backward) layOutBackward<T>(s, 0);
-  else layOutForward<T>(s, 0);
-  return endOfWork();
+  return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
 /** Limits columns first..first + count of m rows of gates. */
@@ -126,6 +134,7 @@ function limit<T>(s: Sequence, m: i32, gates: usize, first: i32, count: i32): vo
 /** r and z of m rows, in place; q = r h' with resetBefore. */
 function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const before = !s.resetAfter;
   for (let row = 0; row < m; row++) {
@@ -133,9 +142,9 @@ function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
       const rest = h - j;
       const pr = at<T>(gates, h + j);
       const pz = at<T>(gates, 2 * h + j);
-      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest));
+      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest), hard);
       storeLanes<T>(pr, r, rest);
-      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest)), rest);
+      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest), hard), rest);
       if (before) storeLanes<T>(at<T>(gates, 3 * h + j), v128.mul<T>(r, loadLanes<T>(at<T>(h0, j), rest)), rest);
     }
     gates += bytes<T>(4 * h);
@@ -146,6 +155,7 @@ function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
 /** n and h_t of m rows, from r, z and (resetAfter) q. */
 function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const phi = s.phi;
   const after = s.resetAfter;
   const high = v128.splat<T>(s.clip != 0 ? <T>s.clip : <T>Infinity);
@@ -160,7 +170,7 @@ function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usi
         const r = loadLanes<T>(at<T>(gates, h + j), rest);
         n = madd<T>(r, loadLanes<T>(at<T>(gates, 3 * h + j), rest), n);
       }
-      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high));
+      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high), hard);
       storeLanes<T>(pn, n, rest);
       const keptH = v128.mul<T>(z, loadLanes<T>(at<T>(hPrev, j), rest));
       storeLanes<T>(at<T>(hNext, j), madd<T>(v128.sub<T>(one<T>(), z), n, keptH), rest);
@@ -176,8 +186,9 @@ export function gruForward<T>(s: Sequence): void {
   const h = s.h;
   const g = 4 * h;
   layOutForward<T>(s, s.work);
+  const work = changetype<Work>(s.work);
+  const weights = s.packed ? s.packed : work.weights;
   if (!s.packed) gruPack<T>(s, weights);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
   const bias = packedBias<T>(s, weights);
   const irz = packedIrz<T>(s, weights);
   const hh = packedHh<T>(s, weights);
@@ -209,7 +220,7 @@ export function gruForward<T>(s: Sequence): void {
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
-      const h0 = masked<T>(s, m, hPrev, maskedH);
+      const h0 = masked<T>(s, m, hPrev, work.masked);
       const rz = at<T>(gates, h);
       if (s.normIh) {
         const q = at<T>(gates, 3 * h);
@@ -217,7 +228,7 @@ export function gruForward<T>(s: Sequence): void {
         const m4 = at<T>(moments, 4 * rows);
         const m6 = at<T>(moments, 6 * rows);
         gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, 0, 0, product, 3 * h);
-        normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, normalised);
+        normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, work.normalised);
         const productQ = at<T>(product, 2 * h);
         normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
         moments += bytes<T>(m);
@@ -248,6 +259,7 @@ export function gruForward<T>(s: Sequence): void {
  */
 function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dOutput: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const phi = s.phi;
   const after = s.resetAfter;
@@ -264,15 +276,15 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
       let d = loadLanes<T>(at<T>(dh, j), rest);
       if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, j), rest), d);
       const toward = v128.sub<T>(loadLanes<T>(at<T>(hPrev, j), rest), n);
-      storeLanes<T>(pz, activateGateBackward<T>(sigma, v128.mul<T>(d, toward), z), rest);
-      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n);
+      storeLanes<T>(pz, activateGateBackward<T>(sigma, v128.mul<T>(d, toward), z, hard), rest);
+      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n, hard);
       storeLanes<T>(pn, dn, rest);
       storeLanes<T>(at<T>(dh, j), v128.mul<T>(d, z), rest);
       if (after) {
         const r = loadLanes<T>(pr, rest);
         const q = loadLanes<T>(pq, rest);
         storeLanes<T>(pq, v128.mul<T>(dn, r), rest);
-        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r), rest);
+        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r, hard), rest);
       }
     }
     gates += bytes<T>(4 * h);
@@ -285,13 +297,18 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
 /** resetBefore: dr of m rows from dq, which becomes dq r. */
 function gruResetBackward<T>(s: Sequence, m: i32, gates: usize, h0: usize, dq: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const pr = at<T>(gates, h + j);
       const r = loadLanes<T>(pr, rest);
       const d = loadLanes<T>(at<T>(dq, j), rest);
-      storeLanes<T>(pr, activateGateBackward<T>(s.sigma, v128.mul<T>(d, loadLanes<T>(at<T>(h0, j), rest)), r), rest);
+      storeLanes<T>(
+        pr,
+        activateGateBackward<T>(s.sigma, v128.mul<T>(d, loadLanes<T>(at<T>(h0, j), rest)), r, hard),
+        rest,
+      );
       storeLanes<T>(at<T>(dq, j), v128.mul<T>(d, r), rest);
     }
     gates += bytes<T>(4 * h);
@@ -306,10 +323,13 @@ export function gruBackward<T>(s: Sequence): void {
   const d = s.d;
   const g = 4 * h;
   layOutBackward<T>(s, s.work);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  const work = changetype<Work>(s.work);
+  const weights = work.weights;
+  const weightsN = work.weightsN;
+  const through = work.through;
   packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, weights);
   if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, weightsN);
-  const h0s = recurrentInputs<T>(s, inputs);
+  const h0s = recurrentInputs<T>(s, work.inputs);
   let row = s.rows;
   for (let i = s.t - 1; i >= 0; i--) {
     const m = rowsAt(s, i);

@@ -15,7 +15,7 @@
  */
 @unmanaged
 export class Sequence {
-  /** Slope and offset of the hard sigmoid. */
+  /** Slope and offset of the hard sigmoid; first, since `hardOf` gives their address. */
   hardSlope: f64;
   hardOffset: f64;
   /** Limit of what goes into a non-linearity, or 0; forward only. */
@@ -104,6 +104,13 @@ export class Sequence {
   dNormHh: usize;
   dNormC: usize;
   dNormCBias: usize;
+}
+
+/** The hard sigmoid's constants, as activation.ts takes them. */
+// @ts-ignore: decorator
+@inline
+export function hardOf(s: Sequence): usize {
+  return changetype<usize>(s) + offsetof<Sequence>("hardSlope");
 }
 
 /** Rows of step i. */
