@@ -10,14 +10,7 @@ export const SIGMOID: i32 = 2;
 export const HARD_SIGMOID: i32 = 3;
 export const LINEAR: i32 = 4;
 
-/** Slope and offset of the hard sigmoid, in all lanes. */
-const HARD: usize = memory.data(32, 16);
-
-/** Sets min(max(slope x + offset, 0), 1) for what follows. */
-export function setHardSigmoid<T>(slope: f64, offset: f64): void {
-  v128.store(HARD, v128.splat<T>(<T>slope));
-  v128.store(HARD, v128.splat<T>(<T>offset), 16);
-}
+// The hard sigmoid is min(max(slope x + offset, 0), 1). `hard`: where slope and offset lie, two f64; 0 where it is not chosen.
 
 /** max(x, 0); NaN stays. */
 // @ts-ignore: decorator
@@ -29,22 +22,29 @@ function relu<T>(x: v128): v128 {
 /** y = phi(x), for a candidate or a state: tanh at once, the others by a call. */
 // @ts-ignore: decorator
 @inline
-export function activate<T>(phi: i32, x: v128): v128 {
-  return phi == TANH ? math.tanh<T>(x) : activateAny<T>(phi, x);
+export function activate<T>(phi: i32, x: v128, hard: usize): v128 {
+  return phi == TANH ? math.tanh<T>(x) : activateAny<T>(phi, x, hard);
 }
 
 /** y = sigma(x), for a gate: sigmoid at once, the others by a call. */
 // @ts-ignore: decorator
 @inline
-export function activateGate<T>(sigma: i32, x: v128): v128 {
-  return sigma == SIGMOID ? math.sigmoid<T>(x) : activateAny<T>(sigma, x);
+export function activateGate<T>(sigma: i32, x: v128, hard: usize): v128 {
+  return sigma == SIGMOID ? math.sigmoid<T>(x) : activateAny<T>(sigma, x, hard);
 }
 
-function activateAny<T>(code: i32, x: v128): v128 {
+// @ts-ignore: decorator
+@inline
+function slopeOf<T>(hard: usize): v128 {
+  return v128.splat<T>(<T>load<f64>(hard));
+}
+
+function activateAny<T>(code: i32, x: v128, hard: usize): v128 {
   if (code == RELU) return relu<T>(x);
   if (code == SIGMOID) return math.sigmoid<T>(x);
   if (code == HARD_SIGMOID) {
-    return v128.pmin<T>(relu<T>(madd<T>(v128.load(HARD), x, v128.load(HARD, 16))), math.one<T>());
+    const offset = v128.splat<T>(<T>load<f64>(hard, 8));
+    return v128.pmin<T>(relu<T>(madd<T>(slopeOf<T>(hard), x, offset)), math.one<T>());
   }
   return code == TANH ? math.tanh<T>(x) : x;
 }
@@ -52,15 +52,15 @@ function activateAny<T>(code: i32, x: v128): v128 {
 /** dx = dy phi'(x), from y = phi(x): tanh' = 1 - y^2. */
 // @ts-ignore: decorator
 @inline
-export function activateBackward<T>(phi: i32, dy: v128, y: v128): v128 {
-  return phi == TANH ? tanhBackward<T>(dy, y) : activateAnyBackward<T>(phi, dy, y);
+export function activateBackward<T>(phi: i32, dy: v128, y: v128, hard: usize): v128 {
+  return phi == TANH ? tanhBackward<T>(dy, y) : activateAnyBackward<T>(phi, dy, y, hard);
 }
 
 /** dx = dy sigma'(x), from y = sigma(x): sigmoid' = y (1 - y). */
 // @ts-ignore: decorator
 @inline
-export function activateGateBackward<T>(sigma: i32, dy: v128, y: v128): v128 {
-  return sigma == SIGMOID ? sigmoidBackward<T>(dy, y) : activateAnyBackward<T>(sigma, dy, y);
+export function activateGateBackward<T>(sigma: i32, dy: v128, y: v128, hard: usize): v128 {
+  return sigma == SIGMOID ? sigmoidBackward<T>(dy, y) : activateAnyBackward<T>(sigma, dy, y, hard);
 }
 
 // @ts-ignore: decorator
@@ -76,12 +76,12 @@ function sigmoidBackward<T>(dy: v128, y: v128): v128 {
 }
 
 /** relu' = [y > 0], hard sigmoid' = slope [0 < y < 1] (a NaN passes dy on). */
-function activateAnyBackward<T>(code: i32, dy: v128, y: v128): v128 {
+function activateAnyBackward<T>(code: i32, dy: v128, y: v128, hard: usize): v128 {
   if (code == RELU) return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
   if (code == SIGMOID) return sigmoidBackward<T>(dy, y);
   if (code == HARD_SIGMOID) {
     const flat = v128.or(v128.le<T>(y, v128.splat<T>(0)), v128.ge<T>(y, math.one<T>()));
-    return v128.andnot(v128.mul<T>(dy, v128.load(HARD)), flat);
+    return v128.andnot(v128.mul<T>(dy, slopeOf<T>(hard)), flat);
   }
   return code == TANH ? tanhBackward<T>(dy, y) : dy;
 }
@@ -99,9 +99,14 @@ export function sigmoid<T>(n: i32, x: usize, y: usize): void {
   }
 }
 
-/** y [n] = phi(x [n]); y may be x. */
+/** y [n] = phi(x [n]), for all codes but that of the hard sigmoid; y may be x. */
 export function activation<T>(phi: i32, n: i32, x: usize, y: usize): void {
+  activateArray<T>(phi, n, x, y, 0);
+}
+
+/** y [n] = phi(x [n]); y may be x. */
+export function activateArray<T>(phi: i32, n: i32, x: usize, y: usize, hard: usize): void {
   for (let i = 0; i < n; i += lanes<T>()) {
-    storeLanes<T>(at<T>(y, i), activate<T>(phi, loadLanes<T>(at<T>(x, i), n - i)), n - i);
+    storeLanes<T>(at<T>(y, i), activate<T>(phi, loadLanes<T>(at<T>(x, i), n - i), hard), n - i);
   }
 }

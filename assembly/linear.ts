@@ -1,7 +1,7 @@
 // The dense layer:  y = x W^T + b          x [rows,in], W [out,in], b [out] (0 for none), y [rows,out]
 
-import { gemm } from "./gemm";
-import { addColumnSums, addWeightGradient } from "./recurrent";
+import { gemm } from "./gemm/gemm";
+import { addColumnSums, addWeightGradient } from "./recurrent/gradients";
 
 /** y = x W^T + b. */
 export function linearForward<T>(

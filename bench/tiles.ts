@@ -1,10 +1,10 @@
-// Micro-kernels of other shapes than the one in assembly/microkernel.ts, to see on each engine which is the best: rows x
+// Micro-kernels of other shapes than the one in assembly/gemm/microkernel.ts, to see on each engine which is the best: rows x
 // vectors of accumulators, on panels that lie in L1. The source is written here, since only the counts differ.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { instantiate, type Dtype, type Variant } from "./peak.js";
 
-/** Steps of k, as the blocks of assembly/gemm.ts have. */
+/** Steps of k, as the blocks of assembly/gemm/gemm.ts have. */
 const K = 256;
 const CALLS = 100;
 const SHAPES = [

@@ -1,5 +1,5 @@
 // One typed function per loss kernel: copies what the caller gave into wasm memory, checks the copies, makes room for
-// results, calls. The formulas are in assembly/loss.ts.
+// results, calls. The formulas are in assembly/loss/.
 //
 // Targets become addresses in the kernels. So they are checked after the copy: the caller's own array can still change (a
 // SharedArrayBuffer, a getter, a `length` that lies).
@@ -164,7 +164,7 @@ export function nll(
   return { total, losses, gradient };
 }
 
-/** Kinds of `elementwiseLoss`, as in assembly/loss.ts. */
+/** Kinds of `elementwiseLoss`, as in assembly/loss/elementwise.ts. */
 export const MSE = 0;
 export const SMOOTH_L1 = 1;
 export const BCE_WITH_LOGITS = 2;

@@ -2,7 +2,7 @@
 // and makes room for what they leave. The other kernels are in kernels.ts; the mathematics is in assembly/.
 //
 // T, N, D, H: steps, batch, input size, hidden size; P: size of h, H unless an LSTM projects it; rows: of all steps, T*N
-// or, where rows differ in length, the sum of `counts` (assembly/sequence.ts tells how they lie then).
+// or, where rows differ in length, the sum of `counts` (assembly/recurrent/sequence.ts tells how they lie then).
 
 import { ShapeError } from "./errors.js";
 import type { Core } from "./instantiate.js";

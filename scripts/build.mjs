@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import esbuild from "esbuild";
 import { bundledPackages, licenceNotices, NOTICES } from "./licences.mjs";
+import { writeExports } from "./exports.mjs";
 import { makePatch } from "./patch.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -32,9 +33,9 @@ function signatures(declarations) {
   return lines.join("\n");
 }
 
-/** Names and offsets of the fields of `Sequence`, off assembly/sequence.ts; all are 4 bytes long but f64. */
+/** Names and offsets of the fields of `Sequence`, off assembly/recurrent/sequence.ts; all are 4 bytes long but f64. */
 function sequenceFields() {
-  const source = readFileSync("assembly/sequence.ts", "utf8");
+  const source = readFileSync("assembly/recurrent/sequence.ts", "utf8");
   let offset = 0;
   const fields = [...source.matchAll(/^ {2}(\w+): (i32|usize|f64);$/gm)].map(([, name, type]) => {
     const size = type === "f64" ? 8 : 4;
@@ -46,7 +47,8 @@ function sequenceFields() {
 
 /** A number that changes with the sources of the core, their compiler or its options. */
 function buildId() {
-  const sources = readdirSync("assembly").filter((name) => name.endsWith(".ts"));
+  const names = readdirSync("assembly", { recursive: true }).map((name) => name.replaceAll("\\", "/"));
+  const sources = names.filter((name) => name.endsWith(".ts") && !name.startsWith("__tests__/"));
   const paths = [...sources.sort().map((name) => `assembly/${name}`), "asconfig.json"];
   const hash = createHash("sha256").update(assemblyscript);
   for (const path of paths) hash.update(readFileSync(path, "utf8").replaceAll("\r", ""));
@@ -55,6 +57,7 @@ function buildId() {
 
 function buildWasm() {
   console.log("core: SIMD, relaxed SIMD ...");
+  writeExports();
   const id = buildId();
   // asc adds a runtime to a module with bindings, so the declarations come from a module that is not used.
   compile("debug", "--bindings", "raw", "--outFile", "build/declared.wasm");
@@ -74,7 +77,7 @@ function buildWasm() {
       signatures(readFileSync("build/declared.d.ts", "utf8")),
       "}",
       "",
-      "/** Where the fields of a `Sequence` (assembly/sequence.ts) lie. */",
+      "/** Where the fields of a `Sequence` (assembly/recurrent/sequence.ts) lie. */",
       ...sequenceFields(),
       "",
       "/** The SIMD module, in hexadecimal digits, and what makes the relaxed one of it (scripts/patch.mjs). */",

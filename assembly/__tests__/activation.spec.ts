@@ -12,6 +12,7 @@ const SIGMOID_ARRAY: i32 = 11;
 
 const SLOPE: f64 = 1.0 / 6;
 const OFFSET: f64 = 0.4;
+const HARD: usize = memory.data<f64>([SLOPE, OFFSET]);
 
 /** The function of one number, in lane 0. */
 function single<T>(f: i32, x: T): T {
@@ -29,6 +30,7 @@ function single<T>(f: i32, x: T): T {
 function run<T>(f: i32, n: i32, x: usize, y: usize): void {
   if (f == EXP) activation.exp<T>(n, x, y);
   else if (f == SIGMOID_ARRAY) activation.sigmoid<T>(n, x, y);
+  else if (f == HARD_SIGMOID) activation.activateArray<T>(f, n, x, y, HARD);
   else activation.activation<T>(f, n, x, y);
 }
 
@@ -36,7 +38,6 @@ function run<T>(f: i32, n: i32, x: usize, y: usize): void {
 function arrays<T>(f: i32, name: string): void {
   const denormal = <T>(sizeof<T>() == 8 ? 5e-324 : 1e-45);
   const specials: T[] = [<T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, 800, -800, -100, 0];
-  activation.setHardSigmoid<T>(SLOPE, OFFSET);
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
     for (let first = 0; first < n; first++) {
@@ -58,15 +59,14 @@ function arrays<T>(f: i32, name: string): void {
 
 /** By its code, as a gate and as a candidate, in every lane. */
 function codes<T>(): void {
-  activation.setHardSigmoid<T>(SLOPE, OFFSET);
   for (let i = 0; i < 200; i++) {
     const x = new Buffer<T>(lanes<T>()).randomize(6);
     if (i < x.length) x[i] = <T>NaN;
     const gate = output<T>(lanes<T>());
     const candidate = output<T>(lanes<T>());
     for (let code = TANH; code <= LINEAR; code++) {
-      v128.store(gate.p, activation.activateGate<T>(code, v128.load(x.p)));
-      v128.store(candidate.p, activation.activate<T>(code, v128.load(x.p)));
+      v128.store(gate.p, activation.activateGate<T>(code, v128.load(x.p), HARD));
+      v128.store(candidate.p, activation.activate<T>(code, v128.load(x.p), HARD));
       for (let j = 0; j < x.length; j++) {
         const expected = bitsOf<T>(single<T>(code, x[j]));
         if (bitsOf<T>(gate[j]) != expected) fail(`gate ${code} of ${x[j]} is ${gate[j]}`);
@@ -89,7 +89,6 @@ function derivative<T>(code: i32, dy: T, y: T): T {
 /** By the code, as a gate and as a candidate, in every lane. */
 function derivatives<T>(): void {
   const ys: T[] = [<T>-0.75, 0, <T>0.5, 1, <T>NaN, <T>1e-30, -1, <T>0.25];
-  activation.setHardSigmoid<T>(SLOPE, OFFSET);
   for (let i = 0; i < 200; i++) {
     const dy = new Buffer<T>(lanes<T>()).randomize(1);
     const y = new Buffer<T>(lanes<T>());
@@ -97,8 +96,8 @@ function derivatives<T>(): void {
     const gate = output<T>(lanes<T>());
     const candidate = output<T>(lanes<T>());
     for (let code = TANH; code <= LINEAR; code++) {
-      v128.store(gate.p, activation.activateGateBackward<T>(code, v128.load(dy.p), v128.load(y.p)));
-      v128.store(candidate.p, activation.activateBackward<T>(code, v128.load(dy.p), v128.load(y.p)));
+      v128.store(gate.p, activation.activateGateBackward<T>(code, v128.load(dy.p), v128.load(y.p), HARD));
+      v128.store(candidate.p, activation.activateBackward<T>(code, v128.load(dy.p), v128.load(y.p), HARD));
       for (let j = 0; j < y.length; j++) {
         const expected = derivative<T>(code, dy[j], y[j]);
         if (bitsOf<T>(gate[j]) != bitsOf<T>(expected)) fail(`gate ${code} at ${y[j]}: ${gate[j]}, not ${expected}`);

@@ -2,11 +2,10 @@
 // as long as sequence.ts and the cell's own functions say; one that is not there has the length 0, and the address 0 goes
 // into its field.
 
-import { setHardSigmoid } from "../activation";
-import { gruBackward, gruForward, gruPack, gruPackedBytes, gruWorkspace } from "../gru";
-import { lstmBackward, lstmForward, lstmPack, lstmPackedBytes, lstmWorkspace } from "../lstm";
-import { rnnBackward, rnnForward, rnnPack, rnnPackedBytes, rnnWorkspace } from "../rnn";
-import { Sequence } from "../sequence";
+import { gruBackward, gruForward, gruPack, gruPackedBytes, gruWorkspace } from "../recurrent/gru";
+import { lstmBackward, lstmForward, lstmPack, lstmPackedBytes, lstmWorkspace } from "../recurrent/lstm";
+import { rnnBackward, rnnForward, rnnPack, rnnPackedBytes, rnnWorkspace } from "../recurrent/rnn";
+import { Sequence } from "../recurrent/sequence";
 import { bytes } from "../simd";
 import { Buffer, expectClose, expectSame, expectSameRange, output, wide } from "./helpers";
 import { Case, COUPLED, LSTM, NO_DX, RAGGED, RNN } from "./sequence";
@@ -102,7 +101,6 @@ export class Call<T> {
     else size = cell == LSTM ? lstmWorkspace<T>(s, backward) : gruWorkspace<T>(s, backward);
     s.work = output<T>(<i32>(size / sizeof<T>())).p;
     this.block.freeze();
-    setHardSigmoid<T>(NaN, NaN); // what another layer left
   }
 
   forward(): void {

@@ -1,7 +1,7 @@
 // Matrix products, to the bit, against the plain triple loop that sums over k in ascending order.
 
 import { bytes } from "../simd";
-import { gemm, gemmPacked, packedBytes, packWeight } from "../gemm";
+import { gemm, gemmPacked, packedBytes, packWeight } from "../gemm/gemm";
 import { Buffer, endOfMemory, expectIntact, expectSame, fail, input, maddScalar, output, SIZES } from "./helpers";
 import { COLUMNS, LAYOUTS, Matrix, PADDED, ROWS, SPREAD, TRANSPOSED } from "./matrix";
 

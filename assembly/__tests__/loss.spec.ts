@@ -1,6 +1,8 @@
 // Softmax and the losses, against f64 loops of the standard library.
 
-import { crossEntropy, elementwiseLoss, logSoftmax, nll, softmax } from "../loss";
+import { crossEntropy, nll } from "../loss/classes";
+import { elementwiseLoss } from "../loss/elementwise";
+import { logSoftmax, softmax } from "../loss/softmax";
 import {
   bitsOf,
   Buffer,

@@ -1,7 +1,7 @@
 // The innermost loops, against one multiply-add after the other.
 
 import { bytes } from "../simd";
-import { microkernel, microkernelPair, microkernelRow, MR, nr } from "../microkernel";
+import { microkernel, microkernelPair, microkernelRow, MR, nr } from "../gemm/microkernel";
 import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES, state } from "./helpers";
 
 /** One tile: C starts from rows `fromStride` numbers apart (0: one for all), and is written `cStride` apart. */

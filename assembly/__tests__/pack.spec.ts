@@ -1,9 +1,9 @@
 // Panels, from every kind of strides.
 
 import { bytes, lanes } from "../simd";
-import { MR, nr } from "../microkernel";
-import { packedBytes, packWeight } from "../gemm";
-import { pack } from "../pack";
+import { MR, nr } from "../gemm/microkernel";
+import { packedBytes, packWeight } from "../gemm/gemm";
+import { pack } from "../gemm/pack";
 import { endOfMemory, expectIntact, expectSame, output, SIZES, state } from "./helpers";
 import { LAYOUTS, Matrix, ROWS } from "./matrix";
 

@@ -1,9 +1,11 @@
 // What the recurrent layers share: packed weights, the recurrent product's input, the gradients of the weights, column sums.
 // All to the bit.
 
-import { gemmPacked } from "../gemm";
-import * as recurrent from "../recurrent";
-import { Sequence } from "../sequence";
+import { gemmPacked } from "../gemm/gemm";
+import { addColumnSums, addWeightGradient, gatesBackward } from "../recurrent/gradients";
+import { masked, recurrentInputs, recurrentInputsBytes } from "../recurrent/products";
+import { Sequence } from "../recurrent/sequence";
+import { packedBias, packedHh, packedHr, packedWeightsBytes, packWeights, sumBiases } from "../recurrent/weights";
 import { bytes } from "../simd";
 import { descriptor } from "./calls";
 import {
@@ -38,7 +40,7 @@ function columnSums<T>(): void {
         const m = new Matrix<T>(SIZES[r], SIZES[c], layout);
         const sums = state<T>(SIZES[c]);
         const expected = addRows<T>(m, sums);
-        recurrent.addColumnSums<T>(SIZES[r], SIZES[c], m.buffer.p, m.rowStride, sums.p);
+        addColumnSums<T>(SIZES[r], SIZES[c], m.buffer.p, m.rowStride, sums.p);
         expectSame<T>(what, sums, expected);
         expectIntact(what);
       }
@@ -53,9 +55,9 @@ function biases<T>(): void {
     const expected = new Buffer<T>(SIZES[s]);
     for (let i = 0; i < SIZES[s]; i++) expected[i] = a[i] + b[i];
     const out = output<T>(SIZES[s]);
-    recurrent.sumBiases<T>(SIZES[s], a.p, b.p, out.p);
+    sumBiases<T>(SIZES[s], a.p, b.p, out.p);
     expectSame<T>("the sum of the biases", out, expected);
-    recurrent.sumBiases<T>(SIZES[s], 0, 0, out.p);
+    sumBiases<T>(SIZES[s], 0, 0, out.p);
     expectSame<T>("no biases", out, new Buffer<T>(SIZES[s]).fill(0));
     expectIntact("biases");
   }
@@ -101,13 +103,13 @@ function packed<T>(): void {
         s.biasIh = flags & 2 ? biasIh.p : 0;
         s.biasHh = flags & 2 ? biasHh.p : 0;
         block.freeze();
-        const weights = output<T>(<i32>(recurrent.packedWeightsBytes<T>(s, g) / sizeof<T>()));
-        recurrent.packWeights<T>(s, g, weights.p);
+        const weights = output<T>(<i32>(packedWeightsBytes<T>(s, g) / sizeof<T>()));
+        packWeights<T>(s, g, weights.p);
         weights.freeze();
         const bias = new Buffer<T>(g).fill(0);
         if (flags & 2) for (let i = 0; i < g; i++) bias[i] = biasIh[i] + biasHh[i];
         const zeros = new Buffer<T>(max(g, p)).fill(0);
-        const start = recurrent.packedBias<T>(s, g, weights.p);
+        const start = packedBias<T>(s, g, weights.p);
 
         const x = input<T>(rows * d);
         const fromX = output<T>(rows * g);
@@ -115,13 +117,13 @@ function packed<T>(): void {
         expectSame<T>(`from x, ${what}`, fromX, product<T>(rows, g, d, x, weightIh, bias));
         const hPrev = input<T>(rows * p);
         const fromH = output<T>(rows * g);
-        gemmPacked<T>(rows, g, p, hPrev.p, p, 1, recurrent.packedHh<T>(s, g, weights.p), 0, 0, fromH.p, g);
+        gemmPacked<T>(rows, g, p, hPrev.p, p, 1, packedHh<T>(s, g, weights.p), 0, 0, fromH.p, g);
         expectSame<T>(`from h, ${what}`, fromH, product<T>(rows, g, p, hPrev, weightHh, zeros));
         if (flags & 1) {
           const hidden = input<T>(rows * h);
           const projected = output<T>(rows * p);
-          const packedHr = recurrent.packedHr<T>(s, g, weights.p);
-          gemmPacked<T>(rows, p, h, hidden.p, h, 1, packedHr, 0, 0, projected.p, p);
+          const hr = packedHr<T>(s, g, weights.p);
+          gemmPacked<T>(rows, p, h, hidden.p, h, 1, hr, 0, 0, projected.p, p);
           expectSame<T>(`projected, ${what}`, projected, product<T>(rows, p, h, hidden, weightHr, zeros));
         }
         expectIntact(what);
@@ -158,7 +160,7 @@ function inputs<T>(): void {
       for (let i = 0; i < 5; i++) {
         const m = ragged ? counts[i] : n;
         const scratch = output<T>(m * p);
-        const seen = recurrent.masked<T>(s, m, hs.p + bytes<T>(from * p), scratch.p);
+        const seen = masked<T>(s, m, hs.p + bytes<T>(from * p), scratch.p);
         for (let j = 0; j < m * p; j++) {
           expected[to * p + j] = flags & 2 ? hs[from * p + j] * mask[j] : hs[from * p + j];
         }
@@ -171,8 +173,8 @@ function inputs<T>(): void {
         from += i == 0 ? n : ragged ? counts[i - 1] : n;
         to += m;
       }
-      const out = output<T>(<i32>(recurrent.recurrentInputsBytes<T>(s) / sizeof<T>()));
-      const all = recurrent.recurrentInputs<T>(s, out.p);
+      const out = output<T>(<i32>(recurrentInputsBytes<T>(s) / sizeof<T>()));
+      const all = recurrentInputs<T>(s, out.p);
       if (flags) {
         expect(all).toBe(out.p);
         expectSame<T>(what, out, expected);
@@ -211,7 +213,7 @@ function weightGradient<T>(): void {
         const dWeight = state<T>(SIZES[c] * width);
         const expected = outer<T>(dGates, width, other, dWeight);
         const stride = dGates.rowStride;
-        recurrent.addWeightGradient<T>(SIZES[r], SIZES[c], width, dGates.buffer.p, stride, other.p, dWeight.p);
+        addWeightGradient<T>(SIZES[r], SIZES[c], width, dGates.buffer.p, stride, other.p, dWeight.p);
         expectSame<T>(what, dWeight, expected);
         expectIntact(what);
       }
@@ -266,7 +268,7 @@ function backward<T>(): void {
         s.dBiasIh = hasBias ? bIh.p : 0;
         s.dBiasHh = hasBias ? bHh.p : 0;
         block.freeze();
-        recurrent.gatesBackward<T>(s, g, dGates.buffer.p, hPrev.p, dProducts.buffer.p, dRecurrent.buffer.p);
+        gatesBackward<T>(s, g, dGates.buffer.p, hPrev.p, dProducts.buffer.p, dRecurrent.buffer.p);
         const bias = hasBias ? addRows<T>(dGates, startBias) : startBias;
         expectSame<T>(`dx, ${what}`, dx, hasDx ? dxExpected : output<T>(rows * d));
         expectSame<T>(`dW_ih, ${what}`, dIh, outer<T>(dProducts, d, x, startIh));

@@ -1,5 +1,5 @@
 // Sequences of different lengths, with masked steps, or read from their ends: which steps of which rows a direction runs
-// over, and where its results go. The kernels take them packed: see assembly/sequence.ts.
+// over, and where its results go. The kernels take them packed: see assembly/recurrent/sequence.ts.
 
 /** How one direction's steps lie packed, and where they come from. A row of [T,N,*] has the number t*N + n. */
 export interface Packing {

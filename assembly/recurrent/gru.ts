@@ -19,13 +19,15 @@
 // s = sigmoid, phi = tanh, or other ones. G' = 3H: weights in the order r z n. Rows of gates are n r z q, G = 4H: what W_ih
 // gives lies side by side, and so does what W_hh gives. P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "./simd";
-import { one } from "./math";
-import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
-import { add, clip, mul } from "./elementwise";
-import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "./gemm";
-import * as recurrent from "./recurrent";
-import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
+import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
+import { one } from "../math";
+import { activate, activateBackward, activateGate, activateGateBackward } from "../activation";
+import { add, clip, mul } from "../elementwise";
+import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "../gemm/gemm";
+import { addColumnSums, addWeightGradient } from "./gradients";
+import { masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import { block, firstBlock } from "./scratch";
+import { hardOf, rowsAt, rowsBefore, Sequence } from "./sequence";
 
 // Packed weights: W_in^T [D,H] | W_i(r,z)^T [D,2H] | resetAfter: W_hh^T [H,3H]; else W_h(r,z)^T [H,2H] | W_hn^T [H,H]
 // | biases of n r z q [4H].
@@ -86,34 +88,42 @@ export function gruPack<T>(s: Sequence, packed: usize): void {
   }
 }
 
-let weights: usize = 0; // packed
-let weightsN: usize = 0; // packed, resetBefore
-let maskedH: usize = 0; // [N,H]
-let inputs: usize = 0; // [rows,H]
-let normalised: usize = 0; // [N,2H], for layer normalisation
-let through: usize = 0; // [N,H], what comes back through the recurrent product
-
-function layOutForward<T>(s: Sequence, work: usize): void {
-  openWork(work);
-  weights = s.packed ? s.packed : takeWork(packedWeightsSize<T>(s));
-  maskedH = takeWork(s.mask ? matrixBytes<T>(s.n, s.h) : 0);
-  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
+/** The head of `work`: addresses of scratch. */
+@unmanaged
+class Work {
+  /** Packed; backward: W_hh, or with resetBefore W_h(r,z), alone. */
+  weights: usize;
+  /** backward: packed W_hn, resetBefore. */
+  weightsN: usize;
+  /** [N,H], h times the mask. */
+  masked: usize;
+  /** backward: [rows,H], as of `recurrentInputs`. */
+  inputs: usize;
+  /** [N,2H], for layer normalisation. */
+  normalised: usize;
+  /** backward: [N,H], the gradient that comes through the recurrent product. */
+  through: usize;
 }
 
-function layOutBackward<T>(s: Sequence, work: usize): void {
+function layOutForward<T>(s: Sequence, work: usize): u64 {
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, s.packed ? 0 : packedWeightsSize<T>(s));
+  end = block(work, offsetof<Work>("masked"), end, s.mask ? matrixBytes<T>(s.n, s.h) : 0);
+  return block(work, offsetof<Work>("normalised"), end, s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
+}
+
+function layOutBackward<T>(s: Sequence, work: usize): u64 {
   const h = s.h;
-  openWork(work);
-  weights = takeWork(packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
-  weightsN = takeWork(s.resetAfter ? 0 : packedSize<T>(h, h));
-  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
-  through = takeWork(matrixBytes<T>(s.n, h));
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
+  end = block(work, offsetof<Work>("weightsN"), end, s.resetAfter ? 0 : packedSize<T>(h, h));
+  end = block(work, offsetof<Work>("inputs"), end, recurrentInputsBytes<T>(s));
+  return block(work, offsetof<Work>("through"), end, matrixBytes<T>(s.n, h));
 }
 
 /** Bytes of `work` for gruForward, or for gruBackward. */
 export function gruWorkspace<T>(s: Sequence, backward: bool): usize {
-  if (backward) layOutBackward<T>(s, 0);
-  else layOutForward<T>(s, 0);
-  return endOfWork();
+  return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
 /** Limits columns first..first + count of m rows of gates. */
@@ -124,6 +134,7 @@ function limit<T>(s: Sequence, m: i32, gates: usize, first: i32, count: i32): vo
 /** r and z of m rows, in place; q = r h' with resetBefore. */
 function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const before = !s.resetAfter;
   for (let row = 0; row < m; row++) {
@@ -131,9 +142,9 @@ function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
       const rest = h - j;
       const pr = at<T>(gates, h + j);
       const pz = at<T>(gates, 2 * h + j);
-      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest));
+      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest), hard);
       storeLanes<T>(pr, r, rest);
-      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest)), rest);
+      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest), hard), rest);
       if (before) storeLanes<T>(at<T>(gates, 3 * h + j), v128.mul<T>(r, loadLanes<T>(at<T>(h0, j), rest)), rest);
     }
     gates += bytes<T>(4 * h);
@@ -144,6 +155,7 @@ function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
 /** n and h_t of m rows, from r, z and (resetAfter) q. */
 function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const phi = s.phi;
   const after = s.resetAfter;
   const high = v128.splat<T>(s.clip != 0 ? <T>s.clip : <T>Infinity);
@@ -158,7 +170,7 @@ function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usi
         const r = loadLanes<T>(at<T>(gates, h + j), rest);
         n = madd<T>(r, loadLanes<T>(at<T>(gates, 3 * h + j), rest), n);
       }
-      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high));
+      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high), hard);
       storeLanes<T>(pn, n, rest);
       const keptH = v128.mul<T>(z, loadLanes<T>(at<T>(hPrev, j), rest));
       storeLanes<T>(at<T>(hNext, j), madd<T>(v128.sub<T>(one<T>(), z), n, keptH), rest);
@@ -174,8 +186,9 @@ export function gruForward<T>(s: Sequence): void {
   const h = s.h;
   const g = 4 * h;
   layOutForward<T>(s, s.work);
+  const work = changetype<Work>(s.work);
+  const weights = s.packed ? s.packed : work.weights;
   if (!s.packed) gruPack<T>(s, weights);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
   const bias = packedBias<T>(s, weights);
   const irz = packedIrz<T>(s, weights);
   const hh = packedHh<T>(s, weights);
@@ -197,9 +210,9 @@ export function gruForward<T>(s: Sequence): void {
       gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, 0, 0, n, 3 * h);
       gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, 0, 0, rz, 3 * h);
       const m2 = at<T>(moments, 2 * rows);
-      recurrent.normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
+      normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
       const biasRz = at<T>(bias, h);
-      recurrent.normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
+      normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
     } else {
       gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, bias, 0, gates, g);
       gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, at<T>(bias, h), 0, at<T>(gates, h), g);
@@ -207,7 +220,7 @@ export function gruForward<T>(s: Sequence): void {
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
-      const h0 = recurrent.masked<T>(s, m, hPrev, maskedH);
+      const h0 = masked<T>(s, m, hPrev, work.masked);
       const rz = at<T>(gates, h);
       if (s.normIh) {
         const q = at<T>(gates, 3 * h);
@@ -215,9 +228,9 @@ export function gruForward<T>(s: Sequence): void {
         const m4 = at<T>(moments, 4 * rows);
         const m6 = at<T>(moments, 6 * rows);
         gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, 0, 0, product, 3 * h);
-        recurrent.normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, normalised);
+        normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, work.normalised);
         const productQ = at<T>(product, 2 * h);
-        recurrent.normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
+        normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
         moments += bytes<T>(m);
         product += bytes<T>(3 * m * h);
       } else if (s.resetAfter) {
@@ -246,6 +259,7 @@ export function gruForward<T>(s: Sequence): void {
  */
 function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dOutput: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const phi = s.phi;
   const after = s.resetAfter;
@@ -262,15 +276,15 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
       let d = loadLanes<T>(at<T>(dh, j), rest);
       if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, j), rest), d);
       const toward = v128.sub<T>(loadLanes<T>(at<T>(hPrev, j), rest), n);
-      storeLanes<T>(pz, activateGateBackward<T>(sigma, v128.mul<T>(d, toward), z), rest);
-      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n);
+      storeLanes<T>(pz, activateGateBackward<T>(sigma, v128.mul<T>(d, toward), z, hard), rest);
+      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n, hard);
       storeLanes<T>(pn, dn, rest);
       storeLanes<T>(at<T>(dh, j), v128.mul<T>(d, z), rest);
       if (after) {
         const r = loadLanes<T>(pr, rest);
         const q = loadLanes<T>(pq, rest);
         storeLanes<T>(pq, v128.mul<T>(dn, r), rest);
-        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r), rest);
+        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r, hard), rest);
       }
     }
     gates += bytes<T>(4 * h);
@@ -283,13 +297,18 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
 /** resetBefore: dr of m rows from dq, which becomes dq r. */
 function gruResetBackward<T>(s: Sequence, m: i32, gates: usize, h0: usize, dq: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const pr = at<T>(gates, h + j);
       const r = loadLanes<T>(pr, rest);
       const d = loadLanes<T>(at<T>(dq, j), rest);
-      storeLanes<T>(pr, activateGateBackward<T>(s.sigma, v128.mul<T>(d, loadLanes<T>(at<T>(h0, j), rest)), r), rest);
+      storeLanes<T>(
+        pr,
+        activateGateBackward<T>(s.sigma, v128.mul<T>(d, loadLanes<T>(at<T>(h0, j), rest)), r, hard),
+        rest,
+      );
       storeLanes<T>(at<T>(dq, j), v128.mul<T>(d, r), rest);
     }
     gates += bytes<T>(4 * h);
@@ -304,10 +323,13 @@ export function gruBackward<T>(s: Sequence): void {
   const d = s.d;
   const g = 4 * h;
   layOutBackward<T>(s, s.work);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  const work = changetype<Work>(s.work);
+  const weights = work.weights;
+  const weightsN = work.weightsN;
+  const through = work.through;
   packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, weights);
   if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, weightsN);
-  const h0s = recurrent.recurrentInputs<T>(s, inputs);
+  const h0s = recurrentInputs<T>(s, work.inputs);
   let row = s.rows;
   for (let i = s.t - 1; i >= 0; i--) {
     const m = rowsAt(s, i);
@@ -326,8 +348,8 @@ export function gruBackward<T>(s: Sequence): void {
       const q = at<T>(dRecurrent, 2 * h);
       const gainQ = at<T>(s.normHh, 2 * h);
       const dq = at<T>(gates, 3 * h);
-      recurrent.normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
-      recurrent.normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
+      normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
+      normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
     }
     if (s.resetAfter && !s.mask) {
       gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, s.dh, h, s.dh, h);
@@ -361,22 +383,22 @@ export function gruBackward<T>(s: Sequence): void {
     const m2 = at<T>(s.moments, 2 * s.rows);
     const gainN = at<T>(s.normIh, 2 * h);
     const dGainN = at<T>(s.dNormIh, 2 * h);
-    recurrent.normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
-    recurrent.normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
+    normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
+    normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
   }
   if (s.dx) {
     gemm<T>(s.rows, d, 2 * h, prz, pStride, 1, s.weightIh, d, 1, 0, 0, s.dx, d);
     gemm<T>(s.rows, d, h, pn, pStride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, d, s.dx, d);
   }
-  recurrent.addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
-  recurrent.addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
-  recurrent.addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
+  addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
+  addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
+  addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
   const dWeightHn = at<T>(s.dWeightHh, 2 * h * h);
   if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, h, dWeightHn, h);
   if (s.dBiasIh) {
-    recurrent.addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
-    recurrent.addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));
-    recurrent.addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasHh);
-    recurrent.addColumnSums<T>(s.rows, h, s.resetAfter ? q : dn, g, at<T>(s.dBiasHh, 2 * h));
+    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
+    addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));
+    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasHh);
+    addColumnSums<T>(s.rows, h, s.resetAfter ? q : dn, g, at<T>(s.dBiasHh, 2 * h));
   }
 }

@@ -9,15 +9,13 @@
 // The states have N rows in front, for step -1, so that the states that step t starts from are the first rows of what
 // step t - 1 left.
 
-import { fitting } from "./simd";
-
 /**
  * All buffers are dense, row-major, and do not overlap. 0 stands for a buffer that is not there. The fields, in this order,
  * are also what bindings/recurrent.ts writes (scripts/build.mjs reads them off this file).
  */
 @unmanaged
 export class Sequence {
-  /** Slope and offset of the hard sigmoid. */
+  /** Slope and offset of the hard sigmoid; first, since `hardOf` gives their address. */
   hardSlope: f64;
   hardOffset: f64;
   /** Limit of what goes into a non-linearity, or 0; forward only. */
@@ -108,6 +106,13 @@ export class Sequence {
   dNormCBias: usize;
 }
 
+/** The hard sigmoid's constants, as activation.ts takes them. */
+// @ts-ignore: decorator
+@inline
+export function hardOf(s: Sequence): usize {
+  return changetype<usize>(s) + offsetof<Sequence>("hardSlope");
+}
+
 /** Rows of step i. */
 // @ts-ignore: decorator
 @inline
@@ -120,23 +125,4 @@ export function rowsAt(s: Sequence, i: i32): i32 {
 @inline
 export function rowsBefore(s: Sequence, i: i32): i32 {
   return i == 0 ? s.n : rowsAt(s, i - 1);
-}
-
-let workTop: u64 = 0; // may lie past the end of any memory, while only sizes are asked for
-
-/** Scratch is handed out from here on; with 0, to learn how much it takes. */
-export function openWork(start: usize): void {
-  workTop = <u64>start;
-}
-
-/** The address of so many bytes of scratch. */
-export function takeWork(bytes: u64): usize {
-  const address = <usize>workTop;
-  workTop += (bytes + 63) & ~63;
-  return address;
-}
-
-/** Where the scratch ends. */
-export function endOfWork(): usize {
-  return fitting(workTop);
 }

@@ -1,6 +1,6 @@
 // Packing: copies a matrix into the panels that the micro-kernel reads from front to back.
 
-import { at, bytes, lanes } from "./simd";
+import { at, bytes, lanes } from "../simd";
 
 /**
  * Packs m [k, n] into ceil(n / width) panels of [k][width]; the last one is padded with zeros.

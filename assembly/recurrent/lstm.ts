@@ -17,103 +17,74 @@
 // Layer-normalised (Ba, Kiros & Hinton 2016, equations 20 to 22): gain LN(W_ih x_t) + b_ih + gain LN(W_hh h) + b_hh before the
 // non-linearities, each over all 4H; h_t = o psi(gain LN(c_t) + bias).
 //
-// Forward only, for ONNX's operator: peepholes (Gers & Schmidhuber 2000: i and f also see p c_(t-1), o sees p c_t), f = 1 - i
-// (coupled), and a limit (clip) of the input of every non-linearity, psi included: h_t = o psi(clip(c_t)), while c_t itself
-// stays as it is.
+// ONNX's variants, forward only, are in lstm-variant.ts.
 //
 // G = G' = 4H, gates in the order i f g o. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "./simd";
-import { one } from "./math";
-import { activate, activateBackward, activateGate, activateGateBackward, setHardSigmoid } from "./activation";
-import { add, mul } from "./elementwise";
-import { gemmPacked, packedSize, packWeight } from "./gemm";
-import { layerNormBackward } from "./layernorm";
-import * as recurrent from "./recurrent";
-import { endOfWork, openWork, rowsAt, rowsBefore, Sequence, takeWork } from "./sequence";
+import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
+import { one } from "../math";
+import { activate, activateBackward, activateGate, activateGateBackward } from "../activation";
+import { add, mul } from "../elementwise";
+import { gemmPacked, packedSize, packWeight } from "../gemm/gemm";
+import { layerNormBackward } from "../layernorm";
+import { addWeightGradient, gatesBackward } from "./gradients";
+import { limited, limitOf, lstmVariant, seen } from "./lstm-variant";
+import { masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import { block, firstBlock } from "./scratch";
+import { hardOf, rowsAt, rowsBefore, Sequence } from "./sequence";
+import { packWeights, packedBias, packedHh, packedHr, packedWeightsBytes } from "./weights";
 
 /** Bytes of packed weights. */
 export function lstmPackedBytes<T>(s: Sequence): usize {
-  return fitting(recurrent.packedWeightsBytes<T>(s, 4 * s.h));
+  return fitting(packedWeightsBytes<T>(s, 4 * s.h));
 }
 
 /** Packs the weights, once for many passes with `s.packed`. */
 export function lstmPack<T>(s: Sequence, packed: usize): void {
-  recurrent.packWeights<T>(s, 4 * s.h, packed);
+  packWeights<T>(s, 4 * s.h, packed);
 }
 
-let weights: usize = 0; // packed
-let weightsHr: usize = 0; // packed
-let maskedH: usize = 0; // [N,P]
-let hidden: usize = 0; // [N,H], o psi(c) or its gradient, with a projection
-let inputs: usize = 0; // [rows,P]
-let dhs: usize = 0; // [rows,P], dh of all steps, with a projection
-let normalised: usize = 0; // [N,4H], for layer normalisation
-
-function layOutForward<T>(s: Sequence, work: usize): void {
-  openWork(work);
-  weights = s.packed ? s.packed : takeWork(recurrent.packedWeightsBytes<T>(s, 4 * s.h));
-  maskedH = takeWork(s.mask ? matrixBytes<T>(s.n, s.p) : 0);
-  hidden = takeWork(s.weightHr ? matrixBytes<T>(s.n, s.h) : 0);
-  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, 4 * s.h) : 0);
+/** The head of `work`: addresses of scratch. */
+@unmanaged
+class Work {
+  /** Packed; backward: W_hh alone. */
+  weights: usize;
+  /** backward: packed W_hr. */
+  weightsHr: usize;
+  /** [N,P], h times the mask. */
+  masked: usize;
+  /** [N,H], o psi(c) or its gradient, with a projection. */
+  hidden: usize;
+  /** backward: [rows,P], as of `recurrentInputs`. */
+  inputs: usize;
+  /** backward: [rows,P], dh of all steps, with a projection. */
+  dhs: usize;
+  /** [N,4H], backward [N,H], for layer normalisation. */
+  normalised: usize;
 }
 
-function layOutBackward<T>(s: Sequence, work: usize): void {
+function layOutForward<T>(s: Sequence, work: usize): u64 {
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, s.packed ? 0 : packedWeightsBytes<T>(s, 4 * s.h));
+  end = block(work, offsetof<Work>("masked"), end, s.mask ? matrixBytes<T>(s.n, s.p) : 0);
+  end = block(work, offsetof<Work>("hidden"), end, s.weightHr ? matrixBytes<T>(s.n, s.h) : 0);
+  return block(work, offsetof<Work>("normalised"), end, s.normIh ? matrixBytes<T>(s.n, 4 * s.h) : 0);
+}
+
+function layOutBackward<T>(s: Sequence, work: usize): u64 {
   const projected = s.weightHr != 0;
-  openWork(work);
-  weights = takeWork(packedSize<T>(4 * s.h, s.p));
-  weightsHr = takeWork(projected ? packedSize<T>(s.p, s.h) : 0);
-  hidden = takeWork(projected ? matrixBytes<T>(s.n, s.h) : 0);
-  inputs = takeWork(recurrent.recurrentInputsBytes<T>(s));
-  dhs = takeWork(projected ? matrixBytes<T>(s.rows, s.p) : 0);
-  normalised = takeWork(s.normIh ? matrixBytes<T>(s.n, s.h) : 0);
+  let end = firstBlock(work);
+  end = block(work, offsetof<Work>("weights"), end, packedSize<T>(4 * s.h, s.p));
+  end = block(work, offsetof<Work>("weightsHr"), end, projected ? packedSize<T>(s.p, s.h) : 0);
+  end = block(work, offsetof<Work>("hidden"), end, projected ? matrixBytes<T>(s.n, s.h) : 0);
+  end = block(work, offsetof<Work>("inputs"), end, recurrentInputsBytes<T>(s));
+  end = block(work, offsetof<Work>("dhs"), end, projected ? matrixBytes<T>(s.rows, s.p) : 0);
+  return block(work, offsetof<Work>("normalised"), end, s.normIh ? matrixBytes<T>(s.n, s.h) : 0);
 }
 
 /** Bytes of `work` for lstmForward, or for lstmBackward. */
 export function lstmWorkspace<T>(s: Sequence, backward: bool): usize {
-  if (backward) layOutBackward<T>(s, 0);
-  else layOutForward<T>(s, 0);
-  return endOfWork();
-}
-
-/** x [lanes], and where there is a peephole, peephole [lanes] c more; limited. */
-// @ts-ignore: decorator
-@inline
-function seen<T>(x: v128, peephole: usize, c: v128, limit: v128, rest: i32): v128 {
-  if (peephole) x = madd<T>(loadLanes<T>(peephole, rest), c, x);
-  return limited<T>(x, limit);
-}
-
-/** x within [-limit, limit]; a NaN stays one. */
-// @ts-ignore: decorator
-@inline
-function limited<T>(x: v128, limit: v128): v128 {
-  return v128.pmin<T>(v128.pmax<T>(x, v128.neg<T>(limit)), limit);
-}
-
-// @ts-ignore: decorator
-@inline
-function limitOf<T>(s: Sequence): v128 {
-  return v128.splat<T>(s.clip != 0 ? <T>s.clip : <T>Infinity);
-}
-
-/** ONNX's variants: what i, f and g of m rows see before the non-linearities; o follows in `lstmStep`: it sees c_t. */
-function lstmVariant<T>(s: Sequence, m: i32, gates: usize, cPrev: usize): void {
-  const h = s.h;
-  const limit = limitOf<T>(s);
-  for (let row = 0; row < m; row++) {
-    for (let j = 0; j < h; j += lanes<T>()) {
-      const rest = h - j;
-      const c = loadLanes<T>(at<T>(cPrev, j), rest);
-      for (let g = 0; g < 3; g++) {
-        const p = at<T>(gates, g * h + j);
-        const peephole = g < 2 && s.peephole ? at<T>(s.peephole, g * h + j) : 0;
-        storeLanes<T>(p, seen<T>(loadLanes<T>(p, rest), peephole, c, limit, rest), rest);
-      }
-    }
-    gates += bytes<T>(4 * h);
-    cPrev += bytes<T>(h);
-  }
+  return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
 /**
@@ -126,6 +97,7 @@ function lstmVariant<T>(s: Sequence, m: i32, gates: usize, cPrev: usize): void {
  */
 function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usize, hNext: usize, phiC: usize): void {
   const h = s.h;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const phi = s.phi;
   const psi = s.psi;
@@ -142,20 +114,20 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
       const pf = pi + bytes<T>(h);
       const pg = pf + bytes<T>(h);
       const po = pg + bytes<T>(h);
-      const i = activateGate<T>(sigma, loadLanes<T>(pi, rest));
-      let f = activateGate<T>(sigma, loadLanes<T>(pf, rest));
+      const i = activateGate<T>(sigma, loadLanes<T>(pi, rest), hard);
+      let f = activateGate<T>(sigma, loadLanes<T>(pf, rest), hard);
       if (variant && s.coupled) f = v128.sub<T>(one<T>(), i);
-      const g = activate<T>(phi, loadLanes<T>(pg, rest));
+      const g = activate<T>(phi, loadLanes<T>(pg, rest), hard);
       const c = madd<T>(i, g, v128.mul<T>(f, loadLanes<T>(cPrev + offset, rest)));
       let oSees = loadLanes<T>(po, rest);
       if (variant) oSees = seen<T>(oSees, s.peephole ? at<T>(s.peephole, 2 * h + j) : 0, c, limit, rest);
-      const o = activateGate<T>(sigma, oSees);
+      const o = activateGate<T>(sigma, oSees, hard);
       storeLanes<T>(cNext + offset, c, rest);
       if (normed) {
         storeLanes<T>(po, o, rest);
         if (!keep) continue;
       }
-      const pc = normed ? c : activate<T>(psi, variant ? limited<T>(c, limit) : c);
+      const pc = normed ? c : activate<T>(psi, variant ? limited<T>(c, limit) : c, hard);
       if (!normed) storeLanes<T>(hNext + offset, v128.mul<T>(o, pc), rest);
       if (keep) {
         storeLanes<T>(pi, i, rest);
@@ -177,7 +149,7 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
  * Layer-normalised: h_t = o psi(gain LN(c_t) + bias) of m rows.
  *
  *   gates     in: o, the last H of each row's 4H
- *   moments   out, as of `recurrent.normalise`
+ *   moments   out, as of `normalise`
  */
 function lstmNormalisedState<T>(
   s: Sequence,
@@ -190,12 +162,14 @@ function lstmNormalisedState<T>(
   rows: i32,
 ): void {
   const h = s.h;
-  recurrent.normalise<T>(m, h, c, h, s.normC, s.normCBias, normalised, h, moments, rows, false, 0);
+  const normalised = changetype<Work>(s.work).normalised;
+  const hard = hardOf(s);
+  normalise<T>(m, h, c, h, s.normC, s.normCBias, normalised, h, moments, rows, false, 0);
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const i = row * h + j;
-      const pc = activate<T>(s.psi, loadLanes<T>(at<T>(normalised, i), rest));
+      const pc = activate<T>(s.psi, loadLanes<T>(at<T>(normalised, i), rest), hard);
       const o = loadLanes<T>(at<T>(gates, row * 4 * h + 3 * h + j), rest);
       storeLanes<T>(at<T>(hNext, i), v128.mul<T>(o, pc), rest);
       if (s.keep) storeLanes<T>(at<T>(phiC, i), pc, rest);
@@ -215,6 +189,8 @@ function lstmNormalisedStateBackward<T>(
   moments: usize,
 ): void {
   const h = s.h;
+  const normalised = changetype<Work>(s.work).normalised;
+  const hard = hardOf(s);
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
@@ -222,7 +198,7 @@ function lstmNormalisedStateBackward<T>(
       let d = loadLanes<T>(at<T>(dh, i), rest);
       if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, i), rest), d);
       const o = loadLanes<T>(at<T>(gates, row * 4 * h + 3 * h + j), rest);
-      const through = activateBackward<T>(s.psi, v128.mul<T>(d, o), loadLanes<T>(at<T>(phiC, i), rest));
+      const through = activateBackward<T>(s.psi, v128.mul<T>(d, o), loadLanes<T>(at<T>(phiC, i), rest), hard);
       storeLanes<T>(at<T>(normalised, i), through, rest);
     }
   }
@@ -248,6 +224,8 @@ function lstmStepBackward<T>(
   dh: usize,
 ): void {
   const h = s.h;
+  const normalised = changetype<Work>(s.work).normalised;
+  const hard = hardOf(s);
   const sigma = s.sigma;
   const phi = s.phi;
   const psi = s.psi;
@@ -271,13 +249,13 @@ function lstmStepBackward<T>(
       if (dOutput) dhRow = v128.add<T>(loadLanes<T>(dOutput + offset, rest), dhRow);
       const through = normed
         ? loadLanes<T>(at<T>(normalised, row * h + j), rest)
-        : activateBackward<T>(psi, v128.mul<T>(dhRow, o), pc);
+        : activateBackward<T>(psi, v128.mul<T>(dhRow, o), pc, hard);
       const dcRow = v128.add<T>(loadLanes<T>(dc + offset, rest), through);
       const c = loadLanes<T>(cPrev + offset, rest);
-      storeLanes<T>(pi, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, g), i), rest);
-      storeLanes<T>(pf, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, c), f), rest);
-      storeLanes<T>(pg, activateBackward<T>(phi, v128.mul<T>(dcRow, i), g), rest);
-      storeLanes<T>(po, activateGateBackward<T>(sigma, v128.mul<T>(dhRow, pc), o), rest);
+      storeLanes<T>(pi, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, g), i, hard), rest);
+      storeLanes<T>(pf, activateGateBackward<T>(sigma, v128.mul<T>(dcRow, c), f, hard), rest);
+      storeLanes<T>(pg, activateBackward<T>(phi, v128.mul<T>(dcRow, i), g, hard), rest);
+      storeLanes<T>(po, activateGateBackward<T>(sigma, v128.mul<T>(dhRow, pc), o, hard), rest);
       storeLanes<T>(dc + offset, v128.mul<T>(dcRow, f), rest);
       if (projected) storeLanes<T>(phiC + offset, v128.mul<T>(o, pc), rest);
     }
@@ -297,11 +275,13 @@ export function lstmForward<T>(s: Sequence): void {
   const g = 4 * h;
   const keep = s.keep;
   layOutForward<T>(s, s.work);
+  const work = changetype<Work>(s.work);
+  const weights = s.packed ? s.packed : work.weights;
+  const hidden = work.hidden;
   if (!s.packed) lstmPack<T>(s, weights);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
-  const packedHh = recurrent.packedHh<T>(s, g, weights);
-  const packedHr = recurrent.packedHr<T>(s, g, weights);
-  const bias = recurrent.packedBias<T>(s, g, weights);
+  const hh = packedHh<T>(s, g, weights);
+  const hr = packedHr<T>(s, g, weights);
+  const bias = packedBias<T>(s, g, weights);
   let x = s.x;
   let hPrev = s.hs;
   let hNext = hPrev + bytes<T>(s.n * p);
@@ -317,21 +297,21 @@ export function lstmForward<T>(s: Sequence): void {
     let product = s.recurrentProducts;
     if (s.normIh) {
       gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, 0, 0, s.products, g);
-      recurrent.normalise<T>(rows, g, s.products, g, s.normIh, bias, gates, g, moments, rows, false, 0);
+      normalise<T>(rows, g, s.products, g, s.normIh, bias, gates, g, moments, rows, false, 0);
     } else {
       gemmPacked<T>(rows, g, s.d, x, s.d, 1, weights, bias, 0, gates, g);
     }
     x += bytes<T>(rows * s.d);
     for (let i = first; i < end; i++) {
       const m = rowsAt(s, i);
-      const h0 = recurrent.masked<T>(s, m, hPrev, maskedH);
+      const h0 = masked<T>(s, m, hPrev, work.masked);
       const hidden0 = s.weightHr ? hidden : hNext;
       if (s.normIh) {
         const m2 = at<T>(moments, 2 * rows);
-        gemmPacked<T>(m, g, p, h0, p, 1, packedHh, 0, 0, product, g);
-        recurrent.normalise<T>(m, g, product, g, s.normHh, 0, gates, g, m2, rows, true, normalised);
+        gemmPacked<T>(m, g, p, h0, p, 1, hh, 0, 0, product, g);
+        normalise<T>(m, g, product, g, s.normHh, 0, gates, g, m2, rows, true, work.normalised);
       } else {
-        gemmPacked<T>(m, g, p, h0, p, 1, packedHh, gates, g, gates, g);
+        gemmPacked<T>(m, g, p, h0, p, 1, hh, gates, g, gates, g);
       }
       lstmStep<T>(s, m, gates, cPrev, cNext, hidden0, phiC);
       if (s.normIh) {
@@ -339,7 +319,7 @@ export function lstmForward<T>(s: Sequence): void {
         moments += bytes<T>(m);
         product += bytes<T>(m * g);
       }
-      if (s.weightHr) gemmPacked<T>(m, p, h, hidden, h, 1, packedHr, 0, 0, hNext, p);
+      if (s.weightHr) gemmPacked<T>(m, p, h, hidden, h, 1, hr, 0, 0, hNext, p);
       gates += bytes<T>(m * g);
       hPrev = hNext;
       hNext += bytes<T>(m * p);
@@ -359,7 +339,11 @@ export function lstmBackward<T>(s: Sequence): void {
   const g = 4 * h;
   const projected = s.weightHr != 0;
   layOutBackward<T>(s, s.work);
-  setHardSigmoid<T>(s.hardSlope, s.hardOffset);
+  const work = changetype<Work>(s.work);
+  const weights = work.weights;
+  const weightsHr = work.weightsHr;
+  const hidden = work.hidden;
+  const dhs = work.dhs;
   packWeight<T>(g, p, s.weightHh, p, 1, weights);
   if (projected) packWeight<T>(p, h, s.weightHr, h, 1, weightsHr);
   let row = s.rows;
@@ -387,19 +371,19 @@ export function lstmBackward<T>(s: Sequence): void {
       lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
       dRecurrent = at<T>(s.recurrentProducts, row * g);
       const m2 = at<T>(moments, 2 * s.rows);
-      recurrent.normaliseBackward<T>(m, g, dRecurrent, g, s.normHh, gates, g, m2, s.rows, s.dNormHh, 0);
+      normaliseBackward<T>(m, g, dRecurrent, g, s.normHh, gates, g, m2, s.rows, s.dNormHh, 0);
     } else {
       lstmStepBackward<T>(s, m, cPrev, phiC, gates, dOutput, dh);
     }
     gemmPacked<T>(m, p, g, dRecurrent, g, 1, weights, 0, 0, s.dh, p);
     if (s.mask) mul<T>(m * p, s.dh, s.mask, s.dh);
   }
-  const hs = recurrent.recurrentInputs<T>(s, inputs);
+  const hs = recurrentInputs<T>(s, work.inputs);
   if (s.normIh) {
-    recurrent.normaliseBackward<T>(s.rows, g, s.products, g, s.normIh, s.gates, g, s.moments, s.rows, s.dNormIh, 0);
-    recurrent.gatesBackward<T>(s, g, s.gates, hs, s.products, s.recurrentProducts);
+    normaliseBackward<T>(s.rows, g, s.products, g, s.normIh, s.gates, g, s.moments, s.rows, s.dNormIh, 0);
+    gatesBackward<T>(s, g, s.gates, hs, s.products, s.recurrentProducts);
   } else {
-    recurrent.gatesBackward<T>(s, g, s.gates, hs, s.gates, s.gates);
+    gatesBackward<T>(s, g, s.gates, hs, s.gates, s.gates);
   }
-  if (projected) recurrent.addWeightGradient<T>(s.rows, p, h, dhs, p, s.phiC, s.dWeightHr);
+  if (projected) addWeightGradient<T>(s.rows, p, h, dhs, p, s.phiC, s.dWeightHr);
 }

@@ -9,7 +9,7 @@
 // Every element is summed over k in ascending order whatever the path (tile, edge, one row, blocks of k), so that its
 // bits depend on its row of A, its column of B and its start alone.
 
-import { at, bytes, matrixBytes } from "./simd";
+import { at, bytes, matrixBytes } from "../simd";
 import { microkernel, microkernelPair, microkernelRow, MR, nr } from "./microkernel";
 import { pack } from "./pack";
 

@@ -1,7 +1,7 @@
 // The innermost loops of every matrix product, and nothing else: for four rows, for two and for one. All sum in the same
 // order, so that a row has the same bits alone and in a batch.
 
-import { bytes, lanes, loadSplat, madd } from "./simd";
+import { bytes, lanes, loadSplat, madd } from "../simd";
 
 /** Rows of C that one call of the micro-kernel computes. */
 export const MR: i32 = 4;
