@@ -12,13 +12,13 @@ import {
   UnsupportedError,
   ValueError,
 } from "../bindings/errors.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
+import { readSafetensors, writeSafetensors } from "../src/safetensors.js";
 import { countParameters, readCharLM, writeCharLM } from "../src/models/charlm-file.js";
 import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../src/models/charlm.js";
 import { Linear } from "../src/nn/linear.js";
-import { Adam } from "../src/optim.js";
-import { Random } from "../src/random.js";
-import { TextStreams, Vocabulary } from "../src/text.js";
+import { Adam } from "../src/optim/optimizers.js";
+import { Random } from "../src/base/random.js";
+import { TextStreams, Vocabulary } from "../src/models/text.js";
 import { houseThatJackBuilt } from "../examples/browser/texts.js";
 import { centralDifferences } from "./helpers/gradient.js";
 import { oddities, onlyTyped } from "./helpers/oddities.js";

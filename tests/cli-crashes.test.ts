@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Random } from "../src/random.js";
+import { Random } from "../src/base/random.js";
 import { finish, run, start, temporaryFolder } from "./helpers/cli.js";
 import {
   canMount,

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { writeSafetensors } from "../src/io/safetensors.js";
+import { writeSafetensors } from "../src/safetensors.js";
 import { run, sampleText, snapshot, temporaryFolder } from "./helpers/cli.js";
 
 const SMALL = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4"];

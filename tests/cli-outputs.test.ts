@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { messageOf } from "../src/cli/errors.js";
 import { escapeControls, escapeText, safeJson } from "../src/cli/escape.js";
-import { parseNumber, RANGES } from "../src/cli/settings.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
+import { parseNumber } from "../src/cli/numbers.js";
+import { RANGES } from "../src/train/settings.js";
+import { readSafetensors, writeSafetensors } from "../src/safetensors.js";
 import { CLI, finish, jsonLines, ofEvent, run, sampleText, snapshot, start, temporaryFolder } from "./helpers/cli.js";
 import {
   canMount,

@@ -5,11 +5,11 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { readSafetensors } from "../src/io/safetensors.js";
+import { readSafetensors } from "../src/safetensors.js";
 import { writeCharLM } from "../src/models/charlm-file.js";
 import { CharLM } from "../src/models/charlm.js";
-import { Random } from "../src/random.js";
-import { Vocabulary } from "../src/text.js";
+import { Random } from "../src/base/random.js";
+import { Vocabulary } from "../src/models/text.js";
 import { CLI, folderWithText, jsonLines, ofEvent, run, sampleText, SMALL, temporaryFolder } from "./helpers/cli.js";
 import { goWithout, MISSING_SCRIPT, programs } from "./helpers/tools.js";
 

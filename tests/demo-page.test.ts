@@ -10,7 +10,7 @@ import type { Browser, KeyInput, Page } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { CharLM } from "../src/models/charlm.js";
 import { readCharLM, writeCharLM } from "../src/models/charlm-file.js";
-import { Vocabulary } from "../src/text.js";
+import { Vocabulary } from "../src/models/text.js";
 import { findBrowser, launch, serveFolder, watch, type Server } from "./helpers/browser.js";
 
 const executable = findBrowser("Chromium");

@@ -19,7 +19,7 @@ import { build, transform } from "esbuild";
 import MarkdownIt from "markdown-it";
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readSafetensors } from "../src/io/safetensors.js";
+import { readSafetensors } from "../src/safetensors.js";
 import { launch, locateBrowser, missingBrowser, serveFolder, type Server } from "./helpers/browser.js";
 import { install, pack, root, run, write } from "./helpers/project.js";
 import { findPython, goWithout, missingPython } from "./helpers/tools.js";

@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural } from "../src/audio.js";
 import { DtypeError, FormatError, readCharLM } from "../src/index.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
+import { readSafetensors, writeSafetensors } from "../src/safetensors.js";
 import { zipFile } from "./helpers/formats.js";
 import { refuses } from "./helpers/refuses.js";
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural, type StreamingModel } from "../src/audio.js";
 import * as wasmRnn from "../src/index.js";
 import { CharLM, FormatError, readCharLM, Vocabulary, writeCharLM } from "../src/index.js";
-import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/io/safetensors.js";
+import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/safetensors.js";
 import { safetensorsFile, zipFile } from "./helpers/formats.js";
 import { golden } from "./helpers/close.js";
 import { refuses } from "./helpers/refuses.js";

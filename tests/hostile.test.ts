@@ -36,7 +36,7 @@ import {
 } from "../src/index.js";
 import { onnxRecurrent } from "../src/onnx.js";
 import { fromRtneural } from "../src/audio.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
+import { readSafetensors, writeSafetensors } from "../src/safetensors.js";
 import { heapOf, wave } from "./helpers/tensors.js";
 import { refuses } from "./helpers/refuses.js";
 import { useVariant, variants } from "./helpers/variants.js";

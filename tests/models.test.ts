@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural } from "../src/audio.js";
 import { FormatError, LSTMCell, UnsupportedError, type Tensor } from "../src/index.js";
-import { readSafetensors, type StoredTensor } from "../src/io/safetensors.js";
+import { readSafetensors, type StoredTensor } from "../src/safetensors.js";
 import "./helpers/close.js";
 import { refuses } from "./helpers/refuses.js";
 import { useVariant, variants } from "./helpers/variants.js";

@@ -17,6 +17,7 @@ const MAX_LSTM_GZIPPED = 40_000; // what a page pays that imports { LSTM } alone
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
   version: string;
+  bin: Record<string, string>;
   exports: Record<string, string | Record<string, string>>;
 };
 
@@ -33,6 +34,24 @@ beforeAll(async () => {
 });
 
 afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+describe("the manifest", () => {
+  test("exports the entry points, which are the files of src/ itself, and no other module", () => {
+    const names = readdirSync(new URL("../src", import.meta.url), { withFileTypes: true })
+      .filter((file) => file.isFile())
+      .map(({ name }) => name.replace(/\.ts$/, ""));
+    const modules = names
+      .filter((name) => name !== "cli")
+      .map((name) => [
+        name === "index" ? "." : `./${name}`,
+        { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` },
+      ]);
+    const listed = Object.entries(manifest.exports).filter(([key]) => !/\.(wasm|json)$/.test(key));
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(modules));
+    expect(names).toContain("cli");
+    expect(manifest.bin).toEqual({ "wasm-rnn": "dist/cli.js" });
+  });
+});
 
 describe("the tarball", () => {
   test("is small", () => {

@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { Tensor } from "../bindings/tensor.js";
 import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../bindings/errors.js";
 import { LSTM } from "../src/index.js";
-import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/io/safetensors.js";
+import { readSafetensors, writeSafetensors, type StoredTensor } from "../src/safetensors.js";
 import { millisecondsOf, safetensorsFile as file } from "./helpers/formats.js";
 import { refuses } from "./helpers/refuses.js";
 import { findPython, goWithout, missingPython } from "./helpers/tools.js";

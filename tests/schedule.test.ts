@@ -18,8 +18,8 @@ import {
   type Scheduled,
   type Tensor,
 } from "../src/index.js";
-import { readSafetensors, writeSafetensors } from "../src/io/safetensors.js";
-import { cosPi } from "../src/schedule.js";
+import { readSafetensors, writeSafetensors } from "../src/safetensors.js";
+import { cosPi } from "../src/optim/schedule.js";
 import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { DtypeError, StateError, ValueError } from "../bindings/errors.js";
-import { splitText, TextStreams, Vocabulary } from "../src/text.js";
+import { splitText, TextStreams, Vocabulary } from "../src/models/text.js";
 import { oddities, onlyTyped } from "./helpers/oddities.js";
 import { refuses } from "./helpers/refuses.js";
 

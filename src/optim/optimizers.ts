@@ -1,22 +1,12 @@
-// The optimizers, with PyTorch's equations, options, defaults and state names. What they share is in optim/optimizer.ts,
-// clipping in optim/clip.ts, learning rates over time in schedule.ts.
+// The optimizers, with PyTorch's equations, options, defaults and state names. What they share is in optimizer.ts,
+// clipping in clip.ts, learning rates over time in schedule.ts.
 
-import { ValueError } from "../bindings/errors.js";
-import { adagrad, adam, rmsprop, sgd } from "../bindings/optim.js";
-import { describe } from "../bindings/tensor.js";
-import { checkFlag } from "./nn/layer.js";
-import {
-  Optimizer,
-  type OptimizerOptions,
-  type ParamGroup,
-  type ParametersOrGroups,
-  type Rules,
-} from "./optim/optimizer.js";
-import { checkNumber } from "./optim/parameters.js";
-import { sealed } from "./sealed.js";
-
-export { clipGradNorm, clipGradValue, type ClipGradNormOptions } from "./optim/clip.js";
-export type { Optimizer, OptimizerOptions, ParamGroup, ParametersOrGroups };
+import { ValueError } from "../../bindings/errors.js";
+import { adagrad, adam, rmsprop, sgd } from "../../bindings/optim.js";
+import { describe } from "../../bindings/tensor.js";
+import { checkFlag, checkNumber } from "../base/check.js";
+import { sealed } from "../base/sealed.js";
+import { Optimizer, type OptimizerOptions, type ParametersOrGroups, type Rules } from "./optimizer.js";
 
 /** Options of `SGD`; lr is 1e-3 by default. */
 export interface SGDOptions extends OptimizerOptions {

@@ -7,18 +7,20 @@ import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
 import { describe, readTensor, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { Random } from "../random.js";
-import { checkSealed } from "../sealed.js";
+import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
+import { Random } from "../base/random.js";
+import { checkSealed } from "../base/sealed.js";
+import { checkProbability, drawMask } from "../nn/dropout.js";
+import { initialDraw, Layer, LayerMemory } from "../nn/layer.js";
 import {
   backwardDirection,
   forwardDirection,
+  residentPacking,
   type DirectionTape,
   type Resident,
-  residentPacking,
 } from "./direction.js";
-import { checkProbability, drawMask } from "./dropout.js";
-import { checkFlag, checkOptions, checkSize, initialDraw, Layer, LayerMemory, lockFields } from "./layer.js";
-import type { LSTMState, RecurrentOptions } from "./recurrent-options.js";
+import type { LSTMState, RecurrentOptions } from "./options.js";
+import { weightShapes, weightsOf } from "./parameters.js";
 import {
   activeSteps,
   fromTimeFirst,
@@ -29,7 +31,6 @@ import {
   type Layout,
 } from "./sequences.js";
 import { Stream, type StreamOptions } from "./stream.js";
-import { weightShapes, weightsOf } from "./weights.js";
 
 /** No stack is that deep: a size that was meant for another argument is. */
 const MAX_LAYERS = 65536;

@@ -1,7 +1,7 @@
 // One layer of a recurrent stack in one direction: packs what must be packed, keeps all states or some, runs the kernels.
 
-import { gatherRows, scatterRows, type Columns, type FloatTensor } from "../../bindings/kernels.js";
 import type { Core } from "../../bindings/instantiate.js";
+import { gatherRows, scatterRows, type Columns, type FloatTensor } from "../../bindings/kernels.js";
 import { withArena, type Arena, type WasmTensor } from "../../bindings/memory.js";
 import {
   allocateStates,
@@ -15,7 +15,7 @@ import {
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
 import { zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { pack, type Active, type Packing } from "./packing.js";
+import { pack, type Active, type Packing } from "./ragged.js";
 
 /** A packing whose indices lie in wasm memory. */
 export interface Resident {

@@ -1,8 +1,8 @@
 // Seeded random numbers, the same on every engine.
 
-import { ValueError } from "../bindings/errors.js";
-import { currentCore } from "../bindings/instantiate.js";
-import { describe, kindOf, lengthOf } from "../bindings/tensor.js";
+import { ValueError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { describe, kindOf, lengthOf } from "../../bindings/tensor.js";
 
 /**
  * Random numbers, the same on every engine for one seed: xoshiro128** (Blackman & Vigna 2021,

@@ -1,8 +1,8 @@
 // Text as numbers: a vocabulary of characters, and the cutting of an encoded text into streams and windows for truncated
 // backpropagation through time. Pure functions and classes; no files, no models.
 
-import { DtypeError, ShapeError, StateError, ValueError } from "../bindings/errors.js";
-import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../bindings/tensor.js";
+import { DtypeError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
+import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../../bindings/tensor.js";
 
 /** Codes whose text every 64-bit engine can hold, at two UTF-16 units each. */
 const LONGEST = 2 ** 28 - 12;

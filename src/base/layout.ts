@@ -1,7 +1,7 @@
 // Rearranging tensors on the JavaScript side: axes, number types. Nothing here computes.
 
-import { floatDtype } from "../bindings/kernels.js";
-import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../bindings/tensor.js";
+import { floatDtype } from "../../bindings/kernels.js";
+import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../../bindings/tensor.js";
 
 /**
  * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.

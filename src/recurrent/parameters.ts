@@ -1,7 +1,7 @@
 // The parameters of one recurrent layer in one direction: PyTorch's names and shapes, and how the kernels take them.
 
 import { GATES, type CellKind, type RecurrentWeights } from "../../bindings/recurrent.js";
-import type { WasmParameter } from "./layer.js";
+import type { WasmParameter } from "../nn/layer.js";
 
 /** The parameters' names, each with `suffix`, and shapes, in the order in which they are drawn. */
 export function weightShapes(

@@ -3,7 +3,8 @@
 import { ValueError } from "../../bindings/errors.js";
 import type { Activation, CellKind } from "../../bindings/recurrent.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions, type LayerOptions } from "./layer.js";
+import { checkOptions } from "../base/check.js";
+import { type LayerOptions } from "../nn/layer.js";
 
 /** Options that all recurrent layers have. */
 export interface RecurrentOptions extends LayerOptions {

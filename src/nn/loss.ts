@@ -1,13 +1,12 @@
 // Losses: each gives the loss and its gradient with respect to the prediction. PyTorch's semantics, defaults and names.
 
-import { currentCore } from "../bindings/instantiate.js";
-import { floatDtype, logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../bindings/kernels.js";
-import * as kernels from "../bindings/loss.js";
-import type { LossResult, Reduction } from "../bindings/loss.js";
-
-import { withArena, type Arena, type Lengths } from "../bindings/memory.js";
-import { readTensor, type Tensor } from "../bindings/tensor.js";
-import { checkOptions } from "./nn/layer.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { floatDtype, logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../../bindings/kernels.js";
+import * as kernels from "../../bindings/loss.js";
+import type { LossResult, Reduction } from "../../bindings/loss.js";
+import { withArena, type Arena, type Lengths } from "../../bindings/memory.js";
+import { readTensor, type Tensor } from "../../bindings/tensor.js";
+import { checkOptions } from "../base/check.js";
 
 export type { Reduction };
 

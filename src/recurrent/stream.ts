@@ -5,7 +5,8 @@ import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, LiveTensor, takeTensor } from "../../bindings/memory.js";
 import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
 import { BYTES, readNumbers, sizeOf, zeros, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions, checkSize, LayerMemory } from "./layer.js";
+import { checkOptions, checkSize } from "../base/check.js";
+import { LayerMemory } from "../nn/layer.js";
 
 /** Options of `stream()` of a recurrent layer. */
 export interface StreamOptions {

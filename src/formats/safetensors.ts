@@ -1,18 +1,8 @@
-/**
- * The safetensors format (https://huggingface.co/docs/safetensors), both ways, in memory.
- *
- *     u64 little-endian: H | H bytes of JSON, padded with spaces | data: every tensor's numbers, little-endian, row-major
- *     { "__metadata__": { string: string }, name: { "dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end] } }
- *
- * Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
- * mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
- *
- * @module wasm-rnn/safetensors
- */
+// Tensors of safetensors files, read and written in memory; ../safetensors.ts draws the format.
 
 import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
-import { checkOptions } from "../nn/layer.js";
+import { checkOptions } from "../base/check.js";
 import { bytesOf, numberTypeOf, takeBytes } from "./arrays.js";
 import { isRecord, quote } from "./json.js";
 import { elements, MAX_HEADER, PREFIX, readHeader, type StoredEntry } from "./safetensors-header.js";

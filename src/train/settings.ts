@@ -2,7 +2,6 @@
 // the state file alike. They fix a training's numbers entirely, together with the text and the build.
 
 import { CHARLM_CELLS, type CharLMCell } from "../models/charlm.js";
-import { usageError } from "./errors.js";
 
 /** Everything that the numbers of a training depend on, beside the text and the build. */
 export interface Settings {
@@ -72,13 +71,6 @@ const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
   validation: RANGES.fraction,
   evalEvery: RANGES.count,
 };
-
-/** Reads a number as the command line gives it: decimal, in `range`. Throws an Error that says what was expected. */
-export function parseNumber(text: string, range: Range): number {
-  const value = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
-  if (!range.test(value)) throw usageError(`expected ${range.expected}`);
-  return value;
-}
 
 /** Whether `value`, read from a file, is a complete set of settings that make sense. */
 export function isSettings(value: unknown): value is Settings {

@@ -3,8 +3,8 @@
 import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
 import { takeLengths, takeTensor, WasmTensor, type Lengths } from "../../bindings/memory.js";
 import { describe, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { permute } from "../layout.js";
-import type { Active } from "./packing.js";
+import { permute } from "../base/layout.js";
+import type { Active } from "./ragged.js";
 
 /** How the time, batch and feature axes of a sequence lie. */
 export interface Layout {

@@ -3,8 +3,8 @@
 import { UnsupportedError } from "../../bindings/errors.js";
 import type { Activation } from "../../bindings/recurrent.js";
 import type { Tensor } from "../../bindings/tensor.js";
-import { sealed } from "../sealed.js";
-import { checkFlag, lockFields } from "./layer.js";
+import { checkFlag, lockFields } from "../base/check.js";
+import { sealed } from "../base/sealed.js";
 import {
   checkActivation,
   checkNonlinearity,
@@ -14,7 +14,7 @@ import {
   type LSTMState,
   type RNNOptions,
   type RNNState,
-} from "./recurrent-options.js";
+} from "./options.js";
 import { Recurrent } from "./stack.js";
 
 /** A stack whose state is h alone. */

@@ -1,8 +1,8 @@
 // The check of gradients against difference quotients.
 
-import { ValueError } from "../bindings/errors.js";
-import { checkTensor, describe, type Tensor, type TensorData } from "../bindings/tensor.js";
-import { checkOptions } from "./nn/layer.js";
+import { ValueError } from "../../bindings/errors.js";
+import { checkTensor, describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
+import { checkOptions } from "../base/check.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
 export interface Checked {

@@ -1,10 +1,10 @@
 // A training as a state that moves step by step: model, optimizer, place in the data, losses so far. It neither prints
-// nor knows files; train.ts drives it, state-file.ts stores it.
+// nor knows files; cli/train.ts drives it, cli/state-file.ts stores it.
 
+import { Random } from "../base/random.js";
 import { CharLM } from "../models/charlm.js";
-import { Adam } from "../optim.js";
-import { Random } from "../random.js";
-import { splitText, TextStreams, type Vocabulary } from "../text.js";
+import { splitText, TextStreams, type Vocabulary } from "../models/text.js";
+import { Adam } from "../optim/optimizers.js";
 import { learningRate, type Settings } from "./settings.js";
 
 /** Losses in nats per character: one per training step, and those of the evaluations. */

@@ -1,6 +1,6 @@
 // What the functions of coursera.ts take and keep: parameters, options, caches, gradients.
 
-import type { Tensor } from "../bindings/tensor.js";
+import type { Tensor } from "../../bindings/tensor.js";
 
 /** Parameters of the RNN, f64 or f32: those of predictions come both or not at all. */
 export interface RnnParameters {

@@ -1,7 +1,7 @@
 // What the public classes hand to the constructors of the classes that they extend. JavaScript lets anyone call those
 // constructors (`Object.getPrototypeOf(LSTM)`, `model.constructor`), and what they take decides where kernels write.
 
-import { StateError } from "../bindings/errors.js";
+import { StateError } from "../../bindings/errors.js";
 
 const made = /* @__PURE__ */ new WeakSet();
 

@@ -1,10 +1,10 @@
 // What the functions of both courses share: one pass of the core over JavaScript tensors in the core's own layout
 // ([T,N,*], weights [G,*], gates i f g o). coursera.ts and cs231n.ts convert their layouts to it and back.
 
-import { ShapeError, StateError } from "../bindings/errors.js";
-import { currentCore } from "../bindings/instantiate.js";
-import type { FloatTensor } from "../bindings/kernels.js";
-import { withArena, type Arena } from "../bindings/memory.js";
+import { ShapeError, StateError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
+import { withArena, type Arena } from "../../bindings/memory.js";
 import {
   checkSizes,
   sequenceBackward,
@@ -12,9 +12,9 @@ import {
   type Cell,
   type Pass,
   type RecurrentWeights,
-} from "../bindings/recurrent.js";
-import { describe, showShape, type FloatDtype, type Tensor } from "../bindings/tensor.js";
-import { slice } from "./layout.js";
+} from "../../bindings/recurrent.js";
+import { describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { slice } from "../base/layout.js";
 
 /** One layer's weights with one bias. */
 export interface CourseWeights {

@@ -11,20 +11,12 @@ import {
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
 import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
-import { Random } from "../random.js";
-import { checkSealed, sealed } from "../sealed.js";
-import {
-  checkFlag,
-  checkOptions,
-  checkSize,
-  initialDraw,
-  Layer,
-  LayerMemory,
-  lockFields,
-  type LayerOptions,
-} from "./layer.js";
-import { checkNonlinearity } from "./recurrent-options.js";
-import { weightShapes, weightsOf } from "./weights.js";
+import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
+import { Random } from "../base/random.js";
+import { checkSealed, sealed } from "../base/sealed.js";
+import { initialDraw, Layer, LayerMemory, type LayerOptions } from "../nn/layer.js";
+import { checkNonlinearity } from "./options.js";
+import { weightShapes, weightsOf } from "./parameters.js";
 
 /** Options that all cells have. */
 export interface CellOptions extends LayerOptions {

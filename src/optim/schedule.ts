@@ -2,10 +2,9 @@
 // optimizer's groups: once when it is made, then at every step(), of which there is one for each epoch, after the
 // optimizer's own. Several may share an optimizer: each changes what the others left.
 
-import { ShapeError, ValueError } from "../bindings/errors.js";
-import { checkTensor, describe, tensor, type Tensor } from "../bindings/tensor.js";
-import { checkDict, checkOptions } from "./nn/layer.js";
-import { checkNumber, readList } from "./optim/parameters.js";
+import { ShapeError, ValueError } from "../../bindings/errors.js";
+import { checkTensor, describe, tensor, type Tensor } from "../../bindings/tensor.js";
+import { checkDict, checkOptions, checkNumber, readList } from "../base/check.js";
 
 /** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
