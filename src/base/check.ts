@@ -83,7 +83,7 @@ const MAX_PARAMETERS = 2 ** 20;
 export function readList(argument: string, list: unknown, expected: string): unknown[] {
   if (!Array.isArray(list)) throw new ValueError(argument, describe(list), `an array of ${expected}`);
   const length: unknown = list.length;
-  if (!Number.isSafeInteger(length) || (length as number) > MAX_PARAMETERS) {
+  if (!Number.isSafeInteger(length) || (length as number) < 0 || (length as number) > MAX_PARAMETERS) {
     throw new ValueError(argument, `an array of length ${describe(length)}`, `at most ${MAX_PARAMETERS} ${expected}`);
   }
   return Array.from({ length: length as number }, (_, i) => list[i] as unknown);

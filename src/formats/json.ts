@@ -81,7 +81,10 @@ export function quote(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "string") return cut(JSON.stringify(value.slice(0, 100)), value.length > 100);
   if (!Array.isArray(value)) return typeof value === "number" ? `${value}` : describe(value);
-  const first = value.slice(0, 16).map((each: unknown) => (typeof each === "number" ? `${each}` : describe(each)));
+  const shown = Math.min(16, value.length); // by index: an array may have lost its methods
+  const first = Array.from({ length: shown }, (_, i) =>
+    typeof value[i] === "number" ? `${value[i]}` : describe(value[i]),
+  );
   const text = `[${first.join(",")}${value.length > 16 ? ",..." : ""}]`;
   return cut(text.slice(0, 100), text.length > 100);
 }

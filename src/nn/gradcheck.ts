@@ -2,7 +2,7 @@
 
 import { ValueError } from "../../bindings/errors.js";
 import { checkTensor, describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
-import { checkOptions } from "../base/check.js";
+import { checkOptions, readList } from "../base/check.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
 export interface Checked {
@@ -110,13 +110,11 @@ interface Taken {
 }
 
 function takeChecked(parameters: unknown): Taken[] {
-  if (!Array.isArray(parameters)) throw new ValueError("parameters", describe(parameters), "an array");
-  const { length } = parameters as { length: number };
-  if (length === 0) throw new ValueError("parameters", "none", "at least one");
+  const list = readList("parameters", parameters, "parameters");
+  if (list.length === 0) throw new ValueError("parameters", "none", "at least one");
   const all: Taken[] = [];
-  for (let i = 0; i < length; i++) {
-    const parameter = parameters[i] as Partial<Checked> | null | undefined; // the first hole ends the loop
-    const { name: given, value, grad } = parameter ?? {};
+  for (const [i, parameter] of list.entries()) {
+    const { name: given, value, grad } = (parameter ?? {}) as Partial<Checked>;
     const name = typeof given === "string" ? given : `parameters[${i}]`;
     const { shape } = checkTensor(`${name}.value`, value as Tensor, "f64", ["..."]);
     const { data } = checkTensor(`${name}.grad`, grad as Tensor, "f64", shape);

@@ -31,6 +31,7 @@ export function findShared() {
   const [a, b] = [new W.Linear(1, 1, { seed: 1 }), new W.Linear(1, 1, { seed: 1 })];
   const roots = [a, b].map((layer) => everything([layer, layer.parameters()]));
   for (const each of roots[0]) if (roots[1].has(each)) shared.add(each);
+  shared.add(globalThis); // a hostile value; what hangs from it is Node's
   for (const layer of [a, b]) layer.dispose();
 }
 
@@ -60,10 +61,14 @@ function carryOut(call, object, steps) {
     call.words.push(`then .${key}()`);
     call.tell(call.words.join("; "));
     const { result } = call.attempt(() => object[key](...args));
-    for (const each of [result, result?.cache]) {
-      if (typeof each?.dispose === "function") call.env.own({ dispose: () => call.attempt(() => each.dispose()) });
+    try {
+      for (const each of [result, result?.cache]) {
+        if (typeof each?.dispose === "function") call.env.own({ dispose: () => call.attempt(() => each.dispose()) });
+      }
+      if (typeof result?.next === "function") call.attempt(() => [...[1, 2].map(() => result.next()), result.return()]);
+    } catch {
+      // a method that was replaced gave a Proxy that throws
     }
-    if (typeof result?.next === "function") call.attempt(() => [...[1, 2].map(() => result.next()), result.return()]);
   }
 }
 

@@ -64,7 +64,11 @@ export function mutateJson(r, value) {
     () => put(holder, key, Array.isArray(old) ? old[0] : old),
     () => {
       const [otherHolder, other] = r.pick(all);
-      put(holder, key, structuredClone(otherHolder[other]));
+      try {
+        put(holder, key, structuredClone(otherHolder[other]));
+      } catch {
+        // too deep to be copied
+      }
     },
     () => typeof old === "number" && put(holder, key, r.pick([old + 1, -old, old / 2, old * 2 ** 32, `${old}`, Infinity, NaN])), // prettier-ignore
     () => typeof old === "string" && put(holder, key, r.pick([old.toUpperCase(), `${old}\0`, old.slice(1), [old]])),

@@ -60,6 +60,12 @@ function keysIn(value) {
   return count;
 }
 
+/** Levels of JSON: 1 for an object of numbers. */
+function depthOf(value) {
+  if (typeof value !== "object" || value === null) return 0;
+  return 1 + Object.values(value).reduce((most, each) => Math.max(most, depthOf(each)), 0);
+}
+
 /** { tensors: Map of name to { shape, numbers }, metadata: Map }. */
 export function safetensors(bytes) {
   need(bytes.length >= 8, "no length");
@@ -78,6 +84,7 @@ export function safetensors(bytes) {
   let written = 0; // keys as they stand in the text: JSON.parse keeps one of equal ones
   for (const [, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)) if (colon) written++;
   need(written === keysIn(header), "a key twice");
+  need(depthOf(header) <= 64, "nesting");
   const start = 8 + size;
   const data = bytes.length - start;
   const metadata = new Map();

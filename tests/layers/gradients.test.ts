@@ -475,10 +475,15 @@ describe("gradCheck", () => {
     refuses(() => gradCheck(swap, [{ name: "v", value, grad }]), ShapeError, "v.value: got 1 numbers");
   });
 
-  test("U4: a list of parameters with a length and nothing in it ends at its first hole", () => {
+  test("U4: a list of parameters with a length and nothing in it is refused at once", () => {
     const list = Object.assign([], { length: 2 ** 32 - 1 }) as Checked[];
     const start = performance.now();
-    refuses(() => gradCheck(() => 1, list), DtypeError, "parameters[0].value: got undefined");
+    refuses(() => gradCheck(() => 1, list), ValueError, "parameters: got an array of length number 4294967295");
+    refuses(
+      () => gradCheck(() => 1, Object.assign([], { length: 3 })),
+      DtypeError,
+      "parameters[0].value: got undefined",
+    );
     expect(performance.now() - start).toBeLessThan(500);
   });
 

@@ -2,14 +2,14 @@
 
 import { FormatError, ShapeError } from "../../../bindings/errors.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
-import { isBytes } from "../arrays.js";
+import { bytesOf, isBytes } from "../arrays.js";
 import { hinted, identify, identifyJson } from "../identify.js";
 
 /** The parsed file, which is not one of another program, nor unparsed. */
 export function parsed(json: unknown, expected: string): Readonly<Record<string, unknown>> {
   if (typeof json === "string") throw new FormatError("json", "a string", `${expected}, parsed: JSON.parse(text)`);
   if (isBytes(json)) {
-    const kind = identify(json);
+    const kind = identify(bytesOf("json", json));
     if (kind === undefined) throw new FormatError("json", "bytes", `${expected}, parsed`);
     const isJson = kind.name.includes("JSON");
     const how = `${expected}, parsed${isJson ? ": JSON.parse(new TextDecoder().decode(bytes))" : ""}`;
