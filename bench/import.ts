@@ -201,7 +201,7 @@ async function starts(): Promise<Start[]> {
   }
 }
 
-/** Bundles as tests/package.test.ts does. */
+/** Bundles as tests/hosts/package.test.ts does. */
 async function measure({ name, needs, code, wasm }: (typeof BUNDLES)[number]): Promise<Bundle> {
   if (missing(needs)) return { name, cannot: NOT_INSTALLED };
   const { outputFiles } = await build({

@@ -108,14 +108,13 @@ const loaderWithoutTextDecoder = {
   },
 };
 
-const entries = {
-  index: "src/index.ts",
-  audio: "src/audio.ts",
-  coursera: "src/coursera.ts",
-  cs231n: "src/cs231n.ts",
-  onnx: "src/onnx.ts",
-  safetensors: "src/io/safetensors.ts",
-};
+/** The library's entry points, by name: each file of src/ itself but the command line. package.json's exports have the same. */
+const entries = Object.fromEntries(
+  readdirSync("src", { withFileTypes: true })
+    .filter((file) => file.isFile() && file.name.endsWith(".ts") && file.name !== "cli.ts")
+    .map(({ name }) => [name.slice(0, -".ts".length), `src/${name}`])
+    .sort(),
+);
 
 /**
  * Every entry point counts as using all of the first one, so that what they share becomes one chunk and not one for each

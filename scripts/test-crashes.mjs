@@ -1,4 +1,4 @@
-// npm run test:crashes: all cases of tests/cli-crashes.test.ts, of which `npm test` runs a part: trainings killed at every
+// npm run test:crashes: all cases of tests/cli/cli-crashes.test.ts, of which `npm test` runs a part: trainings killed at every
 // rename, sync and write and at random moments, and disks that are full or broken. `-- --seed N` draws other moments.
 
 import { spawnSync } from "node:child_process";
@@ -8,8 +8,12 @@ import { parseArgs } from "node:util";
 
 process.chdir(dirname(dirname(fileURLToPath(import.meta.url))));
 const { values } = parseArgs({ options: { seed: { type: "string", default: "1" } } });
-const { status } = spawnSync(process.execPath, ["node_modules/vitest/vitest.mjs", "run", "tests/cli-crashes.test.ts"], {
-  stdio: "inherit",
-  env: { ...process.env, CRASH_TESTS: "all", CRASH_SEED: values.seed },
-});
+const { status } = spawnSync(
+  process.execPath,
+  ["node_modules/vitest/vitest.mjs", "run", "tests/cli/cli-crashes.test.ts"],
+  {
+    stdio: "inherit",
+    env: { ...process.env, CRASH_TESTS: "all", CRASH_SEED: values.seed },
+  },
+);
 process.exitCode = status ?? 1;

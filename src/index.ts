@@ -27,7 +27,7 @@ export {
   ValueError,
 } from "../bindings/errors.js";
 export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
-export { GRU, LSTM, RNN } from "./nn/recurrent.js";
+export { GRU, LSTM, RNN } from "./recurrent/layers.js";
 export type {
   GatedOptions,
   GRUOptions,
@@ -36,7 +36,7 @@ export type {
   RecurrentOptions,
   RNNOptions,
   RNNState,
-} from "./nn/recurrent-options.js";
+} from "./recurrent/options.js";
 export {
   CellCache,
   GRUCell,
@@ -47,8 +47,8 @@ export {
   type GRUCellOptions,
   type LSTMCellState,
   type RNNCellOptions,
-} from "./nn/cells.js";
-export type { Stream, StreamOptions } from "./nn/stream.js";
+} from "./recurrent/cells.js";
+export type { Stream, StreamOptions } from "./recurrent/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
 export type { Activation } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
@@ -82,26 +82,21 @@ export {
   type NllOptions,
   type Reduction,
   type SmoothL1Options,
-} from "./loss.js";
+} from "./nn/loss.js";
 export {
   Adagrad,
   Adam,
   AdamW,
-  clipGradNorm,
-  clipGradValue,
   RMSprop,
   SGD,
   type AdagradOptions,
   type AdamOptions,
   type AdamWOptions,
-  type ClipGradNormOptions,
-  type Optimizer,
-  type OptimizerOptions,
-  type ParametersOrGroups,
-  type ParamGroup,
   type RMSpropOptions,
   type SGDOptions,
-} from "./optim.js";
+} from "./optim/optimizers.js";
+export { clipGradNorm, clipGradValue, type ClipGradNormOptions } from "./optim/clip.js";
+export { type Optimizer, type OptimizerOptions, type ParametersOrGroups, type ParamGroup } from "./optim/optimizer.js";
 export {
   CosineAnnealingLR,
   LinearLR,
@@ -113,9 +108,9 @@ export {
   type Schedule,
   type Scheduled,
   type StepLROptions,
-} from "./schedule.js";
-export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./gradcheck.js";
-export { Random } from "./random.js";
+} from "./optim/schedule.js";
+export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./nn/gradcheck.js";
+export { Random } from "./base/random.js";
 export {
   CharLM,
   type CharLMCell,
@@ -125,4 +120,4 @@ export {
   type StepOptimizer,
 } from "./models/charlm.js";
 export { countParameters, readCharLM, writeCharLM, type CharLMTraining } from "./models/charlm-file.js";
-export { splitText, TextStreams, Vocabulary, type TextWindow } from "./text.js";
+export { splitText, TextStreams, Vocabulary, type TextWindow } from "./models/text.js";

@@ -1,6 +1,6 @@
 // The choice of the WebAssembly build for a command, and what it tells about itself.
 
-import { buildInfo, configure } from "../index.js";
+import { buildInfo, configure } from "../../bindings/instantiate.js";
 
 export const VARIANTS = ["auto", "simd", "relaxed"] as const;
 

@@ -8,7 +8,7 @@ import {
   PREFIX,
   readHeader,
   type SafetensorsHeader,
-} from "../io/safetensors-header.js";
+} from "../formats/safetensors-header.js";
 import { countParameters, FORMAT, readCharLM } from "../models/charlm-file.js";
 import { readBeginning } from "./beginning.js";
 import { named } from "./errors.js";

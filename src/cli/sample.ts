@@ -1,10 +1,10 @@
 // wasm-rnn sample: lets a model write on from a prompt, to stdout, as it comes.
 
 import { randomInt } from "node:crypto";
+import { Random } from "../base/random.js";
 import { readCharLM } from "../models/charlm-file.js";
 import type { CharLM, SampleOptions } from "../models/charlm.js";
-import { Random } from "../random.js";
-import { describeCharacters } from "../text.js";
+import { describeCharacters } from "../models/text.js";
 import { chooseBuild, type Variant } from "./build.js";
 import { CliError, named } from "./errors.js";
 import { escapeControls, escapeText, safeJson } from "./escape.js";

@@ -4,16 +4,16 @@
 import { existsSync } from "node:fs";
 import { UnsupportedError } from "../../bindings/errors.js";
 import { countParameters, readCharLM } from "../models/charlm-file.js";
-import { splitText, TextStreams, Vocabulary } from "../text.js";
 import type { CharLM } from "../models/charlm.js";
+import { splitText, TextStreams, Vocabulary } from "../models/text.js";
+import { DEFAULTS, type Settings } from "../train/settings.js";
+import { Trainer } from "../train/trainer.js";
 import { chooseBuild, type Build, type Variant } from "./build.js";
 import { CliError, messageOf, named, usageError } from "./errors.js";
 import { readBytes, readText, sha256, type TextFile } from "./files.js";
 import { defaultModelPath, hashOfFile, holds, outputPaths, Outputs, type OutputPaths } from "./outputs.js";
 import { count, type StartReport } from "./progress.js";
-import { DEFAULTS, type Settings } from "./settings.js";
 import { idOfModel, readState, trainingId, type TrainingState } from "./state-file.js";
-import { Trainer } from "./trainer.js";
 
 /** What the command line gave. */
 export interface TrainOptions {

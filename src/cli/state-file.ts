@@ -9,13 +9,13 @@
 // Version 1 had no weights, but the hash of the model's file, without which it is of no use.
 
 import { createHash } from "node:crypto";
-import type { Tensor } from "../../bindings/tensor.js";
 import { FormatError } from "../../bindings/errors.js";
-import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
+import type { Tensor } from "../../bindings/tensor.js";
+import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { writeCharLM } from "../models/charlm-file.js";
+import { isSettings, type Settings } from "../train/settings.js";
+import type { Trainer } from "../train/trainer.js";
 import type { Build } from "./build.js";
-import { isSettings, type Settings } from "./settings.js";
-import type { Trainer } from "./trainer.js";
 
 const FORMAT = "wasm-rnn charlm state";
 const VERSION = "2";

@@ -1,5 +1,5 @@
 // wasm-rnn train: drives a training, new or resumed, to its end or to a request to stop, and saves it. Setting it up is
-// setup.ts's, its numbers are trainer.ts's, its words progress.ts's.
+// setup.ts's, its numbers are train/trainer.ts's, its words progress.ts's.
 
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";

@@ -2,13 +2,13 @@
 // figures in the metadata, so that one file is all that sampling needs, here or in Python. Bytes in, bytes out: disks
 // and the state that training needs to go on are handled elsewhere.
 
-import { describe } from "../../bindings/tensor.js";
 import { FormatError, ValueError } from "../../bindings/errors.js";
 import { GATES } from "../../bindings/recurrent.js";
-import { isRecord, parseJson, quote } from "../io/json.js";
-import { readSafetensors, writeSafetensors } from "../io/safetensors.js";
-import { Vocabulary } from "../text.js";
+import { describe } from "../../bindings/tensor.js";
+import { isRecord, parseJson, quote } from "../formats/json.js";
+import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { CharLM, CHARLM_CELLS, recurrentName, warmUpFault, type CharLMCell } from "./charlm.js";
+import { Vocabulary } from "./text.js";
 
 /** `format` in the metadata of a CharLM file. */
 export const FORMAT = "wasm-rnn charlm";

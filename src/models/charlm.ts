@@ -1,18 +1,19 @@
 // CharLM: a character-level language model, Embedding -> LSTM, GRU or RNN(numLayers) -> Linear, with training by truncated
 // backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
-// cutting of texts are in ../text.ts; loops over epochs belong to the caller.
+// cutting of texts are in text.ts; loops over epochs belong to the caller.
 
 import { DisposedError, StateError, ValueError } from "../../bindings/errors.js";
 import { checkIndices } from "../../bindings/kernels.js";
 import { checkTensor, describe, type Tensor } from "../../bindings/tensor.js";
-import { crossEntropy, softmax } from "../loss.js";
+import { checkOptions } from "../base/check.js";
+import { Random } from "../base/random.js";
 import { Embedding } from "../nn/embedding.js";
-import { checkOptions, loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
+import { loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
 import { Linear } from "../nn/linear.js";
-import { GRU, LSTM, RNN } from "../nn/recurrent.js";
+import { crossEntropy, softmax } from "../nn/loss.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
-import { Random } from "../random.js";
-import { describeCharacter, describeCharacters, describeNumber, reading, TextStreams, Vocabulary } from "../text.js";
+import { GRU, LSTM, RNN } from "../recurrent/layers.js";
+import { describeCharacter, describeCharacters, describeNumber, reading, TextStreams, Vocabulary } from "./text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = /* @__PURE__ */ Object.freeze(["LSTM", "GRU", "RNN"] as const);

@@ -1,28 +1,19 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Networks that take one frame (the numbers of one moment, for example one audio sample) at a time: layers in a row, each
-// with its output in wasm memory, and no allocation in a step. What files they come from is ../audio.ts's business.
+// with its output in wasm memory, and no allocation in a step. What files they come from is audio.ts's business.
 
 import { DisposedError, DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
-import { currentCore } from "../../bindings/instantiate.js";
 import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
+import { currentCore } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, wasmTensorOf } from "../../bindings/memory.js";
 import type { Activation, CellKind } from "../../bindings/recurrent.js";
 import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { checkSize, lockFields } from "../nn/layer.js";
-import { GRU, LSTM, RNN } from "../nn/recurrent.js";
-import { StepInput } from "../nn/stream.js";
-import { checkSealed } from "../sealed.js";
-
-/** A function from a frame to one of the same size; ELU has alpha 1. */
-export type FrameActivation = "tanh" | "relu" | "sigmoid" | "softmax" | "elu";
-
-/** What one layer does to a frame, with its weights in the model's dtype. */
-export type StreamingLayer =
-  | { type: CellKind; inputSize: number; hiddenSize: number; numLayers: number; state: Record<string, Tensor> }
-  | { type: "dense"; /** [out,in] */ weight: Tensor; /** [out] */ bias: Tensor | undefined }
-  | { type: "prelu"; /** [n], or [1] for all */ slope: Tensor }
-  | { type: FrameActivation };
+import { checkSize, lockFields } from "../base/check.js";
+import { checkSealed } from "../base/sealed.js";
+import type { StreamingLayer } from "../formats/audio/description.js";
+import { GRU, LSTM, RNN } from "../recurrent/layers.js";
+import { StepInput } from "../recurrent/stream.js";
 
 /** A layer at work: `step` reads the output of the one before it and writes its own. */
 interface Stage {

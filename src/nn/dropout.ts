@@ -1,10 +1,11 @@
 // Dropout: numbers set to 0 at random while training.
 
+import { ValueError } from "../../bindings/errors.js";
 import { mul, type FloatTensor } from "../../bindings/kernels.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
-import { ValueError } from "../../bindings/errors.js";
-import { Random } from "../random.js";
-import { checkOptions, Layer, LayerMemory, lockFields, type LayerOptions } from "./layer.js";
+import { checkOptions, lockFields } from "../base/check.js";
+import { Random } from "../base/random.js";
+import { Layer, LayerMemory, type LayerOptions } from "./layer.js";
 
 /** Options of `Dropout`; the seed is that of the masks. */
 export type DropoutOptions = LayerOptions;

@@ -4,16 +4,9 @@ import { ValueError } from "../../bindings/errors.js";
 import { embeddingBackward, embeddingForward, uploadIndices } from "../../bindings/kernels.js";
 import type { WasmTensor } from "../../bindings/memory.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
-import { Random } from "../random.js";
-import {
-  checkOptions,
-  checkSize,
-  Layer,
-  LayerMemory,
-  lockFields,
-  type LayerOptions,
-  type WasmParameter,
-} from "./layer.js";
+import { checkOptions, checkSize, lockFields } from "../base/check.js";
+import { Random } from "../base/random.js";
+import { Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
 
 /** Options of `Embedding`. */
 export interface EmbeddingOptions extends LayerOptions {

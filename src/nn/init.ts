@@ -16,8 +16,9 @@ import {
   type FloatDtype,
   type Tensor,
 } from "../../bindings/tensor.js";
-import { Random } from "../random.js";
-import { checkOptions, type Parameter } from "./layer.js";
+import { checkOptions } from "../base/check.js";
+import { Random } from "../base/random.js";
+import type { Parameter } from "./layer.js";
 
 /** What is filled: a parameter, or a tensor of f64 or f32. */
 export type InitTarget = Parameter | Tensor;

@@ -3,7 +3,8 @@
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { layerNormBackward, layerNormForward, type FloatTensor, type Normalized } from "../../bindings/kernels.js";
 import { checkDimensions, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { checkFlag, checkOptions, checkSize, Layer, LayerMemory, lockFields, type WasmParameter } from "./layer.js";
+import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
+import { Layer, LayerMemory, type WasmParameter } from "./layer.js";
 
 /** Options of `LayerNorm`. */
 export interface LayerNormOptions {

@@ -1,21 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // What every layer has: parameters in wasm memory, modes, state_dict, disposal.
 
-import {
-  DisposedError,
-  DtypeError,
-  ShapeError,
-  StateError,
-  UnsupportedError,
-  ValueError,
-} from "../../bindings/errors.js";
+import { DisposedError, ShapeError, StateError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { Arena, LiveTensor, wasmTensorOf, withArena, type WasmTensor } from "../../bindings/memory.js";
 import { floatDtype } from "../../bindings/kernels.js";
+import { Arena, LiveTensor, wasmTensorOf, withArena, type WasmTensor } from "../../bindings/memory.js";
 import {
   BYTES,
   checkKind,
-  describe,
   readTensor,
   showShape,
   sizeOf,
@@ -23,7 +15,8 @@ import {
   type Tensor,
   type TensorData,
 } from "../../bindings/tensor.js";
-import type { Random } from "../random.js";
+import { checkDict, checkDtype } from "../base/check.js";
+import type { Random } from "../base/random.js";
 
 /** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
 export interface Parameter {
@@ -52,80 +45,10 @@ export interface LayerOptions {
   seed?: number;
 }
 
-/**
- * A copy of options, or of any record of named arguments: each value is read once, so that all who use it see the same.
- * Refuses names that are not known, so that none is passed over in silence.
- *
- * @throws ValueError where it is no object; UnsupportedError naming what is not known, and the nearest that is
- */
-export function checkOptions<Options extends object>(
-  owner: string,
-  options: Options,
-  known: readonly string[],
-): Options {
-  if (options === null || typeof options !== "object") {
-    throw new ValueError(`${owner} options`, describe(options), "an object");
-  }
-  for (const key of Object.keys(options)) {
-    if (known.includes(key)) continue;
-    const near = nearest(key, known);
-    throw new UnsupportedError(`${owner} option`, key, `${known.join(", ")}${near ? `; did you mean ${near}?` : ""}`);
-  }
-  const copy: Record<string, unknown> = {};
-  for (const key of known) {
-    if (!Object.hasOwn(options, key)) continue;
-    const value = (options as Readonly<Record<string, unknown>>)[key];
-    if (value !== undefined) copy[key] = value;
-  }
-  return copy as Options;
-}
-
-/** The name that takes the fewest changes of letters (Levenshtein 1966), if they are at most a third; `_` and case are free. */
-function nearest(key: string, names: readonly string[]): string | undefined {
-  const plain = (name: string) => name.slice(0, 64).replaceAll("_", "").toLowerCase();
-  const given = plain(key);
-  let least = Math.floor(given.length / 3) + 1;
-  let best: string | undefined;
-  for (const name of names) {
-    let row = [...plain(name)].map((_, j) => j + 1); // changes from the first i letters of given to the first j + 1 of name
-    [...given].forEach((letter, i) => {
-      let [left, diagonal] = [i + 1, i];
-      row = row.map((up, j) => {
-        left = Math.min(left + 1, up + 1, diagonal + Number(letter !== plain(name)[j]));
-        diagonal = up;
-        return left;
-      });
-    });
-    const changes = row[row.length - 1]!;
-    if (changes < least) [best, least] = [name, changes];
-  }
-  return best;
-}
-
-/** Makes an object's fields as constant as `readonly` says: the kernels' sizes follow from them. */
-export function lockFields(object: object): void {
-  for (const name of Object.keys(object)) Object.defineProperty(object, name, { writable: false, configurable: false });
-}
-
-export function checkSize(argument: string, value: number, largest = Infinity): void {
-  if (!Number.isSafeInteger(value) || value < 1 || value > largest) {
-    const expected = largest === Infinity ? "an integer >= 1" : `an integer from 1 to ${largest}`;
-    throw new ShapeError(argument, describe(value), expected);
-  }
-}
-
-export function checkFlag(argument: string, value: boolean): void {
-  if (typeof value !== "boolean") throw new ValueError(argument, describe(value), "true or false");
-}
-
 /** How PyTorch's layers start: draws of U(-1/sqrt(size), 1/sqrt(size)). */
 export function initialDraw(random: Random, size: number): () => number {
   const bound = 1 / Math.sqrt(size);
   return () => (2 * random.uniform() - 1) * bound;
-}
-
-function checkDtype(dtype: FloatDtype): void {
-  if (dtype !== "f64" && dtype !== "f32") throw new ValueError("dtype", describe(dtype), '"f64" or "f32"');
 }
 
 /**
@@ -355,12 +278,6 @@ export function loadStateDictInto(parameters: readonly Parameter[], dict: Readon
     return copyEntry(name, entry, value.shape);
   });
   parameters.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
-}
-
-export function checkDict(dict: unknown): void {
-  if (dict === null || typeof dict !== "object") {
-    throw new DtypeError("dict", describe(dict), "a record of tensors by name");
-  }
 }
 
 /** A copy of the numbers of an entry that must have a shape; f64 and f32 will do. */

@@ -2,18 +2,9 @@
 
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
-import { Random } from "../random.js";
-import {
-  checkFlag,
-  checkOptions,
-  checkSize,
-  initialDraw,
-  Layer,
-  LayerMemory,
-  lockFields,
-  type LayerOptions,
-  type WasmParameter,
-} from "./layer.js";
+import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
+import { Random } from "../base/random.js";
+import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
 
 /** Options of `Linear`. */
 export interface LinearOptions extends LayerOptions {

@@ -3,7 +3,8 @@
 import { ValueError } from "../../bindings/errors.js";
 import { clip, scale, sumSquares } from "../../bindings/kernels.js";
 import { describe } from "../../bindings/tensor.js";
-import { checkOptions, type Parameter } from "../nn/layer.js";
+import { checkOptions } from "../base/check.js";
+import { type Parameter } from "../nn/layer.js";
 import { takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options of `clipGradNorm`. */

@@ -1,13 +1,14 @@
 // What the optimizers share: parameters in groups, options, state by name, saving and loading. The optimizers themselves
-// are in ../optim.ts.
+// are in optimizers.ts.
 
 import { DisposedError, ShapeError, ValueError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
 import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
-import { checkDict, checkFlag, checkOptions, copyEntry, lockFields, type Parameter } from "../nn/layer.js";
-import { checkSealed } from "../sealed.js";
-import { checkNumber, checkParameters, readList, takeParameters, type OwnParameter } from "./parameters.js";
+import { checkDict, checkFlag, checkOptions, lockFields, checkNumber, readList } from "../base/check.js";
+import { checkSealed } from "../base/sealed.js";
+import { copyEntry, type Parameter } from "../nn/layer.js";
+import { checkParameters, takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options that all optimizers have. */
 export interface OptimizerOptions {

@@ -1,11 +1,20 @@
 // The package as users get it: packed, and installed into an empty project outside the repository.
 
 import { execFile } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The path of the one test file of that name, which pages give without its folder. */
+export function testNamed(file: string): string {
+  const found = readdirSync(join(root, "tests"), { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => path.split("/").at(-1) === file);
+  if (found.length !== 1) throw new Error(`${found.length} test files are named ${file}`);
+  return `tests/${found[0]!}`;
+}
 
 /** Node 20 has relaxed SIMD behind a flag. */
 export const RELAXED = Number.parseInt(process.versions.v8, 10) < 12 ? ["--experimental-wasm-relaxed-simd"] : [];

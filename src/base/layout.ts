@@ -1,0 +1,55 @@
+// Rearranging tensors on the JavaScript side: axes, number types. Nothing here computes.
+
+import { floatDtype } from "../../bindings/kernels.js";
+import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../../bindings/tensor.js";
+
+/**
+ * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.
+ *
+ * @param part of the last axis of x only `length` numbers from `start`
+ */
+export function permute(x: Tensor, axes: readonly number[], part?: { start: number; length: number }): Tensor {
+  const last = x.shape.length - 1;
+  const extent = (axis: number) => (axis === last && part ? part.length : x.shape[axis]!);
+  const stride = (axis: number) => (axis === last ? 1 : axis === last - 1 ? x.shape[last]! : x.shape[1]! * x.shape[2]!);
+  const shape = axes.map(extent);
+  const [a, b, c] = last === 1 ? [1, ...shape] : shape;
+  const [sa, sb, sc] = last === 1 ? [0, ...axes.map(stride)] : axes.map(stride);
+  const from = x.data;
+  const data = zeros(dtypeOf(from), sizeOf(shape));
+  if (data.length === 0) return { data, shape }; // its axes may still be long
+  let next = 0;
+  for (let i = 0; i < a!; i++) {
+    for (let j = 0; j < b!; j++) {
+      let at = i * sa! + j * sb! + (part?.start ?? 0);
+      for (let k = 0; k < c!; k++, at += sc!) data[next++] = from[at]!;
+    }
+  }
+  return { data, shape };
+}
+
+/** The same numbers in another shape. */
+export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  return { data: x.data, shape };
+}
+
+/**
+ * A copy of a tensor from outside in `dtype`, of a shape that fits `pattern`; f64 and f32 convert.
+ *
+ * @throws DtypeError, ShapeError naming `argument`
+ */
+export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonly (number | string)[]): Tensor {
+  const read = readTensor(argument, x, "a tensor of f64 or f32");
+  checkKind(argument, read, floatDtype(argument, read), pattern);
+  const { data, shape } = read;
+  const numbers = zeros(dtype, sizeOf(shape));
+  numbers.set(data);
+  return { data: numbers, shape };
+}
+
+/** `count` of the first axis from `first` on: the same memory. */
+export function slice(x: Tensor, first: number, count: number): Tensor {
+  const rest = x.shape.slice(1);
+  const size = sizeOf(rest);
+  return { data: x.data.subarray(first * size, (first + count) * size), shape: [count, ...rest] };
+}

@@ -1,0 +1,160 @@
+// What the functions of both courses share: one pass of the core over JavaScript tensors in the core's own layout
+// ([T,N,*], weights [G,*], gates i f g o). coursera.ts and cs231n.ts convert their layouts to it and back.
+
+import { ShapeError, StateError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import type { FloatTensor } from "../../bindings/kernels.js";
+import { withArena, type Arena } from "../../bindings/memory.js";
+import {
+  checkSizes,
+  sequenceBackward,
+  sequenceForward,
+  type Cell,
+  type Pass,
+  type RecurrentWeights,
+} from "../../bindings/recurrent.js";
+import { describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { slice } from "../base/layout.js";
+
+/** One layer's weights with one bias. */
+export interface CourseWeights {
+  weightIh: Tensor; // [G,D]
+  weightHh: Tensor; // [G,H]
+  bias: Tensor; // [G]
+}
+
+/** What a forward function keeps for its backward function: copies that nothing else refers to. */
+export interface Kept {
+  readonly course: "coursera" | "cs231n";
+  readonly kind: "rnn" | "lstm";
+  /** Whether it is one of the functions for one step. */
+  readonly cell: boolean;
+  readonly dtype: FloatDtype;
+  readonly nonlinearity: "tanh" | "relu";
+  readonly weights: CourseWeights;
+  readonly x: Tensor; // [T,N,D]
+  readonly hs: Tensor; // [T+1,N,H]
+  readonly cs?: Tensor; // [T+1,N,H]
+  readonly phiC?: Tensor; // [T,N,H]
+  readonly gates?: Tensor; // [T,N,4H], i f g o
+}
+
+const cellOf = ({ kind, nonlinearity }: Pick<Kept, "kind" | "nonlinearity">): Cell => ({
+  kind: kind === "rnn" ? "RNN" : "LSTM",
+  phi: nonlinearity,
+});
+
+/** By the cache that a user sees. Nothing that a user can reach leads to what is kept, or can stand in for it. */
+const keptByCache = /* @__PURE__ */ new WeakMap<object, Kept>();
+
+/** Notes what is kept for the cache that a user sees. */
+export function withKept<C extends object>(cache: C, kept: Kept): C {
+  keptByCache.set(cache, kept);
+  return cache;
+}
+
+/** What is kept for a cache, where it is one of the function's own. */
+export function keptOf(
+  argument: string,
+  cache: object,
+  course: Kept["course"],
+  kind: Kept["kind"],
+  cell: boolean,
+): Kept {
+  const kept = keptByCache.get(cache);
+  if (kept?.course !== course || kept.kind !== kind || kept.cell !== cell) {
+    throw new StateError(argument, describe(cache), "what the forward function of the same name returned");
+  }
+  return kept;
+}
+
+/** Refuses sequences without steps. */
+export function checkSteps(argument: string, x: Tensor, timeAxis: number): void {
+  if (x.shape[timeAxis] === 0) throw new ShapeError(argument, showShape(x.shape), "at least one step");
+}
+
+/** Uploads weights; the second bias of the core's kernels is zeros. */
+function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights) {
+  const resident: RecurrentWeights<FloatTensor> = {
+    weightIh: arena.upload("weightIh", weightIh, dtype, ["G", "D"]),
+    weightHh: arena.upload("weightHh", weightHh, dtype, ["G", "H"]),
+    biasIh: arena.upload("bias", bias, dtype, ["G"]),
+    biasHh: arena.zeros("bias", dtype, bias.shape),
+  };
+  return resident;
+}
+
+/**
+ * All steps.
+ *
+ * @param input.x [T,N,D]
+ * @param input.h0, input.c0 [N,H]; zeros where c0 is left out
+ * @param project runs on the output [T,N,H] while it is in wasm memory
+ */
+export function forward<R>(
+  input: Omit<Kept, "hs" | "cs" | "phiC" | "gates"> & { h0: Tensor; c0?: Tensor },
+  project: (arena: Arena, output: FloatTensor) => R,
+): { kept: Kept; projected: R } {
+  const { h0, c0, ...given } = input;
+  const { dtype, weights, x } = given;
+  const [t, n] = x.shape as [number, number, number];
+  const h = h0.shape[1]!;
+  return withArena(currentCore(), (arena) => {
+    const resident = upload(arena, dtype, weights);
+    const on = arena.upload("x", x, dtype, ["T", "N", "D"]);
+    const pass = { cell: cellOf(given), t, n, rows: t * n, x: on };
+    checkSizes(resident);
+    const { hs, cs, phiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, true);
+    const projected = project(arena, hs.slice(n, t * n).reshape([t, n, h]));
+    const steps = (of: FloatTensor | undefined) => of?.download([t, n, of.shape[1]!]);
+    const [all, cells] = [hs, cs].map((of) => of?.download([t + 1, n, h]));
+    return { kept: { ...given, hs: all!, cs: cells, phiC: steps(phiC), gates: steps(gates) }, projected };
+  });
+}
+
+/** Gradients of one pass: of x [T,N,D], the first states [N,H], and the weights in the core's layout. */
+export interface CourseGradients {
+  dx: Tensor;
+  dh0: Tensor;
+  dc0: Tensor | undefined; // where dcNext was given
+  weights: CourseWeights;
+}
+
+/**
+ * Backward through the first steps of a forward pass.
+ *
+ * @param dOutput [T',N,H], T' <= T: the steps after them have no gradient
+ * @param dcNext  [N,H]; zeros where it is left out
+ */
+export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
+  const { dtype, x, hs, cs, phiC, gates } = kept;
+  const [t, n, h] = dOutput.shape as [number, number, number];
+  return withArena(currentCore(), (arena) => {
+    const weights = upload(arena, dtype, kept.weights);
+    const like = ({ shape }: FloatTensor) => arena.zeros("gradients of the weights", dtype, shape);
+    const gradients: RecurrentWeights = {
+      weightIh: like(weights.weightIh),
+      weightHh: like(weights.weightHh),
+      biasIh: like(weights.biasIh!),
+      biasHh: like(weights.biasIh!),
+    };
+    const up = (of: Tensor, steps = t): FloatTensor =>
+      arena.upload("cache", slice(of, 0, steps), dtype, ["T", "N", "H"]).reshape([steps * n, of.shape[2]!]);
+    const lstm = cs && phiC && gates && { cs: up(cs, t + 1), phiC: up(phiC), gates: up(gates) };
+    const pass: Pass = { cell: cellOf(kept), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
+    const dh = arena.zeros("dh", dtype, [n, h]);
+    const dc = dcNext ? arena.copy("dcNext", dcNext, dtype, [n, h]) : arena.zeros("dc", dtype, [n, h]);
+    const dx = arena.allocate("dx", dtype, [t, n, x.shape[2]!]);
+    sequenceBackward(arena, dtype, pass, weights, gradients, { dOutput: up(dOutput), dh, dc, dx });
+    return {
+      dx: dx.download(),
+      dh0: dh.download(),
+      dc0: dcNext && dc.download(),
+      weights: {
+        weightIh: gradients.weightIh.download(),
+        weightHh: gradients.weightHh.download(),
+        bias: gradients.biasIh!.download(),
+      },
+    };
+  });
+}

@@ -1,0 +1,247 @@
+// Tensors of safetensors files, read and written in memory; ../safetensors.ts draws the format.
+
+import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
+import { checkOptions } from "../base/check.js";
+import { bytesOf, numberTypeOf, takeBytes } from "./arrays.js";
+import { isRecord, quote } from "./json.js";
+import { elements, MAX_HEADER, PREFIX, readHeader, type StoredEntry } from "./safetensors-header.js";
+import { encodeUtf8 } from "./utf8.js";
+
+/** Arrays of a safetensors file: those of tensors, and those of integers of other sizes. */
+export type StoredData =
+  TensorData | BigInt64Array | BigUint64Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array;
+
+/** A tensor of any type that a safetensors file holds: wider than `Tensor`, which layers take. */
+export interface StoredTensor {
+  /** The numbers, row-major. */
+  readonly data: StoredData;
+  /** The length of each axis; [] for a single number. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * What a safetensors file holds. Both records have no prototype, so that any name is an ordinary key.
+ *
+ * @typeParam T the type of the tensors, as of `readSafetensors`
+ */
+export interface SafetensorsContent<T extends StoredTensor = Tensor> {
+  /** The tensors by name. */
+  tensors: Record<string, T>;
+  /** What stands under `__metadata__`; empty where nothing does. */
+  metadata: Record<string, string>;
+}
+
+/**
+ * Says whether a tensor is to be read.
+ *
+ * @param name as the file has it
+ */
+export type NameFilter = (name: string) => boolean;
+
+/** Options of `readSafetensors`. */
+export interface SafetensorsOptions {
+  /** The tensors to read, by their names, or by a function of a name (default: all). */
+  only?: readonly string[] | NameFilter | undefined;
+}
+
+/** How the bytes of a stored dtype become an array; they come in a fresh, aligned buffer. */
+const READERS: ReadonlyMap<string, (buffer: ArrayBuffer) => StoredData> = new Map<
+  string,
+  (buffer: ArrayBuffer) => StoredData
+>([
+  ["F64", (buffer) => new Float64Array(buffer)],
+  ["F32", (buffer) => new Float32Array(buffer)],
+  ["F16", (buffer) => widen(new Uint16Array(buffer), f16ToF32Bits)],
+  ["BF16", (buffer) => widen(new Uint16Array(buffer), (half) => half << 16)],
+  ["I64", (buffer) => new BigInt64Array(buffer)],
+  ["I32", (buffer) => new Int32Array(buffer)],
+  ["I16", (buffer) => new Int16Array(buffer)],
+  ["I8", (buffer) => new Int8Array(buffer)],
+  ["U64", (buffer) => new BigUint64Array(buffer)],
+  ["U32", (buffer) => new Uint32Array(buffer)],
+  ["U16", (buffer) => new Uint16Array(buffer)],
+  ["U8", (buffer) => new Uint8Array(buffer)],
+  ["BOOL", (buffer) => new Uint8Array(buffer)],
+]);
+
+/**
+ * Reads a safetensors file. F64, F32 and I32 keep their type, F16 and BF16 widen to f32 exactly: these are Tensors. I64
+ * and U64 come as BigInt64Array and BigUint64Array, I16, I8, U32, U16 and U8 as the arrays of those names, BOOL as a
+ * Uint8Array. Every array is fresh. Time and memory are a small multiple of the file's size.
+ *
+ * @typeParam T what the caller expects the tensors to be: `Tensor` by default, as layers take them, or `StoredTensor`.
+ *   The file decides what comes; whatever takes a Tensor refuses another array by a DtypeError
+ * @param bytes the whole file, as of https://huggingface.co/docs/safetensors#format
+ * @param options `only`: which tensors to read; the others may have any dtype
+ * @throws FormatError, saying what is wrong, or what the file is, for anything that is not a whole valid file;
+ *   UnsupportedError, naming the tensor, for another dtype (F8 ...); ValueError naming the names of `only` that are not in
+ *   the file; DtypeError where bytes is no Uint8Array
+ */
+export function readSafetensors<T extends StoredTensor = Tensor>(
+  bytes: Uint8Array,
+  options: SafetensorsOptions = {},
+): SafetensorsContent<T> {
+  const file = takeBytes("bytes", bytes);
+  const size = file.length;
+  const chooses = checkOnly(options);
+  const { entries, metadata, dataStart } = readHeader(file, size);
+  const chosen = chooses(entries);
+  if (file.length !== size) throw new DtypeError("bytes", "an array that changed its length", "one that stays");
+  for (const { name, dtype } of chosen) {
+    if (READERS.has(dtype)) continue;
+    const expected = `${[...READERS.keys()].join(", ")}, or \`only\` without it`;
+    throw new UnsupportedError(`tensor ${quote(name)} dtype`, dtype, expected);
+  }
+  const tensors = Object.create(null) as Record<string, StoredTensor>;
+  for (const { name, dtype, shape, begin, end } of chosen) {
+    // a copy is aligned, and the caller's own
+    const copy = new Uint8Array(end - begin);
+    copy.set(file.subarray(dataStart + begin, dataStart + end));
+    tensors[name] = { data: READERS.get(dtype)!(copy.buffer), shape };
+  }
+  return { tensors: tensors as Record<string, T>, metadata };
+}
+
+/**
+ * Writes a safetensors file. f64, f32 and i32 arrays become F64, F32, I32, sorted so that each is aligned in the file:
+ * equal arguments give equal bytes, whatever the order of the keys.
+ *
+ * @param tensors by name, such as a `stateDict()`
+ * @param metadata strings by name (default: none)
+ * @returns the bytes of the file
+ * @throws DtypeError for another kind of array, ShapeError where a shape does not hold its data, FormatError for a name or
+ *   metadata that the format cannot hold
+ */
+export function writeSafetensors(
+  tensors: Readonly<Record<string, Tensor>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  if (!isRecord(tensors)) throw new DtypeError("tensors", describe(tensors), "a record of tensors by name");
+  if (!isRecord(metadata)) throw new FormatError("metadata", describe(metadata), "a record of strings by name");
+  const entries = Object.entries(tensors).map(([name, tensor]) => encodeEntry(name, tensor));
+  entries.sort((a, b) => b.bytesPerNumber - a.bytesPerNumber || compare(a.name, b.name));
+
+  const fields: string[] = [];
+  const pairs = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
+  for (const [key, value] of pairs) {
+    if (typeof value !== "string") throw new FormatError(`metadata ${quote(key)}`, describe(value), "a string");
+  }
+  if (pairs.length > 0) fields.push(`"__metadata__":${JSON.stringify(Object.fromEntries(pairs))}`);
+  let offset = 0;
+  for (const { name, dtype, shape, bytes } of entries) {
+    if (bytes.length !== elements(shape) * SIZES.get(dtype)!) {
+      // a getter of a later entry took the numbers away
+      throw new DtypeError(`tensor ${quote(name)}`, "an array that changed its length", "one that stays");
+    }
+    const end = offset + bytes.length;
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, end] })}`);
+    offset = end;
+  }
+  const json = encodeUtf8(`{${fields.join(",")}}`);
+  const headerSize = Math.ceil(json.length / 8) * 8;
+  if (headerSize > MAX_HEADER) throw new FormatError("header", `${headerSize} bytes`, `at most ${MAX_HEADER}`);
+
+  const file = new Uint8Array(PREFIX + headerSize + offset);
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerSize), true);
+  file.set(json, PREFIX);
+  file.fill(0x20, PREFIX + json.length, PREFIX + headerSize);
+  let position = PREFIX + headerSize;
+  for (const { bytes } of entries) {
+    file.set(bytes, position);
+    position += bytes.length;
+  }
+  return file;
+}
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+/** What picks the tensors to read from those of a file. */
+function checkOnly(options: SafetensorsOptions): (entries: readonly StoredEntry[]) => readonly StoredEntry[] {
+  checkOptions("readSafetensors", options, ["only"]);
+  const { only } = options;
+  if (only === undefined) return (entries) => entries;
+  if (typeof only === "function") return (entries) => entries.filter(({ name }) => only(name));
+  const expected = "an array of names, or a function of a name";
+  if (!Array.isArray(only)) throw new ValueError("only", describe(only), expected);
+  const names = new Set<string>();
+  for (let i = 0; i < only.length; i++) {
+    const name: unknown = only[i];
+    if (typeof name !== "string") throw new ValueError(`only[${i}]`, describe(name), "a name");
+    names.add(name);
+  }
+  return (entries) => {
+    const chosen = entries.filter(({ name }) => names.has(name));
+    if (chosen.length === names.size) return chosen;
+    for (const { name } of chosen) names.delete(name);
+    const missing = [...names].slice(0, 5).map(quote).join(", ");
+    const known = entries.slice(0, 5).map(({ name }) => quote(name));
+    const more = entries.length > known.length ? ", ..." : "";
+    throw new ValueError(
+      "only",
+      `${missing}${names.size > 5 ? ", ..." : ""}`,
+      `names in the file: ${known.join(", ")}${more}`,
+    );
+  };
+}
+
+/** Half-precision numbers to f32; `bits` gives the f32 pattern of one. Working on patterns keeps NaN payloads. */
+function widen(halves: Uint16Array, bits: (half: number) => number): Float32Array {
+  const patterns = new Int32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) patterns[i] = bits(halves[i] ?? 0);
+  return new Float32Array(patterns.buffer);
+}
+
+function f16ToF32Bits(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
+  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
+  if (fraction === 0) return sign;
+  const shift = Math.clz32(fraction) - 21; // brings the leading one of a subnormal to bit 10
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
+}
+
+// --- writing ---------------------------------------------------------------------------------------------------------
+
+/** Bytes of one number of the types that are written. */
+const SIZES: ReadonlyMap<string, number> = new Map([
+  ["F64", 8],
+  ["F32", 4],
+  ["I32", 4],
+]);
+
+function encodeEntry(name: string, tensor: unknown) {
+  const argument = `tensor ${quote(name)}`;
+  if (name === "__metadata__") throw new FormatError(argument, "a reserved name", "another");
+  if (!isRecord(tensor)) throw new DtypeError(argument, describe(tensor), "a tensor { data, shape }");
+  const { data, shape: given } = tensor;
+  const dtype = numberTypeOf(data)?.toUpperCase();
+  const size = dtype === undefined ? undefined : SIZES.get(dtype);
+  if (dtype === undefined || size === undefined) {
+    throw new DtypeError(argument, describe(data), "a Float64Array, Float32Array or Int32Array");
+  }
+  const bytes = bytesOf(argument, data);
+  const shape = sizesOf(given);
+  if (shape === undefined || elements(shape) * size !== bytes.length) {
+    throw new ShapeError(argument, `shape ${quote(given)}`, `one that holds its ${bytes.length / size} numbers`);
+  }
+  return { name, dtype, bytesPerNumber: size, shape, bytes };
+}
+
+/** A copy of a shape from outside; undefined where it is none. */
+function sizesOf(value: unknown): number[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const sizes: number[] = [];
+  for (let i = 0; i < value.length; i++) {
+    const size: unknown = value[i];
+    if (!Number.isSafeInteger(size) || (size as number) < 0) return undefined;
+    sizes.push(size as number);
+  }
+  return sizes;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,319 @@
+// Losses: each gives the loss and its gradient with respect to the prediction. PyTorch's semantics, defaults and names.
+
+import { currentCore } from "../../bindings/instantiate.js";
+import { floatDtype, logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../../bindings/kernels.js";
+import * as kernels from "../../bindings/loss.js";
+import type { LossResult, Reduction } from "../../bindings/loss.js";
+import { withArena, type Arena, type Lengths } from "../../bindings/memory.js";
+import { readTensor, type Tensor } from "../../bindings/tensor.js";
+import { checkOptions } from "../base/check.js";
+
+export type { Reduction };
+
+/**
+ * A number, or for reduction "none" a tensor.
+ *
+ * @typeParam R the reduction
+ */
+export type Loss<R extends Reduction> = R extends "none" ? Tensor : number;
+
+/** Options of all losses. A mean over nothing (no target counts) is NaN, with gradients of 0, as in PyTorch. */
+export interface LossOptions<R extends Reduction = Reduction> {
+  /**
+   * "mean" (default), "sum", or "none": a loss for each element, in the shape of the prediction, or, for losses over
+   * classes, for each target, in the shape of the targets. The gradient is then that of the losses' sum.
+   */
+  reduction?: R | undefined;
+  /**
+   * How much each step or element counts (default: 1 each), in the dtype of the prediction. Its axes are the first axes of
+   * the targets, one of length 1 repeats, and it holds for everything in the axes after them: [T,N] or [T,1] for targets
+   * [T,N,D]. It multiplies the loss, and the mean divides by it as well: a step of 2 counts as two equal steps, one of 0
+   * counts as if it were not there, whatever its numbers are. PyTorch has no such option; scikit-learn's sample_weight means
+   * the same, Keras divides by the number of elements instead.
+   */
+  sampleWeight?: Tensor | undefined;
+  /**
+   * The number of valid steps of each row, [N], each from 0 to T, for a prediction [T,N,...], or [N,T,...] with
+   * `batchFirst`, or one sequence of targets [T]. Steps from a row's length on do not count: their loss is 0, their
+   * gradient exactly 0, the mean does not divide by them, and their numbers may be anything, NaN too.
+   */
+  lengths?: Lengths | undefined;
+  /** Whether the axes of `lengths` are [N,T,...] instead of [T,N,...] (default false). */
+  batchFirst?: boolean | undefined;
+}
+
+/** Options of `nll`. */
+export interface NllOptions<R extends Reduction = Reduction> extends LossOptions<R> {
+  /** Targets of this value count neither in the loss nor in the mean (default -100). */
+  ignoreIndex?: number | undefined;
+  /**
+   * A weight for each class, [C], in the dtype of the scores (default: 1 each); the mean divides by the weights of the
+   * targets.
+   */
+  weight?: Tensor | undefined;
+}
+
+/** Options of `crossEntropy`. `ignoreIndex` is for targets that are classes: with probabilities it is refused. */
+export interface CrossEntropyOptions<R extends Reduction = Reduction> extends NllOptions<R> {
+  /** How much of a target's probability is spread evenly over all classes, 0 to 1 (default 0). */
+  labelSmoothing?: number | undefined;
+}
+
+/** Options of `mse` and `l1`. */
+export interface ElementLossOptions<R extends Reduction = Reduction> extends LossOptions<R> {
+  /**
+   * A factor for each element's loss (default 1), in the dtype of the prediction and a shape that repeats to its shape
+   * (NumPy's rules). The mean divides by the sum of the weights, as PyTorch's mse_loss and l1_loss do.
+   */
+  weight?: Tensor | undefined;
+}
+
+/** Options of `smoothL1`. PyTorch's smooth_l1_loss has no `weight`; here the mean divides by it as for `l1`. */
+export interface SmoothL1Options<R extends Reduction = Reduction> extends ElementLossOptions<R> {
+  /**
+   * Below this distance the loss is a parabola, above it a line (default 1). 0 gives `l1`, also its gradient of 0 for equal
+   * numbers, where PyTorch's is -1.
+   */
+  beta?: number | undefined;
+}
+
+/** Options of `bceWithLogits`: tensors in the dtype of the logits, in a shape that repeats to theirs (NumPy's rules). */
+export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends LossOptions<R> {
+  /** A factor for each element's loss (default 1); the mean does not divide by it, as in PyTorch. */
+  weight?: Tensor | undefined;
+  /**
+   * A factor for the positive answer's part of the loss (default 1): above 1 for fewer misses, below 1 for fewer false
+   * alarms.
+   */
+  posWeight?: Tensor | undefined;
+}
+
+/** The options that all losses have. */
+const COMMON = ["reduction", "weight", "sampleWeight", "lengths", "batchFirst"] as const;
+
+/** Runs a loss kernel, and hands its results to the caller. */
+function run<R extends Reduction>(
+  { reduction }: LossOptions<R>,
+  kernel: (arena: Arena) => LossResult,
+): { loss: Loss<R>; gradient: Tensor } {
+  return withArena(currentCore(), (arena) => {
+    const { total, losses, gradient } = kernel(arena);
+    return { loss: (reduction === "none" ? losses.download() : total) as Loss<R>, gradient: gradient.download() };
+  });
+}
+
+/**
+ * Softmax and cross-entropy in one: the loss of a target is weight[target] (log(sum of e^logits) - logits[target]), for
+ * probabilities the sum of this over all classes times their probabilities, as PyTorch's
+ * [functional.cross_entropy](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html). In nats.
+ *
+ * The mean divides by the sum of weight[target] sampleWeight over the targets that count (without both: by their number);
+ * with probabilities by the sum of sampleWeight alone. Where none counts (all ignored, all lengths 0) it is NaN, as in
+ * PyTorch, the sum is 0, and the gradient 0.
+ *
+ * @param logits [..., C], f64 or f32
+ * @param targets classes [...], i32, each from 0 to C - 1 or ignoreIndex (any number past a row's length and where
+ *   sampleWeight is 0); or probabilities [..., C] in the dtype of logits
+ * @param options reduction, weight of each class, sampleWeight, lengths, batchFirst, ignoreIndex, labelSmoothing
+ * @throws ShapeError, DtypeError, ValueError (target or length out of range), UnsupportedError, OutOfMemoryError
+ */
+export function crossEntropy<R extends Reduction = "mean">(
+  logits: Tensor,
+  targets: Tensor,
+  options: CrossEntropyOptions<R> = {},
+): {
+  /** In nats; for "none" [...]. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses: [..., C]. */
+  dLogits: Tensor;
+} {
+  const given = checkOptions("crossEntropy", options, [...COMMON, "ignoreIndex", "labelSmoothing"]);
+  const { ignoreIndex, labelSmoothing = 0 } = given;
+  const args = { ...given, logits, targets, ignoreIndex, labelSmoothing };
+  const { loss, gradient } = run(given, (arena) => kernels.crossEntropy(arena, args));
+  return { loss, dLogits: gradient };
+}
+
+/**
+ * The negative log-likelihood -weight[target] logProbabilities[target], as PyTorch's
+ * [functional.nll_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html). For training,
+ * `crossEntropy` of the logits gives their gradient in one step.
+ *
+ * The mean divides as that of `crossEntropy`: by the sum of weight[target] sampleWeight over the targets that count; NaN
+ * where none counts.
+ *
+ * @param logProbabilities [..., C], f64 or f32, for example of `logSoftmax`
+ * @param targets [...], i32, each from 0 to C - 1 or ignoreIndex (any number past a row's length and where sampleWeight
+ *   is 0)
+ * @param options reduction, weight of each class, sampleWeight, lengths, batchFirst, ignoreIndex
+ * @throws ShapeError, DtypeError, ValueError (target or length out of range), UnsupportedError, OutOfMemoryError
+ */
+export function nll<R extends Reduction = "mean">(
+  logProbabilities: Tensor,
+  targets: Tensor,
+  options: NllOptions<R> = {},
+): {
+  /** In nats; for "none" [...]. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses: [..., C]. */
+  dLogProbabilities: Tensor;
+} {
+  const given = checkOptions("nll", options, [...COMMON, "ignoreIndex"]);
+  const { ignoreIndex = -100 } = given;
+  const args = { ...given, logProbabilities, targets, ignoreIndex };
+  const { loss, gradient } = run(given, (arena) => kernels.nll(arena, args));
+  return { loss, dLogProbabilities: gradient };
+}
+
+/** A loss of prediction and target, element by element. */
+function regression<R extends Reduction>(
+  kind: typeof kernels.MSE | typeof kernels.SMOOTH_L1 | typeof kernels.L1,
+  prediction: Tensor,
+  target: Tensor,
+  options: ElementLossOptions<R>,
+  beta = 0,
+): { loss: Loss<R>; dPrediction: Tensor } {
+  const args = { ...options, names: ["prediction", "target"] as const, prediction, target, beta };
+  const { loss, gradient } = run(options, (arena) => kernels.elementwiseLoss(arena, kind, args));
+  return { loss, dPrediction: gradient };
+}
+
+/**
+ * The squared error weight (prediction - target)^2, as PyTorch's
+ * [functional.mse_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html).
+ *
+ * The mean divides by the number of elements that count, with weight or sampleWeight by the sum of their product over these
+ * elements (as PyTorch's by the sum of weight); NaN where none counts.
+ *
+ * @param prediction any shape, f64 or f32
+ * @param target the shape and type of prediction
+ * @param options reduction, weight of each element, sampleWeight, lengths, batchFirst
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
+ */
+export function mse<R extends Reduction = "mean">(
+  prediction: Tensor,
+  target: Tensor,
+  options: ElementLossOptions<R> = {},
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
+  return regression(kernels.MSE, prediction, target, checkOptions("mse", options, COMMON));
+}
+
+/**
+ * The distance weight |prediction - target|, as PyTorch's
+ * [functional.l1_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.l1_loss.html). Its gradient is 0 where
+ * the two are equal, and, as PyTorch's, where the distance is NaN.
+ *
+ * The mean divides as that of `mse`: by the number of elements that count, or the sum of weight sampleWeight over them.
+ *
+ * @param prediction any shape, f64 or f32
+ * @param target the shape and type of prediction
+ * @param options reduction, weight of each element, sampleWeight, lengths, batchFirst
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
+ */
+export function l1<R extends Reduction = "mean">(
+  prediction: Tensor,
+  target: Tensor,
+  options: ElementLossOptions<R> = {},
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
+  return regression(kernels.L1, prediction, target, checkOptions("l1", options, COMMON));
+}
+
+/**
+ * With d = |prediction - target|: d^2 / (2 beta) where d < beta, else d - beta / 2 (Girshick 2015), as PyTorch's
+ * [functional.smooth_l1_loss](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.smooth_l1_loss.html), times
+ * weight, which PyTorch's does not have.
+ *
+ * The mean divides as that of `mse`: by the number of elements that count, or the sum of weight sampleWeight over them.
+ *
+ * @param prediction any shape, f64 or f32
+ * @param target the shape and type of prediction
+ * @param options reduction, beta, weight of each element, sampleWeight, lengths, batchFirst
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
+ */
+export function smoothL1<R extends Reduction = "mean">(
+  prediction: Tensor,
+  target: Tensor,
+  options: SmoothL1Options<R> = {},
+): {
+  /** For "none" in the shape of prediction. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
+  dPrediction: Tensor;
+} {
+  const { beta = 1, ...given } = checkOptions("smoothL1", options, [...COMMON, "beta"]);
+  return regression<R>(kernels.SMOOTH_L1, prediction, target, given, beta);
+}
+
+/**
+ * Sigmoid and binary cross-entropy in one: -weight (posWeight t log(sigmoid(x)) + (1 - t) log(1 - sigmoid(x))), computed
+ * so that no logit is too large, as PyTorch's
+ * [functional.binary_cross_entropy_with_logits](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html).
+ * In nats.
+ *
+ * The mean divides by the number of elements that count, with sampleWeight by its sum over these elements; not by weight,
+ * as PyTorch's. NaN where none counts.
+ *
+ * @param logits x, any shape, f64 or f32
+ * @param targets t, the shape and type of logits: probabilities of the positive answer
+ * @param options reduction, weight of each element, posWeight, sampleWeight, lengths, batchFirst
+ * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
+ */
+export function bceWithLogits<R extends Reduction = "mean">(
+  logits: Tensor,
+  targets: Tensor,
+  options: BceWithLogitsOptions<R> = {},
+): {
+  /** In nats; for "none" in the shape of logits. */
+  loss: Loss<R>;
+  /** The gradient of the loss, or of the sum of the losses, in the shape of logits. */
+  dLogits: Tensor;
+} {
+  const given = checkOptions("bceWithLogits", options, [...COMMON, "posWeight"]);
+  const args = { ...given, names: ["logits", "targets"] as const, prediction: logits, target: targets };
+  const { loss, gradient } = run(given, (arena) => kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args));
+  return { loss, dLogits: gradient };
+}
+
+/**
+ * e^x / sum of e^x over the last axis, with the largest x subtracted from all, as PyTorch's
+ * [functional.softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html).
+ *
+ * @param x [..., C], f64 or f32
+ * @returns [..., C], of the type of x
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function softmax(x: Tensor): Tensor {
+  return withArena(currentCore(), (arena) => {
+    const given = readTensor("x", x, "a tensor of f64 or f32");
+    const dtype = floatDtype("x", given);
+    const y = arena.copy("x", given, dtype, ["...", "C"]);
+    softmaxKernel(arena, dtype, y);
+    return y.download();
+  });
+}
+
+/**
+ * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, also where that is 0, as PyTorch's
+ * [functional.log_softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html).
+ *
+ * @param x [..., C], f64 or f32
+ * @returns [..., C], of the type of x
+ * @throws ShapeError, DtypeError, OutOfMemoryError
+ */
+export function logSoftmax(x: Tensor): Tensor {
+  return withArena(currentCore(), (arena) => {
+    const given = readTensor("x", x, "a tensor of f64 or f32");
+    const dtype = floatDtype("x", given);
+    return logSoftmaxKernel(arena, dtype, arena.copy("x", given, dtype, ["...", "C"])).download();
+  });
+}

@@ -1,0 +1,21 @@
+/**
+ * The safetensors format (https://huggingface.co/docs/safetensors), both ways, in memory.
+ *
+ *     u64 little-endian: H | H bytes of JSON, padded with spaces | data: every tensor's numbers, little-endian, row-major
+ *     { "__metadata__": { string: string }, name: { "dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end] } }
+ *
+ * Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
+ * mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
+ *
+ * @module wasm-rnn/safetensors
+ */
+
+export {
+  readSafetensors,
+  writeSafetensors,
+  type NameFilter,
+  type SafetensorsContent,
+  type SafetensorsOptions,
+  type StoredData,
+  type StoredTensor,
+} from "./formats/safetensors.js";

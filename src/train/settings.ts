@@ -1,0 +1,96 @@
+// The settings of a training: what they mean, their defaults, and which values make sense, for the command line and for
+// the state file alike. They fix a training's numbers entirely, together with the text and the build.
+
+import { CHARLM_CELLS, type CharLMCell } from "../models/charlm.js";
+
+/** Everything that the numbers of a training depend on, beside the text and the build. */
+export interface Settings {
+  cell: CharLMCell;
+  hidden: number;
+  layers: number;
+  embedding: number;
+  seq: number;
+  batch: number;
+  epochs: number;
+  lr: number;
+  clip: number;
+  dtype: "f32" | "f64";
+  seed: number;
+  /** Fraction of the text, at its end, held back for validation. */
+  validation: number;
+  /** Steps from one evaluation to the next. */
+  evalEvery: number;
+}
+
+/** Defaults; evalEvery's is a tenth of the planned steps. */
+export const DEFAULTS: Readonly<Omit<Settings, "evalEvery">> = {
+  cell: "LSTM",
+  hidden: 128,
+  layers: 2,
+  embedding: 64,
+  seq: 50,
+  batch: 50,
+  epochs: 1,
+  lr: 0.005,
+  clip: 5,
+  dtype: "f32",
+  seed: 1,
+  validation: 0.05,
+};
+
+/** A set of numbers, and its description for complaints. */
+export interface Range {
+  test: (value: number) => boolean;
+  expected: string;
+}
+
+const whole = (value: number) => Number.isSafeInteger(value);
+
+export const RANGES = {
+  count: { test: (value) => whole(value) && value >= 1, expected: "a whole number from 1 up" },
+  length: { test: (value) => whole(value) && value >= 0, expected: "a whole number from 0 up" },
+  seed: {
+    test: (value) => whole(value) && value >= 0 && value < 2 ** 32,
+    expected: "a whole number from 0 to 4294967295",
+  },
+  positive: { test: (value) => value > 0 && value < Infinity, expected: "a number above 0" },
+  fraction: { test: (value) => value >= 0 && value < 1, expected: "a number from 0 up to, without, 1" },
+  temperature: { test: (value) => value >= 0 && value < Infinity, expected: "a number from 0 up" },
+} satisfies Record<string, Range>;
+
+const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
+  hidden: RANGES.count,
+  layers: RANGES.count,
+  embedding: RANGES.count,
+  seq: RANGES.count,
+  batch: RANGES.count,
+  epochs: RANGES.count,
+  lr: RANGES.positive,
+  clip: RANGES.positive,
+  seed: RANGES.seed,
+  validation: RANGES.fraction,
+  evalEvery: RANGES.count,
+};
+
+/** Whether `value`, read from a file, is a complete set of settings that make sense. */
+export function isSettings(value: unknown): value is Settings {
+  if (typeof value !== "object" || value === null) return false;
+  const record = value as Record<string, unknown>;
+  const numbers = Object.entries(CHECKS).every(([name, { test }]) => {
+    const number = record[name];
+    return typeof number === "number" && test(number);
+  });
+  return (
+    numbers && CHARLM_CELLS.includes(record.cell as CharLMCell) && (record.dtype === "f32" || record.dtype === "f64")
+  );
+}
+
+/**
+ * The learning rate of a step (from 0) out of `total`: rises evenly over the first twentieth of the steps (at most 100),
+ * then falls evenly from `lr` to a twentieth of it at the end. A function of these alone, so that a resumed training has the same.
+ */
+export function learningRate(step: number, total: number, lr: number): number {
+  const warmUp = Math.min(100, Math.ceil(total / 20));
+  if (step < warmUp) return (lr * (step + 1)) / warmUp;
+  return lr * (1 - 0.95 * ((step + 1 - warmUp) / (total - warmUp)));
+}

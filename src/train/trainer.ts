@@ -1,0 +1,131 @@
+// A training as a state that moves step by step: model, optimizer, place in the data, losses so far. It neither prints
+// nor knows files; cli/train.ts drives it, cli/state-file.ts stores it.
+
+import { Random } from "../base/random.js";
+import { CharLM } from "../models/charlm.js";
+import { splitText, TextStreams, type Vocabulary } from "../models/text.js";
+import { Adam } from "../optim/optimizers.js";
+import { learningRate, type Settings } from "./settings.js";
+
+/** Losses in nats per character: one per training step, and those of the evaluations. */
+export interface LossHistory {
+  train: number[];
+  validation: { step: number; loss: number }[];
+}
+
+/** What one step tells. */
+export interface StepResult {
+  loss: number;
+  gradNorm: number;
+  learningRate: number;
+}
+
+/** Characters at the end of the training part that the model keeps, for sampling without a prompt. */
+const WARM_UP = 256;
+
+export class Trainer {
+  readonly model: CharLM;
+  readonly optimizer: Adam;
+  /** Draws the samples along the way. */
+  readonly random: Random;
+  readonly history: LossHistory = { train: [], validation: [] };
+  /** The step after which the latest evaluation was done; 0 for none. */
+  evaluated = 0;
+
+  readonly #streams: TextStreams;
+  readonly #validation: Int32Array;
+
+  /** `codes` is the whole text; its training part must hold one window in each of settings.batch streams. */
+  constructor(
+    readonly settings: Settings,
+    vocabulary: Vocabulary,
+    codes: Int32Array,
+    model?: CharLM,
+  ) {
+    const { train, validation } = splitText(codes, settings.validation);
+    this.#streams = new TextStreams(train, settings.batch, settings.seq);
+    this.#validation = validation;
+    const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
+    this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
+    this.model.warmUp = vocabulary.decode(train.subarray(-WARM_UP));
+    this.optimizer = new Adam(this.model.parameters(), { lr: settings.lr });
+    this.random = new Random(settings.seed);
+  }
+
+  /** Steps taken. */
+  get step(): number {
+    return this.history.train.length;
+  }
+
+  get stepsPerEpoch(): number {
+    return this.#streams.wholeWindows;
+  }
+
+  /** Steps planned. */
+  get totalSteps(): number {
+    return this.settings.epochs * this.stepsPerEpoch;
+  }
+
+  get charactersPerStep(): number {
+    return this.settings.batch * this.settings.seq;
+  }
+
+  /** The place in the data: epoch and window of the next step, both from 0. */
+  get position(): { epoch: number; window: number } {
+    return { epoch: Math.floor(this.step / this.stepsPerEpoch), window: this.step % this.stepsPerEpoch };
+  }
+
+  get finished(): boolean {
+    return this.step >= this.totalSteps;
+  }
+
+  get evaluationDue(): boolean {
+    return this.step > this.evaluated && (this.step % this.settings.evalEvery === 0 || this.finished);
+  }
+
+  get validationLoss(): { step: number; loss: number } | undefined {
+    return this.history.validation.at(-1);
+  }
+
+  /** One optimizer step on the next window. Each epoch begins with a zero state. */
+  advance(): StepResult {
+    const { window } = this.position;
+    const { inputs, targets } = this.#streams.window(window);
+    const rate = learningRate(this.step, this.totalSteps, this.settings.lr);
+    this.optimizer.lr = rate;
+    if (window === 0) this.model.state = undefined;
+    const { loss, gradNorm } = this.model.trainStep(inputs, targets, this.optimizer, { clip: this.settings.clip });
+    this.history.train.push(loss);
+    return { loss, gradNorm, learningRate: rate };
+  }
+
+  /** The loss on the validation part, window by window (the last value counts); none where it is too short. */
+  *evaluating(): Generator<number> {
+    if (this.#validation.length < 2) return;
+    const { batch, seq } = this.settings;
+    const batchSize = Math.max(1, TextStreams.largestBatch(this.#validation.length, batch, seq));
+    yield* this.model.evaluating(this.#validation, { batchSize, seqLen: seq });
+  }
+
+  /** Notes that the evaluation due after the latest step was done, and its loss where there is one. */
+  noteEvaluation(loss: number | undefined): void {
+    this.evaluated = this.step;
+    if (loss !== undefined) this.history.validation.push({ step: this.step, loss });
+  }
+
+  /** A sample along the way. */
+  sample(): string {
+    return this.model.sample("", { length: 200, temperature: 0.8, random: this.random });
+  }
+
+  /** The mean of the latest training losses, for people to read. */
+  get recentLoss(): number {
+    const recent = this.history.train.slice(-20);
+    return recent.reduce((sum, loss) => sum + loss, 0) / recent.length;
+  }
+
+  dispose(): void {
+    this.optimizer.dispose();
+    this.model.dispose();
+  }
+}

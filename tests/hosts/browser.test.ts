@@ -1,0 +1,82 @@
+// The built package in headless Chromium and Firefox, in a page, a worker and an audio worklet, imported as ES modules with
+// nothing else to load: the conformance set with both builds, whose digests must be those of digests.json, which are
+// Node's. `npm test` makes dist/ first.
+
+import type { Browser } from "puppeteer-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CSP, findBrowser, launch, serve, STRICT, visit, type Server, type Visit } from "../helpers/browser.js";
+import { expectConformance, type Results } from "../helpers/conformance.js";
+import { variants } from "../helpers/variants.js";
+
+/** What the pages of tests/browser show. */
+type Shown = Results & { error?: { name: string; message: string }; missing?: string[] };
+
+describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
+  const executable = findBrowser(name);
+  if (executable === undefined) return;
+
+  let browser: Browser;
+  let plain: Server;
+  let strict: Server;
+  let forbidding: Server;
+
+  beforeAll(async () => {
+    plain = await serve();
+    strict = await serve({ [CSP]: STRICT });
+    forbidding = await serve({ [CSP]: "default-src 'self'" });
+    browser = await launch(name, executable);
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await Promise.all([plain, strict, forbidding].map((server) => server?.close()));
+  });
+
+  // a CPU without fused multiply-add does not have the relaxed build
+  describe.each(variants)("%s build", (variant) => {
+    function expectRight({ result, problems }: Visit<Shown>): void {
+      expect(problems).toEqual([]);
+      expect(result.error).toBeUndefined();
+      expectConformance(result, variant);
+    }
+
+    const open = (server: Server, page: string) => visit<Shown>(browser, server, `${page}.html?variant=${variant}`);
+
+    test.each(["page", "page, strict Content-Security-Policy"])("%s", async (where) => {
+      const found = await open(where === "page" ? plain : strict, "page");
+      expectRight(found);
+      const isChunk = (path: string): boolean => /^dist\/chunks\/[\w-]+\.js$/.test(path);
+      expect(found.requests.filter((path) => !isChunk(path)).sort()).toEqual([
+        "conformance/conformance.js",
+        ...["audio", "coursera", "cs231n", "index", "onnx"].map((entry) => `dist/${entry}.js`),
+        "golden/course.json",
+        "modules.js",
+        `page.html?variant=${variant}`,
+        "page.js",
+        "report.js",
+      ]);
+    });
+
+    test("worker", async () => {
+      const found = await open(strict, "worker");
+      expectRight(found);
+      expect(found.requests).toContain("worker.js");
+    });
+
+    test("audio worklet, which has no TextDecoder, atob, crypto or performance", async () => {
+      const found = await open(strict, "audio-worklet");
+      expectRight(found);
+      expect(found.result.missing).toEqual(
+        expect.arrayContaining(["TextDecoder", "TextEncoder", "atob", "btoa", "fetch", "crypto", "performance"]),
+      );
+    });
+  });
+
+  test("a page that forbids WebAssembly gets an error that says so, and what to do", async () => {
+    const { result } = await visit<Shown>(browser, forbidding, "page.html?variant=simd");
+    expect(result.error?.name).toBe("UnsupportedError");
+    expect(result.error?.message).toMatch(/got .*(WebAssembly|Wasm).*, expected/);
+    expect(result.error?.message).toContain("allow 'wasm-unsafe-eval' in the Content-Security-Policy");
+    expect(result.error?.message).toContain("a compiled wasm-rnn/core.wasm to initialize() before any other call");
+  });
+});

@@ -1,0 +1,485 @@
+// The package as users get it: packed, installed into an empty project without a network, imported, type-checked,
+// bundled, linted. `npm test` makes dist/ first. What the functions compute is tested elsewhere.
+
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packed } from "../helpers/project.js";
+
+const MB = 1e6;
+const MAX_PACKED = 0.6 * MB; // the tarball: cli.js, with its charts, is two thirds of it
+const MAX_LSTM_GZIPPED = 40_000; // what a page pays that imports { LSTM } alone
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  version: string;
+  bin: Record<string, string>;
+  exports: Record<string, string | Record<string, string>>;
+};
+
+/** The empty project; `installed` is the package in it. */
+let project: string;
+let installed: string;
+let packed: Packed;
+
+beforeAll(async () => {
+  project = mkdtempSync(join(tmpdir(), "wasm-rnn-package-"));
+  installed = join(project, "node_modules", "wasm-rnn");
+  packed = await pack(project);
+  await install(project, packed.path);
+});
+
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+describe("the manifest", () => {
+  test("exports the entry points, which are the files of src/ itself, and no other module", () => {
+    const names = readdirSync(new URL("../../src", import.meta.url), { withFileTypes: true })
+      .filter((file) => file.isFile())
+      .map(({ name }) => name.replace(/\.ts$/, ""));
+    const modules = names
+      .filter((name) => name !== "cli")
+      .map((name) => [
+        name === "index" ? "." : `./${name}`,
+        { types: `./dist/${name}.d.ts`, default: `./dist/${name}.js` },
+      ]);
+    const listed = Object.entries(manifest.exports).filter(([key]) => !/\.(wasm|json)$/.test(key));
+    expect(Object.fromEntries(listed)).toEqual(Object.fromEntries(modules));
+    expect(names).toContain("cli");
+    expect(manifest.bin).toEqual({ "wasm-rnn": "dist/cli.js" });
+  });
+});
+
+describe("the tarball", () => {
+  test("is small", () => {
+    console.log(`packed ${kilobytes(packed.size)}, unpacked ${kilobytes(packed.unpackedSize)}`);
+    expect(packed.size).toBeLessThan(MAX_PACKED);
+  });
+
+  test("holds the build and its types, and no sources", () => {
+    const files = packed.files.map(({ path }) => path);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        ...["README.md", "CHANGELOG.md", "RELIABILITY.md", "SECURITY.md", "LICENSE"],
+        "dist/types/src/index.d.ts",
+      ]),
+    );
+    const expected = [/^package\.json$/, /^(README|CHANGELOG|RELIABILITY|SECURITY)\.md$/, /^LICENSE$/, /^dist\//];
+    expect(files.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);
+    expect(files.filter((path) => /\.[cm]?ts$/.test(path) && !path.endsWith(".d.ts"))).toEqual([]);
+    expect(files.filter((path) => /test|assembly|\.map$|tsbuildinfo/.test(path))).toEqual([]);
+    for (const target of Object.values(manifest.exports).flatMap((entry) =>
+      typeof entry === "string" ? entry : Object.values(entry),
+    )) {
+      expect(files).toContain(target.replace("./", ""));
+    }
+  });
+
+  test("names no path of the machine that built it", () => {
+    const places = [root.replace(/[/\\]$/, ""), join(homedir(), "/"), /\/(home|Users)\/\w/, /[A-Z]:\\\w/];
+    const hits = packed.files.flatMap(({ path }) => {
+      const text = readFileSync(join(installed, path), "latin1");
+      return places.filter((place) => text.match(place)).map((place) => `${path}: ${place}`);
+    });
+    expect(hits).toEqual([]);
+  });
+
+  test("pleases publint and attw", async () => {
+    const tarball = readFileSync(packed.path);
+    const { messages, pkg } = await publint({ pack: { tarball: new Uint8Array(tarball).buffer }, strict: true });
+    expect(messages.map((message) => formatMessage(message, pkg as never))).toEqual([]);
+    const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
+    await run(project, process.execPath, [attw, packed.path, "--profile", "esm-only", "--no-emoji"]);
+  });
+});
+
+describe("N7: licence notices", () => {
+  const NOTICES = "dist/THIRD-PARTY-LICENSES.txt";
+
+  test("of every package whose code is in dist are there, in the versions that are bundled", () => {
+    expect(packed.files.map(({ path }) => path)).toContain(NOTICES);
+    const text = readFileSync(join(installed, NOTICES), "utf8");
+    const listed = [...text.matchAll(/^- (\S+ \S+) \(\S+\), in dist\//gm)].map(([, name]) => name!);
+
+    type Outputs = Record<string, { inputs: Record<string, { bytesInOutput: number }> }>;
+    const builds = JSON.parse(readFileSync(join(root, "build/bundled.json"), "utf8")) as Outputs[];
+    const outputs = builds.flatMap((build) => Object.entries(build));
+    const folders = outputs.flatMap(([output, { inputs }]) => {
+      expect(existsSync(join(root, output)), `${output}: of the build that is tested`).toBe(true);
+      return Object.entries(inputs)
+        .filter(([path, { bytesInOutput }]) => path.includes("node_modules/") && bytesInOutput > 0)
+        .map(([path]) => path.replace(/(.*node_modules\/(?:@[^/]+\/)?[^/]+).*/, "$1"));
+    });
+    const bundled = [...new Set([...folders, "node_modules/assemblyscript"])].map((folder) => {
+      const { name, version } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8")) as {
+        name: string;
+        version: string;
+      };
+      return `${name} ${version}`;
+    });
+    expect(bundled.length).toBeGreaterThan(1);
+    expect(listed).toEqual(bundled.sort());
+
+    const sections = text.split(/\n={100}\n/).slice(1);
+    expect(sections).toHaveLength(2 * listed.length);
+    for (const [i, name] of listed.entries()) {
+      expect(sections[2 * i]!.trim().startsWith(`${name} (`), name).toBe(true);
+      expect(sections[2 * i + 1], name).toMatch(
+        /Permission (is hereby granted|to use)|Apache License|Redistribution and use/i,
+      );
+      expect(sections[2 * i + 1], name).toMatch(/copyright/i);
+    }
+  });
+
+  test("are wanted of all code that is bundled: of what the command line imports, too", () => {
+    const text = readFileSync(join(installed, NOTICES), "utf8");
+    const cli = readFileSync(join(installed, "dist/cli.js"), "utf8");
+    // words of a library's code, which are in cli.js as long as the library is
+    const words = {
+      commander: "_actionHandler",
+      "cli-progress": "barCompleteChar",
+      "signal-exit": "signal-exit emitter",
+      "write-file-atomic": "tmpfileCreated",
+      echarts: "echarts",
+      zrender: "zrender",
+    };
+    for (const [name, word] of Object.entries(words)) {
+      expect(new RegExp(`^- ${name} `, "m").test(text), name).toBe(cli.includes(word));
+    }
+    expect(text).toMatch(/^- @assemblyscript\/loader .*dist\/chunks\/.*$/m);
+  });
+
+  test("are missing from a package: the build fails and names it", async () => {
+    const { bundledPackages, licenceNotices } = (await import(
+      /* @vite-ignore */ new URL("../../scripts/licences.mjs", import.meta.url).href
+    )) as {
+      bundledPackages: (metafiles: object[]) => Map<string, Set<string>>;
+      licenceNotices: (packages: Map<string, Set<string>>, root: string) => string;
+    };
+    const manifest = (name: string) => JSON.stringify({ name, version: "1.2.3", license: "MIT" });
+    write(project, "bundled/node_modules/@a/b/package.json", manifest("@a/b"));
+    write(project, "bundled/node_modules/c/package.json", manifest("c"));
+    write(project, "bundled/node_modules/c/LICENCE.md", "Of c.\n");
+    const inputs = {
+      "src/x.ts": { bytesInOutput: 9 },
+      "node_modules/@a/b/lib/x.js": { bytesInOutput: 5 },
+      "node_modules/@a/b/node_modules/c/x.js": { bytesInOutput: 0 }, // imported, and dropped
+      "node_modules/c/x.js": { bytesInOutput: 1 },
+    };
+    const packages = bundledPackages([{ outputs: { "dist/y.js": { inputs } } }]);
+    expect([...packages].map(([folder, files]) => [folder, ...files])).toEqual([
+      ["node_modules/@a/b", "dist/y.js"],
+      ["node_modules/c", "dist/y.js"],
+    ]);
+    const notices = () => licenceNotices(packages, join(project, "bundled"));
+    expect(notices).toThrow("@a/b 1.2.3 is bundled, and has no licence file");
+    write(project, "bundled/node_modules/@a/b/LICENSE", " \n");
+    expect(notices).toThrow("@a/b 1.2.3 is bundled, and has no licence file");
+    write(project, "bundled/node_modules/@a/b/LICENSE", "Of b.\n");
+    expect(notices()).toContain("- @a/b 1.2.3 (MIT), in dist/y.js\n- c 1.2.3 (MIT), in dist/y.js");
+    expect(notices()).toMatch(/Of b\.[^]*Of c\./);
+  });
+});
+
+describe("an empty project", () => {
+  test("gets nothing else with it", () => {
+    const names = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
+    expect(names).toEqual(["wasm-rnn"]);
+    const lock = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as { packages: object };
+    expect(Object.keys(lock.packages)).toEqual(["", "node_modules/wasm-rnn"]);
+  });
+
+  test("imports every entry point and trains", async () => {
+    const output = await script(
+      project,
+      `
+      import { readFileSync } from "node:fs";
+      import { fileURLToPath } from "node:url";
+      import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, tensor } from "wasm-rnn";
+      import * as coursera from "wasm-rnn/coursera";
+      import * as cs231n from "wasm-rnn/cs231n";
+      import { readSafetensors, writeSafetensors } from "wasm-rnn/safetensors";
+      ${STEP}
+      const losses = Array.from({ length: 20 }, step);
+      const { tensors } = readSafetensors(writeSafetensors(lstm.stateDict()));
+      lstm.loadStateDict(tensors);
+      const column = tensor([[1], [2]]);
+      const wasm = ["core.wasm", "core.relaxed.wasm"].map((name) =>
+        readFileSync(fileURLToPath(import.meta.resolve("wasm-rnn/" + name))).subarray(0, 4).toString("hex"));
+      console.log(JSON.stringify({
+        losses: [losses[0], losses.at(-1)],
+        softmax: [...coursera.softmax(column).data],
+        h: cs231n.rnnStepForward(column, tensor([[0], [0]]), tensor([[1]]), tensor([[1]]), tensor([0])).nextH.data[1],
+        keys: Object.keys(tensors),
+        wasm,
+      }));
+    `,
+    );
+    const { losses, softmax, h, keys, wasm } = JSON.parse(output) as {
+      losses: [number, number];
+      softmax: number[];
+      h: number;
+      keys: string[];
+      wasm: string[];
+    };
+    expect(losses[1]).toBeLessThan(losses[0] / 2);
+    expect(softmax[0]).toBeCloseTo(1 / (1 + Math.E), 14);
+    expect(h).toBeCloseTo(Math.tanh(2), 14);
+    expect(keys.sort()).toEqual(["bias_hh_l0", "bias_ih_l0", "weight_hh_l0", "weight_ih_l0"]);
+    expect(wasm).toEqual(["0061736d", "0061736d"]);
+  });
+
+  test.each(["core.wasm", "core.relaxed.wasm"])("initialize() takes %s, as bytes and as a module", async (name) => {
+    const start = async (given: string) =>
+      script(
+        project,
+        `
+          import { readFileSync } from "node:fs";
+          import { fileURLToPath } from "node:url";
+          import { Adam, buildInfo, clipGradNorm, crossEntropy, Embedding, initialize, Linear, LSTM, tensor } from "wasm-rnn";
+          const bytes = readFileSync(fileURLToPath(import.meta.resolve("wasm-rnn/${name}")));
+          initialize(${given});
+          ${STEP}
+          console.log(buildInfo().variant, step(), step());
+        `,
+        RELAXED,
+      );
+    const outputs = await Promise.all(["bytes", "new WebAssembly.Module(bytes)"].map(start));
+    const [variant, first, second] = outputs[0]!.split(" ") as [string, string, string];
+    expect(variant).toBe(name === "core.wasm" ? "simd" : "relaxed");
+    expect(Number(second)).toBeLessThan(Number(first));
+    expect(outputs[1]).toBe(outputs[0]);
+  });
+
+  test("runs the command line by npx", async () => {
+    const help = await run(project, "npx", ["--offline", "wasm-rnn", "--help"]);
+    expect(help.stdout).toMatch(/^Usage: wasm-rnn /);
+    for (const command of ["train", "sample", "info"]) expect(help.stdout).toContain(`  ${command} `);
+    const version = await run(project, "npx", ["--offline", "wasm-rnn", "--version"]);
+    expect(version.stdout.trim()).toBe(manifest.version);
+  });
+
+  test("trains and samples by the command line, whose dependencies are all inside", async () => {
+    write(project, "book.txt", "the whale and the sea and the ship ".repeat(100));
+    const cli = (...args: string[]) => run(project, process.execPath, [join(installed, "dist/cli.js"), ...args]);
+    const sizes = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4", "--epochs", "1"];
+    await cli("train", "book.txt", ...sizes, "--out", "whale.safetensors");
+    const files = ["whale.safetensors", "whale.state.safetensors", "whale.svg"];
+    expect(readdirSync(project)).toEqual(expect.arrayContaining(files));
+    const { stdout } = await cli("sample", "whale.safetensors", "--prompt", "the ", "--length", "20");
+    expect(stdout).toMatch(/^the [a-z ]{20}\n$/);
+  });
+
+  test.concurrent.each([
+    ["nodenext", "nodenext"],
+    ["bundler", "esnext"],
+  ])("type-checks under moduleResolution %s", async (moduleResolution, module) => {
+    const folder = `types-${moduleResolution}`;
+    write(project, `${folder}/app.ts`, TYPESCRIPT);
+    write(
+      project,
+      `${folder}/tsconfig.json`,
+      JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          noEmit: true,
+          skipLibCheck: false,
+          target: "es2022",
+          types: [],
+          moduleResolution,
+          module,
+        },
+        files: ["app.ts"],
+      }),
+    );
+    await run(project, process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder]);
+  });
+});
+
+describe("the wasm modules", () => {
+  test.each(["core.wasm", "core.relaxed.wasm"])("%s is valid and has no imports", (name) => {
+    const bytes = readFileSync(join(installed, "dist", name));
+    expect(WebAssembly.validate(bytes)).toBe(true);
+    expect(WebAssembly.Module.imports(new WebAssembly.Module(bytes))).toEqual([]);
+  });
+});
+
+describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, performance", () => {
+  test.each(["simd", "relaxed"])("computes all the same: %s build", async (variant) => {
+    const forward = `
+      configure({ variant: "${variant}" });
+      const lstm = new LSTM(3, 5, { numLayers: 2, seed: 1 });
+      const { output } = lstm.forward(tensor([[[1, 2, 3]], [[4, 5, 6]]]));
+      const file = writeSafetensors({ ...lstm.stateDict(), "größe": output });
+      console.log(String(softmax(readSafetensors(file).tensors["größe"]).data));
+    `;
+    const poor = script(
+      project,
+      `
+        const names = ["TextDecoder", "TextEncoder", "atob", "btoa", "Buffer", "crypto", "performance"];
+        for (const name of names) delete globalThis[name];
+        const { configure, LSTM, tensor } = await import("wasm-rnn");
+        const { softmax } = await import("wasm-rnn/coursera");
+        const { readSafetensors, writeSafetensors } = await import("wasm-rnn/safetensors");
+        await import("wasm-rnn/cs231n");
+        await import("wasm-rnn/audio");
+        const there = names.filter((name) => name in globalThis);
+        if (there.length > 0) throw new Error("still there: " + there);
+        ${forward}
+      `,
+      RELAXED,
+    );
+    const rich = script(
+      project,
+      `
+        import { configure, LSTM, tensor } from "wasm-rnn";
+        import { softmax } from "wasm-rnn/coursera";
+        import { readSafetensors, writeSafetensors } from "wasm-rnn/safetensors";
+        ${forward}
+      `,
+      RELAXED,
+    );
+    expect((await poor).split(",")).toHaveLength(10);
+    expect(await poor).toBe(await rich);
+  });
+});
+
+describe("a bundle", () => {
+  test("of { LSTM } alone is small, and brings no course, file format, optimizer or command line", async () => {
+    const { text, inputs } = await bundle('import { LSTM } from "wasm-rnn"; globalThis.lstm = new LSTM(2, 3);');
+    const size = gzipSync(text, { level: 9 }).length;
+    console.log(`{ LSTM } bundled and minified ${kilobytes(text.length)}, gzipped ${kilobytes(size)}`);
+    expect(size).toBeLessThanOrEqual(MAX_LSTM_GZIPPED);
+    expect(inputs.filter((path) => !/wasm-rnn\/dist\/(index|chunks\/[\w-]+)\.js$|^<stdin>$/.test(path))).toEqual([]);
+    expect(text).toContain("weight_ih"); // the names below would be in the text if their modules were
+    for (const name of [
+      "Wax",
+      "softmax",
+      "safetensors",
+      "exp_avg",
+      "square_avg",
+      "fanIn",
+      "cooldown_counter",
+      "in_skip",
+      "commander",
+      "process.",
+    ]) {
+      expect(text.includes(name), name).toBe(false);
+    }
+  });
+
+  test("of all entry points runs where nothing but the language is", async () => {
+    const { text } = await bundle(`
+      import { LSTM, tensor } from "wasm-rnn";
+      import { softmax } from "wasm-rnn/coursera";
+      import { rnnStepForward } from "wasm-rnn/cs231n";
+      import { writeSafetensors } from "wasm-rnn/safetensors";
+      const { output } = new LSTM(1, 2, { seed: 1 }).forward(tensor([[[1]]]));
+      globalThis.answer = [typeof rnnStepForward, writeSafetensors({ y: softmax(output) }).length].join(" ");
+    `);
+    const output = await script(
+      project,
+      `
+      import vm from "node:vm";
+      const context = vm.createContext({});
+      vm.runInContext(${JSON.stringify(text)}, context);
+      console.log(context.answer);
+    `,
+    );
+    expect(output).toMatch(/^function \d+$/);
+  });
+});
+
+/** Training of a little model; the names it uses must be imported. */
+const STEP = `
+  const embedding = new Embedding(5, 3, { seed: 1 });
+  const lstm = new LSTM(3, 8, { seed: 2 });
+  const linear = new Linear(8, 5, { seed: 3 });
+  const parameters = [embedding, lstm, linear].flatMap((layer) => layer.parameters());
+  const adam = new Adam(parameters, { lr: 0.05 });
+  const x = tensor([0, 1, 2, 3, 4, 0, 2, 4], [4, 2], "i32");
+  const y = tensor([2, 3, 4, 0, 0, 2, 4, 1], [4, 2], "i32");
+  function step() {
+    adam.zeroGrad();
+    const { output } = lstm.forward(embedding.forward(x).output);
+    const { loss, dLogits } = crossEntropy(linear.forward(output).output, y);
+    embedding.backward({ output: lstm.backward({ output: linear.backward({ output: dLogits }).x }).x });
+    clipGradNorm(parameters, 5);
+    adam.step();
+    return loss;
+  }
+`;
+
+/** A program that uses the types: what is wrong must be refused, too. */
+const TYPESCRIPT = `
+  import { Adam, configure, crossEntropy, initialize, LSTM, ShapeError, tensor } from "wasm-rnn";
+  import type { LSTMOptions, Parameter, Tensor, Variant } from "wasm-rnn";
+  import { fromProteus, fromRtneural, type StreamingModel } from "wasm-rnn/audio";
+  import { lstmForward, type LstmParameters } from "wasm-rnn/coursera";
+  import { rnnForward } from "wasm-rnn/cs231n";
+  import { readSafetensors, writeSafetensors } from "wasm-rnn/safetensors";
+  import core from "wasm-rnn/core.wasm";
+  import relaxed from "wasm-rnn/core.relaxed.wasm";
+
+  initialize(core);
+  const other: WebAssembly.Module = relaxed;
+  const variant: Variant = "simd";
+  configure({ variant });
+  const options: LSTMOptions = { numLayers: 2, dtype: "f32", seed: 1 };
+  const lstm = new LSTM(3, 4, options);
+  const x: Tensor = tensor([[[1, 2, 3]]], undefined, "f32");
+  const { output, hn, cn } = lstm.forward(x, { h0: { data: new Float32Array(8), shape: [2, 1, 4] } });
+  const total: number = crossEntropy(output, tensor([[1]], [1, 1], "i32")).loss;
+  const each: Tensor = crossEntropy(output, tensor([[1]], [1, 1], "i32"), { reduction: "none" }).loss;
+  const gradients: { x: Tensor; h0: Tensor; c0: Tensor } = lstm.backward({ output, hn, cn });
+  const parameters: Parameter[] = lstm.parameters();
+  new Adam(parameters, { lr: 0.1, betas: [0.9, 0.99] }).step();
+  const file: Uint8Array = writeSafetensors(lstm.stateDict(), { made: "here" });
+  lstm.loadStateDict(readSafetensors(file).tensors);
+  const h: Tensor = rnnForward(x, x, x, x, x).h;
+  const model: StreamingModel = fromRtneural({}, { dtype: "f32", modules: ["lstm", "tanh"] });
+  fromProteus(JSON.parse("{}")).process(new Float32Array(128), new Float32Array(128));
+  const frame: Float64Array | Float32Array = model.step([1]);
+  const y: Tensor | undefined = lstmForward(x, x, {} as LstmParameters).y;
+  const message = (error: unknown): string => (error instanceof ShapeError ? error.argument : "");
+  const number: number | undefined = output.data[0];
+  export { each, frame, gradients, h, message, number, other, total, y };
+
+  // @ts-expect-error an option that does not exist
+  new LSTM(3, 4, { layers: 2 });
+  // @ts-expect-error no size
+  new LSTM(3);
+  // @ts-expect-error a wrong build
+  configure({ variant: "fast" });
+  // @ts-expect-error a loss that is a number has no shape
+  crossEntropy(output, x).loss.shape;
+  // @ts-expect-error what is inside is not offered
+  import { Arena } from "wasm-rnn";
+  // @ts-expect-error nor can it be reached
+  import {} from "wasm-rnn/dist/index.js";
+`;
+
+// --------------------------------------------------------------------------------------------------------------------
+
+/** Bundles a program of the project for browsers, minified; `inputs` are the files that something came from. */
+async function bundle(source: string): Promise<{ text: string; inputs: string[] }> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: source, resolveDir: project },
+    absWorkingDir: project,
+    bundle: true,
+    minify: true,
+    format: "iife",
+    platform: "browser",
+    target: "es2022",
+    write: false,
+    metafile: true,
+    logLevel: "silent",
+  });
+  const [output] = Object.values(metafile.outputs);
+  const inputs = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
+  return { text: outputFiles[0]!.text, inputs: inputs.map(([path]) => path) };
+}

@@ -1,0 +1,125 @@
+// The measuring scripts run to their end on toy sizes, and what they write has the right form. Nothing is timed here, and
+// nothing installed: peers that are not there say so.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { BenchResult } from "../../bench/bench.js";
+import { PEER_CASES } from "../../bench/cases.js";
+import type { ImportResult } from "../../bench/import.js";
+import type { PeersResult } from "../../bench/peers.js";
+import { PEERS } from "../../bench/peers/contestants.js";
+
+const ENGINE = { engine: expect.stringContaining(process.versions.node) as string };
+
+/** Runs a script on toy sizes; what it has written. */
+function toy(script: string, ...options: string[]): unknown {
+  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-bench-"));
+  try {
+    const out = join(folder, "toy.json");
+    const args = ["--import", "tsx", `bench/${script}.ts`, "--toy", "--out", out, ...options];
+    execFileSync(process.execPath, args, { stdio: "pipe" });
+    return JSON.parse(readFileSync(out, "utf8"));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("bench --toy", () => {
+  const { machine, figures, scalings } = toy("bench") as BenchResult;
+  expect(machine).toMatchObject(ENGINE);
+  const names = new Set(figures.map(({ name }) => name));
+  for (const kind of ["LSTM", "GRU", "RNN"]) {
+    for (const size of ["tiny", "small", "medium", "large"]) {
+      expect(names).toContain(`${kind} ${size} forward`);
+      expect(names).toContain(`${kind} ${size} forward+backward`);
+    }
+  }
+  for (const name of ["LSTM medium bidirectional forward+backward", "LSTM medium ragged forward+backward"]) {
+    expect(names).toContain(name);
+  }
+  for (const name of ["LSTM stream step", "course LSTM forward+backward", "charlm training step", "exp of 4096"]) {
+    expect(names).toContain(name);
+  }
+  for (const { us, runs, gflops, peak, nsPerElement } of figures) {
+    expect(us).toBeGreaterThan(0);
+    expect(runs).toBeGreaterThan(0);
+    if (nsPerElement === undefined) expect(gflops! / peak!).toBeGreaterThan(0);
+  }
+  expect(scalings.length).toBeGreaterThan(0);
+  for (const { nsPerStepRow, runs, kept, designed, D, H } of scalings) {
+    expect(nsPerStepRow).toBeGreaterThan(0);
+    expect(runs).toBeGreaterThan(0);
+    expect(designed).toBe(7 * H + D);
+    expect(kept / designed).toBeGreaterThan(1);
+    expect(kept / designed).toBeLessThan(1.05);
+  }
+});
+
+test("peers --toy with the peers that are there: they compute the same", () => {
+  const { machine, variant, versions, rows } = toy("peers", "--only", "f32") as PeersResult;
+  expect(machine).toMatchObject(ENGINE);
+  expect(["simd", "relaxed"]).toContain(variant);
+  expect(new Set(rows.map(({ peer }) => peer))).toEqual(new Set(PEERS.map(({ name }) => name)));
+  expect(rows).toHaveLength(3 * PEERS.length); // tiny forward, tiny forward+backward, stream step
+  for (const { peer, ours_us, peer_us, ratio, rounds, difference, cannot, error, note } of rows) {
+    expect(error).toBeUndefined();
+    if (versions[peer] === undefined) expect(cannot).toContain("not installed: ");
+    if (cannot !== undefined) {
+      expect([ours_us, peer_us, ratio, rounds]).toEqual([undefined, undefined, undefined, undefined]);
+      continue;
+    }
+    expect(rounds).toBe(1);
+    expect(ratio).toBeCloseTo(peer_us! / ours_us!, 10);
+    if (note === undefined) expect(difference).toBeLessThan(1e-5);
+  }
+});
+
+test("peers --toy without peers: every row says how to install them", () => {
+  const { versions, rows } = toy("peers", "--no-peers") as PeersResult;
+  expect(versions).toEqual({});
+  expect(rows).toHaveLength(2 * 3 * PEERS.length);
+  for (const { peer, cannot } of rows) {
+    const how = /^(NumPy|PyTorch)$/.test(peer) ? "apt-get install" : "npm run bench:peers installs it";
+    expect(cannot).toContain(`not installed: ${how}`);
+  }
+});
+
+test("a peer that cannot do something says why", () => {
+  for (const { name, cannot } of PEERS) {
+    const refuses = (op: "forward" | "forward+backward" | "step", dtype: "f64" | "f32", size = "small") =>
+      cannot(op, dtype, PEER_CASES[size]!) !== undefined;
+    expect(refuses("forward", "f64"), name).toBe(!/NumPy|PyTorch/.test(name));
+    expect(refuses("forward", "f32"), name).toBe(name === "brain.js");
+    expect(refuses("forward", "f32", "tiny"), name).toBe(false);
+    expect(refuses("forward+backward", "f32", "tiny"), name).toBe(name.startsWith("onnxruntime"));
+    expect(refuses("step", "f32", "stream"), name).toBe(name === "brain.js");
+  }
+});
+
+test.each([
+  ["with the peers that are there", []],
+  ["without peers", ["--no-peers"]],
+])("import --toy %s", (_, options) => {
+  const { machine, versions, starts, bundles } = toy("import", ...options) as ImportResult;
+  expect(machine).toMatchObject(ENGINE);
+  if (options.length > 0) expect(versions).toEqual({});
+  const [node, ours, ...peers] = starts;
+  expect([node!.name, ours!.name]).toEqual(["node", "wasm-rnn"]);
+  expect(node!.above).toBe(0);
+  expect(peers).toHaveLength(5);
+  for (const { ms, above, runs, cannot } of starts) {
+    if (cannot === undefined) expect(above).toBeCloseTo(ms! - node!.ms!, 10);
+    expect(runs).toBe(cannot === undefined ? 1 : undefined);
+  }
+  expect(bundles.map(({ name }) => name)).toEqual(["wasm-rnn", "@tensorflow/tfjs wasm", "onnxruntime-web", "brain.js"]);
+  expect(bundles[0]!.wasm).toBe("inside");
+  expect(bundles[0]!.gzipped).toBeLessThan(bundles[0]!.js!);
+  for (const { gzipped, cannot } of [...bundles, ...peers.map(({ ms, cannot }) => ({ gzipped: ms, cannot }))]) {
+    expect(gzipped === undefined).toBe(cannot !== undefined);
+    if (options.length === 0 || cannot === undefined) continue;
+    expect(cannot).toBe("not installed: npm run bench:import installs it");
+  }
+});
