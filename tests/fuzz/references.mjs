@@ -60,10 +60,14 @@ function keysIn(value) {
   return count;
 }
 
-/** Levels of JSON: 1 for an object of numbers. */
+/** Levels of JSON: 1 for an object of numbers. Level by level, since JSON.parse nests deeper than calls may. */
 function depthOf(value) {
-  if (typeof value !== "object" || value === null) return 0;
-  return 1 + Object.values(value).reduce((most, each) => Math.max(most, depthOf(each)), 0);
+  const nested = (each) => typeof each === "object" && each !== null;
+  let depth = 0;
+  for (let level = [value].filter(nested); level.length > 0; depth++) {
+    level = level.flatMap((each) => Object.values(each).filter(nested));
+  }
+  return depth;
 }
 
 /** { tensors: Map of name to { shape, numbers }, metadata: Map }. */
