@@ -218,6 +218,7 @@ const CONTROL = /[\x00-\x1f\x7f-\x9f]/; // eslint-disable-line no-control-regex
 const BRAND =
   /private (member|method|field|name|element)|Private element|Receiver|incompatible receiver|Illegal invocation|Class constructor|Object must be an instance/;
 const PROXY = /proxy that has been revoked|on proxy: /;
+const CLASS = /^Class constructors? .*cannot be invoked without 'new'/;
 
 /** Where in the package an error was thrown. */
 export function placeOf(error) {
@@ -230,7 +231,6 @@ export class Call {
   words = [];
   touched = false;
   forged = false;
-  proxied = false;
   lenient = false;
   victims = new Victims();
   hostile = new WeakSet(); // parts that were put in
@@ -252,7 +252,6 @@ export class Call {
 
   /** Remembers what makes an error of the language's own right. */
   note(what) {
-    if (/Proxy|proxy/.test(what)) this.proxied = true;
     if (/Object\.create|inherits|its prototype|another prototype|Proxy|copy of its own|other calls|disposed/.test(what))
       this.forged = true;
     if (/other calls|disposed/.test(what)) this.touched = true;
@@ -465,7 +464,9 @@ export class Call {
     // no user is promised anything of what TypeScript hides, but that nothing else changes
     if ((this.endpoint.inner || this.lenient) && !(error instanceof globalThis.WebAssembly.RuntimeError))
       return "an error of an inner function";
-    if (this.proxied && error instanceof TypeError && PROXY.test(error.message)) return "TypeError of a Proxy";
+    // What the caller's own Proxy, or a class given as a function, throws by itself.
+    if (error instanceof TypeError && PROXY.test(error.message)) return "TypeError of a Proxy";
+    if (error instanceof TypeError && CLASS.test(error.message)) return "the caller's own error";
     const kind = error instanceof globalThis.WebAssembly.RuntimeError ? "trap" : "untyped";
     const text = error instanceof Error ? `${error.name}: ${error.message}` : `threw ${typeof error}`;
     this.found(kind, text.slice(0, 160), error);
