@@ -24,10 +24,11 @@ export type NestedNumbers = number | ArrayLike<NestedNumbers>;
 
 const ARRAYS = { f64: Float64Array, f32: Float32Array, i32: Int32Array } as const;
 
-type Intrinsic = (this: unknown) => unknown;
+/** A getter of all typed arrays; `call` gives it its array. */
+export type Intrinsic = (this: unknown) => unknown;
 
 // Getters that every typed array answers, whatever its own properties, its subclass or its realm (a frame, node:vm) say.
-const intrinsic = (name: string | symbol) => {
+export const intrinsic = (name: string | symbol): Intrinsic => {
   const property = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Int8Array.prototype) as object, name)!;
   return property.get as Intrinsic; // eslint-disable-line @typescript-eslint/unbound-method -- is called with its array
 };

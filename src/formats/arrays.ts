@@ -2,19 +2,11 @@
 // getters, which properties of the same name, subclasses and other realms cannot change. Nothing is copied here.
 
 import { DtypeError } from "../../bindings/errors.js";
-import { describe, kindOf } from "../../bindings/tensor.js";
+import { describe, intrinsic, kindOf } from "../../bindings/tensor.js";
 
-const prototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
-
-/** A getter of all typed arrays, as a function. */
-function getter(name: string): (array: unknown) => unknown {
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
-  return (array) => descriptor.get!.call(array) as unknown;
-}
-
-const buffer = /* @__PURE__ */ getter("buffer");
-const byteOffset = /* @__PURE__ */ getter("byteOffset");
-const byteLength = /* @__PURE__ */ getter("byteLength");
+const buffer = /* @__PURE__ */ intrinsic("buffer");
+const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
+const byteLength = /* @__PURE__ */ intrinsic("byteLength");
 
 /** Names of the arrays' number types, for messages. */
 const DTYPES: ReadonlyMap<unknown, string> = /* @__PURE__ */ new Map([
@@ -62,7 +54,11 @@ export function takeBytes(argument: string, value: unknown): Uint8Array {
  */
 export function bytesOf(argument: string, array: unknown): Uint8Array {
   try {
-    return new Uint8Array(buffer(array) as ArrayBuffer, byteOffset(array) as number, byteLength(array) as number);
+    return new Uint8Array(
+      buffer.call(array) as ArrayBuffer,
+      byteOffset.call(array) as number,
+      byteLength.call(array) as number,
+    );
   } catch {
     throw new DtypeError(argument, "an array that has detached", "one that still has its numbers");
   }
