@@ -10,7 +10,8 @@ import { W } from "./subject.mjs";
 
 process.once("message", (job) => void run(job));
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
+const { setTimeout: later } = globalThis; // an input may replace the global one
+const pause = () => new Promise((resolve) => later(resolve, 0));
 
 async function run({ seed, from, step, to, only, match, place }) {
   const all = endpoints().filter(({ name }) => new RegExp(match).test(name));
