@@ -430,13 +430,12 @@ export function fromTorch<C extends GateConvention>(
     return arraysOf(target, form, { weightIh, weightHh, biasIh, biasHh });
   });
   const [first, second] = parts as [Record<string, Tensor>, Record<string, Tensor>?];
-  if (target !== "onnx") return first as GateArrays[GateConvention] as GateArrays[C];
-  const directions = (x: Tensor, name: string) => {
-    const shape = [1, ...x.shape];
-    const forward = reshape(x, shape);
-    return second ? stack([forward, reshape(second[name]!, shape)]) : forward;
-  };
-  return mapValues(first, directions) as GateArrays[GateConvention] as GateArrays[C];
+  const converted = mapValues(first, (x, name) => {
+    if (target !== "onnx") return x;
+    const directions = second ? [x, second[name]!] : [x];
+    return stack(directions.map((each) => reshape(each, [1, ...each.shape])));
+  });
+  return converted as unknown as GateArrays[C];
 }
 
 /** The options, and the layout that they ask for. */
