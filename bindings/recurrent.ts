@@ -142,7 +142,7 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     d: weights.weightIh.shape[1]!,
     ...sizesOf(cell, weights),
     rows,
-    counts: pointer(counts),
+    batchSizes: pointer(counts),
     sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
     phi: ACTIVATION_CODES[cell.phi],
     psi: ACTIVATION_CODES[cell.psi ?? cell.phi],
@@ -247,7 +247,7 @@ export function sequenceForward(
   const phiC: FloatTensor | undefined = lstm && keep ? arena.allocate("phi(c)", dtype, [rows, h]) : undefined;
   const normalised = weights.normIh && normalisedBuffers(arena, dtype, gateRows, GATES[cell.kind] * h);
   const pass: Pass = { ...input, hs, cs, gates, phiC, ...normalised };
-  const fields = { ...commonFields(input, weights), ...keptFields(pass), keep: keep ? 1 : 0, chunk };
+  const fields = { ...commonFields(input, weights), ...keptFields(pass), training: keep ? 1 : 0, chunk };
   run(arena, dtype, cell.kind, rows, fields, false, rehearse);
   return pass;
 }
@@ -263,7 +263,7 @@ function keptFields({ hs, cs, gates, phiC, products, recurrentProducts, moments 
     hs: hs.pointer,
     cs: pointer(cs),
     gates: pointer(gates),
-    phiC: pointer(phiC),
+    psiC: pointer(phiC),
     products: pointer(products),
     recurrentProducts: pointer(recurrentProducts),
     moments: pointer(moments),
@@ -367,9 +367,9 @@ export class Stepper {
     describeSequence(arena.core, address, fields);
     const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
     pack(address, packed);
-    describeSequence(arena.core, address, { ...fields, packed });
+    describeSequence(arena.core, address, { ...fields, panels: packed });
     const work = arena.bytes("scratch", workspace(address, false) >>> 0);
-    describeSequence(arena.core, address, { ...fields, packed, work });
+    describeSequence(arena.core, address, { ...fields, panels: packed, work });
   }
 
   /** One step. */
