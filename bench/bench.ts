@@ -98,7 +98,10 @@ async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
       ["RNN", 1],
     ] as const) {
       if (options.only !== undefined && !`${kind} ${name}`.includes(options.only.split(" forward")[0]!)) continue;
-      const layer: wasmRnn.LSTM | wasmRnn.GRU | wasmRnn.RNN = new wasmRnn[kind](D, H, { dtype, seed: 1 });
+      const layer: wasmRnn.LSTM<Dtype> | wasmRnn.GRU<Dtype> | wasmRnn.RNN<Dtype> = new wasmRnn[kind](D, H, {
+        dtype,
+        seed: 1,
+      });
       const x = draw(dtype, T, N, D);
       const output = draw(dtype, T, N, H);
       layer.eval();
