@@ -5,11 +5,11 @@
 // or, where rows differ in length, the sum of `counts` (assembly/recurrent/sequence.ts tells how they lie then).
 
 import { ShapeError } from "./errors.js";
-import type { Core } from "./instantiate.js";
 import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
 import { withScratch, type Arena, type WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
-import { sequenceBytes, sequenceFields } from "./wasm.js";
+import { bytesOf, offsetOf, writeRecord, type Values } from "./record.js";
+import { sequenceFields } from "./wasm.js";
 
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
@@ -100,19 +100,7 @@ export interface Pass extends Input {
 /** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
-type Field = keyof typeof sequenceFields;
-type Fields = Partial<Record<Field, number>>;
-
-/** Writes a `Sequence`; what is not given is 0. */
-function describeSequence(core: Core, address: number, fields: Fields): void {
-  const words = core.heap.view("i32");
-  words.fill(0, address / 4, (address + sequenceBytes) / 4);
-  for (const name in fields) {
-    const [offset, type] = sequenceFields[name as Field];
-    if (type === "f64") core.heap.view("f64")[(address + offset) / 8] = fields[name as Field]!;
-    else words[(address + offset) / 4] = fields[name as Field]!;
-  }
-}
+type Fields = Partial<Values<typeof sequenceFields>>;
 
 /** The kernels of a cell. */
 function kernelsOfCell(arena: Arena, dtype: FloatDtype, kind: CellKind) {
@@ -175,12 +163,12 @@ function run(
 ): void {
   if (rows === 0) return;
   const { core } = arena;
-  const address = core.sequence;
+  const address = core.record;
   const [forwardKernel, backwardKernel, workspace] = kernelsOfCell(arena, dtype, kind);
-  describeSequence(core, address, fields);
+  writeRecord(core, address, sequenceFields, fields);
   const bytes = workspace(address, backward) >>> 0; // wasm gives a signed number
   withScratch(core, "packed weights", bytes, (work) => {
-    core.heap.view("i32")[(address + sequenceFields.work[0]) / 4] = work;
+    core.heap.view("i32")[(address + offsetOf(sequenceFields, "work")) / 4] = work;
     if (!rehearse) (backward ? backwardKernel : forwardKernel)(address);
   });
 }
@@ -358,18 +346,18 @@ export class Stepper {
       const gain = weights[name];
       if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
     }
-    const address = (this.#address = arena.bytes("sequence", sequenceBytes));
+    const address = (this.#address = arena.bytes("sequence", bytesOf(sequenceFields)));
     const fields: Fields = {
       ...commonFields(input, own),
       ...keptFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }),
       chunk: 1,
     };
-    describeSequence(arena.core, address, fields);
+    writeRecord(arena.core, address, sequenceFields, fields);
     const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
     pack(address, packed);
-    describeSequence(arena.core, address, { ...fields, packed });
+    writeRecord(arena.core, address, sequenceFields, { ...fields, packed });
     const work = arena.bytes("scratch", workspace(address, false) >>> 0);
-    describeSequence(arena.core, address, { ...fields, packed, work });
+    writeRecord(arena.core, address, sequenceFields, { ...fields, packed, work });
   }
 
   /** One step. */
