@@ -5,11 +5,12 @@
 // rows: of all steps, T*N; in a ragged batch the sum of `batchSizes` (assembly/recurrent/sequence.ts shows the layout).
 
 import { ShapeError } from "./errors.js";
-import type { Core } from "./instantiate.js";
 import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
+import type { Core } from "./instantiate.js";
 import type { Arena, WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
-import { sequenceBytes, sequenceFields } from "./wasm.js";
+import { bytesOf, offsetOf, writeRecord, type Values } from "./record.js";
+import { sequenceFields } from "./wasm.js";
 
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
@@ -111,19 +112,7 @@ export interface PassOptions {
 /** Inference computes the gates of so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
-type Field = keyof typeof sequenceFields;
-type Fields = Partial<Record<Field, number>>;
-
-/** Writes a `Sequence`; missing fields are 0. */
-function describeSequence(core: Core, address: number, fields: Fields): void {
-  const words = core.heap.view("i32");
-  words.fill(0, address / 4, (address + sequenceBytes) / 4);
-  for (const name in fields) {
-    const [offset, type] = sequenceFields[name as Field];
-    if (type === "f64") core.heap.view("f64")[(address + offset) / 8] = fields[name as Field]!;
-    else words[(address + offset) / 4] = fields[name as Field]!;
-  }
-}
+type Fields = Partial<Values<typeof sequenceFields>>;
 
 /** The kernels of one cell, for one number type. Each takes the address of a `Sequence`. */
 interface CellKernels {
@@ -224,10 +213,10 @@ function resultFields({ hs, cs, gates, psiC, products, recurrentProducts, moment
  * @returns the address of the scratch, which the caller frees
  */
 function prepareKernel(core: Core, { workspace }: CellKernels, fields: Fields, backward: boolean): number {
-  const { heap, sequence } = core;
-  describeSequence(core, sequence, fields);
-  const work = heap.allocate(workspace(sequence, backward) >>> 0, "packed weights"); // wasm returns a signed number
-  heap.view("i32")[(sequence + sequenceFields.work[0]) / 4] = work;
+  const { heap, record } = core;
+  writeRecord(core, record, sequenceFields, fields);
+  const work = heap.allocate(workspace(record, backward) >>> 0, "packed weights"); // wasm returns a signed number
+  heap.view("i32")[(record + offsetOf(sequenceFields, "work")) / 4] = work;
   return work;
 }
 
@@ -299,7 +288,7 @@ export function sequenceForward(
   const fields = { ...commonFields(input, weights), ...resultFields(pass), training: training ? 1 : 0, chunk };
   const work = prepareKernel(core, kernels, fields, false);
   try {
-    if (!dryRun) kernels.forward(core.sequence);
+    if (!dryRun) kernels.forward(core.record);
   } finally {
     core.heap.free(work);
   }
@@ -362,7 +351,7 @@ export function sequenceBackward(
   };
   const work = prepareKernel(core, kernels, fields, true);
   try {
-    if (!dryRun) kernels.backward(core.sequence);
+    if (!dryRun) kernels.backward(core.record);
   } finally {
     core.heap.free(work);
   }
@@ -404,18 +393,18 @@ export class Stepper {
       const gain = weights[name];
       if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
     }
-    const sequence = (this.#sequence = arena.bytes("sequence", sequenceBytes));
+    const sequence = (this.#sequence = arena.bytes("sequence", bytesOf(sequenceFields)));
     const fields: Fields = {
       ...commonFields(input, own),
       ...resultFields({ ...input, hs: this.#hs, cs: c, gates, ...norms }),
       chunk: 1,
     };
-    describeSequence(arena.core, sequence, fields);
+    writeRecord(arena.core, sequence, sequenceFields, fields);
     const packed = arena.bytes("packed weights", packedBytes(sequence) >>> 0);
     pack(sequence, packed);
-    describeSequence(arena.core, sequence, { ...fields, panels: packed });
+    writeRecord(arena.core, sequence, sequenceFields, { ...fields, panels: packed });
     const work = arena.bytes("scratch", workspace(sequence, false) >>> 0);
-    describeSequence(arena.core, sequence, { ...fields, panels: packed, work });
+    writeRecord(arena.core, sequence, sequenceFields, { ...fields, panels: packed, work });
   }
 
   step(): void {

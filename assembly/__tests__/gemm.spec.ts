@@ -1,7 +1,7 @@
 // Matrix products, to the bit, against the plain triple loop that sums over k in ascending order.
 
 import { bytes } from "../simd";
-import { gemm, gemmPacked, OVERWRITE, packedBytes, packWeight, scratchBytes, setScratch } from "../gemm/gemm";
+import { gemm, gemmPacked, OVERWRITE, packedBytes, packWeight, gemmScratchBytes, setGemmScratch } from "../gemm/gemm";
 import { Buffer, endOfMemory, expectIntact, expectSame, fail, input, maddScalar, output, SIZES } from "./helpers";
 import { COLUMNS, LAYOUTS, Matrix, PADDED, ROWS, SPREAD, TRANSPOSED } from "./matrix";
 import { scratch } from "./scratch";
@@ -197,22 +197,22 @@ function empty<T>(): void {
 
 /** An instance writes to its own scratch alone: nothing outside of it, nothing in the one that it had before. */
 function ownScratch(): void {
-  const length = <i32>(scratchBytes() / 8);
+  const length = <i32>(gemmScratchBytes() / 8);
   const before = output<f64>(length);
-  setScratch(before.p);
+  setGemmScratch(before.p);
   const a = new Matrix<f64>(67, 259, ROWS);
   const b = new Matrix<f64>(259, 517, ROWS);
   const c = output<f64>(67 * 517);
   gemm<f64>(67, 517, 259, a.buffer.p, 259, 1, b.buffer.p, 517, 1, OVERWRITE, c.p, 517);
   before.freeze();
   const after = output<f64>(length);
-  setScratch(after.p);
+  setGemmScratch(after.p);
   const again = output<f64>(67 * 517);
   gemm<f64>(67, 517, 259, a.buffer.p, 259, 1, b.buffer.p, 517, 1, OVERWRITE, again.p, 517);
   expectSame<f64>("a product in another scratch", again, c);
   expectSame<f64>("what it left there", after, before);
   expect(isNaN(after[0])).toBe(false);
-  setScratch(scratch);
+  setGemmScratch(scratch);
   expectIntact("a product in its own scratch");
 }
 

@@ -1,8 +1,8 @@
 // Scratch for the tests that compute products: importing this file sets it.
 
-import { scratchBytes, setScratch } from "../gemm/gemm";
+import { gemmScratchBytes, setGemmScratch } from "../gemm/gemm";
 
-const block = new StaticArray<u8>(<i32>scratchBytes());
+const block = new StaticArray<u8>(<i32>gemmScratchBytes());
 
 export const scratch = changetype<usize>(block);
-setScratch(scratch);
+setGemmScratch(scratch);

@@ -34,12 +34,12 @@ const ZEROS: usize = memory.data(128, 64); // one row of the widest tile; never 
 export const OVERWRITE: usize = 0;
 
 /** Bytes of scratch that an instance needs. */
-export function scratchBytes(): usize {
+export function gemmScratchBytes(): usize {
   return SCRATCH_BYTES;
 }
 
-/** Gives this instance its scratch, `scratchBytes()` long, before any product. */
-export function setScratch(address: usize): void {
+/** Gives this instance its scratch, `gemmScratchBytes()` long, before any product. */
+export function setGemmScratch(address: usize): void {
   scratch = address;
 }
 
