@@ -8,7 +8,7 @@ import type { FloatTensor } from "./kernels.js";
 import { withScratch, type Arena } from "./memory.js";
 import { record } from "./record.js";
 import { showShape, sizeOf, type FloatDtype } from "./tensor.js";
-import { binaryFields, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
+import { binaryOperands, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
 
 type GraphKernels = Readonly<Record<FloatDtype, KernelsOf<Exports>>>;
 
@@ -93,7 +93,7 @@ export function binary(
   withScratch(core, "axes", 12 * axes.length, (address) => {
     core.heap.view("i32").set(axes.flat(), address / 4);
     const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: address, rank: axes.length };
-    graphKernels(core)[a.dtype][operation](record(core, binaryFields, fields));
+    graphKernels(core)[a.dtype][operation](record(core, binaryOperands, fields));
   });
   return out;
 }

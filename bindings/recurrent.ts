@@ -8,8 +8,8 @@ import { ShapeError } from "./errors.js";
 import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
 import { withScratch, type Arena, type WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
-import { bytesOf, offsetOf, writeRecord, type Values } from "./record.js";
-import { sequenceFields } from "./wasm.js";
+import { writeRecord } from "./record.js";
+import { sequence } from "./wasm.js";
 
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
@@ -100,7 +100,8 @@ export interface Pass extends Input {
 /** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
-type Fields = Partial<Values<typeof sequenceFields>>;
+/** Built by named assignments: an object spread from others is a dictionary, from which reading 50 fields takes 20 us. */
+type Fields = Parameters<typeof sequence.write>[3];
 
 /** The kernels of a cell. */
 function kernelsOfCell(arena: Arena, dtype: FloatDtype, kind: CellKind) {
@@ -121,6 +122,7 @@ export function sizesOf(cell: Cell, { weightIh, weightHh }: RecurrentWeights<Ten
 function commonFields(input: Input, weights: RecurrentWeights): Fields {
   const { cell, t, n, rows, counts, x, mask } = input;
   const [slope, offset] = cell.hard ?? [0.2, 0.5];
+  const { h, p } = sizesOf(cell, weights);
   return {
     hardSlope: slope,
     hardOffset: offset,
@@ -128,7 +130,8 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     t,
     n,
     d: weights.weightIh.shape[1]!,
-    ...sizesOf(cell, weights),
+    h,
+    p,
     rows,
     counts: pointer(counts),
     sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
@@ -165,10 +168,11 @@ function run(
   const { core } = arena;
   const address = core.record;
   const [forwardKernel, backwardKernel, workspace] = kernelsOfCell(arena, dtype, kind);
-  writeRecord(core, address, sequenceFields, fields);
+  writeRecord(core, address, sequence, fields);
   const bytes = workspace(address, backward) >>> 0; // wasm gives a signed number
   withScratch(core, "packed weights", bytes, (work) => {
-    core.heap.view("i32")[(address + offsetOf(sequenceFields, "work")) / 4] = work;
+    fields.work = work;
+    writeRecord(core, address, sequence, fields);
     if (!rehearse) (backward ? backwardKernel : forwardKernel)(address);
   });
 }
@@ -235,7 +239,9 @@ export function sequenceForward(
   const phiC: FloatTensor | undefined = lstm && keep ? arena.allocate("phi(c)", dtype, [rows, h]) : undefined;
   const normalised = weights.normIh && normalisedBuffers(arena, dtype, gateRows, GATES[cell.kind] * h);
   const pass: Pass = { ...input, hs, cs, gates, phiC, ...normalised };
-  const fields = { ...commonFields(input, weights), ...keptFields(pass), keep: keep ? 1 : 0, chunk };
+  const fields = passFields(pass, weights);
+  fields.keep = keep;
+  fields.chunk = chunk;
   run(arena, dtype, cell.kind, rows, fields, false, rehearse);
   return pass;
 }
@@ -245,17 +251,17 @@ function normalisedBuffers(arena: Arena, dtype: FloatDtype, rows: number, g: num
   return { products: allocate([rows, g]), recurrentProducts: allocate([rows, g]), moments: allocate([8, rows]) };
 }
 
-/** The fields of what a pass leaves. */
-function keptFields({ hs, cs, gates, phiC, products, recurrentProducts, moments }: Pass): Fields {
-  return {
-    hs: hs.pointer,
-    cs: pointer(cs),
-    gates: pointer(gates),
-    phiC: pointer(phiC),
-    products: pointer(products),
-    recurrentProducts: pointer(recurrentProducts),
-    moments: pointer(moments),
-  };
+/** `commonFields` and those of a pass's results. */
+function passFields(pass: Pass, weights: RecurrentWeights): Fields {
+  const fields = commonFields(pass, weights);
+  fields.hs = pass.hs.pointer;
+  fields.cs = pointer(pass.cs);
+  fields.gates = pointer(pass.gates);
+  fields.phiC = pointer(pass.phiC);
+  fields.products = pointer(pass.products);
+  fields.recurrentProducts = pointer(pass.recurrentProducts);
+  fields.moments = pointer(pass.moments);
+  return fields;
 }
 
 /** What backward takes and leaves, besides the pass: all in wasm memory. */
@@ -286,28 +292,25 @@ export function sequenceBackward(
   rehearse = false,
 ): void {
   const { cell, rows, hs } = pass;
-  const fields = {
-    ...commonFields(pass, weights),
-    ...keptFields(pass),
-    dOutput: pointer(dOutput),
-    dh: dh.pointer,
-    dc: pointer(dc),
-    dx: pointer(dx),
-    dWeightIh: gradients.weightIh.pointer,
-    dWeightHh: gradients.weightHh.pointer,
-    dBiasIh: pointer(gradients.biasIh),
-    dBiasHh: pointer(gradients.biasHh),
-    dWeightHr: pointer(gradients.weightHr),
-    dNormIh: pointer(gradients.normIh),
-    dNormHh: pointer(gradients.normHh),
-    dNormC: pointer(gradients.normC),
-    dNormCBias: pointer(gradients.normCBias),
-  };
+  const fields = passFields(pass, weights);
+  fields.dOutput = pointer(dOutput);
+  fields.dh = dh.pointer;
+  fields.dc = pointer(dc);
+  fields.dx = pointer(dx);
+  fields.dWeightIh = gradients.weightIh.pointer;
+  fields.dWeightHh = gradients.weightHh.pointer;
+  fields.dBiasIh = pointer(gradients.biasIh);
+  fields.dBiasHh = pointer(gradients.biasHh);
+  fields.dWeightHr = pointer(gradients.weightHr);
+  fields.dNormIh = pointer(gradients.normIh);
+  fields.dNormHh = pointer(gradients.normHh);
+  fields.dNormC = pointer(gradients.normC);
+  fields.dNormCBias = pointer(gradients.normCBias);
   if (cell.kind !== "RNN") return run(arena, dtype, cell.kind, rows, fields, true, rehearse);
-  const da = rows * hs.shape[1]! * BYTES[dtype];
-  withScratch(arena.core, "gradients of the states", da, (address) =>
-    run(arena, dtype, cell.kind, rows, { ...fields, da: address }, true, rehearse),
-  );
+  withScratch(arena.core, "gradients of the states", rows * hs.shape[1]! * BYTES[dtype], (da) => {
+    fields.da = da;
+    run(arena, dtype, cell.kind, rows, fields, true, rehearse);
+  });
 }
 
 /** A layer that takes one step at a time: its weights packed, its `Sequence` written once. */
@@ -346,18 +349,15 @@ export class Stepper {
       const gain = weights[name];
       if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
     }
-    const address = (this.#address = arena.bytes("sequence", bytesOf(sequenceFields)));
-    const fields: Fields = {
-      ...commonFields(input, own),
-      ...keptFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }),
-      chunk: 1,
-    };
-    writeRecord(arena.core, address, sequenceFields, fields);
-    const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
-    pack(address, packed);
-    writeRecord(arena.core, address, sequenceFields, { ...fields, packed });
-    const work = arena.bytes("scratch", workspace(address, false) >>> 0);
-    writeRecord(arena.core, address, sequenceFields, { ...fields, packed, work });
+    const address = (this.#address = arena.bytes("sequence", sequence.bytes));
+    const fields = passFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }, own);
+    fields.chunk = 1;
+    writeRecord(arena.core, address, sequence, fields);
+    fields.packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
+    pack(address, fields.packed);
+    writeRecord(arena.core, address, sequence, fields);
+    fields.work = arena.bytes("scratch", workspace(address, false) >>> 0);
+    writeRecord(arena.core, address, sequence, fields);
   }
 
   /** One step. */
