@@ -2,8 +2,9 @@
 // it); arguments are described at the kernels. Nothing is checked here: bindings/ does that.
 
 import { madd } from "./simd";
-import { log as naturalLog } from "./math"; // before the GEMM's blocks: low addresses of its tables are shorter constants
+import { log as naturalLog } from "./math";
 export * from "./exports";
+export { scratchBytes, setScratch } from "./gemm/gemm";
 
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
@@ -11,9 +12,9 @@ export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 /** Tells modules of these sources, in either build, from those of other sources (scripts/build.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
 
-/** Past this module's tables and blocks: those of the graph module come next, then the heap (scripts/build.mjs). */
+/** The end of this module's constants, on a cache line: those of the graph module come next (scripts/wasm.mjs). */
 export function heapBase(): usize {
-  return __heap_base;
+  return (__heap_base + 63) & ~63;
 }
 
 /** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */

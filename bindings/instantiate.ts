@@ -171,14 +171,16 @@ function instantiate(module: WebAssembly.Module): Core {
   return coreOf(exports, exports.memory);
 }
 
-/** A core over an instance of the module and its memory. */
+/** A core over an instance of the module and its memory: after the constants of both modules come scratch, record and heap. */
 export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
+  exports.setScratch(heapBase);
+  const record = heapBase + exports.scratchBytes();
   return {
     variant: exports.RELAXED.value ? "relaxed" : "simd",
     kernels: byDtype(exports),
     memory,
-    heap: new Heap(memory, heapBase + recordBytes),
-    record: heapBase,
+    heap: new Heap(memory, record + recordBytes),
+    record,
     log: exports.log,
   };
 }

@@ -4,7 +4,7 @@
 
 export * from "./exports";
 
-/** Past this module's constants, where the heap begins. */
+/** The end of this module's constants, on a cache line: from here on the memory is the host's. */
 export function heapBase(): usize {
-  return __heap_base;
+  return (__heap_base + 63) & ~63;
 }

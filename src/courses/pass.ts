@@ -15,13 +15,10 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { slice } from "../base/layout.js";
+import type { GateRows } from "../formats/gates.js";
 
-/** One layer's weights with one bias. */
-export interface CourseWeights {
-  weightIh: Tensor; // [G,D]
-  weightHh: Tensor; // [G,H]
-  bias: Tensor; // [G]
-}
+/** One layer's weights, or their gradients, with one bias: `biasIh`. */
+export type CourseWeights = Omit<GateRows, "biasHh">;
 
 /** What a forward function keeps for its backward function: copies that nothing else refers to. */
 export interface Kept {
@@ -35,7 +32,7 @@ export interface Kept {
   readonly x: Tensor; // [T,N,D]
   readonly hs: Tensor; // [T+1,N,H]
   readonly cs?: Tensor; // [T+1,N,H]
-  readonly phiC?: Tensor; // [T,N,H]
+  readonly psiC?: Tensor; // [T,N,H]
   readonly gates?: Tensor; // [T,N,4H], i f g o
 }
 
@@ -74,12 +71,12 @@ export function checkSteps(argument: string, x: Tensor, timeAxis: number): void 
 }
 
 /** Uploads weights; the second bias of the core's kernels is zeros. */
-function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights) {
+function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, biasIh }: CourseWeights) {
   const resident: RecurrentWeights<FloatTensor> = {
     weightIh: arena.upload("weightIh", weightIh, dtype, ["G", "D"]),
     weightHh: arena.upload("weightHh", weightHh, dtype, ["G", "H"]),
-    biasIh: arena.upload("bias", bias, dtype, ["G"]),
-    biasHh: arena.zeros("bias", dtype, bias.shape),
+    biasIh: arena.upload("bias", biasIh!, dtype, ["G"]),
+    biasHh: arena.zeros("bias", dtype, biasIh!.shape),
   };
   return resident;
 }
@@ -92,7 +89,7 @@ function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, bias }: C
  * @param project runs on the output [T,N,H] while it is in wasm memory
  */
 export function forward<R>(
-  input: Omit<Kept, "hs" | "cs" | "phiC" | "gates"> & { h0: Tensor; c0?: Tensor },
+  input: Omit<Kept, "hs" | "cs" | "psiC" | "gates"> & { h0: Tensor; c0?: Tensor },
   project: (arena: Arena, output: FloatTensor) => R,
 ): { kept: Kept; projected: R } {
   const { h0, c0, ...given } = input;
@@ -104,11 +101,11 @@ export function forward<R>(
     const on = arena.upload("x", x, dtype, ["T", "N", "D"]);
     const pass = { cell: cellOf(given), t, n, rows: t * n, x: on };
     checkSizes(resident);
-    const { hs, cs, phiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, true);
+    const { hs, cs, psiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, { training: true });
     const projected = project(arena, hs.slice(n, t * n).reshape([t, n, h]));
     const steps = (of: FloatTensor | undefined) => of?.download([t, n, of.shape[1]!]);
     const [all, cells] = [hs, cs].map((of) => of?.download([t + 1, n, h]));
-    return { kept: { ...given, hs: all!, cs: cells, phiC: steps(phiC), gates: steps(gates) }, projected };
+    return { kept: { ...given, hs: all!, cs: cells, psiC: steps(psiC), gates: steps(gates) }, projected };
   });
 }
 
@@ -127,7 +124,7 @@ export interface CourseGradients {
  * @param dcNext  [N,H]; zeros where it is left out
  */
 export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
-  const { dtype, x, hs, cs, phiC, gates } = kept;
+  const { dtype, x, hs, cs, psiC, gates } = kept;
   const [t, n, h] = dOutput.shape as [number, number, number];
   return withArena(currentCore(), (arena) => {
     const weights = upload(arena, dtype, kept.weights);
@@ -140,7 +137,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
     };
     const up = (of: Tensor, steps = t): FloatTensor =>
       arena.upload("cache", slice(of, 0, steps), dtype, ["T", "N", "H"]).reshape([steps * n, of.shape[2]!]);
-    const lstm = cs && phiC && gates && { cs: up(cs, t + 1), phiC: up(phiC), gates: up(gates) };
+    const lstm = cs && psiC && gates && { cs: up(cs, t + 1), psiC: up(psiC), gates: up(gates) };
     const pass: Pass = { cell: cellOf(kept), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
     const dh = arena.zeros("dh", dtype, [n, h]);
     const dc = dcNext ? arena.copy("dcNext", dcNext, dtype, [n, h]) : arena.zeros("dc", dtype, [n, h]);
@@ -153,7 +150,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
       weights: {
         weightIh: gradients.weightIh.download(),
         weightHh: gradients.weightHh.download(),
-        bias: gradients.biasIh!.download(),
+        biasIh: gradients.biasIh!.download(),
       },
     };
   });

@@ -187,7 +187,7 @@ describe.each(variants)("%s build", (variant) => {
               biasHh: copy(weights.bias_hh!),
             },
             {},
-            false,
+            { training: false },
           );
           const [a, b] = [copy(wave([3, 1, 5], dtype)), copy(wave([4, 5], dtype, 2))];
           const out = arena.allocate("out", dtype, broadcastShape(a.shape, b.shape));

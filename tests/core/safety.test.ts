@@ -40,6 +40,7 @@ import {
   TextStreams,
   ValueError,
   Vocabulary,
+  type FloatDtype,
   type Layer,
   type Parameter,
   type Tensor,
@@ -86,7 +87,7 @@ function guarded<R>(variant: Variant, body: () => R): R {
   const before = make(4);
   const hole = Array.from({ length: 24 }, (_, i) => new Linear(1 << (i % 12), 4, { seed: 1 }));
   const canaries = [...before, ...make(4)];
-  const run = (layer: LSTM) => {
+  const run = (layer: LSTM<FloatDtype>) => {
     const { data } = wave([2, 1, 3]);
     return layer.forward({ data: layer.dtype === "f32" ? Float32Array.from(data) : data, shape: [2, 1, 3] }).output
       .data;
@@ -457,7 +458,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const cell: Cell = { kind, phi: "tanh" };
         reserve(cell, { t: 1, n: 1, d, h: 1, p: 1, rows: 1 }, ({ arena, weights, input, hs }) => {
           refuses(
-            () => sequenceForward(arena, "f32", input, weights, { hs }, false),
+            () => sequenceForward(arena, "f32", input, weights, { hs }, { training: false }),
             OutOfMemoryError,
             "packed weights",
           );
@@ -479,10 +480,20 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
       reserve(cell, { t: 1, n, d: 8, h, p: h, rows: 1 }, ({ arena, weights, input, hs, cs }) => {
         const gain = (size: number) => arena.zeros("gain", "f32", [size]);
         const norms = { normIh: gain(4 * h), normHh: gain(4 * h), normC: gain(h), normCBias: gain(h) };
-        const counts = arena.zeros("counts", "i32", [1]);
-        counts.fill(1);
+        const batchSizes = arena.zeros("batchSizes", "i32", [1]);
+        batchSizes.fill(1);
         refuses(
-          () => sequenceForward(arena, "f32", { ...input, counts }, { ...weights, ...norms }, { hs, cs }, false),
+          () =>
+            sequenceForward(
+              arena,
+              "f32",
+              { ...input, batchSizes },
+              { ...weights, ...norms },
+              { hs, cs },
+              {
+                training: false,
+              },
+            ),
           OutOfMemoryError,
           "packed weights",
         );
