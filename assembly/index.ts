@@ -3,28 +3,18 @@
 
 import { madd } from "./simd";
 import { log as naturalLog } from "./math";
-import { gemmScratchBytes, setGemmScratch } from "./gemm/gemm";
 export * from "./exports";
+export { scratchBytes, setScratch } from "./gemm/gemm";
 
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 
-/** Tells modules of these sources, in either build, from those of other sources (scripts/wasm.mjs). */
+/** Tells modules of these sources, in either build, from those of other sources (scripts/build.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
 
-/** Past this module's constants, on a cache line: those of the graph module come next, then the host's memory (scripts/wasm.mjs). */
+/** The end of this module's constants, on a cache line: those of the graph module come next (scripts/wasm.mjs). */
 export function heapBase(): usize {
   return (__heap_base + 63) & ~63;
-}
-
-/** Bytes of scratch that each instance needs. */
-export function scratchBytes(): usize {
-  return gemmScratchBytes();
-}
-
-/** Gives this instance its scratch, on a cache line, before any other call. */
-export function setScratch(address: usize): void {
-  setGemmScratch(address);
 }
 
 /** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */

@@ -5,10 +5,10 @@ import { ShapeError } from "./errors.js";
 import { moduleBytes } from "./hex.js";
 import { byDtype, compileBytes, type Core, type KernelsOf } from "./instantiate.js";
 import type { FloatTensor } from "./kernels.js";
-import { withArena, type Arena } from "./memory.js";
+import type { Arena } from "./memory.js";
 import { record } from "./record.js";
 import { showShape, sizeOf, type FloatDtype } from "./tensor.js";
-import { binaryFields, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
+import { binaryOperands, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
 
 type GraphKernels = Readonly<Record<FloatDtype, KernelsOf<Exports>>>;
 
@@ -90,11 +90,9 @@ export function binary(
   const out: FloatTensor = arena.allocate(operation, a.dtype, shape);
   if (sizeOf(shape) === 0) return out;
   const axes = mergedAxes(shape, [a.shape, b.shape]);
-  withArena(core, (scratch) => {
-    const address = scratch.bytes("axes", 12 * axes.length);
-    core.heap.view("i32").set(axes.flat(), address / 4);
-    const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: address, rank: axes.length };
-    graphKernels(core)[a.dtype][operation](record(core, binaryFields, fields));
-  });
+  const address = arena.bytes("axes", 12 * axes.length);
+  core.heap.view("i32").set(axes.flat(), address / 4);
+  const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: address, rank: axes.length };
+  graphKernels(core)[a.dtype][operation](record(core, binaryOperands, fields));
   return out;
 }

@@ -22,7 +22,7 @@ import {
 import { takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
 import { floatDtype, kernelsOf, leading, pointer, type FloatTensor } from "./kernels.js";
 import { record } from "./record.js";
-import { classLossFields, elementLossFields } from "./wasm.js";
+import { classLoss, elementLoss } from "./wasm.js";
 
 /** How the losses of elements or rows become one number: their mean, their sum, or not at all. */
 export type Reduction = "mean" | "sum" | "none";
@@ -155,7 +155,7 @@ export function crossEntropy(
     losses: losses.pointer,
     dX: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).crossEntropy(record(arena.core, classLossFields, fields));
+  const total = kernelsOf(arena, dtype).crossEntropy(record(arena.core, classLoss, fields));
   return { total, losses, gradient };
 }
 
@@ -196,7 +196,7 @@ export function nll(
     losses: losses.pointer,
     dX: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).nll(record(arena.core, classLossFields, fields));
+  const total = kernelsOf(arena, dtype).nll(record(arena.core, classLoss, fields));
   return { total, losses, gradient };
 }
 
@@ -260,7 +260,7 @@ export function elementwiseLoss(
     losses: losses.pointer,
     dPrediction: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).elementwiseLoss(record(arena.core, elementLossFields, fields));
+  const total = kernelsOf(arena, dtype).elementwiseLoss(record(arena.core, elementLoss, fields));
   return { total, losses, gradient };
 }
 

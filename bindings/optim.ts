@@ -4,7 +4,7 @@
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
 import { record } from "./record.js";
 import { sizeOf } from "./tensor.js";
-import { adagradStepFields, adamStepFields, rmspropStepFields, sgdStepFields } from "./wasm.js";
+import { adagradStep, adamStep, rmspropStep, sgdStep } from "./wasm.js";
 
 /** A parameter and its gradient, of one shape. */
 export interface Update {
@@ -17,33 +17,35 @@ interface Common {
   maximize: boolean;
 }
 
-/** The fields that all records have. */
-function common({ value, grad }: Update, { weightDecay, maximize }: Common) {
-  return {
-    direction: maximize ? -1 : 1,
-    weightDecay,
-    n: sizeOf(value.shape),
-    p: value.pointer,
-    g: grad.pointer,
-  };
-}
+const direction = ({ maximize }: Common): number => (maximize ? -1 : 1);
 
 /** One step of stochastic gradient descent. */
 export function sgd(
-  update: Update,
+  { value, grad }: Update,
   buffer: FloatTensor | undefined,
   dampened: number,
   options: Common & { lr: number; momentum: number; nesterov: boolean },
 ): void {
-  const { arena, dtype } = update.value;
+  const { arena, dtype } = value;
   const { lr, momentum, nesterov } = options;
-  const fields = { ...common(update, options), lr, momentum, dampened, nesterov, buffer: pointer(buffer) };
-  kernelsOf(arena, dtype).sgd(record(arena.core, sgdStepFields, fields));
+  const fields = {
+    direction: direction(options),
+    weightDecay: options.weightDecay,
+    n: sizeOf(value.shape),
+    p: value.pointer,
+    g: grad.pointer,
+    lr,
+    momentum,
+    dampened,
+    nesterov,
+    buffer: pointer(buffer),
+  };
+  kernelsOf(arena, dtype).sgd(record(arena.core, sgdStep, fields));
 }
 
 /** One step of Adam or, with `decay` below 1, AdamW; stepSize, correction2 and decay are those of `AdamStep`. */
 export function adam(
-  update: Update,
+  { value, grad }: Update,
   expAvg: FloatTensor,
   expAvgSq: FloatTensor,
   maxExpAvgSq: FloatTensor | undefined,
@@ -55,10 +57,14 @@ export function adam(
     decay: number;
   },
 ): void {
-  const { arena, dtype } = update.value;
+  const { arena, dtype } = value;
   const { betas, eps, stepSize, correction2, decay } = options;
   const fields = {
-    ...common(update, options),
+    direction: direction(options),
+    weightDecay: options.weightDecay,
+    n: sizeOf(value.shape),
+    p: value.pointer,
+    g: grad.pointer,
     stepSize,
     beta1: betas[0],
     beta2: betas[1],
@@ -69,21 +75,25 @@ export function adam(
     expAvgSq: expAvgSq.pointer,
     maxExpAvgSq: pointer(maxExpAvgSq),
   };
-  kernelsOf(arena, dtype).adam(record(arena.core, adamStepFields, fields));
+  kernelsOf(arena, dtype).adam(record(arena.core, adamStep, fields));
 }
 
 /** One step of RMSprop. */
 export function rmsprop(
-  update: Update,
+  { value, grad }: Update,
   squareAvg: FloatTensor,
   gradAvg: FloatTensor | undefined,
   buffer: FloatTensor | undefined,
   options: Common & { lr: number; alpha: number; eps: number; momentum: number },
 ): void {
-  const { arena, dtype } = update.value;
+  const { arena, dtype } = value;
   const { lr, alpha, eps, momentum } = options;
   const fields = {
-    ...common(update, options),
+    direction: direction(options),
+    weightDecay: options.weightDecay,
+    n: sizeOf(value.shape),
+    p: value.pointer,
+    g: grad.pointer,
     lr,
     alpha,
     eps,
@@ -92,12 +102,26 @@ export function rmsprop(
     gradAvg: pointer(gradAvg),
     buffer: pointer(buffer),
   };
-  kernelsOf(arena, dtype).rmsprop(record(arena.core, rmspropStepFields, fields));
+  kernelsOf(arena, dtype).rmsprop(record(arena.core, rmspropStep, fields));
 }
 
 /** One step of Adagrad; stepSize is that of `AdagradStep`. */
-export function adagrad(update: Update, sum: FloatTensor, stepSize: number, options: Common & { eps: number }): void {
-  const { arena, dtype } = update.value;
-  const fields = { ...common(update, options), stepSize, eps: options.eps, sum: sum.pointer };
-  kernelsOf(arena, dtype).adagrad(record(arena.core, adagradStepFields, fields));
+export function adagrad(
+  { value, grad }: Update,
+  sum: FloatTensor,
+  stepSize: number,
+  options: Common & { eps: number },
+): void {
+  const { arena, dtype } = value;
+  const fields = {
+    direction: direction(options),
+    weightDecay: options.weightDecay,
+    n: sizeOf(value.shape),
+    p: value.pointer,
+    g: grad.pointer,
+    stepSize,
+    eps: options.eps,
+    sum: sum.pointer,
+  };
+  kernelsOf(arena, dtype).adagrad(record(arena.core, adagradStep, fields));
 }

@@ -1,11 +1,11 @@
 // The graph module's arithmetic of two operands, against a loop that computes each index from scratch.
 
-import { add, Binary, div, mul, sub } from "../graph/elementwise";
+import { add, BinaryOperands, div, mul, sub } from "../graph/elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, input, output } from "./helpers";
 
 const NAMES: StaticArray<string> = ["add", "sub", "mul", "div"];
 
-function run<T>(operation: i32, s: Binary): void {
+function run<T>(operation: i32, s: BinaryOperands): void {
   if (operation == 0) add<T>(s);
   else if (operation == 1) sub<T>(s);
   else if (operation == 2) mul<T>(s);
@@ -20,8 +20,8 @@ function exact<T>(operation: i32, a: T, b: T): T {
 }
 
 /** A call over `axes`, [rank,3]: length, stride of a, stride of b. */
-function binary<T>(axes: Buffer<i32>, a: Buffer<T>, b: Buffer<T>, out: Buffer<T>): Binary {
-  const s = new Binary();
+function binary<T>(axes: Buffer<i32>, a: Buffer<T>, b: Buffer<T>, out: Buffer<T>): BinaryOperands {
+  const s = new BinaryOperands();
   s.a = a.p;
   s.b = b.p;
   s.out = out.p;

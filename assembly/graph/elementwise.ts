@@ -5,7 +5,7 @@ import { at, bytes, lanes, loadLanes, loadSplat, storeLanes } from "../simd";
 
 /** What a kernel of two operands takes. */
 @unmanaged
-export class Binary {
+export class BinaryOperands {
   /** in: the operands, which may be the same. */
   a: usize;
   b: usize;
@@ -74,21 +74,21 @@ function walk<T>(operation: i32, rank: i32, axis: usize, a: usize, b: usize, out
 }
 
 /** out = a + b. */
-export function add<T>(s: Binary): void {
+export function add<T>(s: BinaryOperands): void {
   walk<T>(ADD, s.rank, s.axes, s.a, s.b, s.out);
 }
 
 /** out = a - b. */
-export function sub<T>(s: Binary): void {
+export function sub<T>(s: BinaryOperands): void {
   walk<T>(SUB, s.rank, s.axes, s.a, s.b, s.out);
 }
 
 /** out = a b. */
-export function mul<T>(s: Binary): void {
+export function mul<T>(s: BinaryOperands): void {
   walk<T>(MUL, s.rank, s.axes, s.a, s.b, s.out);
 }
 
 /** out = a / b. */
-export function div<T>(s: Binary): void {
+export function div<T>(s: BinaryOperands): void {
   walk<T>(DIV, s.rank, s.axes, s.a, s.b, s.out);
 }

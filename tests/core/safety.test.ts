@@ -9,7 +9,7 @@ import { currentCore } from "../../bindings/instantiate.js";
 import { withArena } from "../../bindings/memory.js";
 import { sequenceForward, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
 import { writeRecord } from "../../bindings/record.js";
-import { sequenceFields } from "../../bindings/wasm.js";
+import { sequence as sequenceType } from "../../bindings/wasm.js";
 import { fromRtneural } from "../../src/audio.js";
 import * as coursera from "../../src/coursera.js";
 import * as cs231n from "../../src/cs231n.js";
@@ -394,7 +394,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const kernel = kernels[dtype];
         const write = (p: number, projected: boolean) => {
           const fields = { t: 1, n, d, h, p, rows, resetAfter: flag.after };
-          writeRecord(core, sequence, sequenceFields, {
+          writeRecord(core, sequence, sequenceType, {
             ...fields,
             ...{ mask: flag.mask, normIh: flag.norm, weightHr: projected },
           });

@@ -4,11 +4,13 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { simd as graph } from "../../bindings/wasm-graph.js";
 import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packed } from "../helpers/project.js";
 
 const MB = 1e6;
@@ -24,6 +26,11 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   exports: Record<string, Target>;
   typesVersions: Record<string, Record<string, string[]>>;
 };
+
+/**
+ * Pieces of the graph module's inlined digits, of its first and second half: a bundle that has some of it has one of these.
+ */
+const graphDigits = [graph.slice(0, graph.length / 2), graph.slice(graph.length / 2)];
 
 /** The empty project; `installed` is the package in it. */
 let project: string;
@@ -214,7 +221,7 @@ describe("an empty project", () => {
       project,
       `
       import { readFileSync } from "node:fs";
-      import { fileURLToPath } from "node:url";
+      import { fileURLToPath, pathToFileURL } from "node:url";
       import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, tensor } from "wasm-rnn";
       import * as coursera from "wasm-rnn/coursera";
       import * as cs231n from "wasm-rnn/cs231n";
@@ -255,7 +262,7 @@ describe("an empty project", () => {
         project,
         `
           import { readFileSync } from "node:fs";
-          import { fileURLToPath } from "node:url";
+          import { fileURLToPath, pathToFileURL } from "node:url";
           import { Adam, buildInfo, clipGradNorm, crossEntropy, Embedding, initialize, Linear, LSTM, tensor } from "wasm-rnn";
           const bytes = readFileSync(fileURLToPath(import.meta.resolve("wasm-rnn/${name}")));
           initialize(${given});
@@ -314,6 +321,31 @@ describe("an empty project", () => {
       }),
     );
     await run(project, process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", folder]);
+  });
+});
+
+describe("a program that runs an LSTM", () => {
+  test("parses nothing of the graph module", async () => {
+    const output = await script(
+      project,
+      `
+      import { Session } from "node:inspector";
+      const urls = [];
+      const session = new Session();
+      session.connect();
+      session.on("Debugger.scriptParsed", ({ params }) => urls.push(params.url));
+      session.post("Debugger.enable");
+      const { LSTM, tensor } = await import("wasm-rnn");
+      new LSTM(1, 2).forward(tensor([[[1]]]));
+      console.log(JSON.stringify(urls));
+    `,
+    );
+    const urls = JSON.parse(output) as string[];
+    const dist = new URL("dist/", pathToFileURL(join(installed, "/"))).href;
+    const paths = urls.filter((url) => url.startsWith(dist)).map((url) => fileURLToPath(url));
+    expect(paths.length).toBeGreaterThan(0);
+    const hits = paths.filter((path) => graphDigits.some((digits) => readFileSync(path, "latin1").includes(digits)));
+    expect(hits).toEqual([]);
   });
 });
 
@@ -387,6 +419,26 @@ describe("a bundle", () => {
     ]) {
       expect(text.includes(name), name).toBe(false);
     }
+  });
+
+  test("of layers, losses and optimizers brings no byte of the graph module", async () => {
+    const app = (from: string) =>
+      `import { Adam, LSTM, mse, tensor } from ${JSON.stringify(from)};
+       const lstm = new LSTM(1, 2);
+       const x = tensor([[[1]], [[2]]]);
+       lstm.backward({ output: mse(lstm.forward(x).output, tensor([1, 2, 3, 4], [2, 1, 2])).dPrediction });
+       new Adam(lstm.parameters()).step();`;
+    const bindings = join(root, "bindings");
+    const usesGraph = `import { binary } from ${JSON.stringify(join(bindings, "graph.ts"))}; globalThis.binary = binary;`;
+    const { text } = await bundle(app("wasm-rnn"));
+    expect(graphDigits.some((digits) => text.includes(digits))).toBe(false);
+    const sources = await bundle(app(join(root, "src/index.ts")));
+    const both = await bundle(app(join(root, "src/index.ts")) + usesGraph);
+    const modules = ({ inputs }: { inputs: string[] }) =>
+      inputs.filter((path) => /bindings\/wasm(-graph)?\.ts$/.test(path)).map((path) => path.replace(/.*\//, ""));
+    expect(modules(sources)).toEqual(["wasm.ts"]);
+    expect(modules(both).sort()).toEqual(["wasm-graph.ts", "wasm.ts"]);
+    expect(graphDigits.every((digits) => both.text.includes(digits))).toBe(true);
   });
 
   test("of all entry points runs where nothing but the language is", async () => {
