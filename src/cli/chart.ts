@@ -1,4 +1,4 @@
-// The loss curve as an SVG document. Loaded only when a training saves its files.
+// The loss curve as an SVG document.
 
 import { max, min, nice, ticks, tickStep } from "d3-array";
 import type { LossHistory } from "../train/trainer.js";

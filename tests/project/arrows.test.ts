@@ -1,4 +1,4 @@
-// Which folder may import which: arrows only point down. A change that needs another arrow adds it here, or does without.
+// Which folder may import which: imports only point down. A change that needs another import adds it to this table.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
