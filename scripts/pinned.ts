@@ -20,7 +20,7 @@ export function installedVersion(folder: string, name: string): string | undefin
 /**
  * Installs the dependencies of a folder, unless all are there in the versions of its lock file.
  *
- * @throws Error with the output of npm if it fails
+ * @throws Error with the first line of npm's explanation if it fails
  */
 export function installPinned(folder: string): void {
   const { dependencies } = readJson<{ dependencies: object }>(folder, "package.json");
@@ -30,9 +30,15 @@ export function installPinned(folder: string): void {
   console.log(`Installing into ${join(folder, "node_modules")}`);
   // Without install scripts, which fetch or compile parts that are not needed here. `npm install` follows the lock file, too;
   // `npm ci` of version 11 also requires entries for other platforms that the registry did not have.
-  execFileSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
-    cwd: folder,
-    stdio: "pipe",
-    shell: process.platform === "win32",
-  });
+  try {
+    execFileSync("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], {
+      cwd: folder,
+      stdio: "pipe",
+      shell: process.platform === "win32",
+    });
+  } catch (error) {
+    const lines = String((error as { stderr?: Buffer }).stderr).split("\n");
+    const reason = lines.find((line) => /^npm error (?!code |errno |syscall )/.test(line));
+    throw new Error(reason ?? (error as Error).message, { cause: error });
+  }
 }
