@@ -27,7 +27,7 @@ const compile = (target, ...options) => node("node_modules/assemblyscript/bin/as
 function signatures(declarations) {
   const lines = [];
   for (const [, name, args, result] of declarations.matchAll(/export function (\w+)\((.*?)\): ([\w.]+);/gs)) {
-    // asc writes a type of its own for the unmanaged class; to the host it is an address
+    // asc declares a type for the unmanaged class; for the host it is an address
     lines.push(`  readonly ${name}: (${args.replaceAll(/__Record\d+<\w+>/g, "number")}) => ${result};`);
   }
   return lines.join("\n");

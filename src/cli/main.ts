@@ -1,5 +1,5 @@
 // The commands of wasm-rnn with their options and help. The one place where an error becomes a line on stderr and an exit
-// code. Each command has a file of its own in this folder.
+// code. Each command has its own file in this folder.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CHARLM_CELLS } from "../models/charlm.js";

@@ -284,7 +284,7 @@ describe("sample and info", () => {
       });
     const train = pipe(`train book.txt ${SMALL.join(" ")} --epochs 20 --out m.safetensors`);
     expect([train.stdout, train.stderr]).toEqual(["t 0\n", ""]);
-    expect(existsSync(join(folder, "m.state.safetensors"))).toBe(true); // what was done is saved
+    expect(existsSync(join(folder, "m.state.safetensors"))).toBe(true); // the finished steps are saved
     const sample = pipe("sample m.safetensors --length 100000 --prompt sea");
     expect([sample.stdout, sample.stderr]).toEqual(["s 0\n", ""]);
   });

@@ -87,7 +87,7 @@ test("the host forbids bytes and eval, in every way there is", async () => {
   expect(() => (host.rnn.tensor.constructor as (code: string) => unknown)("return 1")).toThrow(host.EvalError);
 });
 
-test("without a module, first use says that compiling is forbidden, and what to do; a module goes in then", async () => {
+test("without a module, the first use throws that compiling is forbidden, with the remedy; initialize() then accepts a module", async () => {
   const { rnn } = host;
   expect(rnn.tensor([1, 2]).shape).toEqual([2]);
   rnn.configure({ variant: "auto" });

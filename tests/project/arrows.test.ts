@@ -81,7 +81,7 @@ describe("imports", () => {
   });
 });
 
-test("entry points only export what other files hold", () => {
+test("entry points only re-export", () => {
   const own = sources
     .filter((path) => roomOf(path) === "entry points" && path !== "src/cli.ts")
     .flatMap((path) => {

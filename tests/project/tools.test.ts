@@ -31,7 +31,7 @@ function program(path: string): string {
 }
 
 describe.runIf(process.platform === "linux")("a tool is looked for", () => {
-  test("on PATH: without it on PATH there is none", () => {
+  test("on PATH, and nowhere else", () => {
     vi.stubEnv("PATH", folder);
     expect(locateBrowser("Chromium")).toBeUndefined();
     expect(locateBrowser("Firefox")).toBeUndefined();
