@@ -13,7 +13,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
 const node = (script, ...args) => execFileSync(process.execPath, [script, ...args], { stdio: "inherit" });
 
-/** The loader makes a TextDecoder when it is imported; where the host has none, it gets one that is never called. */
+/** The loader creates a TextDecoder when it is imported. On a host without one it gets a class that is never used. */
 const loaderWithoutTextDecoder = {
   name: "loader-without-text-decoder",
   setup(build) {
@@ -23,7 +23,7 @@ const loaderWithoutTextDecoder = {
   },
 };
 
-/** The library's entry points, by name: each file of src/ itself but the command line. package.json's exports have the same. */
+/** The library's entry points, by name: each file directly in src/, except the command line. package.json exports the same. */
 const entries = Object.fromEntries(
   readdirSync("src", { withFileTypes: true })
     .filter((file) => file.isFile() && file.name.endsWith(".ts") && file.name !== "cli.ts")
@@ -32,8 +32,8 @@ const entries = Object.fromEntries(
 );
 
 /**
- * Every entry point counts as using all of the first one, so that what they share becomes one chunk and not one for each
- * combination of entry points that use it: a fresh process starts 10 ms sooner.
+ * Makes every entry point import all of index.ts. Shared code then goes into one chunk, rather than one per combination of entry
+ * points that use it: a fresh process starts 10 ms sooner.
  */
 const oneChunk = {
   name: "one-chunk",
@@ -43,7 +43,7 @@ const oneChunk = {
       contents: `import "./${entries.index}"; export * from "./${entries[path]}";`,
       resolveDir: root,
     }));
-    // or else the import above would be dropped, since package.json says that importing has no effects
+    // otherwise esbuild drops the import above, since package.json says that modules have no side effects
     build.onResolve({ filter: /^\./ }, ({ path, resolveDir }) => {
       if (!resolveDir.includes("node_modules")) {
         return { path: join(resolveDir, path.replace(/\.js$/, ".ts")), sideEffects: true };
@@ -71,7 +71,7 @@ async function bundle() {
     plugins: [loaderWithoutTextDecoder, oneChunk],
     entryPoints: Object.fromEntries(Object.keys(entries).map((name) => [name, `entry:${name}`])),
   });
-  // The declarations have the comments; an app whose bundler does not minify would ship those of the scripts.
+  // Removes doc comments, which are in the declarations: an app whose bundler does not minify would ship them.
   for (const file of Object.keys(library.metafile.outputs)) {
     writeFileSync(file, readFileSync(file, "utf8").replace(/^ *\/\*\*[^]*?\*\/\n/gm, ""));
   }
@@ -81,7 +81,7 @@ async function bundle() {
     platform: "node",
     minifyWhitespace: true,
     minifySyntax: true,
-    legalComments: "none", // they are in the notices
+    legalComments: "none", // the notices contain them
     entryPoints: { cli: "src/cli.ts" },
     banner: {
       js: 'import { createRequire as wasmRnnRequire } from "node:module";\nconst require = wasmRnnRequire(import.meta.url);',
@@ -89,7 +89,7 @@ async function bundle() {
   });
   chmodSync("dist/cli.js", 0o755);
   const packages = bundledPackages([library.metafile, commandLine.metafile]);
-  // the wasm modules have code of its standard library, and so does what they are inlined in
+  // the wasm modules contain code of its standard library
   packages.set("node_modules/assemblyscript", new Set(shipped.map((path) => path.replace("build", "dist"))));
   writeFileSync(`dist/${NOTICES}`, `${licenceNotices(packages)}\n`);
   writeFileSync(

@@ -1,5 +1,5 @@
-// The package as users get it: packed, installed into an empty project without a network, imported, type-checked,
-// bundled, linted. `npm test` makes dist/ first. What the functions compute is tested elsewhere.
+// The package as users get it: packed, installed into an empty project without a network, imported, type-checked, bundled and
+// linted. `npm test` builds dist/ first. Other tests check the results of its functions.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
@@ -15,9 +15,9 @@ import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packe
 
 const MB = 1e6;
 const MAX_PACKED = 0.5 * MB; // the tarball
-const MAX_LSTM_GZIPPED = 40_000; // what a page pays that imports { LSTM } alone
+const MAX_LSTM_GZIPPED = 40_000; // the size of an app that imports only { LSTM }
 
-/** A file, or one for each condition. */
+/** A file, or a target per condition. */
 type Target = string | { [condition: string]: Target };
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -59,8 +59,8 @@ describe("the manifest", () => {
         return [
           name === "index" ? "." : `./${name}`,
           {
-            module: esModule, // bundlers, which then have one copy, whether the app imports or requires
-            "module-sync": { types, default: esModule }, // Node that can require ES modules
+            module: esModule, // bundlers: one copy, whether the app imports or requires it
+            "module-sync": { types, default: esModule }, // Node versions that can require ES modules
             import: { types, node: `./dist/${name}.node.js`, default: esModule },
             require: { types: `./dist/${name}.d.cts`, default: `./dist/${name}.cjs` },
             default: esModule,
@@ -121,10 +121,10 @@ describe("the tarball", () => {
   });
 });
 
-describe("N7: licence notices", () => {
+describe("licence notices", () => {
   const NOTICES = "dist/THIRD-PARTY-LICENSES.txt";
 
-  test("of every package whose code is in dist are there, in the versions that are bundled", () => {
+  test("exist for every package with code in dist, in the bundled version", () => {
     expect(packed.files.map(({ path }) => path)).toContain(NOTICES);
     const text = readFileSync(join(installed, NOTICES), "utf8");
     const listed = [...text.matchAll(/^- (\S+ \S+) \(\S+\), in dist\//gm)].map(([, name]) => name!);
@@ -159,10 +159,10 @@ describe("N7: licence notices", () => {
     }
   });
 
-  test("are wanted of all code that is bundled: of what the command line imports, too", () => {
+  test("cover all bundled code, including the imports of the command line", () => {
     const text = readFileSync(join(installed, NOTICES), "utf8");
     const cli = readFileSync(join(installed, "dist/cli.js"), "utf8");
-    // words of a library's code, which are in cli.js as long as the library is
+    // a word from the code of each library: cli.js contains it exactly if it contains the library
     const words = {
       commander: "_actionHandler",
       "cli-progress": "barCompleteChar",
@@ -176,7 +176,7 @@ describe("N7: licence notices", () => {
     expect(text).toMatch(/^- @assemblyscript\/loader .*dist\/chunks\/.*$/m);
   });
 
-  test("are missing from a package: the build fails and names it", async () => {
+  test("missing from a package: the build fails and names it", async () => {
     const { bundledPackages, licenceNotices } = (await import(
       /* @vite-ignore */ new URL("../../scripts/licences.mjs", import.meta.url).href
     )) as {
@@ -209,7 +209,7 @@ describe("N7: licence notices", () => {
 });
 
 describe("an empty project", () => {
-  test("gets nothing else with it", () => {
+  test("gets no other package", () => {
     const names = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
     expect(names).toEqual(["wasm-rnn"]);
     const lock = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as { packages: object };
@@ -256,7 +256,7 @@ describe("an empty project", () => {
     expect(wasm).toEqual(["0061736d", "0061736d"]);
   });
 
-  test.each(["core.wasm", "core.relaxed.wasm"])("initialize() takes %s, as bytes and as a module", async (name) => {
+  test.each(["core.wasm", "core.relaxed.wasm"])("initialize() accepts %s, as bytes and as a module", async (name) => {
     const start = async (given: string) =>
       script(
         project,
@@ -286,7 +286,7 @@ describe("an empty project", () => {
     expect(version.stdout.trim()).toBe(manifest.version);
   });
 
-  test("trains and samples by the command line, whose dependencies are all inside", async () => {
+  test("trains and samples by the command line, which contains its dependencies", async () => {
     write(project, "book.txt", "the whale and the sea and the ship ".repeat(100));
     const cli = (...args: string[]) => run(project, process.execPath, [join(installed, "dist/cli.js"), ...args]);
     const sizes = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4", "--epochs", "1"];
@@ -358,7 +358,7 @@ describe("the wasm modules", () => {
 });
 
 describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, performance", () => {
-  test.each(["simd", "relaxed"])("computes all the same: %s build", async (variant) => {
+  test.each(["simd", "relaxed"])("gives the same results: %s build", async (variant) => {
     const forward = `
       configure({ variant: "${variant}" });
       const lstm = new LSTM(3, 5, { numLayers: 2, seed: 1 });
@@ -398,13 +398,13 @@ describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, p
 });
 
 describe("a bundle", () => {
-  test("of { LSTM } alone is small, and brings no course, file format, optimizer or command line", async () => {
+  test("of { LSTM } alone is small, and contains no course, file format, optimizer or command line", async () => {
     const { text, inputs } = await bundle('import { LSTM } from "wasm-rnn"; globalThis.lstm = new LSTM(2, 3);');
     const size = gzipSync(text, { level: 9 }).length;
     console.log(`{ LSTM } bundled and minified ${kilobytes(text.length)}, gzipped ${kilobytes(size)}`);
     expect(size).toBeLessThanOrEqual(MAX_LSTM_GZIPPED);
     expect(inputs.filter((path) => !/wasm-rnn\/dist\/(index|chunks\/[\w-]+)\.js$|^<stdin>$/.test(path))).toEqual([]);
-    expect(text).toContain("weight_ih"); // the names below would be in the text if their modules were
+    expect(text).toContain("weight_ih"); // bundling does not change strings: those of unused modules must not be found
     for (const name of [
       "Wax",
       "softmax",
@@ -441,7 +441,7 @@ describe("a bundle", () => {
     expect(graphDigits.every((digits) => both.text.includes(digits))).toBe(true);
   });
 
-  test("of all entry points runs where nothing but the language is", async () => {
+  test("of all entry points runs without any global of the host", async () => {
     const { text } = await bundle(`
       import { LSTM, tensor } from "wasm-rnn";
       import { softmax } from "wasm-rnn/coursera";
@@ -463,7 +463,7 @@ describe("a bundle", () => {
   });
 });
 
-/** Training of a little model; the names it uses must be imported. */
+/** Trains a small model; the program must import the names. */
 const STEP = `
   const embedding = new Embedding(5, 3, { seed: 1 });
   const lstm = new LSTM(3, 8, { seed: 2 });
@@ -483,7 +483,7 @@ const STEP = `
   }
 `;
 
-/** A program that uses the types: what is wrong must be refused, too. */
+/** A program that uses the types correctly and, with @ts-expect-error, wrongly. */
 const TYPESCRIPT = `
   import { Adam, configure, crossEntropy, initialize, LSTM, ShapeError, tensor } from "wasm-rnn";
   import type { LSTMOptions, Parameter, Tensor, Variant } from "wasm-rnn";
@@ -526,15 +526,15 @@ const TYPESCRIPT = `
   configure({ variant: "fast" });
   // @ts-expect-error a loss that is a number has no shape
   crossEntropy(output, x).loss.shape;
-  // @ts-expect-error what is inside is not offered
+  // @ts-expect-error an internal class is not exported
   import { Arena } from "wasm-rnn";
-  // @ts-expect-error nor can it be reached
+  // @ts-expect-error internal modules cannot be imported
   import {} from "wasm-rnn/dist/index.js";
 `;
 
 // --------------------------------------------------------------------------------------------------------------------
 
-/** Bundles a program of the project for browsers, minified; `inputs` are the files that something came from. */
+/** Bundles a program of the project for browsers, minified; `inputs` are the files whose code it contains. */
 async function bundle(source: string): Promise<{ text: string; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
     stdin: { contents: source, resolveDir: project },
