@@ -1,8 +1,8 @@
-// The page that trains in a browser (examples/browser): bundles it, from the built package, with its text and the loop
-// that measures the peak.
+// Bundles the page that trains in a browser (examples/browser) with its text and the loop that measures the peak. The page
+// imports the package's sources, and src/train beside them, so that the bundle has one copy of everything.
 //
 //     node scripts/page.mjs [folder]      static files for any file server, in demo/page unless a folder is named
-//     node scripts/page.mjs --serve       a server that bundles anew on every change, and reloads the page
+//     node scripts/page.mjs --serve       a server that bundles again on every change, and reloads the page
 
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

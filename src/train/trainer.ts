@@ -1,5 +1,5 @@
-// A training as a state that moves step by step: model, optimizer, place in the data, losses so far. It neither prints
-// nor knows files; cli/train.ts drives it, cli/state-file.ts stores it.
+// A training as a state that advances step by step: model, optimizer, place in the data, losses so far. It neither prints
+// nor reads files. cli/train.ts and the page (examples/browser) drive it; cli/state-file.ts stores it.
 
 import { Random } from "../base/random.js";
 import { CharLM } from "../models/charlm.js";
@@ -13,11 +13,21 @@ export interface LossHistory {
   validation: { step: number; loss: number }[];
 }
 
-/** What one step tells. */
+/** Results of one step; the loss is that before it. */
 export interface StepResult {
   loss: number;
   gradNorm: number;
   learningRate: number;
+}
+
+/** What a driver may choose beside the settings. */
+export interface TrainerOptions {
+  /** A model to continue with (default: a new one); it belongs to the trainer from then on. */
+  model?: CharLM | undefined;
+  /** The learning rate of a step (from 0) out of `total` (default: `learningRate` of settings.ts). */
+  rate?: (step: number, total: number, lr: number) => number;
+  /** Characters of the validation part that an evaluation reads at most (default: all). */
+  evaluated?: number;
 }
 
 /** Characters at the end of the training part that the model keeps, for sampling without a prompt. */
@@ -32,22 +42,30 @@ export class Trainer {
   /** The step after which the latest evaluation was done; 0 for none. */
   evaluated = 0;
 
+  /** The codes to train on, and those for evaluations. */
+  readonly text: { readonly train: Int32Array; readonly validation: Int32Array };
+
   readonly #streams: TextStreams;
-  readonly #validation: Int32Array;
+  readonly #rate: NonNullable<TrainerOptions["rate"]>;
+  /** The end of the training part. */
+  readonly #warmUp: string;
 
   /** `codes` is the whole text; its training part must hold one window in each of settings.batch streams. */
   constructor(
     readonly settings: Settings,
     vocabulary: Vocabulary,
     codes: Int32Array,
-    model?: CharLM,
+    { model, rate = learningRate, evaluated = Infinity }: TrainerOptions = {},
   ) {
     const { train, validation } = splitText(codes, settings.validation);
+    this.text = { train, validation: validation.subarray(0, evaluated) };
     this.#streams = new TextStreams(train, settings.batch, settings.seq);
-    this.#validation = validation;
+    this.#rate = rate;
     const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
     this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
-    this.model.warmUp = vocabulary.decode(train.subarray(-WARM_UP));
+    this.#warmUp = vocabulary.decode(train.subarray(-WARM_UP));
+    // a model from a file keeps the end of its own text until it has been trained on this one
+    if (this.model.warmUp === "") this.model.warmUp = this.#warmUp;
     this.optimizer = new Adam(this.model.parameters(), { lr: settings.lr });
     this.random = new Random(settings.seed);
   }
@@ -91,8 +109,9 @@ export class Trainer {
   advance(): StepResult {
     const { window } = this.position;
     const { inputs, targets } = this.#streams.window(window);
-    const rate = learningRate(this.step, this.totalSteps, this.settings.lr);
+    const rate = this.#rate(this.step, this.totalSteps, this.settings.lr);
     this.optimizer.lr = rate;
+    if (this.model.warmUp !== this.#warmUp) this.model.warmUp = this.#warmUp;
     if (window === 0) this.model.state = undefined;
     const { loss, gradNorm } = this.model.trainStep(inputs, targets, this.optimizer, { clip: this.settings.clip });
     this.history.train.push(loss);
@@ -101,10 +120,11 @@ export class Trainer {
 
   /** The loss on the validation part, window by window (the last value counts); none where it is too short. */
   *evaluating(): Generator<number> {
-    if (this.#validation.length < 2) return;
+    const { validation } = this.text;
+    if (validation.length < 2) return;
     const { batch, seq } = this.settings;
-    const batchSize = Math.max(1, TextStreams.largestBatch(this.#validation.length, batch, seq));
-    yield* this.model.evaluating(this.#validation, { batchSize, seqLen: seq });
+    const batchSize = Math.max(1, TextStreams.largestBatch(validation.length, batch, seq));
+    yield* this.model.evaluating(validation, { batchSize, seqLen: seq });
   }
 
   /** Notes that the evaluation due after the latest step was done, and its loss where there is one. */
