@@ -4,7 +4,7 @@ import { ValueError } from "../../bindings/errors.js";
 import { describe, type FloatDtype } from "../../bindings/tensor.js";
 import { checkDtype, checkOptions } from "../base/check.js";
 import { sealed } from "../base/sealed.js";
-import { checkCount, type NetworkDescription } from "../formats/audio/description.js";
+import { checkLayerCount, type NetworkDescription } from "../formats/audio/description.js";
 import { readProteus } from "../formats/audio/proteus.js";
 import { readRtneural } from "../formats/audio/rtneural.js";
 import { StreamingModel } from "./streaming.js";
@@ -74,7 +74,7 @@ function checkModules(modules: unknown): readonly string[] | undefined {
   if (!Array.isArray(modules)) throw new ValueError("modules", describe(modules), expected);
   const { length } = modules;
   if (length === 0) throw new ValueError("modules", "an empty array", expected);
-  checkCount("modules", length);
+  checkLayerCount("modules", length);
   return Array.from({ length }, (_, i) => {
     const name: unknown = modules[i];
     if (typeof name !== "string") throw new ValueError("modules", `an array with ${describe(name)}`, expected);

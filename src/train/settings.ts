@@ -54,7 +54,7 @@ export const RANGES = {
     expected: "a whole number from 0 to 4294967295",
   },
   positive: { test: (value) => value > 0 && value < Infinity, expected: "a number above 0" },
-  fraction: { test: (value) => value >= 0 && value < 1, expected: "a number from 0 up to, without, 1" },
+  fraction: { test: (value) => value >= 0 && value < 1, expected: "a number in [0, 1)" },
   temperature: { test: (value) => value >= 0 && value < Infinity, expected: "a number from 0 up" },
 } satisfies Record<string, Range>;
 

@@ -30,7 +30,7 @@ export const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid
 /** Layers of a file, those on top of each other in a recurrent module counted; models that run in real time have a few. */
 const MAX_LAYERS = 1000;
 
-export function checkCount(path: string, count: number): void {
+export function checkLayerCount(path: string, count: number): void {
   if (!(count <= MAX_LAYERS)) throw new UnsupportedError(path, `${count} layers`, `at most ${MAX_LAYERS}`);
 }
 

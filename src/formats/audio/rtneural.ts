@@ -8,7 +8,7 @@ import { toTorch } from "../gates.js";
 import {
   ACTIVATIONS,
   assemble,
-  checkCount,
+  checkLayerCount,
   sizeAfter,
   type NetworkDescription,
   type StreamingLayer,
@@ -37,7 +37,7 @@ export function readRtneural(
   const layers: StreamingLayer[] = [];
   let size = inputSize;
   const listed = array("layers", file.layers);
-  checkCount("layers", listed.length);
+  checkLayerCount("layers", listed.length);
   for (let i = 0; i < listed.length; i++) {
     const path = `layers[${i}]`;
     const more = kerasLayers(dtype, path, record(path, listed[i]), size);
@@ -154,7 +154,7 @@ function fromModules(
   let inputSize: number | undefined;
   let last: number | undefined;
   const names = given ?? dict.modules();
-  checkCount("json", names.length);
+  checkLayerCount("json", names.length);
   for (const name of names) {
     const activation = ACTIVATIONS.find((each) => each === name);
     const prefix = name === "" ? "" : `${name}.`;

@@ -4,7 +4,7 @@ import { ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import { GATES, type CellKind } from "../../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
 import { quote } from "../json.js";
-import { checkCount, type StreamingLayer } from "./description.js";
+import { checkLayerCount, type StreamingLayer } from "./description.js";
 import { numbers } from "./json.js";
 
 /** A state_dict as nested arrays, of which everything must be taken. */
@@ -48,7 +48,7 @@ export class StateDict {
     let width = inputSize;
     let layer = 0;
     for (; layer === 0 || this.has(`${prefix}weight_hh_l${layer}`); layer++) {
-      checkCount(this.path, layer + 1);
+      checkLayerCount(this.path, layer + 1);
       const take = (name: string, pattern: readonly (number | undefined)[]) =>
         (state[`${name}_l${layer}`] = this.#take(`${prefix}${name}_l${layer}`, pattern));
       const ih = take("weight_ih", [g, layer === 0 ? width : h]);
