@@ -7,7 +7,7 @@ import { splitText, TextStreams, type Vocabulary } from "../models/text.js";
 import { Adam } from "../optim/optimizers.js";
 import { learningRate, type Settings } from "./settings.js";
 
-/** Losses in nats per character: one per training step, and those of the evaluations. */
+/** Losses in nats per character, of each training step and each evaluation. */
 export interface LossHistory {
   train: number[];
   validation: { step: number; loss: number }[];
@@ -20,9 +20,9 @@ export interface StepResult {
   learningRate: number;
 }
 
-/** What a driver may choose beside the settings. */
+/** Options of a Trainer, beside the settings. */
 export interface TrainerOptions {
-  /** A model to continue with (default: a new one); it belongs to the trainer from then on. */
+  /** A model to continue training (default: a new one); the trainer disposes of it. */
   model?: CharLM | undefined;
   /** The learning rate of a step (from 0) out of `total` (default: `learningRate` of settings.ts). */
   rate?: (step: number, total: number, lr: number) => number;
@@ -30,24 +30,24 @@ export interface TrainerOptions {
   evaluated?: number;
 }
 
-/** Characters at the end of the training part that the model keeps, for sampling without a prompt. */
+/** Characters from the end of the training text that the model keeps, to sample without a prompt. */
 const WARM_UP = 256;
 
 export class Trainer {
   readonly model: CharLM;
   readonly optimizer: Adam;
-  /** Draws the samples along the way. */
+  /** Draws the samples during training. */
   readonly random: Random;
   readonly history: LossHistory = { train: [], validation: [] };
-  /** The step after which the latest evaluation was done; 0 for none. */
+  /** The step of the latest evaluation; 0 for none. */
   evaluated = 0;
 
-  /** The codes to train on, and those for evaluations. */
+  /** The codes to train on, and those to evaluate on. */
   readonly text: { readonly train: Int32Array; readonly validation: Int32Array };
 
   readonly #streams: TextStreams;
   readonly #rate: NonNullable<TrainerOptions["rate"]>;
-  /** The end of the training part. */
+  /** The end of the training text. */
   readonly #warmUp: string;
 
   /** `codes` is the whole text; its training part must hold one window in each of settings.batch streams. */
@@ -79,7 +79,7 @@ export class Trainer {
     return this.#streams.wholeWindows;
   }
 
-  /** Steps planned. */
+  /** Planned steps. */
   get totalSteps(): number {
     return this.settings.epochs * this.stepsPerEpoch;
   }
@@ -118,7 +118,7 @@ export class Trainer {
     return { loss, gradNorm, learningRate: rate };
   }
 
-  /** The loss on the validation part, window by window (the last value counts); none where it is too short. */
+  /** The validation loss so far after each window; the last value is the result. Yields nothing for a text of one character. */
   *evaluating(): Generator<number> {
     const { validation } = this.text;
     if (validation.length < 2) return;
@@ -127,18 +127,18 @@ export class Trainer {
     yield* this.model.evaluating(validation, { batchSize, seqLen: seq });
   }
 
-  /** Notes that the evaluation due after the latest step was done, and its loss where there is one. */
+  /** Records that the evaluation after the latest step is done, with its loss if there is one. */
   noteEvaluation(loss: number | undefined): void {
     this.evaluated = this.step;
     if (loss !== undefined) this.history.validation.push({ step: this.step, loss });
   }
 
-  /** A sample along the way. */
+  /** A sample to show during training. */
   sample(): string {
     return this.model.sample("", { length: 200, temperature: 0.8, random: this.random });
   }
 
-  /** The mean of the latest training losses, for people to read. */
+  /** The mean of the latest 20 training losses, for display. */
   get recentLoss(): number {
     const recent = this.history.train.slice(-20);
     return recent.reduce((sum, loss) => sum + loss, 0) / recent.length;

@@ -1,4 +1,4 @@
-// PyTorch's arrays: a state_dict in JSON.
+// Reads a PyTorch state_dict in JSON.
 
 import { ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import { GATES, type CellKind } from "../../../bindings/recurrent.js";
@@ -7,7 +7,7 @@ import { quote } from "../json.js";
 import { checkLayerCount, type StreamingLayer } from "./description.js";
 import { numbers } from "./json.js";
 
-/** A state_dict as nested arrays, of which everything must be taken. */
+/** A state_dict of nested arrays. Every entry must be used: see `checkAllTaken`. */
 export class StateDict {
   readonly #left: Set<string>;
 
@@ -28,7 +28,7 @@ export class StateDict {
     return [...new Set(Object.keys(this.entries).map((key) => key.slice(0, Math.max(0, key.lastIndexOf(".")))))];
   }
 
-  /** RNN, LSTM or GRU layers on top of each other; what is not given follows from the shapes. */
+  /** A stack of RNN, LSTM or GRU layers; arguments that are undefined follow from the shapes. */
   recurrent(
     prefix: string,
     kind: CellKind | undefined,
