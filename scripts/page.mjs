@@ -1,5 +1,5 @@
-// Bundles the page that trains in a browser (examples/browser), with the built package, a text and the loop that measures the
-// peak.
+// Bundles the page that trains in a browser (examples/browser) with its text and the loop that measures the peak. The page
+// imports the package's sources, and src/train beside them, so that the bundle has one copy of everything.
 //
 //     node scripts/page.mjs [folder]      static files for any file server, by default in demo/page
 //     node scripts/page.mjs --serve       a server that rebuilds and reloads the page on every change

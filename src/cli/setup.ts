@@ -147,7 +147,7 @@ export async function resumeTraining(
       if (training.steps !== state.step || !fits(state.settings, network.architecture, codes)) {
         throw new CliError(`${files.state}: its parts do not belong together`);
       }
-      trainer = new Trainer({ ...state.settings }, vocabulary, codes, network);
+      trainer = new Trainer({ ...state.settings }, vocabulary, codes, { model: network });
     } catch (error) {
       network.dispose();
       throw error;

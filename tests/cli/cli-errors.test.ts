@@ -96,7 +96,7 @@ describe("wrong usage: exit code 2", () => {
     [onBook("--clip", "-1"), /expected a number above 0/],
     [onBook("--seed", "-1"), /expected a whole number from 0 to 4294967295/],
     [onBook("--seed", "4294967296"), /expected a whole number from 0 to 4294967295/],
-    [onBook("--validation", "1"), /expected a number from 0 up to, without, 1/],
+    [onBook("--validation", "1"), /expected a number in \[0, 1\)/],
     [onBook("--dtype", "f16"), /Allowed choices are f32, f64/],
     [onBook("--variant", "fast"), /Allowed choices are auto, simd, relaxed/],
     [onBook("--epochs", "9007199254740991"), /--epochs 9007199254740991 is too many/],

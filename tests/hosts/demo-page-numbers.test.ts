@@ -9,8 +9,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as activations from "../../examples/browser/activations.js";
 import type * as fading from "../../examples/browser/fading.js";
 import type * as trainings from "../../examples/browser/training.js";
-import type * as coursera from "wasm-rnn/coursera";
-import type * as core from "wasm-rnn";
+import type * as coursera from "../../src/coursera.js";
+import type * as core from "../../src/index.js";
 
 type Modules = typeof activations & typeof fading & typeof trainings & typeof coursera & typeof core;
 
@@ -22,7 +22,9 @@ beforeAll(async () => {
   const names = ["activations", "fading", "training"].map((name) => `./examples/browser/${name}.ts`);
   const outfile = join(folder, "modules.mjs");
   const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
-  const contents = [...names, "wasm-rnn", "wasm-rnn/coursera"].map((name) => `export * from "${name}";`).join("\n");
+  const contents = [...names, "./src/index.ts", "./src/coursera.ts"]
+    .map((name) => `export * from "${name}";`)
+    .join("\n");
   await esbuild.build({ stdin: { contents, resolveDir }, outfile, bundle: true, format: "esm", target: "es2022" });
   modules = (await import(/* @vite-ignore */ pathToFileURL(outfile).href)) as Modules;
 });
