@@ -2,8 +2,9 @@
 // it); arguments are described at the kernels. Nothing is checked here: bindings/ does that.
 
 import { madd } from "./simd";
-import { log as naturalLog } from "./math"; // before the GEMM's blocks: low addresses of its tables are shorter constants
+import { log as naturalLog } from "./math";
 export * from "./exports";
+export { scratchBytes, setScratch } from "./gemm/gemm";
 
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
@@ -11,9 +12,9 @@ export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 /** Tells modules of these sources, in either build, from those of other sources (scripts/build.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
 
-/** Where the memory that the host hands out begins: below lie the kernels' own tables and blocks. */
+/** The end of the module's constants, on a cache line: from here on the memory is the host's. */
 export function heapBase(): usize {
-  return __heap_base;
+  return (__heap_base + 63) & ~63;
 }
 
 /** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */
@@ -23,12 +24,6 @@ export function madd_f64(a: f64, b: f64, c: f64): f64 {
 export function madd_f32(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd<f32>(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
-
-/** Where the host describes the sequence that the next kernel of rnn.ts, lstm.ts or gru.ts is to run over. */
-export function sequence(): usize {
-  return SEQUENCE;
-}
-const SEQUENCE: usize = memory.data(512, 16);
 
 /** Natural logarithm, the same bits in both builds. */
 export function log(x: f64): f64 {

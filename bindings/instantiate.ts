@@ -5,7 +5,7 @@ import { StateError, UnsupportedError, DtypeError } from "./errors.js";
 import { Heap } from "./heap.js";
 import { describe, type FloatDtype } from "./tensor.js";
 import { moduleBytes } from "./hex.js";
-import { build, hashes, version, type Exports } from "./wasm.js";
+import { build, hashes, sequenceBytes, version, type Exports } from "./wasm.js";
 
 /** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
 export type Variant = "simd" | "relaxed";
@@ -163,11 +163,14 @@ function instantiate(module: WebAssembly.Module): Core {
   if (variant === "relaxed" && !isFused(exports)) {
     throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
   }
+  const scratch = exports.heapBase();
+  exports.setScratch(scratch);
+  const sequence = scratch + exports.scratchBytes();
   return {
     variant,
     kernels: { f64: kernelsOf(exports, "f64"), f32: kernelsOf(exports, "f32") },
-    heap: new Heap(exports.memory, exports.heapBase()),
-    sequence: exports.sequence(),
+    heap: new Heap(exports.memory, sequence + sequenceBytes),
+    sequence,
     log: exports.log,
   };
 }

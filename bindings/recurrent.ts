@@ -184,7 +184,7 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     d: weights.weightIh.shape[1]!,
     ...sizesOf(cell, weights),
     rows,
-    counts: pointer(batchSizes),
+    batchSizes: pointer(batchSizes),
     sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
     phi: ACTIVATION_CODES[cell.phi],
     psi: ACTIVATION_CODES[cell.psi ?? cell.phi],
@@ -211,7 +211,7 @@ function resultFields({ hs, cs, gates, psiC, products, recurrentProducts, moment
     hs: hs.pointer,
     cs: pointer(cs),
     gates: pointer(gates),
-    phiC: pointer(psiC),
+    psiC: pointer(psiC),
     products: pointer(products),
     recurrentProducts: pointer(recurrentProducts),
     moments: pointer(moments),
@@ -296,7 +296,7 @@ export function sequenceForward(
   if (rows === 0) return pass; // an empty batch
   const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
-  const fields = { ...commonFields(input, weights), ...resultFields(pass), keep: training ? 1 : 0, chunk };
+  const fields = { ...commonFields(input, weights), ...resultFields(pass), training: training ? 1 : 0, chunk };
   const work = prepareKernel(core, kernels, fields, false);
   try {
     if (!dryRun) kernels.forward(core.sequence);
@@ -413,9 +413,9 @@ export class Stepper {
     describeSequence(arena.core, sequence, fields);
     const packed = arena.bytes("packed weights", packedBytes(sequence) >>> 0);
     pack(sequence, packed);
-    describeSequence(arena.core, sequence, { ...fields, packed });
+    describeSequence(arena.core, sequence, { ...fields, panels: packed });
     const work = arena.bytes("scratch", workspace(sequence, false) >>> 0);
-    describeSequence(arena.core, sequence, { ...fields, packed, work });
+    describeSequence(arena.core, sequence, { ...fields, panels: packed, work });
   }
 
   step(): void {

@@ -157,10 +157,10 @@ async function bundle() {
     entryPoints: Object.fromEntries(Object.keys(entries).map((name) => [name, `entry:${name}`])),
   });
   // The declarations have the comments; an app whose bundler does not minify would ship those of the scripts.
-  for (const path of readdirSync("dist", { recursive: true }).filter((name) => name.endsWith(".js"))) {
-    const file = join("dist", path);
+  for (const file of Object.keys(library.metafile.outputs)) {
     writeFileSync(file, readFileSync(file, "utf8").replace(/^ *\/\*\*[^]*?\*\/\n/gm, ""));
   }
+  await writeCommonJs(library.metafile.outputs);
   const commandLine = await esbuild.build({
     ...common,
     platform: "node",
@@ -186,6 +186,46 @@ async function bundle() {
   );
 }
 
+/**
+ * Translates each module of the library to CommonJS, index.js to index.cjs, and writes the modules that Node imports:
+ * index.node.js re-exports index.cjs, so that `import` and `require` share one copy of the state. Adds the files to `outputs`.
+ */
+async function writeCommonJs(outputs) {
+  for (const [file, output] of Object.entries(outputs)) {
+    const { code } = await esbuild.transform(readFileSync(file, "utf8"), {
+      format: "cjs",
+      platform: "node", // lists the exported names in a form that Node's `import` finds
+      target: "es2022",
+    });
+    const commonJs = file.replace(/\.js$/, ".cjs");
+    writeFileSync(commonJs, code.replace(/(?<=\brequire\("\.[^"]*)\.js(?="\))/g, ".cjs"));
+    outputs[commonJs] = output;
+  }
+  for (const name of Object.keys(entries)) {
+    const names = outputs[`dist/${name}.js`].exports;
+    writeFileSync(`dist/${name}.node.js`, `export { ${names.sort().join(", ")} } from "./${name}.cjs";\n`);
+  }
+}
+
+/**
+ * The declarations are CommonJS modules: those of ES modules re-export them, so that a class is one type however it is loaded.
+ */
+function writeDeclarations() {
+  node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
+  for (const path of readdirSync("dist/types", { recursive: true }).filter((name) => name.endsWith(".d.ts"))) {
+    const file = join("dist/types", path);
+    const text = readFileSync(file, "utf8").replace(/(?<=\b(?:from|import\() ?"\.[^"]*)\.js(?=")/g, ".cjs");
+    writeFileSync(file.replace(/\.ts$/, ".cts"), text);
+    rmSync(file);
+  }
+  for (const [name, source] of Object.entries(entries)) {
+    const text = `export * from "./types/${source.replace(/\.ts$/, ".cjs")}";\n`;
+    for (const extension of ["ts", "cts"]) writeFileSync(`dist/${name}.d.${extension}`, text);
+  }
+  const core = "declare const module: WebAssembly.Module;\nexport default module;\n";
+  for (const extension of ["ts", "cts"]) writeFileSync(`dist/core.d.${extension}`, core);
+}
+
 mkdirSync("build", { recursive: true });
 buildWasm();
 if (!process.argv.includes("--wasm")) {
@@ -194,10 +234,6 @@ if (!process.argv.includes("--wasm")) {
   console.log("bundles ...");
   await bundle();
   console.log("type declarations ...");
-  node("node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json");
-  for (const [name, source] of Object.entries(entries)) {
-    writeFileSync(`dist/${name}.d.ts`, `export * from "./types/${source.replace(/\.ts$/, ".js")}";\n`);
-  }
-  writeFileSync("dist/types/core.d.ts", "declare const module: WebAssembly.Module;\nexport default module;\n");
+  writeDeclarations();
   for (const path of Object.values(modules)) copyFileSync(path, join("dist", path.slice("build/".length)));
 }

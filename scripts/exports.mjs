@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 /** Files of assembly/ whose exported functions the host calls; each with those that only other kernels call. */
 const files = {
-  "gemm/gemm": ["packedSize", "packedBytes", "packWeight", "gemmPacked"],
+  "gemm/gemm": ["scratchBytes", "setScratch", "packedSize", "packedBytes", "packWeight", "gemmPacked"],
   activation: ["activateArray"],
   elementwise: ["add"],
   "recurrent/rnn": [],

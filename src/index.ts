@@ -120,6 +120,19 @@ export {
   type Scheduled,
   type StepLROptions,
 } from "./optim/schedule.js";
+export {
+  fromTorch,
+  toTorch,
+  type CourseraGates,
+  type Cs231nGates,
+  type CudnnGates,
+  type GateArrays,
+  type GateConvention,
+  type GateOptions,
+  type KerasGates,
+  type OnnxGates,
+  type Tf1Gates,
+} from "./formats/gates.js";
 export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } from "./nn/gradcheck.js";
 export { Random } from "./base/random.js";
 export {

@@ -10,9 +10,10 @@ import {
   type FloatTensor,
 } from "../../bindings/kernels.js";
 import { withArena, type Arena } from "../../bindings/memory.js";
-import { checkTensor, describe, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { checkTensor, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { permute, reshape, slice, take } from "../base/layout.js";
+import { arraysOf, rowsOf } from "../formats/gates.js";
 import type {
   CourseOptions,
   Gates,
@@ -27,7 +28,7 @@ import type {
 } from "./coursera-types.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./pass.js";
 
-const LSTM_GATES = ["i", "f", "c", "o"] as const; // the core's order i f g o
+const LSTM_GATES = ["i", "f", "c", "o"] as const; // the order of the kernels: i f g o
 
 /** (n, m[, T]) to [T,m,n], T = 1 for one step. */
 function toCore(x: Tensor): Tensor {
@@ -97,9 +98,9 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
   const nA = weightHh.shape[0]!;
   checkTensor("Waa", weightHh, dtype, [nA, nA]);
   const weightIh = take("Wax", Wax, dtype, [nA, nX]);
-  const bias = reshape(take("ba", ba, dtype, [nA, 1]), [nA]);
+  const bias = take("ba", ba, dtype, [nA, 1]);
   const first = take(aName, a0, dtype, [nA, m]);
-  const weights = { weightIh, weightHh, bias };
+  const weights = rowsOf("coursera", "RNN", { Wax: weightIh, Waa: weightHh, ba: bias });
   const { kept, projected } = forward(
     {
       course: "coursera",
@@ -169,8 +170,9 @@ export function rnnForward(
   return { a, yPred: y, caches: withKept({ x: input, a0: first, a }, kept) };
 }
 
-function rnnGradients({ weightIh, weightHh, bias }: CourseWeights): RnnGradients {
-  return { dWax: weightIh, dWaa: weightHh, dba: reshape(bias, [bias.shape[0]!, 1]) };
+function rnnGradients(weights: CourseWeights): RnnGradients {
+  const { Wax, Waa, ba } = arraysOf("coursera", "RNN", weights);
+  return { dWax: Wax!, dWaa: Waa!, dba: ba! };
 }
 
 /** The gradient of states, (n_a, m) of one step or (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
@@ -224,29 +226,15 @@ export function rnnBackward(
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
-/** Wi, Wf, Wc, Wo on [a_prev; x] and their biases, in the core's layout. */
+/** Copies of Wi, Wf, Wc, Wo on [a_prev; x] and of their biases, in the core's layout. */
 function lstmWeights(p: LstmParameters, dtype: FloatDtype, nA: number, nX: number): CourseWeights {
-  // all are checked first: a state of no examples may claim any n_a
-  const taken = LSTM_GATES.map((gate) => ({
-    w: take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]).data,
-    b: take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]).data,
-  }));
-  const weightHh = zeros(dtype, 4 * nA * nA);
-  const weightIh = zeros(dtype, 4 * nA * nX);
-  const bias = zeros(dtype, 4 * nA);
-  taken.forEach(({ w, b }, g) => {
-    for (let row = 0; row < nA; row++) {
-      const start = row * (nA + nX);
-      weightHh.set(w.subarray(start, start + nA), (g * nA + row) * nA);
-      weightIh.set(w.subarray(start + nA, start + nA + nX), (g * nA + row) * nX);
-    }
-    bias.set(b, g * nA);
-  });
-  return {
-    weightHh: { data: weightHh, shape: [4 * nA, nA] },
-    weightIh: { data: weightIh, shape: [4 * nA, nX] },
-    bias: { data: bias, shape: [4 * nA] },
-  };
+  const arrays: Record<string, Tensor> = {};
+  // all are checked before anything is allocated for them: a state of no examples may claim any n_a
+  for (const gate of LSTM_GATES) {
+    arrays[`W${gate}`] = take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]);
+    arrays[`b${gate}`] = take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]);
+  }
+  return rowsOf("coursera", "LSTM", arrays);
 }
 
 function runLstm(
@@ -373,21 +361,9 @@ export function lstmForward(
   return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, kept) };
 }
 
-function lstmGradients(dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights): LstmGradients {
-  const nA = weightHh.shape[1]!;
-  const nX = weightIh.shape[1]!;
-  const gradients: Record<string, Tensor> = {};
-  LSTM_GATES.forEach((gate, g) => {
-    const w = zeros(dtype, nA * (nA + nX));
-    for (let row = 0; row < nA; row++) {
-      const from = g * nA + row;
-      w.set(weightHh.data.subarray(from * nA, (from + 1) * nA), row * (nA + nX));
-      w.set(weightIh.data.subarray(from * nX, (from + 1) * nX), row * (nA + nX) + nA);
-    }
-    gradients[`dW${gate}`] = { data: w, shape: [nA, nA + nX] };
-    gradients[`db${gate}`] = { data: bias.data.slice(g * nA, (g + 1) * nA), shape: [nA, 1] };
-  });
-  return gradients as unknown as LstmGradients;
+function lstmGradients(weights: CourseWeights): LstmGradients {
+  const arrays = Object.entries(arraysOf("coursera", "LSTM", weights));
+  return Object.fromEntries(arrays.map(([name, gradient]) => [`d${name}`, gradient])) as unknown as LstmGradients;
 }
 
 /**
@@ -418,7 +394,7 @@ export function lstmCellBackward(
     dxt: fromCore(dx, true),
     daPrev: permute(dh0, [1, 0]),
     dcPrev: permute(dc0!, [1, 0]),
-    ...lstmGradients(kept.dtype, weights),
+    ...lstmGradients(weights),
   };
 }
 
@@ -440,7 +416,7 @@ export function lstmBackward(
 } {
   const kept = keptOf("caches", caches, "coursera", "lstm", false);
   const { dx, dh0, weights } = backward(kept, upstream("da", da, kept));
-  return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(kept.dtype, weights) };
+  return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(weights) };
 }
 
 /**

@@ -3,6 +3,7 @@
 import { floatDtype } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { permute, reshape, take } from "../base/layout.js";
+import { arraysOf, rowsOf } from "../formats/gates.js";
 import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./pass.js";
 
 /** What a forward function keeps for the backward function of the same name. */
@@ -30,15 +31,7 @@ function fromCore(x: Tensor, cell: boolean): Tensor {
   return cell ? reshape(x, x.shape.slice(1)) : permute(x, [1, 0, 2]);
 }
 
-/** Rows of [G,*] with gates in the order i f o g to i f g o, or back: the last two of four blocks change places. */
-function swapGates(x: Tensor, gates: 1 | 4): Tensor {
-  if (gates === 1) return x;
-  const half = x.data.length / 2;
-  const data = x.data.slice();
-  data.set(x.data.subarray(half + half / 2), half);
-  data.set(x.data.subarray(half, half + half / 2), half + half / 2);
-  return { data, shape: x.shape };
-}
+const CELLS = { rnn: "RNN", lstm: "LSTM" } as const;
 
 function run(
   kind: "rnn" | "lstm",
@@ -59,13 +52,11 @@ function run(
   const h0 = take(hName, h, dtype, [n, "H"]);
   const size = h0.shape[1]!;
   const c0 = kind === "lstm" && cell ? take("prevC", c!, dtype, [n, size]) : undefined;
-  const weight = (name: string, value: Tensor, rows: number) =>
-    swapGates(permute(take(name, value, dtype, [rows, gates * size]), [1, 0]), gates);
-  const weights: CourseWeights = {
-    weightIh: weight("Wx", Wx, d),
-    weightHh: weight("Wh", Wh, size),
-    bias: swapGates(take("b", b, dtype, [gates * size]), gates),
-  };
+  const weights = rowsOf("cs231n", CELLS[kind], {
+    Wx: take("Wx", Wx, dtype, [d, gates * size]),
+    Wh: take("Wh", Wh, dtype, [size, gates * size]),
+    b: take("b", b, dtype, [gates * size]),
+  });
   const pass = {
     course: "cs231n",
     kind,
@@ -87,10 +78,9 @@ function states(kept: Kept, all: Tensor): Tensor {
   return fromCore({ data: all.data.slice(n * h), shape: [t, n, h] }, kept.cell);
 }
 
-function gradients(kept: Kept, { weightIh, weightHh, bias }: CourseWeights): Gradients {
-  const gates = kept.kind === "rnn" ? 1 : 4;
-  const weight = (value: Tensor) => permute(swapGates(value, gates), [1, 0]);
-  return { dWx: weight(weightIh), dWh: weight(weightHh), db: swapGates(bias, gates) };
+function gradients({ kind }: Kept, weights: CourseWeights): Gradients {
+  const { Wx, Wh, b } = arraysOf("cs231n", CELLS[kind], weights);
+  return { dWx: Wx!, dWh: Wh!, db: b! };
 }
 
 /** The gradient of `states`, in the core's layout. */

@@ -15,13 +15,10 @@ import {
 } from "../../bindings/recurrent.js";
 import { describe, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { slice } from "../base/layout.js";
+import type { GateRows } from "../formats/gates.js";
 
-/** One layer's weights with one bias. */
-export interface CourseWeights {
-  weightIh: Tensor; // [G,D]
-  weightHh: Tensor; // [G,H]
-  bias: Tensor; // [G]
-}
+/** One layer's weights, or their gradients, with one bias: `biasIh`. */
+export type CourseWeights = Omit<GateRows, "biasHh">;
 
 /** What a forward function keeps for its backward function: copies that nothing else refers to. */
 export interface Kept {
@@ -74,12 +71,12 @@ export function checkSteps(argument: string, x: Tensor, timeAxis: number): void 
 }
 
 /** Uploads weights; the second bias of the core's kernels is zeros. */
-function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, bias }: CourseWeights) {
+function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, biasIh }: CourseWeights) {
   const resident: RecurrentWeights<FloatTensor> = {
     weightIh: arena.upload("weightIh", weightIh, dtype, ["G", "D"]),
     weightHh: arena.upload("weightHh", weightHh, dtype, ["G", "H"]),
-    biasIh: arena.upload("bias", bias, dtype, ["G"]),
-    biasHh: arena.zeros("bias", dtype, bias.shape),
+    biasIh: arena.upload("bias", biasIh!, dtype, ["G"]),
+    biasHh: arena.zeros("bias", dtype, biasIh!.shape),
   };
   return resident;
 }
@@ -153,7 +150,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
       weights: {
         weightIh: gradients.weightIh.download(),
         weightHh: gradients.weightHh.download(),
-        bias: gradients.biasIh!.download(),
+        biasIh: gradients.biasIh!.download(),
       },
     };
   });

@@ -16,8 +16,9 @@ import {
   type Tensor,
 } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
-import { permute } from "../base/layout.js";
+import { permute, reshape, slice } from "../base/layout.js";
 import { numberTypeOf } from "../formats/arrays.js";
+import { peepholesFromOnnx, rowsOf } from "../formats/gates.js";
 import { forwardDirection, uploadRagged } from "../recurrent/direction.js";
 import { activeSteps } from "../recurrent/sequences.js";
 
@@ -102,10 +103,6 @@ const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["hardsigmoid", "hardSigmoid"],
 ]);
 
-/** Where the core's gates lie among ONNX's. */
-const ORDER: Readonly<Record<CellKind, readonly number[]>> = { RNN: [0], LSTM: [0, 2, 3, 1], GRU: [1, 0, 2] };
-const PEEPHOLES = [0, 2, 1];
-
 /**
  * Runs an operator, forward, as ONNX specifies
  * [RNN](https://onnx.ai/onnx/operators/onnx__RNN.html), [LSTM](https://onnx.ai/onnx/operators/onnx__LSTM.html) and
@@ -186,8 +183,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const Yc = zeros(dtype, opType === "LSTM" ? d * n * h : 0);
   reverse.forEach((reversed, i) => {
     withArena(core, (arena) => {
-      const part = (of: Tensor | undefined, count: number) => of?.data.subarray(i * count, (i + 1) * count);
-      const state = (of: Tensor | undefined) => of && { data: part(of, n * h)!, shape: [n, h] };
+      const own = (all: Tensor | undefined): Tensor | undefined => all && reshape(slice(all, i, 1), all.shape.slice(1)); // this direction's part
       const ragged = uploadRagged(arena, active, reversed, t, n);
       const {
         states,
@@ -195,16 +191,11 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
         c: cn,
       } = forwardDirection(arena, arena, dtype, {
         cell: cells[i]!,
-        weights: weightsOf(arena, dtype, opType, h, {
-          W: part(W, g * size)!,
-          R: part(R, g * h)!,
-          B: part(B, 2 * g),
-          P: part(P, 3 * h),
-        }),
+        weights: uploadWeights(arena, dtype, opType, { W: own(W)!, R: own(R)!, B: own(B), P: own(P) }),
         ragged,
         x: arena.upload("X", layout ? permute(x, [1, 0, 2]) : x, dtype, [t, n, size]),
         mask: undefined,
-        initial: { h0: state(h0), c0: state(c0) },
+        initial: { h0: own(h0), c0: own(c0) },
         training: false,
         checkpoint: Infinity,
       });
@@ -318,26 +309,20 @@ function scalesOf(attribute: "activation_alpha" | "activation_beta", list: unkno
   return scales as number[];
 }
 
-/** One direction's weights in the core's gate orders. */
-function weightsOf(
+/** One direction's weights in wasm memory, in the core's gate orders. */
+function uploadWeights(
   arena: Arena,
   dtype: FloatDtype,
   kind: CellKind,
-  h: number,
-  { W, R, B, P }: Record<"W" | "R", Tensor["data"]> & Partial<Record<"B" | "P", Tensor["data"]>>,
+  { W, R, B, P }: Record<"W" | "R", Tensor> & Partial<Record<"B" | "P", Tensor>>,
 ): RecurrentWeights {
-  const g = ORDER[kind].length * h;
-  const upload = (name: string, blocks: Tensor["data"], order: readonly number[], shape: number[]): FloatTensor => {
-    const data = blocks.slice();
-    const size = data.length / order.length;
-    order.forEach((from, to) => data.set(blocks.subarray(from * size, (from + 1) * size), to * size));
-    return arena.upload(name, { data, shape }, dtype, shape);
-  };
+  const { weightIh, weightHh, biasIh, biasHh } = rowsOf("onnx", kind, { W, R, B });
+  const upload = (name: string, x: Tensor): FloatTensor => arena.upload(name, x, dtype, x.shape);
   return {
-    weightIh: upload("W", W, ORDER[kind], [g, W.length / g]),
-    weightHh: upload("R", R, ORDER[kind], [g, h]),
-    biasIh: B && upload("B", B.subarray(0, g), ORDER[kind], [g]),
-    biasHh: B && upload("B", B.subarray(g), ORDER[kind], [g]),
-    peephole: P && upload("P", P, PEEPHOLES, [3, h]),
+    weightIh: upload("W", weightIh),
+    weightHh: upload("R", weightHh),
+    biasIh: biasIh && upload("B", biasIh),
+    biasHh: biasHh && upload("B", biasHh),
+    peephole: P && upload("P", peepholesFromOnnx(reshape(P, [3, P.data.length / 3]))),
   };
 }

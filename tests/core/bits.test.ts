@@ -7,20 +7,20 @@ import "../helpers/close.js";
 import {
   KINDS,
   bothPasses,
-  carry,
-  carryBack,
+  finalAsInitial,
+  initialAsFinal,
   draw,
   expectBits,
   gradientsOf,
   makeRecurrent,
   mapTensors,
-  problemOf,
+  makeInputs,
   rowsOf,
-  rowsOfProblem,
+  rowsOfInputs,
   sum,
   type Kind,
   type Pass,
-  type Problem,
+  type PassInputs,
   type Recurrent,
 } from "../helpers/recurrent.js";
 import { concatenate, range, swap, take } from "../helpers/tensors.js";
@@ -42,7 +42,7 @@ interface Case {
   readonly at: Sizes;
   readonly where: string;
   readonly layer: Recurrent;
-  readonly given: Problem;
+  readonly given: PassInputs;
   readonly whole: Pass;
   readonly gradients: readonly Tensor[];
 }
@@ -76,8 +76,8 @@ function make(kind: Kind, dtype: Dtype, { d, h, numLayers, bias }: Sizes, batchF
   return makeRecurrent(kind, d, h, { numLayers, bias, batchFirst, dtype, seed });
 }
 
-const problem = (layer: Recurrent, { t, n, d, h }: Sizes): Problem =>
-  problemOf(layer, t, n, t + 10 * n + 1000 * d + 100000 * h);
+const problem = (layer: Recurrent, { t, n, d, h }: Sizes): PassInputs =>
+  makeInputs(layer, t, n, t + 10 * n + 1000 * d + 100000 * h);
 
 const squeeze = (x: Tensor): Tensor => ({ data: x.data, shape: x.shape.filter((_, axis) => axis !== 1) });
 
@@ -110,17 +110,17 @@ describe.each(variants)("%s build", (variant) => {
       test("inference and training", () => {
         for (const { where, layer, given, whole } of cases) {
           const { output, hn, cn } = whole;
-          expectBits(layer.eval().forward(given.x, given.first), { output, hn, cn }, where);
+          expectBits(layer.eval().forward(given.x, given.initial), { output, hn, cn }, where);
           layer.train();
         }
       });
 
       test("steps and the sequence", () => {
         for (const { at, where, layer, given, whole } of cases) {
-          const { x, first } = given;
+          const { x, initial } = given;
           const { output, hn, cn } = whole;
           const stream = layer.stream({ batchSize: at.n });
-          stream.reset(first);
+          stream.reset(initial);
           for (let step = 0; step < at.t; step++) {
             const expected = take(output, 0, [step]);
             const data = stream.step(take(x, 0, [step]).data);
@@ -134,16 +134,16 @@ describe.each(variants)("%s build", (variant) => {
       test("halves with carried state and the whole", () => {
         const tolerance = dtype === "f64" ? 1e-12 : 1e-4;
         for (const { at, where, given, whole, gradients } of cases) {
-          const { x, first } = given;
+          const { x, initial } = given;
           const { output, ...last } = given.gradients;
           const { t } = at;
           const split = Math.ceil(t / 2);
           const [early, late] = [range(0, split), range(split, t)];
           const [one, two] = [make(kind, dtype, at), make(kind, dtype, at)];
-          const a = one.forward(take(x, 0, early), first);
-          const b = two.forward(take(x, 0, late), carry(a));
+          const a = one.forward(take(x, 0, early), initial);
+          const b = two.forward(take(x, 0, late), finalAsInitial(a));
           const dB = two.backward({ output: take(output, 0, late), ...last });
-          const dA = one.backward({ output: take(output, 0, early), ...carryBack(dB) });
+          const dA = one.backward({ output: take(output, 0, early), ...initialAsFinal(dB) });
           const pass = { ...b, ...dA, output: concatenate(a.output, b.output), x: concatenate(dA.x, dB.x) };
           expectBits(pass, whole, where);
           sum([gradientsOf(one), gradientsOf(two)]).forEach((gradient, i) => {
@@ -160,7 +160,7 @@ describe.each(variants)("%s build", (variant) => {
           const backwards = range(0, n).reverse(); // every row in another place
           const picks = [[0], [n - 1], [n >> 1], range(n >> 2, n), backwards];
           for (const rows of picks) {
-            const some = bothPasses(layer, rowsOfProblem(given, rows));
+            const some = bothPasses(layer, rowsOfInputs(given, rows));
             expectBits(some, rowsOf(whole, rows), `rows ${String(rows)}, ${where}`);
           }
         }
@@ -168,10 +168,10 @@ describe.each(variants)("%s build", (variant) => {
 
       test("batchFirst", () => {
         for (const { at, where, given, whole } of cases) {
-          const { x, first, gradients } = given;
+          const { x, initial, gradients } = given;
           const layer = make(kind, dtype, at, true);
           const swapped = { ...gradients, output: swap(gradients.output) };
-          const pass = bothPasses(layer, { x: swap(x), first, gradients: swapped });
+          const pass = bothPasses(layer, { x: swap(x), initial, gradients: swapped });
           expectBits(pass, { ...whole, output: swap(whole.output), x: swap(whole.x) }, where);
           layer.dispose();
         }
@@ -179,8 +179,12 @@ describe.each(variants)("%s build", (variant) => {
 
       test("unbatched", () => {
         for (const { where, layer, given, whole } of cases) {
-          const { x, first, gradients } = rowsOfProblem(given, [0]);
-          const row = { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(gradients, squeeze) };
+          const { x, initial, gradients } = rowsOfInputs(given, [0]);
+          const row = {
+            x: squeeze(x),
+            initial: mapTensors(initial, squeeze),
+            gradients: mapTensors(gradients, squeeze),
+          };
           expectBits(bothPasses(layer, row), mapTensors(rowsOf(whole, [0]), squeeze), where);
         }
       });
@@ -193,9 +197,9 @@ describe.each(variants)("%s build", (variant) => {
         { t: 5, n: 130, d: 3, h: 257, numLayers: 1, bias: true },
       ]) {
         const layer = make(kind, dtype, at);
-        const { x, first } = problem(layer, at);
-        const trained = layer.forward(x, first);
-        expectBits(layer.eval().forward(x, first), trained, JSON.stringify(at));
+        const { x, initial } = problem(layer, at);
+        const trained = layer.forward(x, initial);
+        expectBits(layer.eval().forward(x, initial), trained, JSON.stringify(at));
         layer.dispose();
       }
     });

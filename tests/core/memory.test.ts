@@ -29,7 +29,7 @@ import {
   type TensorData,
 } from "../../src/index.js";
 import "../helpers/bits.js";
-import { KINDS, makeRecurrent, problemOf, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
+import { KINDS, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
 import { range, wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -222,10 +222,10 @@ describe.each(variants)("%s build", (variant) => {
     ])("between forward and backward: %s, %j", (kind, options, steps) => {
       using layer = makeRecurrent(kind, 3, 4, { seed: 1, ...options });
       using same = makeRecurrent(kind, 3, 4, { seed: 1, ...options });
-      const { x, first, gradients } = problemOf(layer, 5, 2, 1);
-      same.forward(x, { ...first, ...steps });
+      const { x, initial, gradients } = makeInputs(layer, 5, 2, 1);
+      same.forward(x, { ...initial, ...steps });
       const expected = same.backward(gradients);
-      layer.forward(x, { ...first, ...steps });
+      layer.forward(x, { ...initial, ...steps });
       grow();
       expect(layer.backward(gradients)).toEqual(expected);
       layer.parameters().forEach(({ grad }, i) => expect(grad).toHaveBits(same.parameters()[i]!.grad));
@@ -414,9 +414,9 @@ describe.each(variants)("%s build", (variant) => {
           for (const steps of [{}, { lengths: [2, 4] }, { lengths: [0, 0] }, { mask }]) {
             const layer = makeRecurrent(kind, 3, 4, each);
             const alone = heap().bytesUsed;
-            const { x, first, gradients } = problemOf(layer, 5, 2, 1);
+            const { x, initial, gradients } = makeInputs(layer, 5, 2, 1);
             for (let i = 0; i < 3; i++) {
-              layer.forward(x, { ...first, ...steps });
+              layer.forward(x, { ...initial, ...steps });
               const kept = heap().bytesUsed;
               expect(() => layer.forward(x, { lengths: [1, 6] })).toThrow("lengths[1]: got 6");
               expect(() => layer.forward(x, { mask: tensor([2], [1, 1], "i32") })).toThrow("mask: got [1, 1]");

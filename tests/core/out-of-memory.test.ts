@@ -17,7 +17,7 @@ import {
   tensor,
   type Parameter,
 } from "../../src/index.js";
-import { bothPasses, makeRecurrent, problemOf, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
+import { bothPasses, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
 import { bytes, range, wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -193,11 +193,11 @@ describe.each(variants)("%s build", (variant) => {
     ])("%s: forward and backward do all or nothing", (_, kind, options, steps) => {
       using layer = makeRecurrent(kind, 3, h, { dtype, seed: 1, ...options });
       using reference = makeRecurrent(kind, 3, h, { dtype, seed: 1, ...options });
-      const problem = problemOf(layer, t, n, 1);
-      const { x, first, gradients: upstream } = problem;
+      const problem = makeInputs(layer, t, n, 1);
+      const { x, initial, gradients: upstream } = problem;
       const step = dtype === "f64" ? 2560 : 1344;
       const grads = (): string => gradients(layer);
-      layer.forward(x, { ...first, ...steps });
+      layer.forward(x, { ...initial, ...steps });
       layer.backward(upstream);
       bothPasses(reference, problem, steps);
       const output = outgrow(() => layer.forward(x, steps), grads, step);

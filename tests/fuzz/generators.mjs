@@ -501,6 +501,59 @@ function target(env, axes = 0) {
 
 const init = (options, axes) => (env) => [target(env, axes), some(env.r, { ...options(env.r), seed: env.r.int(99) })];
 
+// --- gates -------------------------------------------------------------------------------------------------------------
+
+/** Shapes of a convention's arrays by cell: G gates, D inputs, H units; those of other cells do not exist. */
+const GATE_SHAPES = {
+  onnx: (g, d, h, { s }) => ({ W: [s, g * h, d], R: [s, g * h, h], B: [s, 2 * g * h] }),
+  keras: (g, d, h, { after }) => ({
+    kernel: [d, g * h],
+    recurrent_kernel: [h, g * h],
+    bias: g === 3 && after ? [2, g * h] : [g * h],
+  }),
+  cudnn: (g, d, h) => ({ kernel: [d, g * h], recurrent_kernel: [h, g * h], bias: [2 * g * h] }),
+  tf1: (g, d, h) => ({ kernel: [d + h, g * h], bias: [g * h] }),
+  cs231n: (g, d, h) => ({ Wx: [d, g * h], Wh: [h, g * h], b: [g * h] }),
+  coursera(g, d, h) {
+    if (g === 1) return { Wax: [h, d], Waa: [h, h], ba: [h, 1] };
+    const letters = g === 4 ? "fico" : "urc";
+    return Object.fromEntries([...letters].flatMap((c) => [[`W${c}`, [h, h + d]], [`b${c}`, [h, 1]]])); // prettier-ignore
+  },
+};
+const GATE_CELLS = { cudnn: ["LSTM", "GRU"], tf1: ["RNN", "LSTM"], cs231n: ["RNN", "LSTM"] };
+
+/** A convention with one of its cells, and options that fit. */
+function gateRequest(r) {
+  const name = r.pick(Object.keys(GATE_SHAPES));
+  const cell = r.pick(GATE_CELLS[name] ?? ["RNN", "LSTM", "GRU"]);
+  const after = name === "cudnn" || (name !== "coursera" && r.bool());
+  const [g, d, h, s] = [{ RNN: 1, LSTM: 4, GRU: 3 }[cell], small(r), small(r), name === "onnx" ? r.range(1, 2) : 1];
+  const options = {
+    ...some(r, { layer: r.int(3), ...(s === 1 && { reverse: r.bool() }) }),
+    ...(cell === "GRU" && { resetAfter: after }),
+    ...(name === "tf1" && cell === "LSTM" && some(r, { forgetBias: r.real() })),
+  };
+  return { name, cell, g, d, h, s, after, options };
+}
+
+function gateArrays({ r }) {
+  const { name, cell, g, d, h, s, after, options } = gateRequest(r);
+  const dtype = dtypeOf(r);
+  const shapes = Object.entries(GATE_SHAPES[name](g, d, h, { s, after }));
+  return [name, cell, Object.fromEntries(shapes.map(([key, shape]) => [key, tensor(r, dtype, shape)])), options];
+}
+
+function gateDict({ r }) {
+  const { name, cell, g, d, h, s, options } = gateRequest(r);
+  const dtype = dtypeOf(r);
+  const layer = `_l${options.layer ?? 0}`;
+  const suffixes = s === 2 ? [layer, `${layer}_reverse`] : [`${layer}${options.reverse ? "_reverse" : ""}`];
+  const bias = r.bool() && { bias_ih: [g * h], bias_hh: [g * h] };
+  const shapes = Object.entries({ weight_ih: [g * h, d], weight_hh: [g * h, h], ...bias });
+  const entries = suffixes.flatMap((suffix) => shapes.map(([key, shape]) => [key + suffix, tensor(r, dtype, shape)]));
+  return [name, cell, Object.fromEntries(entries), options];
+}
+
 /** Arguments of functions, by "entry point.name". */
 export const FUNCTIONS = {
   "index.tensor": ({ r }) =>
@@ -541,6 +594,8 @@ export const FUNCTIONS = {
     const loss = () => W.mse(layer.eval().forward(x).output, goal).loss;
     return [loss, layer.parameters(), some(r, { eps: 1e-5, tolerance: 1e-3 })];
   },
+  "index.toTorch": gateArrays,
+  "index.fromTorch": gateDict,
   "index.countParameters": ({ r }) => [
     small(r),
     { embeddingDim: 2, hiddenSize: 3, numLayers: 1, ...some(r, { cell: "GRU" }) },

@@ -1,11 +1,10 @@
 // Runs the golden files of Keras' layers: steps of a Sequential model, and the graphs that are none.
 import { expect } from "vitest";
-import { LSTMCell, tensor, type NestedNumbers, type Tensor } from "../../src/index.js";
+import { LSTMCell, tensor, toTorch, type NestedNumbers, type Tensor } from "../../src/index.js";
 import { type Dtype, type Numbers, type Tolerance, tensorOf } from "./close.js";
 import { TOLERANCES } from "./course.js";
-import { transposed } from "./golden.js";
-import { direction, filled, inOrder, makeLayer, Sequential, sideBySide, type LayerSpec } from "./keras.js";
-import { concatenate, range, take } from "./tensors.js";
+import { direction, makeLayer, Sequential, sideBySide, type LayerSpec } from "./keras.js";
+import { concatenate, range } from "./tensors.js";
 
 /** A step with expected numbers: the f32 ones of their origin. */
 interface Checked {
@@ -168,11 +167,12 @@ function stateFromDense(
   return { h0, y };
 }
 
-/** Two LSTM cells, one on top of the other: gates i j f o of [x, h] kernel + bias, and forget_bias on top of f's. */
+/** Two LSTM cells, one on top of the other: gates i j f o of [x, h] kernel + bias, and forget_bias added to f's. */
 function basicLSTMCells(
   file: { forget_bias: number; kernel1: Numbers; bias1: number[]; kernel2: Numbers; bias2: number[] },
   dtype: Dtype,
 ): Record<string, Tensor> {
+  const { forget_bias: forgetBias } = file;
   const weights: [Numbers, number[]][] = [
     [file.kernel1, file.bias1],
     [file.kernel2, file.bias2],
@@ -180,19 +180,12 @@ function basicLSTMCells(
   const states: { h: Tensor; c: Tensor }[] = [];
   let x = tensor([[1, 0]], undefined, dtype);
   for (const [numbers, bias] of weights) {
-    const kernel = tensorOf(numbers);
-    const [rows, units] = [kernel.shape[0]!, bias.length / 4];
-    const inputs = rows - units;
-    const ifgo = (of: Tensor): Tensor => inOrder(of, [0, 2, 1, 3]);
-    const cell = new LSTMCell(inputs, units, { dtype });
-    const bias_ih = ifgo(tensor(bias));
-    for (const i of range(units, 2 * units)) bias_ih.data[i]! += file.forget_bias;
-    cell.loadStateDict({
-      weight_ih: ifgo(transposed(take(kernel, 0, range(0, inputs)))),
-      weight_hh: ifgo(transposed(take(kernel, 0, range(inputs, rows)))),
-      bias_ih,
-      bias_hh: filled([4 * units], "zeros"),
-    });
+    const units = bias.length / 4;
+    const dict = toTorch("tf1", "LSTM", { kernel: tensorOf(numbers), bias: tensor(bias) }, { forgetBias });
+    const cell = new LSTMCell(numbers.shape[0]! - units, units, { dtype });
+    cell.loadStateDict(
+      Object.fromEntries(Object.entries(dict).map(([name, value]) => [name.replace("_l0", ""), value])),
+    );
     const { h, c, cache } = cell.forward(x);
     states.push({ h: direction(h, 0), c: direction(c, 0) }); // [N,units] of the one row
     cache.dispose();

@@ -7,8 +7,10 @@ import {
   LSTM,
   RNN,
   SGD,
+  fromTorch,
   mse,
   tensor,
+  toTorch,
   type Activation,
   type FloatDtype,
   type Layer,
@@ -173,8 +175,7 @@ function dense({ units, kernel, use_bias = false }: DenseSpec, width: number, dt
 
 // --------------------------------------------------------------------------------------------------------------------
 
-/** Keras' gates in the package's order, and back: i f c o is i f g o; z r h is r z n with the first two swapped. */
-const GATES = { SimpleRNN: [0], LSTM: [0, 1, 2, 3], GRU: [1, 0, 2] } as const;
+const CELLS = { SimpleRNN: "RNN", LSTM: "LSTM", GRU: "GRU" } as const;
 
 /** A recurrent layer, or both directions of a Bidirectional. */
 function recurrent(spec: RecurrentSpec, width: number, dtype: FloatDtype, both?: BidirectionalSpec): KerasLayer {
@@ -183,10 +184,15 @@ function recurrent(spec: RecurrentSpec, width: number, dtype: FloatDtype, both?:
   const return_state = both ? both.return_state : spec.return_state;
   const merge = both && both.merge_mode !== null ? mergeOf(both.merge_mode) : undefined;
   const layer = packageLayer(spec, width, dtype, both !== undefined);
-  const gates = GATES[type];
-  const suffixes = both ? ["l0", "l0_reverse"] : ["l0"];
-  const initial = initialWeights(spec, gates.length, width);
-  layer.loadStateDict(Object.fromEntries(suffixes.flatMap((suffix) => toPackage(initial, gates, suffix))));
+  const cell = CELLS[type];
+  const directions = (both ? [false, true] : [false]).map((reverse) => ({
+    reverse,
+    ...(cell === "GRU" && { resetAfter: false }),
+  }));
+  const [kernel, recurrent_kernel, bias] = initialWeights(spec, width);
+  const initial = { kernel: kernel!, recurrent_kernel: recurrent_kernel!, bias };
+  const dicts = directions.map((options) => toTorch("keras", cell, initial, options));
+  layer.loadStateDict(Object.fromEntries(dicts.flatMap((dict) => Object.entries(dict))));
   let parts: Tensor[] = [];
   return {
     layer,
@@ -195,7 +201,7 @@ function recurrent(spec: RecurrentSpec, width: number, dtype: FloatDtype, both?:
     trained: layer.parameters().filter(({ name }) => !name.startsWith("bias_hh")),
     forward(x, { mask, h0 } = {}) {
       const { output, ...last } = layer.forward(x, { mask, h0 });
-      const states = suffixes.map((_, i) => Object.values<Tensor>(last).map((state) => direction(state, i))); // [h, c]
+      const states = directions.map((_, i) => Object.values<Tensor>(last).map((state) => direction(state, i))); // [h, c]
       parts = sequences ? [output] : states.map(([h]) => h!);
       const merged = merge ? [merge.forward(parts[0]!, parts[1]!)] : parts;
       return { outputs: return_state ? [...merged, ...states.flat()] : merged, mask: sequences ? mask : undefined };
@@ -204,7 +210,11 @@ function recurrent(spec: RecurrentSpec, width: number, dtype: FloatDtype, both?:
       const gradients = merge ? merge.backward(d, parts[0]!, parts[1]!) : [d];
       return layer.backward(sequences ? { output: gradients[0]! } : { hn: stacked(gradients) }).x;
     },
-    weights: () => suffixes.flatMap((suffix) => toKeras(layer.stateDict(), gates, suffix)),
+    weights: () =>
+      directions.flatMap((options) => {
+        const { kernel, recurrent_kernel, bias } = fromTorch("keras", cell, layer.stateDict(), options);
+        return bias ? [kernel, recurrent_kernel, bias] : [kernel, recurrent_kernel];
+      }),
   };
 }
 
@@ -222,37 +232,15 @@ function packageLayer(spec: RecurrentSpec, width: number, dtype: FloatDtype, bid
 }
 
 /** Kernel [in,gates*units], recurrent kernel [units,gates*units], bias [gates*units], if any. */
-function initialWeights(spec: RecurrentSpec, gates: number, width: number): Tensor[] {
+function initialWeights(spec: RecurrentSpec, width: number): Tensor[] {
   const { units, kernel, recurrent, bias, unit_forget_bias = false, weights } = spec;
+  const gates = { SimpleRNN: 1, LSTM: 4, GRU: 3 }[spec.type];
   if (weights) return weights.map((values) => tensor(values));
   const constant = [filled([width, gates * units], kernel), filled([units, gates * units], recurrent)];
   if (bias === undefined) return constant;
   const vector = filled([gates * units], bias);
   if (unit_forget_bias) vector.data.fill(1, units, 2 * units);
   return [...constant, vector];
-}
-
-function toPackage(weights: readonly Tensor[], gates: readonly number[], suffix: string): [string, Tensor][] {
-  const [kernel, recurrent, bias] = weights as [Tensor, Tensor, Tensor | undefined];
-  const entries: [string, Tensor][] = [
-    [`weight_ih_${suffix}`, inOrder(transposed(kernel), gates)],
-    [`weight_hh_${suffix}`, inOrder(transposed(recurrent), gates)],
-  ];
-  if (bias === undefined) return entries;
-  const zeros = filled(bias.shape, "zeros");
-  return [...entries, [`bias_ih_${suffix}`, inOrder(bias, gates)], [`bias_hh_${suffix}`, zeros]];
-}
-
-function toKeras(dict: Record<string, Tensor>, gates: readonly number[], suffix: string): Tensor[] {
-  const kernels = ["weight_ih", "weight_hh"].map((name) => transposed(inOrder(need(dict, `${name}_${suffix}`), gates)));
-  const bias = dict[`bias_ih_${suffix}`];
-  return bias ? [...kernels, inOrder(bias, gates)] : kernels;
-}
-
-/** The gates' blocks of [gates*units,...] in another order. */
-export function inOrder({ shape, data }: Tensor, order: readonly number[]): Tensor {
-  const blocks = { shape: [order.length, data.length / order.length], data };
-  return { shape, data: take(blocks, 0, order).data };
 }
 
 /** The state [N,units] of a direction from [directions,N,units]. */

@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import { GRU, LSTM, RNN, type Parameter } from "../../src/index.js";
 import { type Dtype, type Numbers, type Tensors, type Tolerance, tensorOf, tensorsOf } from "./close.js";
-import { type Recurrent, given } from "./recurrent.js";
+import { type Recurrent, withoutUndefined } from "./recurrent.js";
 
 export const tolerances: Readonly<Record<Dtype, Tolerance>> = {
   f64: { rtol: 1e-9, atol: 1e-12 },
@@ -47,7 +47,7 @@ export interface LayerCase extends Case {
 
 /** Every entry of `expected` is there, and nothing else. */
 export function compareEach(actual: object, expected: NumbersOf, tolerance: Tolerance, where = ""): void {
-  const present = given(actual);
+  const present = withoutUndefined(actual);
   expect(Object.keys(present).sort(), where).toEqual(Object.keys(expected).sort());
   for (const [name, value] of Object.entries(present)) {
     expect(value, `${name} ${where}`).toBeAllClose(expected[name]!, tolerance);
@@ -62,7 +62,7 @@ export function compare(actual: Expected, expected: Expected, tolerance: Toleran
 
 /** The tensors that are given. */
 export function states(all: Readonly<Record<string, Numbers | undefined>>, dtype: Dtype): Tensors {
-  return tensorsOf(given(all) as NumbersOf, dtype);
+  return tensorsOf(withoutUndefined(all) as NumbersOf, dtype);
 }
 
 /** By name, as copies, which outlive the layer. */
@@ -85,8 +85,8 @@ export function runLayer(each: LayerCase, dtype: Dtype, more: { readonly layerNo
   const forward = layer.forward(tensorOf(each.x, dtype), { ...states({ h0, c0 }, dtype), ...(lengths && { lengths }) });
   const backward = layer.backward(tensorsOf(each.gradients, dtype));
   return {
-    forward: { ...given(forward) },
-    backward: { ...given(backward) },
+    forward: { ...withoutUndefined(forward) },
+    backward: { ...withoutUndefined(backward) },
     parameters: gradients(layer.parameters()),
   };
 }

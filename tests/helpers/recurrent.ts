@@ -69,8 +69,8 @@ export function makeCell(
   }
 }
 
-/** What forward takes beside x; c0 only for LSTM. */
-export interface First {
+/** The initial states that forward takes; c0 for the LSTM only. */
+export interface InitialStates {
   readonly h0: Tensor;
   readonly c0?: Tensor;
 }
@@ -85,15 +85,15 @@ export interface Results {
 /** Which steps take part. */
 export type Steps = Pick<LSTMState, "lengths" | "mask">;
 
-/** All that goes into a forward and a backward pass. */
-export interface Problem {
+/** The inputs of a forward and a backward pass. */
+export interface PassInputs {
   readonly x: Tensor;
-  readonly first: First;
+  readonly initial: InitialStates;
   readonly gradients: Results;
 }
 
-/** All that comes out of them: x, h0 and c0 are gradients. */
-export interface Pass extends Results, First {
+/** The results of both passes: x, h0 and c0 are gradients. */
+export interface Pass extends Results, InitialStates {
   readonly x: Tensor;
 }
 
@@ -113,15 +113,15 @@ export function normal(random: Random, dtype: Dtype, shape: readonly number[]): 
   return { data: data.map(() => random.normal()), shape };
 }
 
-/** Numbers for T steps of N rows, time first. */
-export function problemOf(layer: Recurrent, t: number, n: number, seed: number, numbers = draw): Problem {
+/** Random inputs of both passes: T steps of N rows, time first. */
+export function makeInputs(layer: Recurrent, t: number, n: number, seed: number, numbers = draw): PassInputs {
   const { dtype, inputSize, hiddenSize, stateSize, numLayers, directions } = layer;
   const random = new Random(seed);
   const lstm = layer instanceof LSTM;
   const states = (size: number): Tensor => numbers(random, dtype, [numLayers * directions, n, size]);
   return {
     x: numbers(random, dtype, [t, n, inputSize]),
-    first: { h0: states(stateSize), ...(lstm && { c0: states(hiddenSize) }) },
+    initial: { h0: states(stateSize), ...(lstm && { c0: states(hiddenSize) }) },
     gradients: {
       output: numbers(random, dtype, [t, n, directions * stateSize]),
       hn: states(stateSize),
@@ -131,22 +131,31 @@ export function problemOf(layer: Recurrent, t: number, n: number, seed: number, 
 }
 
 /** A forward and a backward pass. */
-export function bothPasses(layer: Recurrent, { x, first, gradients }: Problem, steps: Steps = {}): Pass {
-  return { ...layer.forward(x, { ...first, ...steps }), ...layer.backward(gradients) };
+export function bothPasses(layer: Recurrent, { x, initial, gradients }: PassInputs, steps: Steps = {}): Pass {
+  return { ...layer.forward(x, { ...initial, ...steps }), ...layer.backward(gradients) };
 }
 
-/** Last states as first ones of the steps that follow, and gradients of those as gradients of the last states. */
-export const carry = ({ hn, cn }: Omit<Results, "output">): First => ({ h0: hn, ...(cn && { c0: cn }) });
-export const carryBack = ({ h0, c0 }: First): Omit<Results, "output"> => ({ hn: h0, ...(c0 && { cn: c0 }) });
+/** The final states, as the initial states of the next pass. */
+export const finalAsInitial = ({ hn, cn }: Omit<Results, "output">): InitialStates => ({
+  h0: hn,
+  ...(cn && { c0: cn }),
+});
+/** The gradients of the initial states, as those of the final states of the pass before. */
+export const initialAsFinal = ({ h0, c0 }: InitialStates): Omit<Results, "output"> => ({
+  hn: h0,
+  ...(c0 && { cn: c0 }),
+});
 
-/** Without what is undefined. */
-export function given<T extends object>(of: T): T {
+/** A copy without the entries that are undefined. */
+export function withoutUndefined<T extends object>(of: T): T {
   return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** The same of every tensor there is; without what is not. */
 export function mapTensors<T extends object>(of: T, change: (x: Tensor, name: string) => Tensor): T {
-  return Object.fromEntries(Object.entries(given(of)).map(([name, x]) => [name, change(x as Tensor, name)])) as T;
+  return Object.fromEntries(
+    Object.entries(withoutUndefined(of)).map(([name, x]) => [name, change(x as Tensor, name)]),
+  ) as T;
 }
 
 /** Everything of a pass, as it is for some rows of the batch. */
@@ -154,13 +163,13 @@ export function rowsOf<T extends Partial<Pass>>(pass: T, rows: readonly number[]
   return mapTensors(pass, (x) => take(x, 1, rows));
 }
 
-export function rowsOfProblem({ x, first, gradients }: Problem, rows: readonly number[]): Problem {
-  return { x: take(x, 1, rows), first: rowsOf(first, rows), gradients: rowsOf(gradients, rows) };
+export function rowsOfInputs({ x, initial, gradients }: PassInputs, rows: readonly number[]): PassInputs {
+  return { x: take(x, 1, rows), initial: rowsOf(initial, rows), gradients: rowsOf(gradients, rows) };
 }
 
 /** The same names, and the same bits. */
 export function expectBits(actual: Partial<Pass>, expected: Partial<Pass>, where: string): void {
-  const names = (of: object): string[] => Object.keys(given(of)).sort();
+  const names = (of: object): string[] => Object.keys(withoutUndefined(of)).sort();
   expect(names(actual), where).toEqual(names(expected));
   expect(names(actual).length).toBeGreaterThan(0);
   mapTensors(expected, (x, name) => {
@@ -187,19 +196,19 @@ export function sum(all: readonly (readonly Tensor[])[]): Tensor[] {
  */
 export function loop(
   cell: AnyCell,
-  { x, first = {}, gradients }: { x: Tensor; first?: Partial<First>; gradients: Partial<Results> },
+  { x, initial = {}, gradients }: { x: Tensor; initial?: Partial<InitialStates>; gradients: Partial<Results> },
 ): Pass {
   const at = (of: Tensor, i: number): Tensor => ({ data: take(of, 0, [i]).data, shape: of.shape.slice(1) });
   const join = (steps: readonly Tensor[]): Tensor =>
     steps.map(({ data, shape }): Tensor => ({ data, shape: [1, ...shape] })).reduce((a, b) => concatenate(a, b));
-  let state: { h?: Tensor; c?: Tensor } = given({ h: first.h0, c: first.c0 });
+  let state: { h?: Tensor; c?: Tensor } = withoutUndefined({ h: initial.h0, c: initial.c0 });
   const steps = Array.from({ length: x.shape[0]! }, (_, i) => {
     const { cache, h, c } = cell.forward(at(x, i), state);
-    state = given({ h, c });
+    state = withoutUndefined({ h, c });
     return { h, cache };
   });
   const { h: hn, c: cn } = state;
-  let down: { h?: Tensor; c?: Tensor } = given({ h: gradients.hn, c: gradients.cn });
+  let down: { h?: Tensor; c?: Tensor } = withoutUndefined({ h: gradients.hn, c: gradients.cn });
   const dx: Tensor[] = [];
   for (let i = steps.length - 1; i >= 0; i--) {
     const own = gradients.output && at(gradients.output, i);
@@ -209,5 +218,5 @@ export function loop(
     down = before;
   }
   const last = { output: join(steps.map(({ h }) => h)), hn: hn!, cn };
-  return given({ ...last, x: join(dx), h0: down.h!, c0: down.c });
+  return withoutUndefined({ ...last, x: join(dx), h0: down.h!, c0: down.c });
 }

@@ -33,16 +33,16 @@ import {
   CELL_KINDS,
   KINDS,
   bothPasses,
-  given,
+  withoutUndefined,
   loop,
   makeCell,
   makeRecurrent,
   mapTensors,
   normal,
-  problemOf,
-  rowsOfProblem,
+  makeInputs,
+  rowsOfInputs,
   type Options,
-  type Problem,
+  type PassInputs,
   type Recurrent,
   type Results,
   type Steps,
@@ -104,16 +104,16 @@ describe("recurrent layers", () => {
     /** Of the parameters. */
     readonly scale?: number;
     /** Problems as the layer has them: T and N, or T alone. */
-    readonly shape?: (given: Problem) => Problem;
+    readonly shape?: (given: PassInputs) => PassInputs;
   }
 
   /** A layer in the build that is current, after a forward and a backward pass, and what there are gradients of. */
   function passed({ make, steps, scale = 0.5, shape = (given) => given }: Setup) {
     const layer = make();
     enliven(layer, scale);
-    const problem = shape(problemOf(layer, T, N, 1, normal));
+    const problem = shape(makeInputs(layer, T, N, 1, normal));
     const pass = bothPasses(layer, problem, steps);
-    const inputs = Object.entries(given({ x: problem.x, ...problem.first }));
+    const inputs = Object.entries(withoutUndefined({ x: problem.x, ...problem.initial }));
     const all = [
       ...layer.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
       ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
@@ -123,8 +123,8 @@ describe("recurrent layers", () => {
 
   function check(setup: Setup): void {
     const { layer, problem, all } = passed(setup);
-    const { x, first, gradients } = problem;
-    const state = { ...first, ...setup.steps };
+    const { x, initial, gradients } = problem;
+    const state = { ...initial, ...setup.steps };
     const forward = (): Results => {
       if (!setup.masks) return layer.eval().forward(x, state);
       using same = setup.make(); // draws the masks that the layer's first pass drew
@@ -180,20 +180,20 @@ describe("recurrent layers", () => {
     ])("%s", (_, options, steps) => check({ make: make(options), steps, masks: true })); // prettier-ignore
 
     test("batch first, lengths", () => {
-      const swapped = ({ x, first, gradients }: Problem): Problem => ({
+      const swapped = ({ x, initial, gradients }: PassInputs): PassInputs => ({
         x: swap(x),
-        first,
+        initial,
         gradients: { ...gradients, output: swap(gradients.output) },
       });
       check({ make: make({ batchFirst: true, bidirectional: true }), steps: { lengths }, shape: swapped });
     });
 
     test("unbatched, lengths, from the last states only", () => {
-      const row = (given: Problem): Problem => {
-        const { x, first, gradients } = rowsOfProblem(given, [1]);
+      const row = (given: PassInputs): PassInputs => {
+        const { x, initial, gradients } = rowsOfInputs(given, [1]);
         const squeeze = (of: Tensor): Tensor => ({ data: of.data, shape: [of.shape[0]!, of.shape[2]!] });
         gradients.output.data.fill(0);
-        return { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(gradients, squeeze) };
+        return { x: squeeze(x), initial: mapTensors(initial, squeeze), gradients: mapTensors(gradients, squeeze) };
       };
       check({ make: make({ bidirectional: true }), steps: { lengths: [3] }, shape: row });
     });

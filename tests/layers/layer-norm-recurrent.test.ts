@@ -20,7 +20,15 @@ import {
 import "../helpers/bits.js";
 import { golden, part } from "../helpers/close.js";
 import { type LayerCase, compare, runLayer, tolerances } from "../helpers/pytorch.js";
-import { bothPasses, expectBits, given, gradientsOf, normal, problemOf, type Steps } from "../helpers/recurrent.js";
+import {
+  bothPasses,
+  expectBits,
+  withoutUndefined,
+  gradientsOf,
+  normal,
+  makeInputs,
+  type Steps,
+} from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
 import { heapOf, take } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -63,9 +71,9 @@ describe.each(variants)("%s build", (variant) => {
       test("steps have the bits of the sequence", () => {
         using layer = enliven(make(kind, D, H, stack));
         using stream = layer.stream({ batchSize: N });
-        const { x, first } = problemOf(layer, T, N, 1);
-        stream.reset(first);
-        const { output, ...last } = layer.forward(x, first);
+        const { x, initial } = makeInputs(layer, T, N, 1);
+        stream.reset(initial);
+        const { output, ...last } = layer.forward(x, initial);
         for (let t = 0; t < T; t++) {
           const step = { data: stream.step(take(x, 0, [t]).data).slice(), shape: [1, N, layer.stateSize] };
           expect(step).toHaveBits(take(output, 0, [t]));
@@ -77,7 +85,7 @@ describe.each(variants)("%s build", (variant) => {
       test("a stream keeps the gains of when it was made", () => {
         using layer = enliven(make(kind, D, H, stack));
         using stream = layer.stream({ batchSize: N });
-        const { x } = problemOf(layer, T, N, 1);
+        const { x } = makeInputs(layer, T, N, 1);
         const { output } = layer.forward(x);
         const check = (t: number): void => {
           const step = { data: stream.step(take(x, 0, [t]).data).slice(), shape: [1, N, layer.stateSize] };
@@ -108,16 +116,16 @@ describe.each(variants)("%s build", (variant) => {
       test.each<Steps>([{}, { lengths }])("inference has the bits of training, %j", (steps) => {
         for (const bidirectional of [false, true]) {
           using layer = enliven(make(kind, D, H, { ...stack, bidirectional }));
-          const { x, first } = problemOf(layer, T, N, 2);
-          const trained = layer.forward(x, { ...first, ...steps });
-          expectBits(layer.eval().forward(x, { ...first, ...steps }), trained, `bidirectional ${bidirectional}`);
+          const { x, initial } = makeInputs(layer, T, N, 2);
+          const trained = layer.forward(x, { ...initial, ...steps });
+          expectBits(layer.eval().forward(x, { ...initial, ...steps }), trained, `bidirectional ${bidirectional}`);
         }
       });
 
       test.each<Steps>([{}, { lengths }])("checkpoints change no bit, %j", (steps) => {
         for (const bidirectional of [false, true]) {
           using layer = enliven(make(kind, D, H, { ...stack, bidirectional }));
-          const problem = problemOf(layer, T, N, 3);
+          const problem = makeInputs(layer, T, N, 3);
           const whole = bothPasses(layer, problem, steps);
           for (const checkpoint of [1, 3, 7]) {
             const where = `every ${checkpoint}, bidirectional ${bidirectional}`;
@@ -138,8 +146,8 @@ describe.each(variants)("%s build", (variant) => {
         expect(Object.keys(dict)).toEqual(layer.parameters().map(({ name }) => name));
         other.loadStateDict(dict);
         other.parameters().forEach(({ value }, i) => expect(value).toHaveBits(layer.parameters()[i]!.value));
-        const { x, first } = problemOf(layer, T, N, 4);
-        expectBits(other.forward(x, first), layer.forward(x, first), kind);
+        const { x, initial } = makeInputs(layer, T, N, 4);
+        expectBits(other.forward(x, initial), layer.forward(x, initial), kind);
 
         using plain = make(kind, D, H, { ...stack, bidirectional: true, layerNorm: false });
         refuses(() => plain.loadStateDict(dict), ShapeError, 'an unknown entry "weight_norm_ih_l0"');
@@ -151,8 +159,8 @@ describe.each(variants)("%s build", (variant) => {
   /** LN(x) does not change where one number is added to all of x: one vector added to all rows of a weight. */
   test.each(KINDS)("%s: what all gates have in common does not count", (kind) => {
     using layer = enliven(make(kind, 5, 6));
-    const { x, first } = problemOf(layer, 4, 3, 5, normal);
-    const before = layer.forward(x, first);
+    const { x, initial } = makeInputs(layer, 4, 3, 5, normal);
+    const before = layer.forward(x, initial);
     const random = new Random(6);
     for (const { name, value } of layer.parameters()) {
       if (!/^weight_[ih]h/.test(name)) continue;
@@ -165,7 +173,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       }
     }
-    const after = layer.forward(x, first);
+    const after = layer.forward(x, initial);
     for (const [name, value] of Object.entries(before)) {
       expect(after[name as keyof typeof after], name).toBeAllClose(value, { rtol: 1e-10, atol: 1e-11 });
     }
@@ -247,9 +255,9 @@ describe("central differences", () => {
     for (const kind of KINDS) {
       const passed = () => {
         const layer = enliven(make(kind, D, H, options));
-        const problem = problemOf(layer, T, N, 1, normal);
+        const problem = makeInputs(layer, T, N, 1, normal);
         const pass = bothPasses(layer, problem, steps);
-        const inputs = Object.entries(given({ x: problem.x, ...problem.first }));
+        const inputs = Object.entries(withoutUndefined({ x: problem.x, ...problem.initial }));
         const all = [
           ...layer.parameters().map(({ name, value }, i) => ({ name, value, grad: gradientsOf(layer)[i]! })),
           ...inputs.map(([name, value]) => ({ name, value, grad: pass[name as "x" | "h0" | "c0"]! })),
@@ -264,10 +272,10 @@ describe("central differences", () => {
           `${kind}, ${name}`,
         ).toBe(true);
       }
-      const { x, first, gradients } = problem;
+      const { x, initial, gradients } = problem;
       layer.eval();
       const loss = (): number => {
-        const results = layer.forward(x, { ...first, ...steps });
+        const results = layer.forward(x, { ...initial, ...steps });
         const ofCells = "cn" in results ? dot(results.cn as Tensor, gradients.cn!) : 0;
         return dot(results.output, gradients.output) + dot(results.hn, gradients.hn) + ofCells;
       };

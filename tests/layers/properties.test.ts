@@ -9,24 +9,24 @@ import {
   CELL_KINDS,
   KINDS,
   bothPasses,
-  carry,
-  carryBack,
+  finalAsInitial,
+  initialAsFinal,
   expectBits,
-  given,
+  withoutUndefined,
   gradientsOf,
   loop,
   makeCell,
   makeRecurrent,
   mapTensors,
-  problemOf,
+  makeInputs,
   rowsOf,
-  rowsOfProblem,
+  rowsOfInputs,
   sum,
   type CellKind,
   type Kind,
   type Options,
   type Pass,
-  type Problem,
+  type PassInputs,
   type Recurrent,
   type Steps,
 } from "../helpers/recurrent.js";
@@ -126,13 +126,13 @@ const directionsSwapped = (x: Tensor): Tensor => {
 const turnedRound = (name: string): string => (name.endsWith("_reverse") ? name.slice(0, -8) : `${name}_reverse`);
 
 /** What comes out for rows of no steps: the states pass through, and so do their gradients. */
-function idle(layer: Recurrent, { x, first, gradients }: Problem): Pass {
+function idle(layer: Recurrent, { x, initial, gradients }: PassInputs): Pass {
   return {
     output: zeros(x, gradients.output.shape),
-    hn: first.h0,
+    hn: initial.h0,
     x: zeros(x, x.shape),
     h0: gradients.hn,
-    ...(layer instanceof LSTM && { cn: first.c0!, c0: gradients.cn! }),
+    ...(layer instanceof LSTM && { cn: initial.c0!, c0: gradients.cn! }),
   };
 }
 
@@ -163,16 +163,16 @@ describe.each(variants)("%s build", (variant) => {
         const lengths = lengthsOf(each);
         using layer = make(each);
         using alone = make(each);
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         const batch = bothPasses(layer, problem, { lengths });
         lengths.forEach((length, row) => {
-          const own = rowsOfProblem(problem, [row]);
+          const own = rowsOfInputs(problem, [row]);
           const where = `row ${row} of ${String(lengths)}`;
           if (length === 0) return expectBits(rowsOf(batch, [row]), idle(layer, own), where);
           const steps = range(0, length);
           const output = take(own.gradients.output, 0, steps);
           const x = take(own.x, 0, steps);
-          const pass = bothPasses(alone, { x, first: own.first, gradients: { ...own.gradients, output } });
+          const pass = bothPasses(alone, { x, initial: own.initial, gradients: { ...own.gradients, output } });
           const padded = { ...pass, output: spread(pass.output, steps, t), x: spread(pass.x, steps, t) };
           expectBits(rowsOf(batch, [row]), padded, where);
         });
@@ -186,10 +186,10 @@ describe.each(variants)("%s build", (variant) => {
         const mask = maskOf(each);
         using layer = make(each);
         using alone = make(each);
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         const batch = bothPasses(layer, problem, { mask });
         for (const row of range(0, n)) {
-          const own = rowsOfProblem(problem, [row]);
+          const own = rowsOfInputs(problem, [row]);
           const where = `row ${row}`;
           const steps = range(0, t).filter((step) => mask.data[step * n + row] === 1);
           if (steps.length === 0) {
@@ -206,7 +206,11 @@ describe.each(variants)("%s build", (variant) => {
             target.forEach((g, j) => (target[j] = g + own.gradients.output.data[step * width + j]!));
           });
           const x = take(own.x, 0, steps);
-          const pass = bothPasses(alone, { x, first: own.first, gradients: { ...own.gradients, output: upstream } });
+          const pass = bothPasses(alone, {
+            x,
+            initial: own.initial,
+            gradients: { ...own.gradients, output: upstream },
+          });
           const output = zeros(own.x, [t, 1, width]);
           repeats.forEach((from, step) => {
             if (from >= 0) output.data.set(take(pass.output, 0, [from]).data, step * width);
@@ -222,9 +226,11 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         const lengths = lengthsOf(each);
         using layer = make(each);
-        const { x, first } = problemOf(layer, t, n, seed);
-        const { output: _, ...states } = given(layer.forward(x, { ...first, lengths }));
-        const { output, ...masked } = given(layer.forward(x, { ...first, mask: maskOfLengths(lengths, t) }));
+        const { x, initial } = makeInputs(layer, t, n, seed);
+        const { output: _, ...states } = withoutUndefined(layer.forward(x, { ...initial, lengths }));
+        const { output, ...masked } = withoutUndefined(
+          layer.forward(x, { ...initial, mask: maskOfLengths(lengths, t) }),
+        );
         expect(output.shape[0]).toBe(t);
         expectBits(masked, states, String(lengths));
       });
@@ -235,7 +241,7 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         const lengths = range(0, n).map(() => t);
         using layer = make(each);
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         const whole = bothPasses(layer, problem);
         const gradients = gradientsOf(layer);
         const tensor = { data: Int32Array.from(lengths), shape: [n] };
@@ -258,14 +264,14 @@ describe.each(variants)("%s build", (variant) => {
         }
         using layer = make(each);
         using other = make(each);
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         for (const { lengths, mask } of allSteps(each)) {
           const whole = bothPasses(layer, problem, { lengths, mask });
           const permuted = {
             lengths: (lengths as number[] | undefined) && order.map((row) => (lengths as number[])[row]!),
             mask: mask && take(mask, 1, order),
           };
-          expectBits(bothPasses(other, rowsOfProblem(problem, order), permuted), rowsOf(whole, order), String(order));
+          expectBits(bothPasses(other, rowsOfInputs(problem, order), permuted), rowsOf(whole, order), String(order));
         }
         expectClose(gradientsOf(other), gradientsOf(layer));
       });
@@ -276,10 +282,10 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         using layer = make(each);
         using alone = make(each);
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         const whole = bothPasses(layer, problem);
         for (const row of range(0, n)) {
-          expectBits(bothPasses(alone, rowsOfProblem(problem, [row])), rowsOf(whole, [row]), `row ${row}`);
+          expectBits(bothPasses(alone, rowsOfInputs(problem, [row])), rowsOf(whole, [row]), `row ${row}`);
         }
         expectClose(gradientsOf(alone), gradientsOf(layer));
       });
@@ -290,9 +296,9 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         using layer = make(each);
         using other = make(each, { batchFirst: true });
-        const problem = problemOf(layer, t, n, seed);
-        const { x, first, gradients } = problem;
-        const swapped = { x: swap(x), first, gradients: { ...gradients, output: swap(gradients.output) } };
+        const problem = makeInputs(layer, t, n, seed);
+        const { x, initial, gradients } = problem;
+        const swapped = { x: swap(x), initial, gradients: { ...gradients, output: swap(gradients.output) } };
         const flat = (mask: Tensor): Tensor => {
           const { data } = swap({ data: mask.data, shape: [t, n, 1] });
           return { data, shape: [n, t] };
@@ -311,9 +317,9 @@ describe.each(variants)("%s build", (variant) => {
       holds(25, one, (each) => {
         const { t, seed } = each;
         using layer = make(each);
-        const problem = problemOf(layer, t, 1, seed);
-        const { x, first, gradients } = problem;
-        const row = { x: squeeze(x), first: mapTensors(first, squeeze), gradients: mapTensors(gradients, squeeze) };
+        const problem = makeInputs(layer, t, 1, seed);
+        const { x, initial, gradients } = problem;
+        const row = { x: squeeze(x), initial: mapTensors(initial, squeeze), gradients: mapTensors(gradients, squeeze) };
         for (const { lengths, mask } of allSteps(each)) {
           const whole = bothPasses(layer, problem, { lengths, mask });
           const pass = bothPasses(layer, row, { lengths, mask: mask && { data: mask.data, shape: [t] } });
@@ -327,7 +333,7 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         using layer = make(each);
         using backwards = make(each, { goBackwards: true });
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         const turned = { ...problem, x: reversed(problem.x) };
         for (const { mask } of [{}, { mask: maskOf(each) }] as Steps[]) {
           const whole = bothPasses(layer, turned, { mask: mask && reversed(mask) });
@@ -348,15 +354,15 @@ describe.each(variants)("%s build", (variant) => {
         const isReverse = ([name]: [string, Tensor]): boolean => name.endsWith("_reverse");
         ahead.loadStateDict(Object.fromEntries(entries.filter((entry) => !isReverse(entry))));
         back.loadStateDict(Object.fromEntries(entries.filter(isReverse).map(([name, x]) => [turnedRound(name), x])));
-        const { x, first, gradients } = problemOf(layer, t, n, seed);
+        const { x, initial, gradients } = makeInputs(layer, t, n, seed);
         const only = (direction: number) => (of: Tensor) => take(of, 0, [direction]);
         for (const steps of allSteps(each)) {
-          const whole = bothPasses(layer, { x, first, gradients }, steps);
+          const whole = bothPasses(layer, { x, initial, gradients }, steps);
           const one = bothPasses(
             ahead,
             {
               x,
-              first: mapTensors(first, only(0)),
+              initial: mapTensors(initial, only(0)),
               gradients: { ...mapTensors(gradients, only(0)), output: half(gradients.output, 0) },
             },
             steps,
@@ -365,7 +371,7 @@ describe.each(variants)("%s build", (variant) => {
             back,
             {
               x,
-              first: mapTensors(first, only(1)),
+              initial: mapTensors(initial, only(1)),
               gradients: { ...mapTensors(gradients, only(1)), output: reversed(half(gradients.output, 1)) },
             },
             steps,
@@ -394,11 +400,11 @@ describe.each(variants)("%s build", (variant) => {
         const changed = (name: string, x: Tensor): Tensor => (/^weight_ih_l[12]/.test(name) ? halvesSwapped(x) : x);
         const entries = Object.entries(layer.stateDict());
         mirror.loadStateDict(Object.fromEntries(entries.map(([name, x]) => [turnedRound(name), changed(name, x)])));
-        const { x, first, gradients } = problemOf(layer, t, n, seed);
-        const { output, x: dx, ...states } = bothPasses(layer, { x, first, gradients });
+        const { x, initial, gradients } = makeInputs(layer, t, n, seed);
+        const { output, x: dx, ...states } = bothPasses(layer, { x, initial, gradients });
         const pass = bothPasses(mirror, {
           x: reversed(x),
-          first: mapTensors(first, directionsSwapped),
+          initial: mapTensors(initial, directionsSwapped),
           gradients: {
             ...mapTensors(gradients, directionsSwapped),
             output: halvesSwapped(reversed(gradients.output)),
@@ -437,16 +443,16 @@ describe.each(variants)("%s build", (variant) => {
           using layer = make(each);
           using one = make(each);
           using two = make(each);
-          const { x, first, gradients } = problemOf(layer, t, n, seed);
+          const { x, initial, gradients } = makeInputs(layer, t, n, seed);
           const { output, ...last } = gradients;
-          const whole = bothPasses(layer, { x, first, gradients }, { lengths });
+          const whole = bothPasses(layer, { x, initial, gradients }, { lengths });
           const early = { lengths: lengths.map((length) => Math.min(length, split)) };
           const late = { lengths: lengths.map((length) => Math.max(length - split, 0)) };
           const part = (of: Tensor, from: number, to: number): Tensor => take(of, 0, range(from, to));
-          const a = one.forward(part(x, 0, split), { ...first, ...early });
-          const b = two.forward(part(x, split, t), { ...carry(a), ...late });
+          const a = one.forward(part(x, 0, split), { ...initial, ...early });
+          const b = two.forward(part(x, split, t), { ...finalAsInitial(a), ...late });
           const dB = two.backward({ output: part(output, split, t), ...last });
-          const dA = one.backward({ output: part(output, 0, split), ...carryBack(dB) });
+          const dA = one.backward({ output: part(output, 0, split), ...initialAsFinal(dB) });
           const pass = { ...b, ...dA, output: concatenate(a.output, b.output), x: concatenate(dA.x, dB.x) };
           expectBits(pass, whole, `${split} of ${t}`);
           expectClose(sum([gradientsOf(one), gradientsOf(two)]), gradientsOf(layer));
@@ -459,9 +465,9 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         using layer = make(each);
         using stream = layer.stream({ batchSize: n });
-        const { x, first } = problemOf(layer, t, n, seed);
-        const { output, hn, cn } = given(layer.forward(x, first) as Omit<Pass, "x" | "h0">);
-        stream.reset(first);
+        const { x, initial } = makeInputs(layer, t, n, seed);
+        const { output, hn, cn } = withoutUndefined(layer.forward(x, initial) as Omit<Pass, "x" | "h0">);
+        stream.reset(initial);
         for (const step of range(0, t)) {
           const { shape } = take(output, 0, [step]);
           expect({ data: stream.step(take(x, 0, [step]).data), shape }).toHaveBits(take(output, 0, [step]));
@@ -479,12 +485,12 @@ describe.each(variants)("%s build", (variant) => {
           using cell = makeCell(kind, d, h, { bias, dtype, seed: seed + 1 });
           const entries = Object.entries(layer.stateDict());
           cell.loadStateDict(Object.fromEntries(entries.map(([name, x]) => [name.slice(0, -3), x])));
-          const { x, first, gradients } = problemOf(layer, t, n, seed);
-          const whole = bothPasses(layer, { x, first, gradients });
+          const { x, initial, gradients } = makeInputs(layer, t, n, seed);
+          const whole = bothPasses(layer, { x, initial, gradients });
           const flat = (of: Tensor): Tensor => ({ data: of.data, shape: of.shape.slice(1) });
           const pass = loop(cell, {
             x,
-            first: mapTensors(first, flat),
+            initial: mapTensors(initial, flat),
             gradients: { ...mapTensors(gradients, flat), output: gradients.output },
           });
           const { output, x: dx, ...states } = whole;
@@ -502,7 +508,7 @@ describe.each(variants)("%s build", (variant) => {
         const options = dropped[seed % 4]!;
         using layer = make(each, options);
         using other = make(each, { ...options, checkpoint: 1 + (seed % (t + 1)) });
-        const problem = problemOf(layer, t, n, seed);
+        const problem = makeInputs(layer, t, n, seed);
         for (const steps of allSteps(each)) {
           const whole = bothPasses(layer, problem, steps);
           expectBits(bothPasses(other, problem, steps), whole, `${JSON.stringify(options)} ${JSON.stringify(steps)}`);
@@ -516,11 +522,11 @@ describe.each(variants)("%s build", (variant) => {
         const { t, n, seed } = each;
         using layer = make(each);
         using other = make(each, { dropout: 0.5, recurrentDropout: 0.5, checkpoint: 2 });
-        const { x, first } = problemOf(layer, t, n, seed);
+        const { x, initial } = makeInputs(layer, t, n, seed);
         for (const steps of allSteps(each)) {
-          const trained = layer.train().forward(x, { ...first, ...steps });
-          expectBits(layer.eval().forward(x, { ...first, ...steps }), trained, JSON.stringify(steps));
-          expectBits(other.eval().forward(x, { ...first, ...steps }), trained, JSON.stringify(steps));
+          const trained = layer.train().forward(x, { ...initial, ...steps });
+          expectBits(layer.eval().forward(x, { ...initial, ...steps }), trained, JSON.stringify(steps));
+          expectBits(other.eval().forward(x, { ...initial, ...steps }), trained, JSON.stringify(steps));
         }
       });
     });

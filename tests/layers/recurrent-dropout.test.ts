@@ -10,7 +10,7 @@ import {
   expectBits,
   gradientsOf,
   makeRecurrent,
-  problemOf,
+  makeInputs,
   type Options,
   type Recurrent,
 } from "../helpers/recurrent.js";
@@ -185,7 +185,7 @@ describe.each(variants)("%s build", (variant) => {
         using dropped = makeRecurrent(kind, 3, 6, { recurrentDropout: 1, bidirectional: true, dtype, seed: 1 });
         using without = makeRecurrent(kind, 3, 6, { bidirectional: true, dtype, seed: 1 });
         for (const { name, value } of without.parameters()) if (name.startsWith("weight_hh")) value.data.fill(0);
-        const problem = problemOf(dropped, 5, 3, 1);
+        const problem = makeInputs(dropped, 5, 3, 1);
         const [pass, expected] = [bothPasses(dropped, problem), bothPasses(without, problem)];
         for (const [name, of] of Object.entries(expected)) expect(pass[name as "x"], name).toBeAllClose(of as Tensor);
         dropped.parameters().forEach(({ name, grad }, i) => {
@@ -199,7 +199,7 @@ describe.each(variants)("%s build", (variant) => {
         const p = 0.4;
         using layer = makeRecurrent(kind, 3, 12, { recurrentDropout: p, dtype, seed: 5 });
         using thinned = makeRecurrent(kind, 3, 12, { dtype, seed: 5 });
-        const problem = problemOf(layer, 5, 1, 1);
+        const problem = makeInputs(layer, 5, 1, 1);
         const pass = bothPasses(layer, problem);
         const { grad } = layer.parameters()[1]!;
         const [rows, columns] = grad.shape as [number, number];
@@ -220,11 +220,11 @@ describe.each(variants)("%s build", (variant) => {
       using layer = makeRecurrent(kind, 3, 6, { ...options, seed: 1 });
       using same = makeRecurrent(kind, 3, 6, { ...options, seed: 1 });
       using plain = makeRecurrent(kind, 3, 6, { numLayers: 2, bidirectional: true, dtype, seed: 1 });
-      const problem = problemOf(layer, 5, 3, 1);
-      const { x, first } = problem;
+      const problem = makeInputs(layer, 5, 3, 1);
+      const { x, initial } = problem;
       const passes = range(0, 3).map(() => bothPasses(layer, problem));
       expectBits(bothPasses(same, problem), passes[0]!, "first pass");
-      expectBits(same.eval().forward(x, first), plain.eval().forward(x, first), "eval");
+      expectBits(same.eval().forward(x, initial), plain.eval().forward(x, initial), "eval");
       same.train();
       expectBits(bothPasses(same, problem), passes[1]!, "second pass");
       expectBits(bothPasses(same, problem), passes[2]!, "third pass");
@@ -257,7 +257,7 @@ describe.each(variants)("%s build", (variant) => {
       const options = { numLayers: 2, dropout: 0.5, recurrentDropout: 0.5, dtype, seed: 1 };
       using layer = new GRU(3, 6, options);
       using same = new GRU(3, 6, options);
-      const problem = problemOf(layer, 5, 3, 1);
+      const problem = makeInputs(layer, 5, 3, 1);
       const { x } = problem;
       expect(() => layer.forward(wave([5, 3, 4], dtype))).toThrow();
       expect(() => layer.forward(x, { h0: x })).toThrow();

@@ -13,7 +13,7 @@ import {
   states,
   tolerances,
 } from "../helpers/pytorch.js";
-import { type CellKind, given, loop, makeCell } from "../helpers/recurrent.js";
+import { type CellKind, withoutUndefined, loop, makeCell } from "../helpers/recurrent.js";
 import { useVariant, variants } from "../helpers/variants.js";
 
 /** Steps along the first axis of x and of h and its gradients; c is the last one. */
@@ -38,15 +38,15 @@ function runCell(each: CellCase, dtype: Dtype): Expected {
   expect(cell.parameters().map(({ name }) => name)).toEqual(Object.keys(each.weights));
   cell.loadStateDict(tensorsOf(each.weights, dtype));
   const { h0, c0, gradients: upstream } = each;
-  const first = states({ h0, c0 }, dtype);
+  const initial = states({ h0, c0 }, dtype);
   const pass = loop(cell, {
     x: tensorOf(each.x, dtype),
-    first,
+    initial,
     gradients: states({ output: upstream.h, cn: upstream.c }, dtype),
   });
   return {
-    forward: { ...given({ h: pass.output, c: pass.cn }) } as NumbersOf,
-    backward: { ...given({ x: pass.x, h: pass.h0, c: pass.c0 }) } as NumbersOf,
+    forward: { ...withoutUndefined({ h: pass.output, c: pass.cn }) } as NumbersOf,
+    backward: { ...withoutUndefined({ x: pass.x, h: pass.h0, c: pass.c0 }) } as NumbersOf,
     parameters: gradients(cell.parameters()),
   };
 }

@@ -17,15 +17,15 @@ import "../helpers/bits.js";
 import {
   KINDS,
   bothPasses,
-  carry,
+  finalAsInitial,
   expectBits,
-  given,
+  withoutUndefined,
   gradientsOf,
   makeRecurrent,
-  problemOf,
-  rowsOfProblem,
+  makeInputs,
+  rowsOfInputs,
   type Options,
-  type Problem,
+  type PassInputs,
   type Recurrent,
   type Results,
 } from "../helpers/recurrent.js";
@@ -43,34 +43,34 @@ describe.each(variants)("%s build", (variant) => {
   describe.each(["f64", "f32"] as const)("%s", (dtype) => {
     describe.each(KINDS)("%s", (kind) => {
       const make = (options?: Options): Recurrent => makeRecurrent(kind, D, H, { dtype, seed: 1, ...options });
-      const forward = (layer: Recurrent, x: Tensor, state = {}): Results => given(layer.forward(x, state));
-      let problem: Problem; // of a layer in one direction
-      let deep: Problem; // of two in both
+      const forward = (layer: Recurrent, x: Tensor, state = {}): Results => withoutUndefined(layer.forward(x, state));
+      let problem: PassInputs; // of a layer in one direction
+      let deep: PassInputs; // of two in both
       const stack = { numLayers: 2, bidirectional: true };
       beforeAll(() => {
         using one = make();
         using two = make(stack);
-        problem = problemOf(one, T, N, 1);
-        deep = problemOf(two, T, N, 2);
+        problem = makeInputs(one, T, N, 1);
+        deep = makeInputs(two, T, N, 2);
       });
 
       describe("lengths", () => {
         test("of 0: zeros come out, states pass through, and so do gradients", () => {
-          for (const [options, { x, first, gradients }] of [
+          for (const [options, { x, initial, gradients }] of [
             [{}, problem],
             [stack, deep],
-          ] as [Options, Problem][]) {
+          ] as [Options, PassInputs][]) {
             // prettier-ignore
             using layer = make(options);
-            const pass = bothPasses(layer, { x, first, gradients }, { lengths: [0, 0, 0] });
+            const pass = bothPasses(layer, { x, initial, gradients }, { lengths: [0, 0, 0] });
             expect(pass.output.shape).toEqual(gradients.output.shape);
             expect(zero(pass.output)).toBe(true);
             expect(pass.x.shape).toEqual(x.shape);
             expect(zero(pass.x)).toBe(true);
-            expectBits(carry(pass), first, "last states");
+            expectBits(finalAsInitial(pass), initial, "last states");
             expectBits({ hn: pass.h0, cn: pass.c0 }, { hn: gradients.hn, cn: gradients.cn }, "gradients of states");
             for (const { grad } of layer.parameters()) expect(zero(grad)).toBe(true);
-            expectBits(forward(layer.eval(), x, { ...first, lengths: [0, 0, 0] }), given({ output: pass.output, hn: pass.hn, cn: pass.cn }), "eval"); // prettier-ignore
+            expectBits(forward(layer.eval(), x, { ...initial, lengths: [0, 0, 0] }), withoutUndefined({ output: pass.output, hn: pass.hn, cn: pass.cn }), "eval"); // prettier-ignore
             const none = forward(layer, x, { lengths: [0, 0, 0] }); // without first states, zeros pass through
             for (const each of Object.values(none)) expect(zero(each as Tensor)).toBe(true);
           }
@@ -88,9 +88,9 @@ describe.each(variants)("%s build", (variant) => {
           };
           using layer = make(stack);
           using same = make(stack);
-          const { x, first, gradients } = deep;
+          const { x, initial, gradients } = deep;
           const expected = bothPasses(layer, deep, { lengths });
-          const wild = { x: behind(x), first, gradients: { ...gradients, output: behind(gradients.output) } };
+          const wild = { x: behind(x), initial, gradients: { ...gradients, output: behind(gradients.output) } };
           expectBits(bothPasses(same, wild, { lengths }), expected, "NaN in the padding");
           gradientsOf(same).forEach((gradient, i) => expect(gradient).toHaveBits(gradientsOf(layer)[i]!));
         });
@@ -102,10 +102,10 @@ describe.each(variants)("%s build", (variant) => {
           [{ ...stack, goBackwards: true, stateful: true }, true],
         ])("an empty batch: %j", (options, both) => {
           using layer = make({ ...options, dropout: 0.5, recurrentDropout: 0.5 });
-          const empty = rowsOfProblem(both ? deep : problem, []);
+          const empty = rowsOfInputs(both ? deep : problem, []);
           for (const steps of [{}, { lengths: [] }, { lengths: i32([], [0]) }, { mask: i32([], [T, 0]) }]) {
             const pass = bothPasses(layer, empty, steps);
-            expectBits(pass, { ...empty.gradients, x: empty.x, ...empty.first }, "shapes");
+            expectBits(pass, { ...empty.gradients, x: empty.x, ...empty.initial }, "shapes");
             layer.eval().forward(empty.x, steps);
             layer.train();
           }
@@ -115,13 +115,13 @@ describe.each(variants)("%s build", (variant) => {
           const list = [3, 5, 1];
           const data = i32([3, 5, 1]);
           using layer = make();
-          const { x, first, gradients } = problem;
+          const { x, initial, gradients } = problem;
           const expected = bothPasses(layer, problem, { lengths: list });
           expect(list).toEqual([3, 5, 1]);
-          const { output } = layer.forward(x, { ...first, lengths: data });
+          const { output } = layer.forward(x, { ...initial, lengths: data });
           expect(output).toHaveBits(expected.output);
           const typed = Int32Array.from(list);
-          expect(layer.forward(x, { ...first, lengths: typed }).output).toHaveBits(expected.output);
+          expect(layer.forward(x, { ...initial, lengths: typed }).output).toHaveBits(expected.output);
           expect(data).toEqual(i32([3, 5, 1]));
           data.data.fill(0);
           expect(layer.backward(gradients).x).toHaveBits(expected.x);
@@ -131,9 +131,9 @@ describe.each(variants)("%s build", (variant) => {
           const lengths = [4, 0, 2];
           using layer = make({ ...stack, stateful: true, dropout: 0.5 });
           using same = make({ ...stack, stateful: true, dropout: 0.5 });
-          const { x, first, gradients } = deep;
+          const { x, initial, gradients } = deep;
           const expected = bothPasses(same, deep, { lengths });
-          const outcome = layer.forward(x, { ...first, lengths });
+          const outcome = layer.forward(x, { ...initial, lengths });
           const call = (value: unknown) => () => layer.forward(x, { lengths: value as number[] });
           const one = (value: unknown) => call([1, value, 2]);
           for (const value of [6, -1, 1.5, NaN, Infinity]) {
@@ -181,7 +181,7 @@ describe.each(variants)("%s build", (variant) => {
           using layer = make(stack);
           const pass = bothPasses(layer, deep, { mask: i32(new Array<number>(T * N).fill(0), [T, N]) });
           expect(zero(pass.output) && zero(pass.x)).toBe(true);
-          expectBits(carry(pass), deep.first, "last states");
+          expectBits(finalAsInitial(pass), deep.initial, "last states");
           const { hn, cn } = deep.gradients;
           expectBits({ hn: pass.h0, cn: pass.c0 }, { hn, cn }, "gradients of states");
         });
@@ -217,9 +217,9 @@ describe.each(variants)("%s build", (variant) => {
           using same = make({ stateful: true });
           using batchFirst = make({ batchFirst: true });
           const mask = i32(range(0, T * N).map((i) => i % 2), [T, N]); // prettier-ignore
-          const { x, first, gradients } = problem;
+          const { x, initial, gradients } = problem;
           const expected = bothPasses(same, problem, { mask });
-          const outcome = layer.forward(x, { ...first, mask });
+          const outcome = layer.forward(x, { ...initial, mask });
           const call = (value: unknown) => () => layer.forward(x, { mask: value as Tensor });
           for (const value of [2, -1]) {
             const data = [...mask.data];
@@ -247,12 +247,12 @@ describe.each(variants)("%s build", (variant) => {
         test("reads from the last step; outputs come in the order of reading, gradients in that of x", () => {
           using layer = make();
           using backwards = make({ goBackwards: true });
-          const { x, first, gradients } = problem;
+          const { x, initial, gradients } = problem;
           const turn = (of: Tensor): Tensor => take(of, 0, range(0, T).reverse());
-          const expected = bothPasses(layer, { x: turn(x), first, gradients });
+          const expected = bothPasses(layer, { x: turn(x), initial, gradients });
           expectBits(bothPasses(backwards, problem), { ...expected, x: turn(expected.x) }, "goBackwards");
-          const last = forward(layer, take(x, 0, [T - 1]), first).output;
-          expect(take(backwards.forward(x, first).output, 0, [0])).toHaveBits(last); // what was read first
+          const last = forward(layer, take(x, 0, [T - 1]), initial).output;
+          expect(take(backwards.forward(x, initial).output, 0, [0])).toHaveBits(last); // what was read first
         });
 
         test("with lengths: the padding comes first, and is zeros", () => {
@@ -278,11 +278,11 @@ describe.each(variants)("%s build", (variant) => {
 
       describe("stateful", () => {
         test("the next pass goes on, until resetState()", () => {
-          for (const [options, { x, first }] of [
+          for (const [options, { x, initial }] of [
             [{}, problem],
             [stack, deep],
             [{ ...stack, checkpoint: 2 }, deep],
-          ] as [Options, Problem][]) {
+          ] as [Options, PassInputs][]) {
             using layer = make({ ...options, stateful: true });
             using plain = make(options);
             for (const mode of ["train", "eval"] as const) {
@@ -291,13 +291,13 @@ describe.each(variants)("%s build", (variant) => {
               const zeros = forward(layer, x);
               expectBits(zeros, forward(plain, x), "from zeros");
               const next = forward(layer, x);
-              expectBits(next, forward(plain, x, carry(zeros)), "from the pass before");
+              expectBits(next, forward(plain, x, finalAsInitial(zeros)), "from the pass before");
               for (const { data } of Object.values(next) as Tensor[]) data.fill(NaN); // they are the caller's
-              const third = forward(plain, x, carry(forward(plain, x, carry(zeros))));
+              const third = forward(plain, x, finalAsInitial(forward(plain, x, finalAsInitial(zeros))));
               expectBits(forward(layer, x), third, "from the one before");
-              const own = forward(layer, x, first);
-              expectBits(own, forward(plain, x, first), "from given states");
-              expectBits(forward(layer, x), forward(plain, x, carry(own)), "and on from there");
+              const own = forward(layer, x, initial);
+              expectBits(own, forward(plain, x, initial), "from given states");
+              expectBits(forward(layer, x), forward(plain, x, finalAsInitial(own)), "and on from there");
               layer.resetState();
               expectBits(forward(layer, x), zeros, "from zeros again");
             }
@@ -307,10 +307,10 @@ describe.each(variants)("%s build", (variant) => {
         test("gradients are those of states that were given", () => {
           using layer = make({ stateful: true });
           using plain = make();
-          const { x, first, gradients } = problem;
-          const before = forward(layer, x, first);
+          const { x, initial, gradients } = problem;
+          const before = forward(layer, x, initial);
           layer.forward(x);
-          plain.forward(x, carry(before));
+          plain.forward(x, finalAsInitial(before));
           expectBits(layer.backward(gradients), plain.backward(gradients), "gradients");
           gradientsOf(layer).forEach((gradient, i) => expect(gradient).toHaveBits(gradientsOf(plain)[i]!));
         });
@@ -318,32 +318,32 @@ describe.each(variants)("%s build", (variant) => {
         test("with lengths, every row goes on from its own last step", () => {
           using layer = make({ stateful: true });
           using plain = make();
-          const { x, first } = problem;
+          const { x, initial } = problem;
           const lengths = [2, 5, 0];
-          const one = forward(layer, x, { ...first, lengths });
-          expect(take(one.hn, 1, [2])).toHaveBits(take(first.h0, 1, [2]));
-          expectBits(forward(layer, x), forward(plain, x, carry(one)), "second");
+          const one = forward(layer, x, { ...initial, lengths });
+          expect(take(one.hn, 1, [2])).toHaveBits(take(initial.h0, 1, [2]));
+          expectBits(forward(layer, x), forward(plain, x, finalAsInitial(one)), "second");
         });
 
         if (kind.startsWith("LSTM")) {
           test("c alone, or h alone, may be given", () => {
             using layer = make({ stateful: true }) as LSTM;
             using plain = make() as LSTM;
-            const { x, first } = problem;
+            const { x, initial } = problem;
             const before = layer.forward(x);
-            const expected = plain.forward(x, { h0: before.hn, c0: first.c0! });
-            expectBits(layer.forward(x, { c0: first.c0! }), expected, "c0");
-            const next = plain.forward(x, { h0: first.h0, c0: expected.cn });
-            expectBits(layer.forward(x, { h0: first.h0 }), next, "h0");
+            const expected = plain.forward(x, { h0: before.hn, c0: initial.c0! });
+            expectBits(layer.forward(x, { c0: initial.c0! }), expected, "c0");
+            const next = plain.forward(x, { h0: initial.h0, c0: expected.cn });
+            expectBits(layer.forward(x, { h0: initial.h0 }), next, "h0");
           });
         }
 
         test("another batch size is refused until resetState(), and nothing has changed", () => {
           using layer = make({ stateful: true });
           using plain = make();
-          const { x, first, gradients } = problem;
-          const before = forward(layer, x, first);
-          expectBits(before, forward(plain, x, first), "first pass");
+          const { x, initial, gradients } = problem;
+          const before = forward(layer, x, initial);
+          expectBits(before, forward(plain, x, initial), "first pass");
           for (const rows of [0, 1, 2, 4]) {
             const call = (): unknown => layer.forward(wave([T, rows, D], dtype));
             refuses(call, StateError, `x: got ${rows} rows`, "resetState()");
@@ -353,7 +353,7 @@ describe.each(variants)("%s build", (variant) => {
           refuses(() => layer.forward(x, { h0: x }), ShapeError, "h0");
           expectBits(layer.backward(gradients), plain.backward(gradients), "backward of the first pass");
           const two = forward(layer, x);
-          expectBits(two, forward(plain, x, carry(before)), "the next pass");
+          expectBits(two, forward(plain, x, finalAsInitial(before)), "the next pass");
           layer.resetState();
           const small = take(x, 1, [1]);
           expectBits(forward(layer, small), forward(plain, small), "another size");
@@ -361,16 +361,16 @@ describe.each(variants)("%s build", (variant) => {
 
         test("given states of another size take the place of those that were kept", () => {
           using layer = make({ stateful: true });
-          const { x, first } = problem;
+          const { x, initial } = problem;
           layer.forward(x);
-          const rows = rowsOfProblem(problem, [1]);
+          const rows = rowsOfInputs(problem, [1]);
           using plain = make();
           expectBits(
-            forward(layer, take(x, 1, [1]), rows.first),
-            forward(plain, take(x, 1, [1]), rows.first),
+            forward(layer, take(x, 1, [1]), rows.initial),
+            forward(plain, take(x, 1, [1]), rows.initial),
             "one row",
           );
-          expect(first.h0.shape[1]).toBe(N);
+          expect(initial.h0.shape[1]).toBe(N);
         });
 
         test("a layer that is not keeps nothing; streams start from zeros; disposed layers refuse", () => {

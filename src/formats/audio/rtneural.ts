@@ -3,6 +3,8 @@
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../../../bindings/errors.js";
 import { GATES } from "../../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
+import { permute } from "../../base/layout.js";
+import { toTorch } from "../gates.js";
 import {
   ACTIVATIONS,
   assemble,
@@ -102,24 +104,18 @@ function kerasLayers(
       const h = lastOf(`${path}.shape`, layer.shape);
       const kind = type === "lstm" ? "LSTM" : "GRU";
       const g = GATES[kind] * h;
-      const order = kind === "GRU" ? [1, 0, 2] : [0, 1, 2, 3]; // Keras' z r h as r z n; i f c o as i f g o
-      const state: Record<string, Tensor> = {
-        weight_ih_l0: transposed(need(0, [before, g]), order),
-        weight_hh_l0: transposed(need(1, [h, g]), order),
-      };
-      const bias = read(2, kind === "GRU" ? [2, g] : [g]);
-      if (bias) {
-        const row = (from: number) => transposed({ data: bias.data.slice(from, from + g), shape: [1, g] }, order).data;
-        state.bias_ih_l0 = { data: row(0), shape: [g] };
-        state.bias_hh_l0 = { data: kind === "GRU" ? row(g) : bias.data.slice().fill(0), shape: [g] };
-      }
+      const state = toTorch("keras", kind, {
+        kernel: need(0, [before, g]),
+        recurrent_kernel: need(1, [h, g]),
+        bias: read(2, kind === "GRU" ? [2, g] : [g]),
+      });
       return [{ type: kind, inputSize: before, hiddenSize: h, numLayers: 1, state }];
     }
     case "dense":
     case "time-distributed-dense": {
       most(2);
       const out = lastOf(`${path}.shape`, layer.shape);
-      const weight = transposed(need(0, [before, out]), [0]);
+      const weight = permute(need(0, [before, out]), [1, 0]);
       return [{ type: "dense", weight, bias: read(1, [out]) }, ...activations()];
     }
     case "activation":
@@ -143,18 +139,6 @@ function kerasLayers(
       throw new UnsupportedError(`${path}.type`, describe(type), known.join(", "));
     }
   }
-}
-
-/** [rows,columns] as [columns,rows], its blocks of rows in another order: the one at `order[i]` comes i-th. */
-function transposed({ data, shape }: Tensor, order: readonly number[]): Tensor {
-  const [rows, columns] = shape as [number, number];
-  const block = columns / order.length;
-  const out = data.slice();
-  for (let to = 0; to < columns; to++) {
-    const from = order[Math.floor(to / block)]! * block + (to % block);
-    for (let row = 0; row < rows; row++) out[to * rows + row] = data[row * columns + from]!;
-  }
-  return { data: out, shape: [columns, rows] };
 }
 
 // --- PyTorch's arrays --------------------------------------------------------------------------------------------------
