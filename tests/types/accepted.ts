@@ -200,3 +200,8 @@ is<number>()(crossEntropy(any, any).loss);
 is<Tensor>()(crossEntropy(any, any, { reduction: "none" }).loss);
 export const probabilities: Tensor = softmax(any);
 export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()["linear.bias"]!;
+
+// losses: the gradient has the dtype of the prediction
+is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
+is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
+is<Tensor<"f64">>()(softmax(f64));
