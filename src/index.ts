@@ -9,7 +9,9 @@
 export {
   tensor,
   type Dtype,
+  type DtypeArrays,
   type FloatDtype,
+  type InferredDtype,
   type NestedNumbers,
   type Tensor,
   type TensorData,
@@ -26,15 +28,20 @@ export {
   UnsupportedError,
   ValueError,
 } from "../bindings/errors.js";
-export type { Layer, LayerOptions, Parameter } from "./nn/layer.js";
+export type { Layer, LayerOptions, Module, Parameter } from "./nn/layer.js";
 export { GRU, LSTM, RNN } from "./recurrent/layers.js";
 export type {
   GatedOptions,
   GRUOptions,
+  LSTMInputGradients,
   LSTMOptions,
+  LSTMOutput,
   LSTMState,
+  OutputGradients,
   RecurrentOptions,
+  RNNInputGradients,
   RNNOptions,
+  RNNOutput,
   RNNState,
 } from "./recurrent/options.js";
 export {
@@ -42,9 +49,13 @@ export {
   GRUCell,
   LSTMCell,
   RNNCell,
+  type CellInputGradients,
   type CellOptions,
+  type CellOutput,
   type CellState,
   type GRUCellOptions,
+  type LSTMCellInputGradients,
+  type LSTMCellOutput,
   type LSTMCellState,
   type RNNCellOptions,
 } from "./recurrent/cells.js";

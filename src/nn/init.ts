@@ -314,7 +314,7 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
       if (ahead) project(vectors, done, 1, pairs);
       done++;
     }
-    return vectors.download().data as Float64Array;
+    return vectors.download().data;
   });
 }
 

@@ -141,7 +141,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
       for (let i = 0; i < data.length; i++) data[i] = draw();
       grad.fill(0);
     }
-    return [...parameters];
+    return parameters;
   }
 
   /**
@@ -212,7 +212,7 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
 
   /** @internal */
   protected constructor(memory: Memory<D>) {
-    if (!(memory instanceof LayerMemory)) {
+    if (!((memory as object) instanceof LayerMemory)) {
       throw new StateError("Layer", "a call of its constructor", "a layer of this package");
     }
     this.#memory = memory;

@@ -5,7 +5,7 @@ import { floatDtype, logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } 
 import * as kernels from "../../bindings/loss.js";
 import type { LossResult, Reduction } from "../../bindings/loss.js";
 import { withArena, type Arena, type Lengths } from "../../bindings/memory.js";
-import { readTensor, type Tensor } from "../../bindings/tensor.js";
+import { readTensor, type Dtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 
 export type { Reduction };
@@ -14,8 +14,9 @@ export type { Reduction };
  * A number, or for reduction "none" a tensor.
  *
  * @typeParam R the reduction
+ * @typeParam D the number type of the prediction
  */
-export type Loss<R extends Reduction> = R extends "none" ? Tensor : number;
+export type Loss<R extends Reduction, D extends Dtype = Dtype> = R extends "none" ? Tensor<D> : number;
 
 /** Options of all losses. A mean over nothing (no target counts) is NaN, with gradients of 0, as in PyTorch. */
 export interface LossOptions<R extends Reduction = Reduction> {
@@ -92,13 +93,14 @@ export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends L
 const COMMON = ["reduction", "weight", "sampleWeight", "lengths", "batchFirst"] as const;
 
 /** Runs a loss kernel, and hands its results to the caller. */
-function run<R extends Reduction>(
+function run<R extends Reduction, D extends Dtype>(
   { reduction }: LossOptions<R>,
   kernel: (arena: Arena) => LossResult,
-): { loss: Loss<R>; gradient: Tensor } {
+): { loss: Loss<R, D>; gradient: Tensor<D> } {
   return withArena(currentCore(), (arena) => {
     const { total, losses, gradient } = kernel(arena);
-    return { loss: (reduction === "none" ? losses.download() : total) as Loss<R>, gradient: gradient.download() };
+    const loss = (reduction === "none" ? losses.download() : total) as Loss<R, D>;
+    return { loss, gradient: gradient.download() as Tensor<D> };
   });
 }
 
@@ -117,20 +119,20 @@ function run<R extends Reduction>(
  * @param options reduction, weight of each class, sampleWeight, lengths, batchFirst, ignoreIndex, labelSmoothing
  * @throws ShapeError, DtypeError, ValueError (target or length out of range), UnsupportedError, OutOfMemoryError
  */
-export function crossEntropy<R extends Reduction = "mean">(
-  logits: Tensor,
+export function crossEntropy<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  logits: Tensor<D>,
   targets: Tensor,
   options: CrossEntropyOptions<R> = {},
 ): {
   /** In nats; for "none" [...]. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses: [..., C]. */
-  dLogits: Tensor;
+  dLogits: Tensor<D>;
 } {
   const given = checkOptions("crossEntropy", options, [...COMMON, "ignoreIndex", "labelSmoothing"]);
   const { ignoreIndex, labelSmoothing = 0 } = given;
   const args = { ...given, logits, targets, ignoreIndex, labelSmoothing };
-  const { loss, gradient } = run(given, (arena) => kernels.crossEntropy(arena, args));
+  const { loss, gradient } = run<R, D>(given, (arena) => kernels.crossEntropy(arena, args));
   return { loss, dLogits: gradient };
 }
 
@@ -148,33 +150,33 @@ export function crossEntropy<R extends Reduction = "mean">(
  * @param options reduction, weight of each class, sampleWeight, lengths, batchFirst, ignoreIndex
  * @throws ShapeError, DtypeError, ValueError (target or length out of range), UnsupportedError, OutOfMemoryError
  */
-export function nll<R extends Reduction = "mean">(
-  logProbabilities: Tensor,
+export function nll<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  logProbabilities: Tensor<D>,
   targets: Tensor,
   options: NllOptions<R> = {},
 ): {
   /** In nats; for "none" [...]. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses: [..., C]. */
-  dLogProbabilities: Tensor;
+  dLogProbabilities: Tensor<D>;
 } {
   const given = checkOptions("nll", options, [...COMMON, "ignoreIndex"]);
   const { ignoreIndex = -100 } = given;
   const args = { ...given, logProbabilities, targets, ignoreIndex };
-  const { loss, gradient } = run(given, (arena) => kernels.nll(arena, args));
+  const { loss, gradient } = run<R, D>(given, (arena) => kernels.nll(arena, args));
   return { loss, dLogProbabilities: gradient };
 }
 
 /** A loss of prediction and target, element by element. */
-function regression<R extends Reduction>(
+function regression<R extends Reduction, D extends Dtype>(
   kind: typeof kernels.MSE | typeof kernels.SMOOTH_L1 | typeof kernels.L1,
-  prediction: Tensor,
+  prediction: Tensor<D>,
   target: Tensor,
   options: ElementLossOptions<R>,
   beta = 0,
-): { loss: Loss<R>; dPrediction: Tensor } {
+): { loss: Loss<R, D>; dPrediction: Tensor<D> } {
   const args = { ...options, names: ["prediction", "target"] as const, prediction, target, beta };
-  const { loss, gradient } = run(options, (arena) => kernels.elementwiseLoss(arena, kind, args));
+  const { loss, gradient } = run<R, D>(options, (arena) => kernels.elementwiseLoss(arena, kind, args));
   return { loss, dPrediction: gradient };
 }
 
@@ -190,17 +192,17 @@ function regression<R extends Reduction>(
  * @param options reduction, weight of each element, sampleWeight, lengths, batchFirst
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
-export function mse<R extends Reduction = "mean">(
-  prediction: Tensor,
+export function mse<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  prediction: Tensor<D>,
   target: Tensor,
   options: ElementLossOptions<R> = {},
 ): {
   /** For "none" in the shape of prediction. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
-  dPrediction: Tensor;
+  dPrediction: Tensor<D>;
 } {
-  return regression(kernels.MSE, prediction, target, checkOptions("mse", options, COMMON));
+  return regression<R, D>(kernels.MSE, prediction, target, checkOptions("mse", options, COMMON));
 }
 
 /**
@@ -215,17 +217,17 @@ export function mse<R extends Reduction = "mean">(
  * @param options reduction, weight of each element, sampleWeight, lengths, batchFirst
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
-export function l1<R extends Reduction = "mean">(
-  prediction: Tensor,
+export function l1<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  prediction: Tensor<D>,
   target: Tensor,
   options: ElementLossOptions<R> = {},
 ): {
   /** For "none" in the shape of prediction. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
-  dPrediction: Tensor;
+  dPrediction: Tensor<D>;
 } {
-  return regression(kernels.L1, prediction, target, checkOptions("l1", options, COMMON));
+  return regression<R, D>(kernels.L1, prediction, target, checkOptions("l1", options, COMMON));
 }
 
 /**
@@ -240,18 +242,18 @@ export function l1<R extends Reduction = "mean">(
  * @param options reduction, beta, weight of each element, sampleWeight, lengths, batchFirst
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
-export function smoothL1<R extends Reduction = "mean">(
-  prediction: Tensor,
+export function smoothL1<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  prediction: Tensor<D>,
   target: Tensor,
   options: SmoothL1Options<R> = {},
 ): {
   /** For "none" in the shape of prediction. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses, in the shape of prediction. */
-  dPrediction: Tensor;
+  dPrediction: Tensor<D>;
 } {
   const { beta = 1, ...given } = checkOptions("smoothL1", options, [...COMMON, "beta"]);
-  return regression<R>(kernels.SMOOTH_L1, prediction, target, given, beta);
+  return regression<R, D>(kernels.SMOOTH_L1, prediction, target, given, beta);
 }
 
 /**
@@ -268,19 +270,19 @@ export function smoothL1<R extends Reduction = "mean">(
  * @param options reduction, weight of each element, posWeight, sampleWeight, lengths, batchFirst
  * @throws ShapeError, DtypeError, ValueError, UnsupportedError, OutOfMemoryError
  */
-export function bceWithLogits<R extends Reduction = "mean">(
-  logits: Tensor,
+export function bceWithLogits<R extends Reduction = "mean", D extends Dtype = Dtype>(
+  logits: Tensor<D>,
   targets: Tensor,
   options: BceWithLogitsOptions<R> = {},
 ): {
   /** In nats; for "none" in the shape of logits. */
-  loss: Loss<R>;
+  loss: Loss<R, D>;
   /** The gradient of the loss, or of the sum of the losses, in the shape of logits. */
-  dLogits: Tensor;
+  dLogits: Tensor<D>;
 } {
   const given = checkOptions("bceWithLogits", options, [...COMMON, "posWeight"]);
   const args = { ...given, names: ["logits", "targets"] as const, prediction: logits, target: targets };
-  const { loss, gradient } = run(given, (arena) => kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args));
+  const { loss, gradient } = run<R, D>(given, (arena) => kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args));
   return { loss, dLogits: gradient };
 }
 
@@ -292,13 +294,13 @@ export function bceWithLogits<R extends Reduction = "mean">(
  * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function softmax(x: Tensor): Tensor {
+export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
   return withArena(currentCore(), (arena) => {
     const given = readTensor("x", x, "a tensor of f64 or f32");
     const dtype = floatDtype("x", given);
     const y = arena.copy("x", given, dtype, ["...", "C"]);
     softmaxKernel(arena, dtype, y);
-    return y.download();
+    return y.download() as Tensor<D>;
   });
 }
 
@@ -310,10 +312,10 @@ export function softmax(x: Tensor): Tensor {
  * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function logSoftmax(x: Tensor): Tensor {
+export function logSoftmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
   return withArena(currentCore(), (arena) => {
     const given = readTensor("x", x, "a tensor of f64 or f32");
     const dtype = floatDtype("x", given);
-    return logSoftmaxKernel(arena, dtype, arena.copy("x", given, dtype, ["...", "C"])).download();
+    return logSoftmaxKernel(arena, dtype, arena.copy("x", given, dtype, ["...", "C"])).download() as Tensor<D>;
   });
 }

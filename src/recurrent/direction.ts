@@ -15,7 +15,7 @@ import {
   type PassOptions,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
-import { zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { dtypeOf, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { raggedBatch, type ActiveSteps, type RaggedBatch } from "./ragged.js";
 
 /** A ragged batch whose indices are in wasm memory, too. */
@@ -48,12 +48,12 @@ export function uploadRagged(
   };
 }
 
-/** A copy of [N,size] whose row i is row `indices[i]`. */
+/** A copy [rows,size] of rows of a matrix: row i is row `indices[i]`. */
 function selectRows({ data, shape }: Tensor, indices: Int32Array): Tensor {
   const size = shape[1]!;
-  const copy = data.slice();
-  indices.forEach((row, i) => copy.set(data.subarray(row * size, (row + 1) * size), i * size));
-  return { data: copy, shape };
+  const rows = zeros(dtypeOf(data), indices.length * size);
+  indices.forEach((row, i) => rows.set(data.subarray(row * size, (row + 1) * size), i * size));
+  return { data: rows, shape: [indices.length, size] };
 }
 
 /** A tensor [N,size] in the order of the ragged batch, longest row first. */
@@ -153,12 +153,7 @@ function allColumns(tensor: FloatTensor): Columns {
 
 /** A copy [N,*] of the last states in [N + rows,*]: the rows `lastRows`, or the last N. */
 function lastStates(states: FloatTensor, n: number, rows: number, lastRows: Int32Array | undefined): Tensor {
-  if (!lastRows) return states.slice(rows, n).download();
-  const size = states.shape[1]!;
-  const numbers = states.data;
-  const data = zeros(states.dtype, n * size);
-  lastRows.forEach((row, i) => data.set(numbers.subarray(row * size, (row + 1) * size), i * size));
-  return { data, shape: [n, size] };
+  return lastRows ? selectRows(states, lastRows) : states.slice(rows, n).download();
 }
 
 /** The input of the steps start..end-1, and the packed row `offset` that it starts at. */

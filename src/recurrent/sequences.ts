@@ -61,15 +61,13 @@ export function sequenceShape({ unbatched, batchFirst, t, n }: Layout, features:
 
 /** [T,N,features] from a sequence in the caller's layout. */
 export function toTimeFirst<D extends Dtype>(x: Tensor<D>, { batchFirst, t, n }: Layout): Tensor<D> {
-  const features = x.shape[x.shape.length - 1]!;
-  return batchFirst ? permute(x, [1, 0, 2]) : { data: x.data, shape: [t, n, features] };
+  return batchFirst ? permute(x, [1, 0, 2]) : { data: x.data, shape: [t, n, x.shape.at(-1)!] };
 }
 
 /** A copy of [T,N,features] in the caller's layout. */
 export function fromTimeFirst<D extends Dtype>(x: Tensor<D>, layout: Layout): Tensor<D> {
   if (layout.batchFirst) return permute(x, [1, 0, 2]);
-  const shape = sequenceShape(layout, x.shape[2]!);
-  return { data: x.data.slice() as TensorData<D>, shape };
+  return { data: x.data.slice() as TensorData<D>, shape: sequenceShape(layout, x.shape[2]!) };
 }
 
 /** [T,N,features] in the order in which the layer reads it, and back. */

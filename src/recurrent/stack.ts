@@ -415,12 +415,12 @@ export abstract class Recurrent<
   #initialStates(layout: Layout, given: LSTMState): States {
     const shape = this.#stateShape(layout);
     const read = (name: "h0" | "c0", size: number, before: Tensor | undefined) => {
-      const { [name]: own } = given;
-      if (own === undefined && before && String(before.shape) !== String([...shape, size])) {
+      const { [name]: value = before } = given; // null is an error, not a default
+      if (value === before && before && String(before.shape) !== String([...shape, size])) {
         const expected = `as many as in the pass before, whose state is ${showShape(before.shape)}, or resetState()`;
         throw new StateError("x", `${layout.n} rows`, expected);
       }
-      return readOptional(name, own === undefined ? before : own, this.#memory.dtype, [...shape, size]);
+      return readOptional(name, value, this.#memory.dtype, [...shape, size]);
     };
     return { h: read("h0", this.stateSize, this.#state.h), c: read("c0", this.hiddenSize, this.#state.c) };
   }

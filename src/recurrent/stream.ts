@@ -46,7 +46,7 @@ export class StepInput<D extends FloatDtype = FloatDtype> {
     if (this.#reading) throw new StateError("step", "a call from a getter of x", "one step after the other");
     this.#reading = true;
     try {
-      readNumbers("x", x, this.#numbers.length, this.#expected, this.#numbers as Float64Array | Float32Array);
+      readNumbers("x", x, this.#numbers.length, this.#expected, this.#numbers);
     } finally {
       this.#reading = false;
     }
@@ -145,13 +145,9 @@ export class Stream<D extends FloatDtype = FloatDtype> {
     const h0 = readOptional("h0", given.h0, this.#h.dtype, this.#h.shape);
     const c0 = this.#c && readOptional("c0", given.c0, this.#c.dtype, this.#c.shape);
     this.#checkAlive(); // code of the caller's may have run
-    for (const [target, value] of [
-      [this.#c, c0],
-      [this.#h, h0],
-    ] as const) {
-      if (value) target?.set(value.data);
-      else target?.fill(0);
-    }
+    const set = (target: WasmTensor<D>, value: Tensor | undefined) => (value ? target.set(value.data) : target.fill(0));
+    set(this.#h, h0);
+    if (this.#c) set(this.#c, c0);
   }
 
   /** Frees the memory. */
