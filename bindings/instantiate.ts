@@ -171,7 +171,7 @@ function instantiate(module: WebAssembly.Module): Core {
   return coreOf(exports, exports.memory);
 }
 
-/** A core over an instance of the module and its memory: after the constants of both modules come scratch, record and heap. */
+/** A core over an instance of the module and its memory. Past both modules' constants come scratch, record and heap. */
 export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
   exports.setScratch(heapBase);
   const record = heapBase + exports.scratchBytes();

@@ -127,12 +127,12 @@ describe.each(variants)("%s build", (variant) => {
     const module = new WebAssembly.Module(moduleBytes(variant, graph.simd, graph.relaxedPatch));
     expect(graphExports(module, memory).heapBase()).toBe(heapBase);
     expect(heapBase).toBeGreaterThanOrEqual(start);
-    expect(heapBase % 16).toBe(0);
+    expect(heapBase % 64).toBe(0);
     expect(bytes.subarray(0, start).every((byte) => byte === 0xa5)).toBe(true);
     expect(bytes.subarray(heapBase).every((byte) => byte === 0xa5)).toBe(true);
     withArena(currentCore(), (arena) => {
-      expect(arena.core.record).toBe(heapBase);
-      expect(arena.bytes("the first of the heap", 1)).toBeGreaterThanOrEqual(heapBase + recordBytes);
+      expect(arena.core.record).toBeGreaterThan(heapBase);
+      expect(arena.bytes("the first of the heap", 1)).toBeGreaterThanOrEqual(arena.core.record + recordBytes);
     });
   });
 
