@@ -1,5 +1,6 @@
-// Kernels for networks that take one frame at a time: each is prepared once, for tensors that stay where they are. What is
-// returned runs it, at audio rate, and allocates nothing; it must not be called after the tensors' arena was disposed of.
+// Kernels for networks that take one frame at a time. Each function takes tensors whose addresses do not change, and returns a
+// function that runs the kernel and allocates nothing, so that it can run at audio rate. Do not call it after the tensors' arena
+// was disposed of.
 
 import { sizeOf } from "./tensor.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";

@@ -1,4 +1,4 @@
-// The memory of one core: allocation, release, growth, and the views through which numbers go in and out.
+// The memory of one core: allocate, free, grow, and typed-array views.
 
 import { OutOfMemoryError } from "./errors.js";
 import type { Dtype, TensorData } from "./tensor.js";
@@ -8,8 +8,8 @@ const MAX_PAGES = 65536; // 4 GiB
 const ALIGNMENT = 64; // a cache line
 
 /**
- * A first-fit allocator over a WebAssembly memory. Free blocks are kept in order of address and joined with their
- * neighbours, so that what was taken and given back leaves the heap as it was.
+ * A first-fit allocator over a WebAssembly memory. Free blocks are kept in order of address and merged with free neighbours, so
+ * that freeing everything leaves one block.
  */
 export class Heap {
   readonly #memory: WebAssembly.Memory;
@@ -20,7 +20,7 @@ export class Heap {
   #bytesUsed = 0;
   #views!: Record<Dtype, TensorData>;
 
-  /** @param base first address that may be handed out */
+  /** @param base first address that may be allocated */
   constructor(memory: WebAssembly.Memory, base: number) {
     this.#memory = memory;
     const start = (this.#base = Math.ceil(base / ALIGNMENT) * ALIGNMENT);
@@ -30,21 +30,20 @@ export class Heap {
     this.#view();
   }
 
-  /** Bytes that are handed out. */
+  /** Bytes that are allocated. */
   get bytesUsed(): number {
     return this.#bytesUsed;
   }
 
-  /** Bytes that the module's memory has. */
+  /** Bytes of the memory. */
   get byteLength(): number {
     return this.#memory.buffer.byteLength;
   }
 
   /**
-   * Hands out `bytes` bytes, aligned to a cache line, with whatever they hold. Growing the memory detaches every typed
-   * array on it.
+   * Allocates `bytes` bytes, aligned to a cache line and not initialised. Growing the memory detaches every typed array on it.
    *
-   * @param purpose what the memory is for, to be named in an error
+   * @param purpose what the memory is for; errors name it
    * @throws OutOfMemoryError; nothing is changed then
    */
   allocate(bytes: number, purpose: string): number {
@@ -72,7 +71,7 @@ export class Heap {
   }
 
   /**
-   * Refuses what cannot fit in any case, so that many blocks together fail before the first one is taken.
+   * Refuses blocks that together cannot fit, before the first is allocated.
    *
    * @param sizes bytes of the blocks
    * @throws OutOfMemoryError; nothing is changed then
@@ -88,7 +87,7 @@ export class Heap {
     return data.buffer === this.#memory.buffer;
   }
 
-  /** Takes back what `allocate` handed out. */
+  /** Frees a block of `allocate`. */
   free(address: number): void {
     const size = this.#used.get(address);
     if (size === undefined) throw new Error(`free(${address}): not an allocated address`);
@@ -97,7 +96,7 @@ export class Heap {
     this.#insert(address, size);
   }
 
-  /** The whole memory as numbers of a type: current until the next growth, so ask each time. */
+  /** The whole memory as numbers of a type. Growth detaches it: ask each time. */
   view<D extends Dtype>(dtype: D): D extends "f64" ? Float64Array : D extends "f32" ? Float32Array : Int32Array;
   view(dtype: Dtype): TensorData {
     if (this.#views.f64.byteLength === 0) this.#view(); // detached by growth
@@ -109,7 +108,7 @@ export class Heap {
     this.#views = { f64: new Float64Array(buffer), f32: new Float32Array(buffer), i32: new Int32Array(buffer) };
   }
 
-  /** At least `bytes` more at the end; an eighth of the memory at a time where there is room. */
+  /** Adds at least `bytes` at the end, an eighth of the memory if there is room. */
   #grow(bytes: number): boolean {
     const end = this.byteLength;
     const needed = Math.ceil(bytes / PAGE);

@@ -34,7 +34,7 @@ const cores: Partial<Record<Variant, Core>> = {};
 let preferred: Variant | undefined; // what "auto" means: found at first use, or given by initialize()
 let setting: "auto" | Variant = "auto";
 
-/** The core for objects made from now on. */
+/** The core of objects that are created now. */
 export function currentCore(): Core {
   if (setting !== "auto") return (cores[setting] ??= instantiate(compile(setting)));
   if (preferred) return cores[preferred]!;
@@ -44,13 +44,12 @@ export function currentCore(): Core {
 }
 
 /**
- * Chooses the build for objects made from then on; those that exist keep theirs, and one call takes objects of one build
- * only.
+ * Chooses the build of objects created from now on. An object keeps the build that was selected when it was created, and one
+ * call takes objects of one build only.
  *
  * @param options the build
- * @param options.variant "auto" (what holds until the first call): relaxed SIMD where the engine has it with a fused
- *   multiply-add, else SIMD
- * @throws UnsupportedError where an explicit variant does not run here; the choice then stays as it was
+ * @param options.variant "auto" (the default): relaxed SIMD where the engine has it with a fused multiply-add, else SIMD
+ * @throws UnsupportedError where an explicit variant does not run here; the choice is then unchanged
  */
 export function configure(options: { variant: "auto" | Variant }): void {
   const { variant } = options ?? {};
@@ -62,8 +61,8 @@ export function configure(options: { variant: "auto" | Variant }): void {
 }
 
 /**
- * Uses a module that the host gives (`wasm-rnn/core.wasm` or `wasm-rnn/core.relaxed.wasm`) in place of the inlined
- * bytes, for hosts that forbid compiling at run time. Call it before anything else; "auto" then means this build.
+ * Uses a given module (`wasm-rnn/core.wasm` or `wasm-rnn/core.relaxed.wasm`) in place of the inlined bytes, for hosts that
+ * forbid compiling at run time. Call it before anything else; "auto" then means this build.
  *
  * @param moduleOrBytes a compiled module, or its bytes, which are compiled synchronously
  * @throws StateError after first use; UnsupportedError where the module is not of this package or does not run here;
@@ -85,7 +84,7 @@ export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): vo
 }
 
 /**
- * The build that objects made now get. Where two hashes agree, the same calls give the same bits.
+ * The build of objects that are created now. Where two hashes agree, the same calls give the same bits.
  *
  * @throws UnsupportedError where the engine has no WebAssembly SIMD
  */
@@ -141,7 +140,7 @@ export function compileBytes(bytes: Uint8Array<ArrayBuffer>, argument: string): 
   try {
     return new WebAssembly.Module(bytes);
   } catch (error) {
-    // Engines say in different words that compiling is forbidden, so what to do then is said whatever the reason.
+    // Engines word a ban on compiling differently, so every message has the advice.
     throw new UnsupportedError(
       argument,
       messageOf(error),
@@ -202,7 +201,7 @@ function exportsOf(module: WebAssembly.Module): Exports & { memory: WebAssembly.
   return exports;
 }
 
-/** Whether (1 + e) (1 + e) - (1 + 2e) keeps e^2, which a product rounded on its own loses. */
+/** Whether multiply-add is fused: (1 + e) (1 + e) - (1 + 2e) is then e^2, which a rounded product loses. */
 function isFused(exports: Exports): boolean {
   const [e64, e32] = [2 ** -30, 2 ** -13];
   return (

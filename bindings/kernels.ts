@@ -1,9 +1,7 @@
-// One typed function per kernel: checks shapes, makes room for results, calls. The recurrent kernels are in recurrent.ts,
-// the losses in loss.ts, parameter updates in optim.ts, those that run frame by frame in frames.ts; the mathematics is in
-// assembly/.
+// One typed function per kernel: checks shapes, allocates results, calls. The recurrent kernels are in recurrent.ts, the losses in
+// loss.ts, parameter updates in optim.ts, those that run frame by frame in frames.ts; the mathematics is in assembly/.
 //
-// Tensors that come in may lie anywhere (`Arena.upload` copies them in where needed); those that come out lie in the
-// arena.
+// Arguments may be anywhere (`Arena.upload` copies them into wasm memory where needed); results belong to the arena.
 
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
 import {
@@ -27,7 +25,7 @@ export function kernelsOf(arena: Arena, dtype: FloatDtype): Kernels {
   return arena.core.kernels[dtype];
 }
 
-/** What a kernel takes for a tensor that may be left out. */
+/** The address of an optional tensor: 0 for none. */
 export function pointer(tensor: WasmTensor | undefined): number {
   return tensor === undefined ? 0 : tensor.pointer;
 }
@@ -189,7 +187,7 @@ export function sigmoid(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   kernelsOf(arena, dtype).sigmoid(sizeOf(x.shape), x.pointer, x.pointer);
 }
 
-/** What layer normalisation keeps of a forward pass: x [..., n] and, for each row, the mean and 1 / deviation. */
+/** What layer normalisation saves for the backward pass: x [..., n] and, for each row, the mean and 1 / deviation. */
 export interface Normalized {
   x: FloatTensor;
   mean: FloatTensor;
@@ -245,7 +243,7 @@ export function clip(x: FloatTensor, limit: number): void {
   kernelsOf(x.arena, x.dtype).clip(sizeOf(x.shape), x.pointer, limit);
 }
 
-/** The two vectors in `pairs` [n,2] (f64) less their shares in the first `count` of `vectors` [...,n], from `first` on. */
+/** Subtracts from both vectors in `pairs` [n,2] (f64) their projections on `count` of `vectors` [...,n], from `first` on. */
 export function project(vectors: WasmTensor<"f64">, first: number, count: number, pairs: WasmTensor<"f64">): void {
   const chosen = vectors.slice(first, count);
   chosen.arena.core.kernels.f64.project(count, chosen.shape[1]!, chosen.pointer, pairs.pointer);

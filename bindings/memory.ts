@@ -1,4 +1,4 @@
-// Tensors in wasm memory and who owns them. Where in the memory they lie is heap.ts's business.
+// Tensors in wasm memory and their owners. Their addresses come from heap.ts.
 
 import { DisposedError, DtypeError, ShapeError, ValueError } from "./errors.js";
 import type { Core } from "./instantiate.js";
@@ -38,7 +38,7 @@ export class Arena {
   }
 
   /**
-   * A tensor with whatever its memory holds.
+   * A tensor that is not initialised.
    *
    * @throws OutOfMemoryError naming `purpose`
    */
@@ -53,7 +53,7 @@ export class Arena {
     return tensor;
   }
 
-  /** Bytes without a type; their address. */
+  /** Allocates bytes without a type, and returns their address. */
   bytes(purpose: string, bytes: number): number {
     if (this.#disposed) throw new DisposedError(purpose, "a disposed object", "one that is alive");
     const pointer = this.core.heap.allocate(bytes, purpose);
@@ -98,7 +98,7 @@ export class Arena {
     return copy;
   }
 
-  /** Gives everything back; its tensors cannot be used any more. A second call does nothing. */
+  /** Frees everything; its tensors cannot be used any more. A second call does nothing. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -108,8 +108,7 @@ export class Arena {
 }
 
 /**
- * A copy, in a plain array, of a tensor from outside that was checked (`checkTensor`): for what is used after more of the
- * caller's code has run.
+ * Checks a tensor from outside (`checkTensor`) and copies it to a plain array, for use after more of the caller's code has run.
  *
  * @throws DtypeError, ShapeError
  */
@@ -126,7 +125,7 @@ export function takeTensor<D extends Dtype>(
 /** The number of valid steps of each row: an array of whole numbers, an Int32Array, or a tensor of i32. */
 export type Lengths = Tensor | readonly number[] | Int32Array;
 
-/** A copy of lengths from outside, each read once: n whole numbers from 0 to t. */
+/** A copy of lengths from outside, each read once: n integers from 0 to t. */
 export function takeLengths(lengths: Lengths, t: number, n: number): readonly number[] {
   const isList = Array.isArray(lengths) || kindOf(lengths) !== undefined;
   const values = isList
@@ -184,8 +183,8 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
   }
 
   /**
-   * A live view of the numbers. It is made anew when the memory has grown: an array kept across a call that may
-   * allocate can be detached (its length is 0 then).
+   * A live view of the numbers, created again when the memory has grown: an array kept across a call that allocates may be
+   * detached (its length is then 0).
    *
    * @throws DisposedError after its owner's dispose()
    */
@@ -200,7 +199,7 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
   }
 
   /**
-   * Copies as many numbers in as there are, converting their type.
+   * Copies numbers in, as many as the tensor has, converting their type.
    *
    * @throws ShapeError where there are more or fewer, as in an array that has detached since it was checked
    */
@@ -222,14 +221,14 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
     this.data.set(other.data);
   }
 
-  /** A fresh copy that is the caller's. */
+  /** A new copy, which belongs to the caller. */
   download(shape: readonly number[] = this.shape): Tensor<D> {
     const first = this.pointer / BYTES[this.dtype];
     const data = (this.arena.core.heap.view(this.dtype) as TensorData).slice(first, first + sizeOf(this.shape));
     return { data: data as TensorData<D>, shape: [...shape] };
   }
 
-  /** The sub-tensor of the first axis from `first` on, `count` long; the same memory. */
+  /** `count` entries of the first axis from `first` on, in the same memory. */
   slice(first: number, count: number): WasmTensor<D> {
     const [length = 0, ...rest] = this.shape;
     if (!(Number.isInteger(first) && Number.isInteger(count) && first >= 0 && count >= 0 && first + count <= length)) {
@@ -248,19 +247,19 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
 
 const LIVE = /* @__PURE__ */ Symbol("a live view: post { data: x.data.slice(), shape: x.shape }");
 
-/** The tensor in wasm memory that a value from outside stands for; undefined where it stands for none. */
+/** The tensor in wasm memory behind a value from outside; undefined where there is none. */
 export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;
 
 /**
- * A tensor in wasm memory as users hold it: `data` is a current view, `shape` cannot change, and nothing else is within
- * reach. Whoever had the tensor itself could write anywhere in the memory.
+ * A tensor in wasm memory as users hold it: `data` is a current view, `shape` cannot change, and nothing else is accessible. The
+ * tensor itself would let its holder write anywhere in the memory.
  */
 export class LiveTensor<D extends Dtype = Dtype> implements Tensor<D> {
   readonly #tensor: WasmTensor<D>;
-  /** The same numbers; its view is the users', who may put properties on it, and is used for nothing else. */
+  /** The same numbers. Users may put properties on its view, so it is used for nothing else. */
   readonly #shown: WasmTensor<D>;
   readonly shape: readonly number[];
-  /** Keeps structuredClone and postMessage from copying one half of it: their error shows this symbol's text. */
+  /** Makes structuredClone and postMessage fail instead of copying half of it; their error shows the symbol's text. */
   protected readonly live = LIVE;
 
   static {
@@ -276,7 +275,7 @@ export class LiveTensor<D extends Dtype = Dtype> implements Tensor<D> {
     Object.freeze(this);
   }
 
-  /** The numbers as they are now, without a copy. Ask for it again after other calls of this package. */
+  /** The current numbers, not a copy. Ask for it again after other calls of this package. */
   get data(): TensorData<D> {
     return this.#shown.data;
   }

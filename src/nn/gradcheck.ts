@@ -1,4 +1,4 @@
-// The check of gradients against difference quotients.
+// Compares gradients with finite differences.
 
 import { ValueError } from "../../bindings/errors.js";
 import { checkTensor, describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
@@ -6,35 +6,35 @@ import { checkOptions, readList } from "../base/check.js";
 
 /** Something that has a gradient: a layer's parameter, or any tensor whose gradient was computed. */
 export interface Checked {
-  /** What errors and the result call it. */
+  /** Its name in errors and in the result. */
   readonly name: string;
-  /** f64; changed in place and put back. */
+  /** f64; changed in place and restored. */
   readonly value: Tensor;
-  /** f64, in the shape of `value`: what is checked. */
+  /** The gradient to check: f64, in the shape of `value`. */
   readonly grad: Tensor;
 }
 
 /** Options of `gradCheck`. */
 export interface GradCheckOptions {
-  /** Half the distance of the two points of a difference quotient (default 1e-5). */
+  /** Half the distance between the two points of a finite difference (default 1e-5). */
   eps?: number;
   /** Largest difference allowed, relative to the larger of the two gradients (default 1e-6; 1e-9 absolute is added). */
   tolerance?: number;
 }
 
-/** What `gradCheck` found. */
+/** Result of `gradCheck`. */
 export interface GradCheckResult {
-  /** Whether all differences are allowed ones. */
+  /** Whether all differences are within the tolerance. */
   ok: boolean;
-  /** Where the difference was largest beside what is allowed. */
+  /** The number with the largest difference relative to its tolerance. */
   worst: {
     /** The parameter. */
     name: string;
     /** Which of its numbers, in row-major order. */
     index: number;
-    /** What `grad` has there. */
+    /** Its gradient in `grad`. */
     analytic: number;
-    /** The difference quotient. */
+    /** Its finite difference. */
     numeric: number;
   };
 }
@@ -43,13 +43,13 @@ export interface GradCheckResult {
  * Compares gradients with central differences (loss(v + eps) - loss(v - eps)) / (2 eps), number by number, as PyTorch's
  * [gradcheck](https://docs.pytorch.org/docs/stable/generated/torch.autograd.gradcheck.gradcheck.html): two calls of `loss` for each.
  *
- * Run backward first: the gradients compared are those in `grad` at the call. They and the values are as before at the
- * end, also where `loss` throws or adds to the gradients.
+ * Run backward first: the gradients compared are those in `grad` at the call. Values and gradients are restored at the end, even
+ * if `loss` throws or adds to the gradients.
  *
  * @param loss computes the loss, a finite number, from the current values
  * @param parameters at least one, f64 only; the array is read once
  * @param options eps 1e-5 and tolerance 1e-6 by default
- * @throws DtypeError, ShapeError, ValueError (a loss that is no finite number, too), DisposedError
+ * @throws DtypeError, ShapeError, ValueError (also for a loss that is not finite), DisposedError
  */
 export function gradCheck(
   loss: () => number,
@@ -58,7 +58,7 @@ export function gradCheck(
 ): GradCheckResult {
   checkOptions("gradCheck", options, ["eps", "tolerance"]);
   const { eps = 1e-5, tolerance = 1e-6 } = options;
-  if (typeof loss !== "function") throw new ValueError("loss", describe(loss), "a function that gives a number");
+  if (typeof loss !== "function") throw new ValueError("loss", describe(loss), "a function that returns a number");
   if (!Number.isFinite(eps) || eps <= 0) throw new ValueError("eps", describe(eps), "a finite number > 0");
   if (!Number.isFinite(tolerance) || tolerance < 0) {
     throw new ValueError("tolerance", describe(tolerance), "a finite number >= 0");
@@ -67,7 +67,7 @@ export function gradCheck(
   const lossNow = (): number => {
     const value: unknown = loss();
     if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw new ValueError("loss", `a function that gives ${describe(value)}`, "one that gives a finite number");
+    throw new ValueError("loss", `a function that returns ${describe(value)}`, "one that returns a finite number");
   };
   let worst = { name: all[0]!.name, index: 0, analytic: 0, numeric: 0 };
   let worstShare = -1;
@@ -100,7 +100,7 @@ export function gradCheck(
   return { ok: worstShare <= 1, worst };
 }
 
-/** A parameter that has been read: its arrays are taken again at each use, since live ones move when memory grows. */
+/** A parameter that has been read. Its arrays are read again at each use: growth of the memory detaches live views. */
 interface Taken {
   readonly name: string;
   readonly values: () => TensorData;
@@ -128,7 +128,7 @@ function takeChecked(parameters: unknown): Taken[] {
   return all;
 }
 
-/** Runs `work`, then `restore`, in any case; an error of `work` comes before one of `restore`. */
+/** Runs `work`, and then `restore` in any case. If both throw, the error is that of `work`. */
 function restoring(work: () => void, restore: () => void): void {
   try {
     work();

@@ -20,23 +20,23 @@ import { checkOptions } from "../base/check.js";
 import { Random } from "../base/random.js";
 import type { Parameter } from "./layer.js";
 
-/** What is filled: a parameter, or a tensor of f64 or f32. */
+/** The tensor to fill: a parameter, or a tensor of f64 or f32. */
 export type InitTarget = Parameter | Tensor;
 
 /** Options of initialisers that draw numbers. */
 export interface SeedOptions {
-  /** An integer >= 0; by default another one each time. */
+  /** An integer >= 0; by default a different one each time. */
   seed?: number;
 }
 
-/** What may follow a layer, as `calculateGain` knows them. */
+/** The non-linearity after a layer, for `calculateGain`. */
 export type GainNonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRelu" | "selu";
 
 /** Options of `init.uniform`. */
 export interface UniformOptions extends SeedOptions {
   /** The least number (default 0). */
   low?: number;
-  /** The number that all stay below, >= low (default 1). */
+  /** Upper bound, not drawn itself; >= low (default 1). */
   high?: number;
 }
 
@@ -58,9 +58,9 @@ export interface XavierOptions extends SeedOptions {
 export interface KaimingOptions extends SeedOptions {
   /** The slope of "leakyRelu" below 0 (default 0). */
   a?: number;
-  /** Whether the forward pass keeps its variance, "fanIn" (default), or the backward pass, "fanOut". */
+  /** Preserves the variance of the forward pass, "fanIn" (default), or of the backward pass, "fanOut". */
   mode?: "fanIn" | "fanOut";
-  /** What follows the layer (default "leakyRelu"). */
+  /** The non-linearity after the layer (default "leakyRelu"). */
   nonlinearity?: GainNonlinearity;
 }
 
@@ -68,7 +68,7 @@ export interface KaimingOptions extends SeedOptions {
 export interface OrthogonalOptions extends SeedOptions {
   /** Scales the matrix (default 1). */
   gain?: number;
-  /** How many blocks of rows are orthogonal each on its own: the gates of a recurrent weight [gates H, H] (default 1). */
+  /** The number of blocks of rows, each orthogonal: the gates of a recurrent weight [gates H, H] (default 1). */
   gates?: number;
 }
 
@@ -79,8 +79,8 @@ function checkFinite(argument: string, value: number, least = -Infinity): void {
 }
 
 /**
- * Checks the tensor to fill: f64 or f32, at least `axes` dimensions. Its data are read last: a getter may dispose a layer,
- * whose memory then belongs to another one, so no code of the caller runs between reading a live view and writing to it.
+ * Checks the tensor to fill: f64 or f32, at least `axes` dimensions. Its data are read last, so that no code of the caller runs
+ * between reading a live view and writing to it: a getter may dispose a layer, whose memory then belongs to another one.
  */
 function take(target: InitTarget, axes = 0): Tensor {
   if (target === null || typeof target !== "object") {
@@ -107,18 +107,18 @@ function fillUniform(tensor: Tensor, low: number, high: number, random: Random):
   fill(tensor, () => low + (high - low) * random.uniform());
 }
 
-/** How many numbers an output is made from, and how many outputs an input goes to, for a weight [out, in, ...]. */
+/** The inputs of each output, and the outputs of each input, for a weight [out, in, ...]. */
 function fans([out, inputs, ...field]: readonly number[]): { fanIn: number; fanOut: number } {
   const size = sizeOf(field);
   return { fanIn: inputs! * size, fanOut: out! * size };
 }
 
 /**
- * The factor by which initial weights make up for what a nonlinearity does to the variance: 1 for linear and sigmoid, 5/3
- * for tanh, sqrt(2) for relu, sqrt(2 / (1 + a^2)) for leakyRelu, 3/4 for selu, as PyTorch's
+ * The factor by which initial weights compensate for a non-linearity's effect on the variance: 1 for linear and sigmoid, 5/3 for
+ * tanh, sqrt(2) for relu, sqrt(2 / (1 + a^2)) for leakyRelu, 3/4 for selu, as PyTorch's
  * [calculate_gain](https://docs.pytorch.org/docs/stable/nn.init.html#torch.nn.init.calculate_gain).
  *
- * @param nonlinearity what follows the layer
+ * @param nonlinearity the non-linearity after the layer
  * @param a the slope of leakyRelu below 0 (default 0.01)
  * @throws ValueError
  */
@@ -148,7 +148,7 @@ function calculateGain(nonlinearity: GainNonlinearity, a = 0.01): number {
 /**
  * Numbers of U[low, high), 0 and 1 by default, as PyTorch's init.uniform_.
  *
- * @param target what is filled
+ * @param target the tensor to fill
  * @param options low, high, seed
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
@@ -164,7 +164,7 @@ function uniform(target: InitTarget, options: UniformOptions = {}): void {
 /**
  * Numbers of the normal distribution, with mean 0 and standard deviation 1 by default, as PyTorch's init.normal_.
  *
- * @param target what is filled
+ * @param target the tensor to fill
  * @param options mean, std, seed
  * @throws ValueError, DtypeError, ShapeError, DisposedError, UnsupportedError
  */
@@ -180,7 +180,7 @@ function normal(target: InitTarget, options: NormalOptions = {}): void {
 /**
  * The same number everywhere, as PyTorch's init.constant_.
  *
- * @param target what is filled
+ * @param target the tensor to fill
  * @param value any number
  * @throws ValueError, DtypeError, ShapeError, DisposedError
  */
@@ -192,7 +192,7 @@ function constant(target: InitTarget, value: number): void {
 /**
  * Zeros everywhere.
  *
- * @param target what is filled
+ * @param target the tensor to fill
  * @throws DtypeError, ShapeError, DisposedError
  */
 function zeros(target: InitTarget): void {
@@ -202,14 +202,14 @@ function zeros(target: InitTarget): void {
 /**
  * Ones everywhere.
  *
- * @param target what is filled
+ * @param target the tensor to fill
  * @throws DtypeError, ShapeError, DisposedError
  */
 function ones(target: InitTarget): void {
   constant(target, 1);
 }
 
-/** The standard deviation of Xavier's initialisation, what it is for, and its random numbers. */
+/** Xavier initialisation: the tensor to fill, its standard deviation, and random numbers. */
 function xavier(kind: string, target: InitTarget, options: XavierOptions) {
   checkOptions(kind, options, ["gain", "seed"]);
   const { gain = 1, seed } = options;
@@ -221,7 +221,7 @@ function xavier(kind: string, target: InitTarget, options: XavierOptions) {
 
 /**
  * U(-b, b) with b = gain sqrt(6 / (fanIn + fanOut)) (Glorot & Bengio 2010), as PyTorch's init.xavier_uniform_. For a weight
- * [out, in, ...], fanIn and fanOut are in and out, times the axes behind them.
+ * [out, in, ...], fanIn and fanOut are in and out, times the lengths of the axes after them.
  *
  * @param target a weight [out, in, ...]
  * @param options gain, seed
@@ -245,7 +245,7 @@ function xavierNormal(target: InitTarget, options: XavierOptions = {}): void {
   fill(tensor, () => std * random.normal());
 }
 
-/** As `xavier`, for Kaiming's. */
+/** `xavier`, for Kaiming initialisation. */
 function kaiming(kind: string, target: InitTarget, options: KaimingOptions) {
   checkOptions(kind, options, ["a", "mode", "nonlinearity", "seed"]);
   const { a = 0, mode = "fanIn", nonlinearity = "leakyRelu", seed } = options;
@@ -282,9 +282,9 @@ function kaimingNormal(target: InitTarget, options: KaimingOptions = {}): void {
 }
 
 /**
- * `count` orthonormal vectors of `length` >= count numbers, [count,length], each random in the space that those before it
- * leave: modified Gram-Schmidt, twice over, which keeps them orthogonal to the last bits. The second pass of a vector runs
- * beside the first pass of the next one.
+ * `count` orthonormal vectors of `length` >= count numbers, [count,length], each random in the orthogonal complement of those before
+ * it. Modified Gram-Schmidt runs twice, so that they are orthogonal to the last bits; the second pass of a vector runs together with
+ * the first pass of the next one.
  */
 function orthonormal(count: number, length: number, random: Random): Float64Array {
   return withArena(currentCore(), (arena) => {
@@ -309,7 +309,7 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
       let squares = 0;
       for (let i = 0; i < length; i++) squares += pair[2 * i]! * pair[2 * i]!;
       const norm = Math.sqrt(squares);
-      if (norm < 1e-6) continue; // it was nearly in the space of the others: too little is left of its digits
+      if (norm < 1e-6) continue; // nearly in the span of the others: too few digits are left
       for (let i = 0; i < length; i++) all[done * length + i] = pair[2 * i]! / norm;
       if (ahead) project(vectors, done, 1, pairs);
       done++;
@@ -319,9 +319,9 @@ function orthonormal(count: number, length: number, random: Random): Float64Arra
 }
 
 /**
- * A random orthogonal matrix times gain (Saxe, McClelland & Ganguli 2014): its rows, or where they are more than the
- * columns its columns, are orthonormal. Axes after the first count as columns together. PyTorch's init.orthogonal_ draws
- * other matrices of the same distribution.
+ * A random orthogonal matrix times gain (Saxe, McClelland & Ganguli 2014): its rows are orthonormal or, if it has more rows than
+ * columns, its columns. All axes after the first form the columns. PyTorch's init.orthogonal_ draws other matrices of the same
+ * distribution.
  *
  * @param target a weight [out, in, ...]
  * @param options gain, gates, seed
@@ -383,13 +383,13 @@ function forgetGateBias(layer: { readonly hiddenSize: number; parameters(): Para
 
 /**
  * Initialisers, as PyTorch's [nn.init](https://docs.pytorch.org/docs/stable/nn.init.html): each fills a parameter, or any
- * tensor of f64 or f32, in place, such as `init.orthogonal(parameter, { gates: 4 })`. One seed gives the same numbers on
+ * tensor of f64 or f32, in place, for example `init.orthogonal(parameter, { gates: 4 })`. One seed gives the same numbers on
  * every engine.
  *
  * @namespace
  */
 export const init = /* @__PURE__ */ Object.freeze({
-  /** What makes up for a nonlinearity. */
+  /** The gain that compensates for a non-linearity. */
   calculateGain,
   /** One number everywhere. */
   constant,

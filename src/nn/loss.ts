@@ -26,17 +26,17 @@ export interface LossOptions<R extends Reduction = Reduction> {
    */
   reduction?: R | undefined;
   /**
-   * How much each step or element counts (default: 1 each), in the dtype of the prediction. Its axes are the first axes of
-   * the targets, one of length 1 repeats, and it holds for everything in the axes after them: [T,N] or [T,1] for targets
-   * [T,N,D]. It multiplies the loss, and the mean divides by it as well: a step of 2 counts as two equal steps, one of 0
-   * counts as if it were not there, whatever its numbers are. PyTorch has no such option; scikit-learn's sample_weight means
-   * the same, Keras divides by the number of elements instead.
+   * The weight of each step or element (default 1), in the dtype of the prediction. Its axes are the first axes of the targets
+   * (an axis of length 1 repeats), and a weight applies to everything in the axes after them: [T,N] or [T,1] for targets [T,N,D].
+   * It multiplies the loss, and the mean divides by its sum: weight 2 equals two steps, weight 0 equals no step, whatever its
+   * numbers are. PyTorch has no such option; scikit-learn's sample_weight means the same; Keras divides by the number of elements
+   * instead.
    */
   sampleWeight?: Tensor | undefined;
   /**
    * The number of valid steps of each row, [N], each from 0 to T, for a prediction [T,N,...], or [N,T,...] with
-   * `batchFirst`, or one sequence of targets [T]. Steps from a row's length on do not count: their loss is 0, their
-   * gradient exactly 0, the mean does not divide by them, and their numbers may be anything, NaN too.
+   * `batchFirst`, or one sequence of targets [T]. Steps past a row's length do not count: their loss and gradient are exactly 0, the
+   * mean does not divide by them, and their numbers may be anything, even NaN.
    */
   lengths?: Lengths | undefined;
   /** Whether the axes of `lengths` are [N,T,...] instead of [T,N,...] (default false). */
@@ -54,16 +54,16 @@ export interface NllOptions<R extends Reduction = Reduction> extends LossOptions
   weight?: Tensor | undefined;
 }
 
-/** Options of `crossEntropy`. `ignoreIndex` is for targets that are classes: with probabilities it is refused. */
+/** Options of `crossEntropy`. `ignoreIndex` is for targets that are classes; with probabilities it is an error. */
 export interface CrossEntropyOptions<R extends Reduction = Reduction> extends NllOptions<R> {
-  /** How much of a target's probability is spread evenly over all classes, 0 to 1 (default 0). */
+  /** The share of a target's probability that is spread evenly over all classes, in [0, 1] (default 0). */
   labelSmoothing?: number | undefined;
 }
 
 /** Options of `mse` and `l1`. */
 export interface ElementLossOptions<R extends Reduction = Reduction> extends LossOptions<R> {
   /**
-   * A factor for each element's loss (default 1), in the dtype of the prediction and a shape that repeats to its shape
+   * A factor for each element's loss (default 1), in the dtype of the prediction and a shape that broadcasts to its shape
    * (NumPy's rules). The mean divides by the sum of the weights, as PyTorch's mse_loss and l1_loss do.
    */
   weight?: Tensor | undefined;
@@ -78,13 +78,12 @@ export interface SmoothL1Options<R extends Reduction = Reduction> extends Elemen
   beta?: number | undefined;
 }
 
-/** Options of `bceWithLogits`: tensors in the dtype of the logits, in a shape that repeats to theirs (NumPy's rules). */
+/** Options of `bceWithLogits`: tensors in the dtype of the logits, in a shape that broadcasts to theirs (NumPy's rules). */
 export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends LossOptions<R> {
   /** A factor for each element's loss (default 1); the mean does not divide by it, as in PyTorch. */
   weight?: Tensor | undefined;
   /**
-   * A factor for the positive answer's part of the loss (default 1): above 1 for fewer misses, below 1 for fewer false
-   * alarms.
+   * Weight of the positive class (default 1): above 1 for fewer misses, below 1 for fewer false alarms.
    */
   posWeight?: Tensor | undefined;
 }
@@ -92,7 +91,7 @@ export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends L
 /** The options that all losses have. */
 const COMMON = ["reduction", "weight", "sampleWeight", "lengths", "batchFirst"] as const;
 
-/** Runs a loss kernel, and hands its results to the caller. */
+/** Runs a loss kernel and downloads its results. */
 function run<R extends Reduction, D extends Dtype>(
   { reduction }: LossOptions<R>,
   kernel: (arena: Arena) => LossResult,
@@ -258,7 +257,7 @@ export function smoothL1<R extends Reduction = "mean", D extends Dtype = Dtype>(
 
 /**
  * Sigmoid and binary cross-entropy in one: -weight (posWeight t log(sigmoid(x)) + (1 - t) log(1 - sigmoid(x))), computed
- * so that no logit is too large, as PyTorch's
+ * without overflow for any logit, as PyTorch's
  * [functional.binary_cross_entropy_with_logits](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.binary_cross_entropy_with_logits.html).
  * In nats.
  *
@@ -305,7 +304,7 @@ export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
 }
 
 /**
- * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, also where that is 0, as PyTorch's
+ * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, finite even where softmax underflows to 0, as PyTorch's
  * [functional.log_softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html).
  *
  * @param x [..., C], f64 or f32

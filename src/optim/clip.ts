@@ -13,7 +13,7 @@ export interface ClipGradNormOptions {
   normType?: number;
 }
 
-/** The norm of all gradients as one vector; NaN where a number is. */
+/** The norm of all gradients as one vector; NaN if any number is NaN. */
 function normOf(parameters: readonly OwnParameter[], normType: number): number {
   let total = 0;
   for (const { grad } of parameters) {
@@ -63,7 +63,7 @@ export function clipGradValue(parameters: readonly Parameter[], value: number): 
   for (const { grad } of taken) clip(grad, value);
 }
 
-/** Refuses what nothing can be limited to; Infinity is no limit. */
+/** Checks a limit: a number >= 0, where Infinity means none. */
 export function checkLimit(argument: string, value: number): void {
   if (typeof value !== "number" || !(value >= 0)) throw new ValueError(argument, describe(value), "a number >= 0");
 }

@@ -21,7 +21,7 @@ export interface OptimizerOptions {
 }
 
 /**
- * All parameters alike; or groups of them, each with options of its own in place of the optimizer's (PyTorch's
+ * Parameters, or groups of parameters, each with options that replace the optimizer's (PyTorch's
  * [per-parameter options](https://docs.pytorch.org/docs/stable/optim.html#per-parameter-options)).
  *
  * @typeParam Options the optimizer's options
@@ -34,7 +34,7 @@ export type ParametersOrGroups<Options> =
     })[];
 
 /**
- * Parameters and the options that their updates follow. `lr` may be set at any time, the rest stays as it is.
+ * Parameters and the options of their updates. `lr` may be set at any time; the rest is read-only.
  *
  * @typeParam Options the optimizer's options
  */
@@ -49,12 +49,12 @@ export type ParamGroup<Options extends OptimizerOptions> = Readonly<Required<Omi
 export interface Rules<Options extends OptimizerOptions, Names extends string> {
   readonly kind: string;
   readonly defaults: Readonly<Required<Options>>;
-  /** Checks the options; `where` is written before their names. */
+  /** Checks the options; `where` precedes their names in errors. */
   check(options: Readonly<Required<Options>>, where: string): void;
   state(options: Readonly<Required<Options>>): readonly Names[];
-  /** What the state is before the first step: 0 unless said otherwise. */
+  /** Initial value of the state (default 0). */
   start?(options: Readonly<Required<Options>>): number;
-  /** Changes a parameter by its gradient, at step `t` >= 1; `powers` are those of `betas`. */
+  /** Updates a parameter by its gradient, at step `t` >= 1; `powers` are betas^t. */
   update(
     parameter: OwnParameter,
     state: Partial<Record<Names, FloatTensor>>,
@@ -93,7 +93,7 @@ function settle<Options extends OptimizerOptions, Names extends string>(
   return options;
 }
 
-/** Groups as the caller gave them, read once: one that holds everything where they gave parameters. */
+/** The caller's groups, read once; parameters without groups form one. */
 function groupsOf<Options>(given: ParametersOrGroups<Options>) {
   const items = readList("parameters", given, "parameters or groups");
   const isGroup = (item: unknown): item is Options & { readonly params: readonly Parameter[] } =>
@@ -116,7 +116,7 @@ function groupsOf<Options>(given: ParametersOrGroups<Options>) {
  * @typeParam Names PyTorch's names of the state of a parameter
  */
 export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOptions, Names extends string = string> {
-  /** The groups, in the order given; one, where the optimizer was given parameters. */
+  /** The groups, in the order given; parameters without groups form one. */
   readonly paramGroups: readonly ParamGroup<Options>[];
   readonly #rules: Rules<Options, Names>;
   readonly #arena: Arena;
@@ -168,7 +168,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.#start();
   }
 
-  /** The learning rate of the first group; setting it sets that of all groups, for the steps to come. */
+  /** The learning rate of the first group; setting it sets that of all groups. */
   get lr(): number {
     return this.paramGroups[0]!.lr;
   }
@@ -183,8 +183,8 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   }
 
   /**
-   * Changes every parameter once, by its gradient g. With weightDecay, g is first g + weightDecay p (AdamW: p is first
-   * (1 - lr weightDecay) p); with maximize, the gradient counts with the opposite sign.
+   * Updates every parameter p by its gradient g. weightDecay replaces g by g + weightDecay p (AdamW: p by
+   * (1 - lr weightDecay) p); maximize replaces g by -g.
    *
    * @throws ValueError (lr), DisposedError; nothing is changed then
    */
@@ -274,7 +274,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     });
   }
 
-  /** Gives the state's memory back at once; the parameters are their layers'. */
+  /** Frees the memory of the state at once. The parameters belong to their layers. */
   dispose(): void {
     this.#arena.dispose();
   }
@@ -291,7 +291,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     }
   }
 
-  /** What an option of a group is called in errors. */
+  /** An option's name in errors. */
   #where(group: number, option: string): string {
     return this.paramGroups.length === 1 ? option : `paramGroups[${group}].${option}`;
   }
@@ -307,7 +307,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     checkParameters(this.#members.map(({ parameter }) => parameter));
   }
 
-  /** Counts a step into the powers of a group's betas. */
+  /** Multiplies the powers of a group's betas by the betas. */
   #advance(group: number): void {
     const { betas } = this.paramGroups[group] as { betas?: readonly [number, number] };
     const powers = this.#powers[group]!;

@@ -10,11 +10,11 @@ import { Optimizer, type OptimizerOptions, type ParametersOrGroups, type Rules }
 
 /** Options of `SGD`; lr is 1e-3 by default. */
 export interface SGDOptions extends OptimizerOptions {
-  /** How much of the buffer b stays at each step (default 0: there is no buffer). */
+  /** Factor of the buffer b at each step (default 0: there is no buffer). */
   momentum?: number;
-  /** How much less than the whole gradient goes into the momentum (default 0). */
+  /** 1 - dampening is the factor of the gradient in the buffer (default 0). */
   dampening?: number;
-  /** Nesterov's momentum; wants momentum > 0 and dampening 0 (default false). */
+  /** Nesterov's momentum; requires momentum > 0 and dampening 0 (default false). */
   nesterov?: boolean;
 }
 
@@ -45,7 +45,7 @@ const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = /* @__PURE__ */ sealed({
 export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
   /**
    * @param parameters those of layers, or groups of them
-   * @param options for all groups that do not say otherwise
+   * @param options of all groups that do not set their own
    * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
    *   DisposedError, OutOfMemoryError
    */
@@ -56,23 +56,23 @@ export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
 
 /** Options of `Adam`; lr is 1e-3 by default. */
 export interface AdamOptions extends OptimizerOptions {
-  /** How much of the averages m of the gradient and v of its square stays at each step (default [0.9, 0.999]). */
+  /** Decay of the running averages m of the gradient and v of its square (default [0.9, 0.999]). */
   betas?: readonly [number, number];
   /** Added to the denominator (default 1e-8). */
   eps?: number;
-  /** Whether the largest average square so far is what counts (Reddi, Kale & Kumar 2018; default false). */
+  /** Whether to use the largest v so far in place of v (AMSGrad, Reddi, Kale & Kumar 2018; default false). */
   amsgrad?: boolean;
 }
 
 /** Options of `AdamW`; lr is 1e-3 by default. */
 export interface AdamWOptions extends AdamOptions {
-  /** How much of a parameter, times lr, each step takes away before anything else (default 1e-2). */
+  /** Decoupled weight decay: each step starts with p = (1 - lr weightDecay) p (default 1e-2). */
   weightDecay?: number;
 }
 
 type AdamNames = "exp_avg" | "exp_avg_sq" | "max_exp_avg_sq";
 
-/** Of Adam, or, where the weight decay is decoupled from the gradient, of AdamW. */
+/** The rules of Adam or, with `decoupled` weight decay, of AdamW. */
 function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules<AdamOptions, AdamNames> {
   return sealed<Rules<AdamOptions, AdamNames>>({
     kind,
@@ -106,7 +106,7 @@ function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules
 export class Adam extends Optimizer<AdamOptions, AdamNames> {
   /**
    * @param parameters those of layers, or groups of them
-   * @param options for all groups that do not say otherwise
+   * @param options of all groups that do not set their own
    * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
    *   DisposedError, OutOfMemoryError
    */
@@ -122,7 +122,7 @@ export class Adam extends Optimizer<AdamOptions, AdamNames> {
 export class AdamW extends Optimizer<AdamOptions, AdamNames> {
   /**
    * @param parameters those of layers, or groups of them
-   * @param options for all groups that do not say otherwise
+   * @param options of all groups that do not set their own
    * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
    *   DisposedError, OutOfMemoryError
    */
@@ -133,13 +133,13 @@ export class AdamW extends Optimizer<AdamOptions, AdamNames> {
 
 /** Options of `RMSprop`; lr is 1e-2 by default. */
 export interface RMSpropOptions extends OptimizerOptions {
-  /** How much of the average v of the squared gradient stays at each step (default 0.99). */
+  /** Decay of the running average v of the squared gradient (default 0.99). */
   alpha?: number;
   /** Added to the denominator (default 1e-8). */
   eps?: number;
-  /** How much of the buffer b stays at each step (default 0: there is no buffer). */
+  /** Factor of the buffer b at each step (default 0: there is no buffer). */
   momentum?: number;
-  /** Whether the average gradient is subtracted from the average square (default false). */
+  /** Whether the square of the average gradient is subtracted from v (default false). */
   centered?: boolean;
 }
 
@@ -173,7 +173,7 @@ const RMSPROP_RULES: Rules<RMSpropOptions, RMSpropNames> = /* @__PURE__ */ seale
 export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
   /**
    * @param parameters those of layers, or groups of them
-   * @param options for all groups that do not say otherwise
+   * @param options of all groups that do not set their own
    * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
    *   DisposedError, OutOfMemoryError
    */
@@ -184,9 +184,9 @@ export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
 
 /** Options of `Adagrad`; lr is 1e-2 by default. */
 export interface AdagradOptions extends OptimizerOptions {
-  /** lr is divided by 1 + lrDecay times the number of steps before (default 0). */
+  /** lr is divided by 1 + (t - 1) lrDecay at step t (default 0). */
   lrDecay?: number;
-  /** What the sum of squares starts with (default 0). A group's own counts, which PyTorch ignores. */
+  /** Initial value of the sum of squares (default 0). A group may have its own, which PyTorch ignores. */
   initialAccumulatorValue?: number;
   /** Added to the denominator (default 1e-10). */
   eps?: number;
@@ -214,7 +214,7 @@ const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = /* @__PURE__ */ sealed({
 export class Adagrad extends Optimizer<AdagradOptions, "sum"> {
   /**
    * @param parameters those of layers, or groups of them
-   * @param options for all groups that do not say otherwise
+   * @param options of all groups that do not set their own
    * @throws ValueError, UnsupportedError (an unknown option), ShapeError, StateError (parameters of different builds),
    *   DisposedError, OutOfMemoryError
    */

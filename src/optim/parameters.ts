@@ -10,7 +10,7 @@ import type { Parameter, WasmParameter } from "../nn/layer.js";
 /** A parameter in wasm memory. */
 export type OwnParameter = Pick<WasmParameter, "name" | "value" | "grad">;
 
-/** Parameters from outside, each read once: values and gradients fit, all are alive and in one core. */
+/** Reads parameters from outside, each once, and checks them (`checkParameters`). */
 export function takeParameters(parameters: readonly Parameter[], argument = "parameters"): OwnParameter[] {
   const taken = readList(argument, parameters, "parameters").map((parameter, i) => {
     const { name, value, grad } = (parameter ?? {}) as Partial<Parameter>;
@@ -25,7 +25,7 @@ export function takeParameters(parameters: readonly Parameter[], argument = "par
   return taken;
 }
 
-/** Whether all are alive, all in one core, each with a gradient that fits. */
+/** Checks that all are alive, in one core, each with a gradient of its type and shape. */
 export function checkParameters(parameters: readonly OwnParameter[]): void {
   const core = parameters[0]?.value.arena.core;
   for (const { name, value, grad } of parameters) {

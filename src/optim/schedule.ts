@@ -1,12 +1,12 @@
 // Schedules of the learning rate, with PyTorch's equations, options, defaults and state names. A schedule sets the lr of an
-// optimizer's groups: once when it is made, then at every step(), of which there is one for each epoch, after the
-// optimizer's own. Several may share an optimizer: each changes what the others left.
+// optimizer's groups when it is created and at every step(), once an epoch, after the optimizer's steps. Several may share an
+// optimizer: each starts from the lr that the others have set.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { checkTensor, describe, tensor, type Tensor } from "../../bindings/tensor.js";
 import { checkCount, checkDict, checkOptions, checkNumber, readList } from "../base/check.js";
 
-/** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
+/** An `Optimizer`, or any object with groups. */
 export interface Scheduled {
   /** The groups; at least one. */
   readonly paramGroups: readonly {
@@ -37,9 +37,9 @@ export function cosPi(x: number): number {
 /** A schedule's groups and state, which only its own methods reach. */
 class State {
   epoch = 0;
-  /** What the kind of schedule has of its own. */
+  /** State of this kind of schedule. */
   extra: () => Record<string, number | readonly number[]> = () => ({});
-  /** Takes `extra` back; each is an array here. */
+  /** Restores `extra`; each value is an array here. */
   restore: (values: Readonly<Record<string, readonly number[]>>) => void = () => {};
   readonly groups: readonly { lr: number }[];
 
@@ -84,7 +84,7 @@ class State {
     });
   }
 
-  /** Sets the lr of each group, or, where one refuses it, of none; `before` are those of now. */
+  /** Sets the lr of each group or, if one refuses it, of none; `before` are the current ones. */
   setLrs(lrs: readonly number[], before: readonly number[]): void {
     lrs.forEach((lr, i) => checkNumber(`paramGroups[${i}].lr`, lr));
     let i = 0;
@@ -97,7 +97,7 @@ class State {
         try {
           this.groups[i]!.lr = before[i]!;
         } catch {
-          // it took the new one and refuses the old: `error` says that something is wrong
+          // it accepted the new lr and refuses the old one; `error` reports the first refusal
         }
       }
       throw error;
@@ -105,7 +105,7 @@ class State {
   }
 }
 
-/** What the schedules of the learning rate share: the groups, the count of epochs, saving and loading. */
+/** Base of all schedules: the groups, the number of epochs, saving and loading. */
 export abstract class Schedule {
   readonly #state: State;
 
@@ -114,12 +114,12 @@ export abstract class Schedule {
     this.#state = state;
   }
 
-  /** How many steps there were (PyTorch's last_epoch). */
+  /** Number of steps so far (PyTorch's last_epoch). */
   get lastEpoch(): number {
     return this.#state.epoch;
   }
 
-  /** The groups' learning rates now (PyTorch's get_last_lr). */
+  /** The groups' current learning rates (PyTorch's get_last_lr). */
   get lastLr(): number[] {
     return this.#state.readLrs();
   }
@@ -170,7 +170,7 @@ export abstract class Schedule {
 /** The lr of `epoch`, from that of the epoch before and that before any schedule. */
 type NextLr = (lr: number, epoch: number, baseLr: number) => number;
 
-/** Schedules that follow the count of epochs alone. */
+/** Schedules that depend on the number of epochs alone. */
 abstract class EpochSchedule extends Schedule {
   readonly #state: State;
   /** The lr of each group before any schedule. */
@@ -188,9 +188,9 @@ abstract class EpochSchedule extends Schedule {
   }
 
   /**
-   * Goes on to the next epoch: to be called after its optimizer steps.
+   * Moves to the next epoch. Call it after the epoch's optimizer steps.
    *
-   * @throws ValueError where an lr is, or would become, no finite number >= 0, or cannot be set; nothing is changed then
+   * @throws ValueError if an lr is, or would become, anything but a finite number >= 0, or cannot be set; nothing is changed then
    */
   step(): void {
     const state = this.#state;
@@ -209,7 +209,7 @@ abstract class EpochSchedule extends Schedule {
 export interface StepLROptions {
   /** Epochs between two changes. */
   stepSize: number;
-  /** What lr is multiplied with then (default 0.1). */
+  /** Factor of lr (default 0.1). */
   gamma?: number;
 }
 
@@ -234,14 +234,14 @@ export class StepLR extends EpochSchedule {
 
 /** Options of `CosineAnnealingLR`. */
 export interface CosineAnnealingLROptions {
-  /** Epochs from the first lr down to the least. */
+  /** Epochs from the initial lr down to the least. */
   tMax: number;
   /** The least lr (default 0). */
   etaMin?: number;
 }
 
 /**
- * lr = etaMin + (first lr - etaMin) (1 + cos(pi epoch / tMax)) / 2 (Loshchilov & Hutter 2017), by PyTorch's recurrence, as
+ * lr = etaMin + (initial lr - etaMin) (1 + cos(pi epoch / tMax)) / 2 (Loshchilov & Hutter 2017), by PyTorch's recurrence, as
  * its [lr_scheduler.CosineAnnealingLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.CosineAnnealingLR.html).
  * After tMax epochs lr climbs again.
  */
@@ -266,21 +266,21 @@ export class CosineAnnealingLR extends EpochSchedule {
 
 /** Options of `LinearLR`. */
 export interface LinearLROptions {
-  /** What the first lr is multiplied with at the start, above 0 and at most 1 (default 1/3). */
+  /** Factor of the initial lr at the start, in (0, 1] (default 1/3). */
   startFactor?: number;
-  /** What it is multiplied with at the end, 0 to 1 (default 1). */
+  /** Factor at the end, in [0, 1] (default 1). */
   endFactor?: number;
   /** Epochs between the two (default 5). */
   totalIters?: number;
 }
 
 /**
- * A warm-up: lr = first lr (startFactor + (endFactor - startFactor) min(epoch / totalIters, 1)), as PyTorch's
+ * A warm-up: lr = initial lr (startFactor + (endFactor - startFactor) min(epoch / totalIters, 1)), as PyTorch's
  * [lr_scheduler.LinearLR](https://docs.pytorch.org/docs/stable/generated/torch.optim.lr_scheduler.LinearLR.html).
  */
 export class LinearLR extends EpochSchedule {
   /**
-   * Sets lr to startFactor times what it is.
+   * Multiplies lr by startFactor.
    *
    * @param optimizer whose learning rates it sets
    * @param options from 1/3 to 1 in 5 epochs by default
@@ -300,7 +300,7 @@ export class LinearLR extends EpochSchedule {
     const state = new State(optimizer);
     super(state, (lr, epoch) => {
       if (epoch > totalIters) return lr;
-      // on the way to endFactor 0 the last factor is rounded, to less than 0 as often as to more
+      // with endFactor 0, rounding may make the last factor negative
       return lr * Math.max(0, 1 + rise / (totalIters * startFactor + (epoch - 1) * rise));
     });
     const lrs = state.readLrs();
@@ -313,21 +313,21 @@ export class LinearLR extends EpochSchedule {
 
 /** Options of `ReduceLROnPlateau`. */
 export interface ReduceLROnPlateauOptions {
-  /** Whether the metric is to become small, "min" (default), or large, "max". */
+  /** Whether a smaller metric is better, "min" (default), or a larger one, "max". */
   mode?: "min" | "max";
-  /** What lr is multiplied with, below 1 (default 0.1). */
+  /** Factor of lr, below 1 (default 0.1). */
   factor?: number;
-  /** How many epochs in a row may bring no improvement (default 10). */
+  /** Number of epochs in a row without improvement that are tolerated (default 10). */
   patience?: number;
-  /** How much better than the best metric so far an improvement must be (default 1e-4; see thresholdMode). */
+  /** Smallest improvement on the best metric that counts (default 1e-4; see thresholdMode). */
   threshold?: number;
   /** Whether the threshold is a share of the best metric, "rel" (default), or a difference, "abs". */
   thresholdMode?: "rel" | "abs";
-  /** For how many epochs after a change nothing is counted (default 0). */
+  /** Number of epochs after a change in which nothing is counted (default 0). */
   cooldown?: number;
   /** The least lr, of all groups or of each (default 0). */
   minLr?: number | readonly number[];
-  /** Changes of lr that are not larger than this are left out (default 1e-8). */
+  /** Changes of lr of at most this size are skipped (default 1e-8). */
   eps?: number;
 }
 
@@ -401,11 +401,11 @@ export class ReduceLROnPlateau extends Schedule {
   }
 
   /**
-   * Goes on to the next epoch.
+   * Moves to the next epoch.
    *
-   * @param metric what this epoch came to, for example its validation loss; NaN is no improvement
-   * @throws ValueError where the metric is no number, or an lr no finite number >= 0, or one that cannot be set; nothing is
-   *   changed then
+   * @param metric the epoch's metric, for example its validation loss; NaN is no improvement
+   * @throws ValueError if the metric is not a number, or an lr is not a finite number >= 0 or cannot be set; nothing is changed
+   *   then
    */
   step(metric: number): void {
     if (typeof metric !== "number") throw new ValueError("metric", describe(metric), "a number");

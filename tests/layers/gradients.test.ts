@@ -460,7 +460,7 @@ describe("gradCheck", () => {
     const before = structuredClone([a, b, da, db]);
     for (const loss of ["1", undefined, null, 1n, NaN, Infinity, [1], {}, Symbol("1"), Promise.resolve(1)]) {
       const call = () => gradCheck((() => loss) as () => number, all);
-      refuses(call, ValueError, "loss: got a function that gives", "one that gives a finite number");
+      refuses(call, ValueError, "loss: got a function that returns", "one that returns a finite number");
     }
     expect([a, b, da, db]).toEqual(before);
   });
