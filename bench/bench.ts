@@ -194,8 +194,7 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   const exports = instance.exports as unknown as Record<string, (...args: number[]) => number>;
   const memory = instance.exports.memory as WebAssembly.Memory;
   const bytes = dtype === "f64" ? 8 : 4;
-  exports.setScratch!(exports.heapBase!());
-  let top = exports.heapBase!() + exports.scratchBytes!();
+  let top = exports.setScratch!(exports.heapBase!());
   const allocate = (size: number): number => {
     const address = Math.ceil(top / 64) * 64;
     top = address + size * bytes;

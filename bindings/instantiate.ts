@@ -163,9 +163,7 @@ function instantiate(module: WebAssembly.Module): Core {
   if (variant === "relaxed" && !isFused(exports)) {
     throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
   }
-  const scratch = exports.heapBase();
-  exports.setScratch(scratch);
-  const sequence = scratch + exports.scratchBytes();
+  const sequence = exports.setScratch(exports.heapBase());
   return {
     variant,
     kernels: { f64: kernelsOf(exports, "f64"), f32: kernelsOf(exports, "f32") },
