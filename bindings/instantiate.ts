@@ -173,8 +173,7 @@ function instantiate(module: WebAssembly.Module): Core {
 
 /** A core over an instance of the module and its memory: after the constants of both modules come scratch, record and heap. */
 export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
-  exports.setScratch(heapBase);
-  const record = heapBase + exports.scratchBytes();
+  const record = exports.setScratch(heapBase);
   return {
     variant: exports.RELAXED.value ? "relaxed" : "simd",
     kernels: byDtype(exports),
