@@ -172,8 +172,7 @@ function instantiate(module: WebAssembly.Module): Core {
 
 /** A core over an instance of the module and its memory. Past both modules' constants come scratch, record and heap. */
 export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
-  exports.setScratch(heapBase);
-  const record = heapBase + exports.scratchBytes();
+  const record = exports.setScratch(heapBase);
   return {
     variant: exports.RELAXED.value ? "relaxed" : "simd",
     kernels: byDtype(exports),

@@ -1,8 +1,8 @@
 // Scratch for the tests that compute products: importing this file sets it.
 
-import { gemmScratchBytes, setGemmScratch } from "../gemm/gemm";
+import { scratchBytes, setScratch } from "../gemm/gemm";
 
-const block = new StaticArray<u8>(<i32>gemmScratchBytes());
+const block = new StaticArray<u8>(<i32>scratchBytes());
 
 export const scratch = changetype<usize>(block);
-setGemmScratch(scratch);
+setScratch(scratch);
