@@ -1,5 +1,5 @@
-// ESLint for everything that is TypeScript or JavaScript. What is in assembly/ is AssemblyScript, whose types ESLint's
-// parser does not know; asc and prettier check it.
+// ESLint for TypeScript and JavaScript. assembly/ is AssemblyScript, whose types ESLint's parser does not know: asc and prettier
+// check it.
 
 import js from "@eslint/js";
 import { defineConfig, globalIgnores } from "eslint/config";
@@ -8,10 +8,10 @@ import tseslint from "typescript-eslint";
 /** Layers point down: src -> bindings -> assembly. Nothing imports AssemblyScript. */
 const restricted = (...patterns) => [
   "error",
-  { patterns: [{ regex: "/assembly/", message: "AssemblyScript gives wasm, no modules." }, ...patterns] },
+  { patterns: [{ regex: "/assembly/", message: "assembly/ is compiled to wasm: use bindings/." }, ...patterns] },
 ];
-const onlyNode = { regex: "^node:", message: "This runs in browsers, too." };
-const above = { group: ["**/src/**"], message: "bindings/ is below src/." };
+const onlyNode = { regex: "^node:", message: "This code also runs in browsers." };
+const above = { group: ["**/src/**"], message: "bindings/ must not import src/." };
 
 const globals = (...names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
@@ -24,6 +24,7 @@ export default defineConfig(
     "docs/api/",
     "coverage/",
     "bindings/wasm.ts", // generated
+    "bindings/wasm-graph.ts", // generated
     "assembly/",
     "bench/assembly/",
   ]),
@@ -38,7 +39,7 @@ export default defineConfig(
       "object-shorthand": "error",
       "no-restricted-imports": [
         "error",
-        { patterns: [{ regex: "/assembly/", message: "Only wasm comes from there." }] },
+        { patterns: [{ regex: "/assembly/", message: "assembly/ is compiled to wasm: use bindings/." }] },
       ],
     },
   },
@@ -48,7 +49,7 @@ export default defineConfig(
     extends: [tseslint.configs.recommendedTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ["*.config.ts"] }, // they are in no tsconfig
+        projectService: { allowDefaultProject: ["*.config.ts"] }, // no tsconfig includes them
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -56,25 +57,24 @@ export default defineConfig(
       "@typescript-eslint/consistent-type-imports": ["error", { fixStyle: "inline-type-imports" }],
       "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
-      // a leading underscore says that a parameter is there for the signature's sake
+      // a leading underscore marks a parameter that only the signature needs
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", ignoreRestSiblings: true }],
-      // type and interface have uses of their own: the styles that these rules enforce are not the project's
+      // the project uses both type and interface
       "@typescript-eslint/consistent-type-definitions": "off",
-      // indices are checked where they come in; `!` is how the code says so under noUncheckedIndexedAccess, and saying it
-      // by `as number` is no better
+      // under noUncheckedIndexedAccess, both `!` and `as number` mark an index as checked
       "@typescript-eslint/non-nullable-type-assertion-style": "off",
-      // it asks for parentheses that prettier takes away
+      // it requires parentheses that prettier removes
       "@typescript-eslint/no-confusing-non-null-assertion": "off",
-      // a function that does nothing is how a hook, or a listener, says that there is nothing to do
+      // empty listeners and methods are allowed
       "@typescript-eslint/no-empty-function": ["error", { allow: ["arrowFunctions", "methods", "overrideMethods"] }],
-      // for numbers and strings, `||` is meant: it takes 0 and "" for nothing, too
+      // for numbers and strings, `||` is meant: it also replaces 0 and ""
       "@typescript-eslint/prefer-nullish-coalescing": ["error", { ignorePrimitives: true }],
-      // loops over typed arrays want the index, and kernels' tests spell their loops out
+      // loops over typed arrays often need the index, and reference loops in tests are written out
       "@typescript-eslint/prefer-for-of": "off",
     },
   },
 
-  // what runs everywhere uses nothing that only Node or only a page has
+  // code for all hosts uses no globals that only Node or only pages have
   {
     files: ["bindings/**/*.ts", "src/**/*.ts"],
     ignores: ["src/cli.ts", "src/cli/**"],
@@ -83,7 +83,7 @@ export default defineConfig(
       "no-restricted-globals": [
         "error",
         ...["atob", "btoa", "Buffer", "crypto", "fetch", "performance", "process", "TextDecoder", "TextEncoder"].map(
-          (name) => ({ name, message: "An audio worklet does not have it." }),
+          (name) => ({ name, message: "Audio worklets do not have it." }),
         ),
       ],
     },

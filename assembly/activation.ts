@@ -10,23 +10,23 @@ export const SIGMOID: i32 = 2;
 export const HARD_SIGMOID: i32 = 3;
 export const LINEAR: i32 = 4;
 
-// The hard sigmoid is min(max(slope x + offset, 0), 1). `hard`: where slope and offset lie, two f64; 0 where it is not chosen.
+// The hard sigmoid is min(max(slope x + offset, 0), 1). `hard`: address of slope and offset, two f64; else unused.
 
-/** max(x, 0); NaN stays. */
+/** max(x, 0); NaN for NaN. */
 // @ts-ignore: decorator
 @inline
 function relu<T>(x: v128): v128 {
   return v128.pmax<T>(x, v128.splat<T>(0));
 }
 
-/** y = phi(x), for a candidate or a state: tanh at once, the others by a call. */
+/** y = phi(x), for a candidate or a state: tanh inlined, the others by a call. */
 // @ts-ignore: decorator
 @inline
 export function activate<T>(phi: i32, x: v128, hard: usize): v128 {
   return phi == TANH ? math.tanh<T>(x) : activateAny<T>(phi, x, hard);
 }
 
-/** y = sigma(x), for a gate: sigmoid at once, the others by a call. */
+/** y = sigma(x), for a gate: sigmoid inlined, the others by a call. */
 // @ts-ignore: decorator
 @inline
 export function activateGate<T>(sigma: i32, x: v128, hard: usize): v128 {
@@ -75,7 +75,7 @@ function sigmoidBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.mul<T>(y, v128.sub<T>(math.one<T>(), y)));
 }
 
-/** relu' = [y > 0], hard sigmoid' = slope [0 < y < 1] (a NaN passes dy on). */
+/** relu' = 1 where y > 0, else 0; hard sigmoid' = slope where 0 < y < 1, else 0. Where y is NaN, dx = dy or slope dy. */
 function activateAnyBackward<T>(code: i32, dy: v128, y: v128, hard: usize): v128 {
   if (code == RELU) return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
   if (code == SIGMOID) return sigmoidBackward<T>(dy, y);
@@ -99,7 +99,7 @@ export function sigmoid<T>(n: i32, x: usize, y: usize): void {
   }
 }
 
-/** y [n] = phi(x [n]), for all codes but that of the hard sigmoid; y may be x. */
+/** y [n] = phi(x [n]), for every code but HARD_SIGMOID; y may be x. */
 export function activation<T>(phi: i32, n: i32, x: usize, y: usize): void {
   activateArray<T>(phi, n, x, y, 0);
 }

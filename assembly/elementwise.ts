@@ -1,4 +1,4 @@
-// Arithmetic over flat arrays, and their reductions. Non-linear functions are in activation.ts.
+// Arithmetic over flat arrays, and reductions. Non-linear functions are in activation.ts.
 
 import { at, lanes, loadLanes, madd, storeLanes, sumLanes } from "./simd";
 
@@ -26,7 +26,7 @@ export function scale<T>(n: i32, x: usize, factor: T): void {
   }
 }
 
-/** x [n] = min(max(x, -limit), limit); NaN stays. */
+/** x [n] = min(max(x, -limit), limit); NaN for NaN. */
 export function clip<T>(n: i32, x: usize, limit: T): void {
   const high = v128.splat<T>(limit);
   const low = v128.neg<T>(high);
@@ -36,7 +36,7 @@ export function clip<T>(n: i32, x: usize, limit: T): void {
   }
 }
 
-/** The sum of x [n] squared, in f64 for both types: the square of a gradient's norm. */
+/** Sum of the squares of x [n], in f64 for both types. */
 export function sumSquares<T>(n: i32, x: usize): f64 {
   let even = f64x2.splat(0);
   let odd = f64x2.splat(0);

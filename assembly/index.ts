@@ -1,23 +1,28 @@
-// The module's exports, and nothing else. The kernels' are in exports.ts, each for f64 and for f32 (scripts/exports.mjs writes
-// it); arguments are described at the kernels. Nothing is checked here: bindings/ does that.
+// The module's exports. Those of the kernels are in exports.ts, each for f64 and f32 (written by scripts/exports.mjs); their
+// arguments are described at the kernels. Nothing is checked here: bindings/ does that.
 
 import { madd } from "./simd";
 import { log as naturalLog } from "./math";
+import { setScratch as setGemmScratch } from "./gemm/gemm";
 export * from "./exports";
-export { scratchBytes, setScratch } from "./gemm/gemm";
 
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 
-/** Tells modules of these sources, in either build, from those of other sources (scripts/build.mjs). */
+/** A hash of the sources, the same in both builds: identifies modules of this version (scripts/wasm.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
 
-/** The end of the module's constants, on a cache line: from here on the memory is the host's. */
+/** The end of this module's constants, on a cache line: those of the graph module come next (scripts/wasm.mjs). */
 export function heapBase(): usize {
   return (__heap_base + 63) & ~63;
 }
 
-/** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */
+/** Gives this instance of the module its scratch, before any other call: from `address` to the address that it returns. */
+export function setScratch(address: usize): usize {
+  return setGemmScratch(address);
+}
+
+/** a * b + c as the kernels compute it, for the host to find out whether it is fused. */
 export function madd_f64(a: f64, b: f64, c: f64): f64 {
   return f64x2.extract_lane(madd<f64>(f64x2.splat(a), f64x2.splat(b), f64x2.splat(c)), 0);
 }

@@ -10,8 +10,8 @@
 //   dXhat = weight dy            dWeight += sum over rows of dy xhat        dBias += sum over rows of dy
 //   dx = rstd (dXhat - (sum of dXhat) / n - xhat (sum of dXhat xhat) / n)
 //
-// Rows may lie apart, as slices of wider ones: row r of x starts at number r strideX. Each row is summed on its own, lane
-// by lane from the front, so that its bits depend on nothing but its numbers.
+// Rows may be slices of wider rows: row r of x starts at number r strideX. Each row is summed on its own, lane by lane from
+// the front, so its bits depend on its numbers alone.
 
 import { at, bytes, fillLanes, lanes, loadLanes, madd, nmadd, storeLanes, sumLanes } from "./simd";
 
@@ -19,7 +19,7 @@ import { at, bytes, fillLanes, lanes, loadLanes, madd, nmadd, storeLanes, sumLan
  *   x             in: rows of n, strideX numbers apart
  *   weight, bias  in: [n], or 0 for ones and zeros
  *   y             out: rows of n, strideY numbers apart; may be x with its stride
- *   mean, rstd    out: [rows] each, for the backward pass; or 0
+ *   mean, rstd    out: [rows] each, for the backward pass; or 0 for none
  */
 export function layerNormForward<T>(
   rows: i32,
@@ -45,7 +45,7 @@ export function layerNormForward<T>(
       squares = madd<T>(d, d, squares);
     }
     const variance = sumLanes<T>(squares) / <T>n;
-    // One that overflows would make rstd and the row 0, which looks like a result.
+    // An infinite variance would make rstd and the row 0, which looks like a result.
     const s = variance < <T>Infinity ? <T>1 / sqrt<T>(variance + eps) : <T>NaN;
     const vRstd = v128.splat<T>(s);
     for (let i = 0; i < n; i += lanes<T>()) {
@@ -63,12 +63,12 @@ export function layerNormForward<T>(
 }
 
 /**
- *   x               in: that of the forward pass, rows strideX numbers apart
+ *   x               in: as in the forward pass
  *   mean, rstd      in: [rows] each, from the forward pass
  *   weight          in: [n], or 0 for ones
  *   dy              in: rows of n, strideDy numbers apart
- *   dx              out: rows of n, strideDx numbers apart; may be dy with its stride, or 0 where it is not wanted
- *   dWeight, dBias  added to: [n]; each may be 0
+ *   dx              out: rows of n, strideDx numbers apart; may be dy with its stride, x with its stride, or 0 for none
+ *   dWeight, dBias  in/out: [n], += the gradients; or 0 for none
  */
 export function layerNormBackward<T>(
   rows: i32,
@@ -94,7 +94,7 @@ export function layerNormBackward<T>(
       const rest = n - i;
       const xhat = v128.mul<T>(v128.sub<T>(loadLanes<T>(at<T>(x, i), rest), vMean), vRstd);
       const d = loadLanes<T>(at<T>(dy, i), rest);
-      let dXhat = d; // 0 in the lanes behind the row, where xhat is not
+      let dXhat = d; // 0 in the lanes past the end of the row, where xhat is not
       if (weight) dXhat = v128.mul<T>(loadLanes<T>(at<T>(weight, i), rest), d);
       sum = v128.add<T>(sum, dXhat);
       dot = madd<T>(dXhat, xhat, dot);

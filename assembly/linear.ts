@@ -1,4 +1,6 @@
-// The dense layer:  y = x W^T + b          x [rows,in], W [out,in], b [out] (0 for none), y [rows,out]
+// The linear layer: y = x W^T + b.
+//
+//   x [rows,in], W [out,in], b [out] or 0 for none, y [rows,out]; all dense, y must not overlap the others
 
 import { gemm, OVERWRITE } from "./gemm/gemm";
 import { addColumnSums, addWeightGradient } from "./recurrent/gradients";
@@ -16,7 +18,7 @@ export function linearForward<T>(
   gemm<T>(rows, outFeatures, inFeatures, x, inFeatures, 1, weight, 1, inFeatures, bias, y, outFeatures);
 }
 
-/** dx = dy W (overwritten; 0: not wanted); dW += dy^T x; db += column sums of dy (0: none). */
+/** dx = dy W, overwritten (0: none); dW += dy^T x; db += column sums of dy (0: none). */
 export function linearBackward<T>(
   rows: i32,
   inFeatures: i32,

@@ -1,12 +1,12 @@
-// exp, sigmoid, tanh and log: the only transcendental functions that a result may depend on, the same bits everywhere.
+// exp, sigmoid, tanh and log: the only transcendental functions that results depend on, with the same bits in every engine.
 //
 // exp: Cody-Waite reduction x = n ln 2 + r, |r| <= ln 2 / 2, then e^r = 1 + r + r^2 q(r), q by Chebyshev interpolation
 // (degree 9 for f64, 4 for f32; relative error 1.7e-17 and 1.0e-8), evaluated by Estrin's scheme. Adding 1.5 * 2^52
-// (2^23 for f32) rounds x log2 e to n and leaves n in the low bits, from where a shift moves it into an exponent.
-// Worst errors seen, in ulp, over the f32 inputs (all of exp, sigmoid, tanh) and 10^8 random f64 inputs of each in both
-// builds: exp 1.21, sigmoid 2.45, tanh 2.46, log 0.78 (f64 only, 10^7). __tests__/math.spec.ts holds them to 2.5 and 1.
+// (2^23 for f32) rounds x log2 e to n and leaves n in the low bits; a shift moves it into the exponent. Largest errors, in
+// ulp, over all f32 inputs (exp, sigmoid, tanh) and 10^8 random f64 inputs of each, in both builds: exp 1.21, sigmoid 2.45,
+// tanh 2.46, log 0.78 (f64 only, 10^7). __tests__/math.spec.ts allows 2.5, and 1 for log.
 //
-// NaN in, NaN out: pmin(x, limit) and pmax(x, limit) return x where the comparison is false, that is for NaN.
+// NaN in, NaN out: pmin(x, limit) and pmax(x, limit) return x where the comparison is false, as for NaN.
 //
 // The constants are loaded, not written as v128.splat(c): Binaryen would fold those into v128.const, and V8 rebuilds a
 // v128.const at every use, which doubled the time of exp.
@@ -76,8 +76,8 @@ export function one<T>(): v128 {
 }
 
 /**
- * 2^k, from the integer k + exponent bias that a rounding constant left in the low bits. Multiply with it: adding k to
- * an exponent field instead would turn a NaN that has a payload there into a number.
+ * 2^k, from the integer k + exponent bias that a rounding constant left in the low bits. To be multiplied by: adding k to
+ * an exponent instead would turn a NaN with a payload in its low bits into a number.
  */
 // @ts-ignore: decorator
 @inline
@@ -140,7 +140,7 @@ export function exp<T>(x: v128): v128 {
   return v128.mul<T>(v128.mul<T>(power, toPower<T>(shifted)), factor);
 }
 
-/** 1 / (1 + e^-x), as e^-|x| / (1 + e^-|x|) for x < 0: right to the last denormal. */
+/** 1 / (1 + e^-x), for x < 0 as e^-|x| / (1 + e^-|x|): accurate for results down to the smallest denormal. */
 // @ts-ignore: decorator
 @inline
 export function sigmoid<T>(x: v128): v128 {
@@ -153,7 +153,7 @@ export function sigmoid<T>(x: v128): v128 {
  * tanh |x| = em / (em + 2) with em = e^(2|x|) - 1, and the sign of x.
  *
  * Below 0.17 it is -em / (em + 2) with em = e^(-2|x|) - 1: there em + 2 < 2 has half the rounding error, and em is as
- * far up in its binade as the result. The first form alone comes to 2.58 ulp at 0.1255, the second to 2.81 at 0.2088.
+ * far up in its binade as the result. The first form alone has 2.58 ulp at 0.1255, the second 2.81 at 0.2088.
  */
 // @ts-ignore: decorator
 @inline
@@ -169,7 +169,7 @@ export function tanh<T>(x: v128): v128 {
   return v128.bitselect(x, t, constant<T>(SIGN));
 }
 
-/** Natural logarithm of a normal x > 0, within 1 ulp (after FreeBSD's e_log.c). NaN and infinity come out as they are. */
+/** Natural logarithm of a normal x > 0, within 1 ulp (after FreeBSD's e_log.c); NaN and infinity return themselves. */
 export function log(x: f64): f64 {
   if (!(x < Infinity)) return x;
   const bits = reinterpret<u64>(x);

@@ -1,15 +1,15 @@
-// Orthonormal vectors by modified Gram-Schmidt. Random numbers, norms and the order of passes are in src/nn/init.ts.
+// One pass of modified Gram-Schmidt. Random numbers, norms and the order of passes are in src/nn/init.ts.
 
 /**
- * Two vectors less their shares in each of the orthonormal vectors v_0, v_1 ..., one after the other:
+ * Subtracts from two vectors p their projections on the orthonormal vectors v_0, v_1 ..., one after the other:
  *
  *   p -= (p v_k) v_k
  *
- * The sums p v_k are chains of additions in one order (the bits of a plain loop, in both builds), which take the time: so
- * the two vectors run side by side, and the loop that subtracts one share sums the next product.
+ * The time goes into the sums p v_k, each a chain of additions in one order (the bits of a plain loop, in both builds). So
+ * the two vectors run side by side, and the loop that subtracts one projection sums the next product.
  *
  *   vectors  in: [count,n], f64
- *   pairs    in, out: [n,2], f64, the numbers of the two vectors by turns
+ *   pairs    in/out: [n,2], f64, the two vectors interleaved
  */
 export function project(count: i32, n: i32, vectors: usize, pairs: usize): void {
   if (count == 0) return;

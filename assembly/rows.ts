@@ -1,12 +1,11 @@
-// Rows of a matrix by index, there and back: embeddings (what a product with one-hot vectors gives, without the product),
-// packed sequences, and the halves of bidirectional outputs.
+// Gathers and scatters rows of a matrix: embeddings, sequences of different lengths, halves of bidirectional outputs.
 //
-// index [count] i32, or 0: row i is row i. Rows are `stride` numbers apart. Indices are checked by the caller.
+// index [count] i32, or 0 for 0, 1, 2 ...; the caller has checked it. Rows are `stride` numbers apart.
 
 import { add } from "./elementwise";
 import { bytes } from "./simd";
 
-/** to [count,width] = the rows from[index]; zeros where an index is negative. */
+/** to[i] = from[index[i]], rows of `width` numbers; zeros where an index is negative. */
 export function gatherRows<T>(
   count: i32,
   width: i32,
@@ -24,7 +23,7 @@ export function gatherRows<T>(
   }
 }
 
-/** to[index] += from [count,width], in the order of the indices; an index of `skip` adds nothing. */
+/** to[index[i]] += from[i], rows of `width` numbers, i in ascending order; an index of `skip` adds nothing. */
 export function scatterRows<T>(
   count: i32,
   width: i32,

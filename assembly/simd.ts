@@ -1,6 +1,6 @@
-// The vector vocabulary of the kernels: lanes, loads, multiply-add, constants. No arithmetic of a layer lives here.
+// Vectors: lanes, loads, stores, multiply-add. No layer's arithmetic is here.
 //
-// T is f32 or f64 everywhere. One body serves both; sizeof<T>() and ASC_FEATURE_RELAXED_SIMD prune at compile time.
+// T is f32 or f64 everywhere, with one body for both; sizeof<T>() and ASC_FEATURE_RELAXED_SIMD prune at compile time.
 
 /** Lanes of T in a v128: 2 (f64) or 4 (f32). */
 // @ts-ignore: decorator
@@ -16,12 +16,12 @@ export function bytes<T>(n: i32): usize {
   return <usize>n * sizeof<T>();
 }
 
-/** Bytes of a matrix of T, which may be more than a memory has. */
+/** Bytes of a matrix of T, possibly more than a memory holds. */
 export function matrixBytes<T>(rows: i32, columns: i32): u64 {
   return <u64>rows * <u64>columns * <u64>sizeof<T>();
 }
 
-/** A size as the host is told it: 2^32 - 1, which no host can give, for all that is more. */
+/** A size for the host: those of 4 GiB and more become 2^32 - 1, which no host can allocate. */
 export function fitting(bytes: u64): usize {
   return <usize>min<u64>(bytes, u32.MAX_VALUE);
 }
@@ -58,9 +58,8 @@ export function loadSplat<T>(p: usize): v128 {
 }
 
 /**
- * Loads min(n, lanes) numbers, n >= 1; the lanes behind them are 0. Never reads past number n.
- * Element-wise loops call it for every vector, so that the last, partial one runs the same code (and gives the same
- * bits) as the others; the branch costs nothing beside the maths.
+ * Loads min(n, lanes) numbers, n >= 1, and 0 into the lanes past them; never reads past number n. Element-wise loops call it
+ * for every vector, so the last, partial one runs the same code, with the same bits; the branch costs nothing beside the maths.
  */
 // @ts-ignore: decorator
 @inline
@@ -90,7 +89,7 @@ function storePartial<T>(p: usize, v: v128, n: i32): void {
   if (n == 3) v128.store32_lane(p, v, 2, 8);
 }
 
-/** Number `count` of lanes from `v`, the others from `other`. */
+/** The first `count` lanes of v, and `other` in the rest. */
 // @ts-ignore: decorator
 @inline
 export function fillLanes<T>(v: v128, other: T, count: i32): v128 {

@@ -1,6 +1,6 @@
 // Measures kernels and layers of the built package in this process: `npm run bench`, or `npm run bench -- --help`.
 //
-// Each figure is the median of its runs, beside the peak that bench/peak.ts measures just before it.
+// Each figure is the median of its runs; bench/peak.ts measures the peak just before.
 
 import { existsSync, readFileSync } from "node:fs";
 import { Command } from "commander";
@@ -19,9 +19,12 @@ const options = new Command("bench")
   .option("--node <path>", "run with another node binary")
   .option("--time <ms>", "time for each figure", (text) => Number(text), 400)
   .option("--only <text>", "only cases whose name contains this")
-  .option("--toy", "toy sizes and one run of each: only to see that it works")
-  .option("--out <file>", "where the figures go, as JSON", "bench/results/latest.json")
-  .option("--best", "keep the faster of each figure and the one that --out has: a shared machine slows minutes down")
+  .option("--toy", "toy sizes and one run of each, to check that it works")
+  .option("--out <file>", "file to write the figures to, as JSON", "bench/results/latest.json")
+  .option(
+    "--best",
+    "keep the faster of each new figure and the one in --out: a shared machine is slow for minutes at a time",
+  )
   .parse()
   .opts<{ node?: string; time: number; only?: string; toy?: boolean; out: string; best?: boolean }>();
 
@@ -35,7 +38,7 @@ export interface Figure {
   /** Median time of one call, in microseconds. */
   us: number;
   runs: number;
-  /** Where operations are counted: rate, and percent of the peak. */
+  /** Rate and percent of the peak, where operations are counted. */
   gflops?: number;
   peak?: number;
   percent?: number;
@@ -60,7 +63,7 @@ async function measure(
   work: { flops?: number; elements?: number },
 ): Promise<void> {
   if (options.only !== undefined && !name.includes(options.only)) return;
-  // Warm up: V8 needs some calls to get from its baseline compiler to the optimising one.
+  // Warm up: V8 takes some calls to replace baseline code by optimised code.
   for (let i = 0, end = performance.now() + 200; i < (options.toy ? 1 : 20) && performance.now() < end; i++) run();
   const peak = work.flops ? peaks[variant]!(dtype) : undefined;
   const bench = new Bench(
@@ -69,7 +72,7 @@ async function measure(
   bench.add(name, run);
   await bench.run();
   const result = bench.tasks[0]!.result;
-  if (result.state !== "completed") throw new Error(`${name} did not run to its end: ${result.state}`);
+  if (result.state !== "completed") throw new Error(`${name} did not complete: ${result.state}`);
   const ms = result.latency.p50;
   const figure: Figure = { name, variant, dtype, us: ms * 1000, runs: result.latency.samplesCount };
   if (work.flops && peak) {
@@ -119,7 +122,7 @@ async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
   }
 }
 
-/** Both directions, and rows of different lengths, counted by the steps that are there. */
+/** Both directions, and rows of different lengths, of which only real steps are counted. */
 async function benchVariants(variant: Variant, dtype: Dtype): Promise<void> {
   const sizes = options.toy ? TOY : CASES.medium!;
   const { N, T, D, H } = sizes;
@@ -190,15 +193,14 @@ async function benchCharlm(variant: Variant, dtype: Dtype): Promise<void> {
   for (const each of [embedding, lstm, dense, adam]) each.dispose();
 }
 
-/** Kernels, called as they are in the module: what the layers' figures are made of. */
+/** Kernels, called directly in the module. */
 async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   const file = variant === "relaxed" ? "dist/core.relaxed.wasm" : "dist/core.wasm";
   const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(file)));
   const exports = instance.exports as unknown as Record<string, (...args: number[]) => number>;
   const memory = instance.exports.memory as WebAssembly.Memory;
   const bytes = dtype === "f64" ? 8 : 4;
-  exports.setScratch!(exports.heapBase!());
-  let top = exports.heapBase!() + exports.scratchBytes!();
+  let top = exports.setScratch!(exports.heapBase!());
   const allocate = (size: number): number => {
     const address = Math.ceil(top / 64) * 64;
     top = address + size * bytes;

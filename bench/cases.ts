@@ -1,4 +1,4 @@
-// What is measured: the sizes, and how their floating-point operations are counted.
+// The sizes measured, and the count of their floating-point operations.
 
 /** Sizes of a sequence: N rows, T steps, D inputs, H units. */
 export interface Sizes {
@@ -24,10 +24,10 @@ export const COURSE: Sizes = { N: 10, T: 7, D: 3, H: 5 };
 /** A training step of a character model. */
 export const CHARLM = { N: 50, T: 50, vocabulary: 65, layers: 2, H: 128 };
 
-/** Toy sizes, for a test that the scripts run to their end. */
+/** Toy sizes, for a test that the scripts run. */
 export const TOY: Sizes = { N: 2, T: 3, D: 4, H: 5 };
 
-/** Products M x K times K x N. */
+/** M, N, K of products [M,K] [K,N]. */
 export const GEMMS: readonly (readonly [number, number, number])[] = [
   [32, 128, 128],
   [32, 1024, 256],
@@ -41,13 +41,13 @@ export function flops(gates: number, { N, T, D, H }: Sizes, backward: boolean): 
   return 2 * N * T * gates * H * (D + H) * (backward ? 3 : 1);
 }
 
-/** Small layers, whose steps cost the same however many there are, or do not. */
+/** Small layers, to see whether the cost of a step and row stays the same as T and N grow. */
 export const SCALING: readonly Sizes[] = [
   ...[10, 30, 100, 300, 1000, 3000, 10_000].map((T) => ({ N: 1, T, D: 16, H: 32 })),
   ...[1, 2, 4, 8, 16, 32, 64, 128, 256].map((N) => ({ N, T: 50, D: 16, H: 32 })),
 ];
 
-/** What wasm-rnn and its peers are measured on, through the layer; `stream` is one step with the state carried. */
+/** Sizes for wasm-rnn and its peers, through the layer; `stream` is one step with carried state. */
 export const PEER_CASES: Readonly<Record<string, Sizes>> = { ...CASES, course: COURSE, stream: STREAM };
 export const TOY_PEER_CASES: Readonly<Record<string, Sizes>> = {
   tiny: { ...TOY, N: 1 },

@@ -1,12 +1,12 @@
-// What the measuring scripts share: the machine, medians, other node binaries, files. It does not load wasm-rnn, for it
-// runs in the processes of its peers, too.
+// Shared by the measuring scripts: the machine, medians, other node binaries, files. Does not load wasm-rnn: it also runs in
+// the processes of peers.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { dirname } from "node:path";
 
-/** What a run was made on. */
+/** The machine, engine, commit and date of a run. */
 export interface Machine {
   cpu: string;
   cores: number;
@@ -31,14 +31,14 @@ export function describeMachine(machine: Machine): string {
     .join("; ");
 }
 
-/** The middle one, or the mean of the middle two. */
+/** The middle value, or the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
-/** Calls again and again for that long, once at least; the median time of one call, in microseconds. */
+/** Repeats the call for `ms` milliseconds, at least once; returns the median time of one call, in microseconds. */
 export async function medianTime(call: () => unknown, ms: number): Promise<{ us: number; calls: number }> {
   const times: number[] = [];
   const end = performance.now() + ms;
@@ -51,13 +51,13 @@ export async function medianTime(call: () => unknown, ms: number): Promise<{ us:
   return { us: median(times) * 1000, calls: times.length };
 }
 
-/** A time for people. */
+/** A time with its unit. */
 export function showTime(us: number): string {
   if (us < 1000) return `${us.toFixed(1)} us`;
   return us < 1e7 ? `${(us / 1000).toFixed(2)} ms` : `${(us / 1e6).toFixed(2)} s`;
 }
 
-/** With `node` given, runs this script again with that binary, and ends as it ends. */
+/** If `node` is given, runs this script with that binary instead, and exits with its status. */
 export function runWith(node: string | undefined, script: string): void {
   if (node === undefined) return;
   const words = process.argv.slice(2);
@@ -67,7 +67,7 @@ export function runWith(node: string | undefined, script: string): void {
   process.exit(status ?? 1);
 }
 
-/** Writes a result, and says where. */
+/** Writes a result as JSON, and prints the path. */
 export function write(out: string, result: object): void {
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);

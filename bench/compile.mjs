@@ -1,4 +1,4 @@
-// AssemblyScript beside the package, as modules of their own: for the measurements, and for the page that shows the peak.
+// Compiles AssemblyScript that is not part of the package: for the measurements, and for the page that shows the peak.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A contestant of bench/peers.ts as its driver sees it: a process that answers lines of JSON with lines of JSON.
+// Drives one contestant of bench/peers.ts: a process that answers lines of JSON with lines of JSON.
 
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { createInterface, type Interface } from "node:readline";
@@ -20,12 +20,12 @@ export class Contestant {
       this.#process.on("error", reject);
       this.#process.on("close", (code) => reject(new Error(`ended with ${code}: ${this.#stderr.trim()}`)));
     });
-    this.#process.stdin.on("error", () => {}); // "close" says more
+    this.#process.stdin.on("error", () => {}); // "close" has the reason
     this.#ready = this.#ask<Ready>(task);
     this.#ready.catch(() => {}); // ready() rejects
   }
 
-  /** Its answer to the task; undefined where it has none after that time. */
+  /** Its answer to the task; undefined if there is none within `limitMs`. */
   async ready(limitMs: number): Promise<Ready | undefined> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, limitMs, undefined)));
@@ -36,7 +36,7 @@ export class Contestant {
     }
   }
 
-  /** Lets it run for that long, at least one call; the median time of a call in microseconds. */
+  /** Lets it run for `ms` milliseconds, at least one call; returns the median time of a call in microseconds. */
   async run(ms: number): Promise<number> {
     return (await this.#ask<Measured>({ run: ms })).us;
   }

@@ -1,4 +1,4 @@
-// Numbers to compute with: the same ones in every run of a script.
+// Random inputs, the same in every run of a script.
 
 import { Random, tensor, type FloatDtype, type Tensor } from "../dist/index.js";
 

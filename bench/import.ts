@@ -1,5 +1,5 @@
-// What it costs to begin: the time of a fresh process up to its first result, and the size of an app's bundle, beside
-// peers. `npm run bench:import`, or `npm run bench:import -- --help`.
+// Start-up: time of a fresh process up to its first result, and size of an app's bundle, beside peers.
+// `npm run bench:import`, or `npm run bench:import -- --help`.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,20 +16,20 @@ import { lstmModel } from "./peers/onnx-model.js";
 
 const options = new Command("bench:import")
   .description("Measures start-up and bundle sizes beside peers")
-  .option("--node <path>", "with another node binary")
-  .option("--runs <n>", "processes of each, in turns", (text) => Number(text), 15)
-  .option("--toy", "one process of each, only peers that are there: to see that it works")
-  .option("--no-peers", "as if no peer was there")
-  .option("--out <file>", "where the figures go, as JSON", "bench/results/import.json")
+  .option("--node <path>", "run with another node binary")
+  .option("--runs <n>", "processes of each, interleaved", (text) => Number(text), 15)
+  .option("--toy", "one process of each, installed peers only, to check that it works")
+  .option("--no-peers", "as if no peer were installed")
+  .option("--out <file>", "file to write the figures to, as JSON", "bench/results/import.json")
   .parse()
   .opts<{ node?: string; runs: number; toy?: boolean; peers: boolean; out: string }>();
 
-/** A start of a fresh process. */
+/** Start of a fresh process. */
 export interface Start {
   name: string;
   /** What it does. */
   does: string;
-  /** Median time until it has ended, in milliseconds, and what that is above `node -e ""`. */
+  /** Median time until it exits, in milliseconds, and the difference to `node -e ""`. */
   ms?: number;
   above?: number;
   runs?: number;
@@ -39,7 +39,7 @@ export interface Start {
 /** An app of one LSTM, bundled and minified for browsers. */
 export interface Bundle {
   name: string;
-  /** Bytes: of the JavaScript, of the wasm file that it fetches, and of both gzipped. */
+  /** Bytes of the JavaScript, of the wasm file that it fetches, and of both gzipped. */
   js?: number;
   wasm?: number | "inside" | "none";
   gzipped?: number;
@@ -74,7 +74,7 @@ const onnx = (name: string, provider: string) => `
   const state = () => zeros(1, ${N}, ${H});
   await session.run({ X: zeros(${T}, ${N}, ${D}), initial_h: state(), initial_c: state() });`;
 
-/** What fresh processes run; peers come from bench/node_modules. */
+/** Code of the fresh processes; peers come from bench/node_modules. */
 const STARTS: { name: string; needs?: string; does: string; code: string }[] = [
   {
     name: "wasm-rnn",
@@ -111,7 +111,7 @@ const STARTS: { name: string; needs?: string; does: string; code: string }[] = [
   },
 ];
 
-/** Apps of one LSTM that can be trained, where the peer can train. */
+/** Apps with one LSTM, which can be trained if the peer can train. */
 const BUNDLES: { name: string; needs?: string; code: string; wasm: string }[] = [
   { name: "wasm-rnn", code: `import { LSTM } from "wasm-rnn"; globalThis.lstm = new LSTM(2, 3);`, wasm: "inside" },
   {
@@ -156,7 +156,7 @@ for (const { name, js, wasm, gzipped, cannot } of result.bundles) {
 }
 write(options.out, result);
 
-/** Starts all in turns. */
+/** Starts all of them, interleaved. */
 async function starts(): Promise<Start[]> {
   const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-import-"));
   try {
@@ -183,7 +183,7 @@ async function starts(): Promise<Start[]> {
         time(["-e", ""]),
         ...there.map(({ code, needs }) => time(["--input-type=module", "-e", code], needs && PEERS)),
       ];
-      if (run < 0) continue; // files come into the system's cache
+      if (run < 0) continue; // fills the system's file cache
       [bare, ...times].forEach((list, i) => list.push(all[i]!));
     }
     const base = median(bare);

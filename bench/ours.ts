@@ -1,4 +1,4 @@
-// wasm-rnn as a contestant of bench/peers.ts: the layer as users call it, inputs copied in and results out.
+// wasm-rnn as a contestant of bench/peers.ts: the layer as users call it, with inputs copied in and results copied out.
 
 import { LSTM, type Tensor, type TensorData } from "../dist/index.js";
 import { reader, serve } from "./worker.js";

@@ -1,4 +1,4 @@
-// The peak of one core of this machine in this process, that figures are put beside.
+// The peak of one core in this process, which other figures are compared with.
 
 import { compile } from "./compile.mjs";
 
@@ -13,7 +13,7 @@ export type Dtype = "f64" | "f32";
 
 const ROUNDS = 20_000;
 
-/** Compiles AssemblyScript for a build; the exports of its module, with memory to compute in. */
+/** Compiles AssemblyScript for a build and returns the exports of its module, with a page of memory added. */
 export function instantiate<E>(source: string, variant: Variant): E & { memory: WebAssembly.Memory } {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(compile(source, variant)));
   const exports = instance.exports as unknown as E & { memory: WebAssembly.Memory };
@@ -21,7 +21,7 @@ export function instantiate<E>(source: string, variant: Variant): E & { memory: 
   return exports;
 }
 
-/** A function that measures GFLOP/s by bench/assembly/peak.ts, the best of some short runs. */
+/** A function that measures GFLOP/s with bench/assembly/peak.ts: the best of 40 short runs. */
 export function peakMeter(variant: Variant): (dtype: Dtype) => number {
   const exports = instantiate<PeakExports>("bench/assembly/peak.ts", variant);
   return (dtype) => {

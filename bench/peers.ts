@@ -1,7 +1,7 @@
 // Measures wasm-rnn beside its peers: `npm run bench:peers`, or `npm run bench:peers -- --help`.
 //
-// Each contestant is a process (bench/worker.ts). First both compute the same thing from the same numbers, and what they
-// give is compared; then they are measured in turns, A B A B, and the figure is the median of the ratios of neighbours.
+// Each contestant is a process (bench/worker.ts). First both compute the same task from the same numbers, and their results
+// are compared; then they are measured alternately, A B A B, and the figure is the median ratio of neighbours.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,22 +16,22 @@ import { installPeers, PEERS, script, type Peer } from "./peers/contestants.js";
 import type { Op, Task } from "./worker.js";
 
 const options = new Command("bench:peers")
-  .description("Measures wasm-rnn beside its peers, in turns")
+  .description("Measures wasm-rnn beside its peers, alternately")
   .option("--node <path>", "run everything that is JavaScript with another node binary")
-  .option("--rounds <n>", "turns of each", (text) => Number(text), 5)
-  .option("--time <ms>", "time of a turn; one call at least", (text) => Number(text), 400)
+  .option("--rounds <n>", "turns of each contestant", (text) => Number(text), 5)
+  .option("--time <ms>", "time of a turn; at least one call", (text) => Number(text), 400)
   .option("--only <text>", 'only rows whose name, "case operation dtype peer", contains this')
-  .option("--toy", "toy sizes, one call of each, only peers that are there: to see that it works")
-  .option("--no-peers", "as if no peer was there")
-  .option("--out <file>", "where the figures go, as JSON", "bench/results/peers.json")
+  .option("--toy", "toy sizes, one call of each, installed peers only, to check that it works")
+  .option("--no-peers", "as if no peer were installed")
+  .option("--out <file>", "file to write the figures to, as JSON", "bench/results/peers.json")
   .parse()
   .opts<{ node?: string; rounds: number; time: number; only?: string; toy?: boolean; peers: boolean; out: string }>();
 
-/** A turn is not begun when a row has taken that long, and a first call is given up after LIMIT. */
+/** No new turn after a row has taken BUDGET_MS; a first call is abandoned after LIMIT_MS. */
 const BUDGET_MS = 60_000;
 const LIMIT_MS = 300_000;
 
-/** How far results may be apart, by the largest number that there is, or by 1. */
+/** Largest difference of results, relative to the largest number, or to 1 if that is smaller. */
 const TOLERANCE = { f64: 1e-9, f32: 1e-4 };
 
 /** One contest. */
@@ -46,12 +46,12 @@ export interface Row {
   /** Median over turns of peer / ours: above 1, wasm-rnn is faster. */
   ratio?: number;
   rounds?: number;
-  /** Greatest difference of what the two computed, by the largest number; not there where they cannot be compared. */
+  /** Largest difference of the two results, relative to the largest number; undefined if they cannot be compared. */
   difference?: number;
   note?: string;
   /** Why there are no figures. */
   cannot?: string;
-  /** What went wrong: then, too, there are none. */
+  /** The error, if one was thrown; then there are no figures either. */
   error?: string;
 }
 
@@ -88,7 +88,7 @@ function title(row: Row): string {
   return `${row.case} ${row.op} ${row.dtype} ${row.peer}`;
 }
 
-/** All contests of one case: wasm-rnn stays, its peers come and go. */
+/** All contests of one case: one process of wasm-rnn, one of each peer in turn. */
 async function contests(name: string, sizes: Sizes, op: Op, dtype: "f64" | "f32"): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-peers-"));
   let ours: Contestant | undefined;
@@ -115,7 +115,7 @@ async function contests(name: string, sizes: Sizes, op: Op, dtype: "f64" | "f32"
   }
 }
 
-/** What both compute from; weights as layers draw them. */
+/** Inputs of both contestants; weights are distributed as layers initialise them. */
 function writeArrays(folder: string, { N, T, D, H }: Sizes): void {
   const bound = 1 / Math.sqrt(H);
   const arrays = {
@@ -143,7 +143,7 @@ async function contest(row: Row, peer: Peer, ours: Contestant, task: Task): Prom
     if (ready.results.length > 0) row.difference = compare(task, ready.results);
     const turns: [ours: number, peer: number][] = [];
     if (ready.firstMs > BUDGET_MS / 3) {
-      turns.push([await ours.run(options.time), ready.firstMs * 1000]); // so long that there is nothing to warm up
+      turns.push([await ours.run(options.time), ready.firstMs * 1000]); // too long to need warming up
     }
     const [rounds, time] = options.toy ? [1, 0] : [options.rounds, options.time];
     if (!options.toy && ready.firstMs < 2000) for (const each of [ours, theirs]) await each.run(300); // warms up
@@ -161,7 +161,7 @@ async function contest(row: Row, peer: Peer, ours: Contestant, task: Task): Prom
   }
 }
 
-/** The greatest difference of what both have computed; throws where it is too large. */
+/** The largest difference of the two results; throws if it is above the tolerance. */
 function compare({ folder, dtype }: Task, names: readonly string[]): number {
   const differences = names.map((name) => {
     const read = (who: string) =>

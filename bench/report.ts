@@ -36,20 +36,19 @@ const lines = [
   "# Measurements",
   "",
   "Made by `npm run bench -- --out bench/results/<name>.json` (other engines by `--node <path>`) and `npm run bench:report`.",
-  "The machine is shared and slows down for minutes: with `--best` a run keeps the faster of its medians and those of runs",
-  "before it, and so the figures below were made.",
-  "Each figure is the median time of one call, warm, on one thread, with what that makes in GFLOP/s and in percent of the",
-  "peak: the highest rate that independent chains of multiply-add in registers reached beside the figures of a build and type.",
+  "The machine is shared and slow for minutes at a time, so these figures were made with `--best`: each is the fastest median of",
+  "several runs. A median is the time of one call, warm, on one thread; beside it stand GFLOP/s and percent of the peak, the",
+  "highest rate that independent chains of multiply-add in registers reached for the same build and type.",
   "Operations are counted as 2 N T G H (D + H) for a forward pass (G = 4 for LSTM, 3 for GRU, 1 for RNN) and three times that with",
-  "backward, dx included. Layers are called as users call them: inputs are copied in and results out.",
+  "backward, dx included. Layers are called as users call them: inputs are copied in, and results are copied out.",
   "",
   "tiny: N=1 T=32 D=16 H=32; small: N=10 T=50 D=32 H=64; medium: N=32 T=64 D=128 H=256; large: N=64 T=100 D=256 H=512;",
   "stream: one step, N=1 D=64 H=128; course: N=10 T=7 D=3 H=5 through `wasm-rnn/coursera`; charlm: a training step, N=50",
   "T=50, vocabulary 65, 2 layers of 128, cross-entropy, clipping and Adam. Ragged: medium with lengths uniform in 1..64,",
-  "counted by the steps that are there. Tiles: micro-kernels of rows x vectors, their operands in L1 (ours is 4 x 2).",
+  "counting real steps only. Tiles: micro-kernels of rows x vectors, with operands in L1 (ours is 4 x 2).",
 ];
 for (const { name, machine, figures, scalings } of runs) {
-  holdAgainstHighestPeak(figures);
+  compareWithHighestPeak(figures);
   lines.push("", `## ${machine.engine}`, "");
   lines.push(`${describe(machine)} Peaks (GFLOP/s):`);
   const columns = [...new Set(figures.map(({ variant, dtype }) => `${variant} ${dtype}`))];
@@ -118,8 +117,8 @@ function peersTable({ rows, versions }: PeersResult, { starts, bundles }: Import
   );
 }
 
-/** Of the peaks that were measured beside the figures of a build and type the highest: the least disturbed. */
-function holdAgainstHighestPeak(figures: Figure[]): void {
+/** Compares figures with the highest peak measured for their build and type, the one least disturbed. */
+function compareWithHighestPeak(figures: Figure[]): void {
   for (const figure of figures) {
     if (figure.gflops === undefined) continue;
     const like = figures.filter(({ variant, dtype }) => variant === figure.variant && dtype === figure.dtype);
@@ -132,7 +131,7 @@ function describe({ cpu, cores, commit, date }: Machine): string {
   return `${cpu}, ${cores} cores; commit ${commit}; ${date}.`;
 }
 
-/** A table whose first column names its rows. */
+/** A table; its first column has the names of the rows. */
 function table<R>(
   head: readonly string[],
   rows: readonly R[],
@@ -143,7 +142,7 @@ function table<R>(
   return [line(head), line(head.map(() => "---")), ...rows.map((row) => line([title(row), ...cells(row)]))];
 }
 
-/** Time and memory of a step and row. */
+/** Time and memory per step and row. */
 function scalingSection(machine: Machine, all: readonly Scaling[]): string[] {
   const variants = [...new Set(all.map(({ variant }) => variant))];
   const rows = all.filter(({ variant }) => variant === variants[0]);
@@ -157,11 +156,11 @@ function scalingSection(machine: Machine, all: readonly Scaling[]): string[] {
   const { D, H } = all[0]!;
   return [
     ...["", `### Long sequences, large batches: ${machine.engine}`, ""],
-    `LSTM forward+backward, f64, D=${D} H=${H}: time of one call divided by T N, and the numbers that the forward pass keeps`,
-    `for the backward pass in wasm memory, divided by T N, beside what the design says: 7 H + D (gates 4 H, c, phi(c), h, x).`,
-    "First states and alignment, which are there once, make the difference.",
+    `LSTM forward+backward, f64, D=${D} H=${H}: time of one call divided by T N, and the numbers that the forward pass saves for`,
+    "the backward pass in wasm memory, divided by T N; in parentheses the same by design, 7 H + D (gates 4 H, c, psi(c), h, x).",
+    "The difference is initial states and alignment, once per call.",
     "",
-    ...table(["", ...variants, "kept (designed)"], rows, cells, ({ T, N }) => `T=${T} N=${N}`),
+    ...table(["", ...variants, "saved (by design)"], rows, cells, ({ T, N }) => `T=${T} N=${N}`),
   ];
 }
 
@@ -197,11 +196,11 @@ function peersSection({ machine, variant, versions, rows }: PeersResult): string
     ...["", "## Beside peers", ""],
     `\`npm run bench:peers\`. ${machine.engine}, ${variant} build; ${describe(machine)}`,
     "",
-    "One thread each, each in a process of its own, warm, in turns. 3x: the peer takes three times as long as wasm-rnn (median",
-    "of the ratios of neighbouring turns); below 1, the peer is faster. In parentheses the time of one call of the peer; where",
-    "that is above 20 s, of its first call. All but brain.js compute the same LSTM from the same numbers, which was checked",
-    "before they were timed: outputs, and gradients of x, weights and biases. Peers find their inputs in tensors of their own",
-    "and give their own; wasm-rnn copies inputs in and results out. Course sizes run through the layer here.",
+    "One thread each, one process each, warm, measured alternately. 3x: the peer takes three times as long as wasm-rnn (median",
+    "ratio of neighbouring turns); below 1 the peer is faster. In parentheses: the time of one call of the peer, or of its first",
+    "call if that takes more than 20 s. All but brain.js compute the same LSTM from the same numbers; outputs and gradients of x,",
+    "weights and biases were compared before timing. Peers read and return tensors of their own; wasm-rnn copies inputs in and",
+    "results out. Course sizes run through the layer here.",
     "",
     `Versions: ${Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
@@ -213,13 +212,13 @@ function peersSection({ machine, variant, versions, rows }: PeersResult): string
 
 function importSection({ machine, starts, bundles }: ImportResult): string[] {
   return [
-    ...["", "## To begin with", ""],
+    ...["", "## Start-up and size", ""],
     `\`npm run bench:import\`. ${machine.engine}; ${describe(machine)}`,
     "",
-    "Time of a fresh process until it has ended, median of runs in turns:",
+    "Time of a fresh process until it exits, median of interleaved runs:",
     "",
     ...table(
-      ["", "all of it", 'above `node -e ""`', ""],
+      ["", "total", 'above `node -e ""`', ""],
       starts,
       (start) => (start.cannot ? ["-", "-", start.cannot] : [ms(start.ms), ms(start.above), start.does]),
       ({ name }) => name,

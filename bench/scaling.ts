@@ -1,4 +1,4 @@
-// How the cost of a step and row changes with the length of the sequence and the size of the batch: it should not.
+// The cost of one step and row for different lengths and batch sizes; it should be constant.
 
 import { LSTM } from "../dist/index.js";
 import { currentCore } from "../bindings/instantiate.js";
@@ -14,9 +14,9 @@ export interface Scaling extends Sizes {
   /** Median time of one call, divided by T N, in nanoseconds. */
   nsPerStepRow: number;
   runs: number;
-  /** What the forward pass keeps for the backward pass, divided by T N, in numbers. */
+  /** Numbers that the forward pass saves for the backward pass, divided by T N. */
   kept: number;
-  /** What it is to keep: gates 4H, c, phi(c) and h, H each, and x, D. */
+  /** The same by design: gates 4H, c, psi(c) and h, H each, and x, D. */
   designed: number;
 }
 
@@ -41,7 +41,7 @@ export async function scaling(variant: Variant, sizes: Sizes, ms: number): Promi
   };
 }
 
-/** The growth of the heap in use, that only the sources can tell. */
+/** Growth of the heap during a forward pass; only the sources give access to the heap. */
 function kept({ N, T, D, H }: Sizes): number {
   using layer = new LSTMOfSources(D, H);
   const { heap } = currentCore();

@@ -1,10 +1,10 @@
-// Micro-kernels of other shapes than the one in assembly/gemm/microkernel.ts, to see on each engine which is the best: rows x
-// vectors of accumulators, on panels that lie in L1. The source is written here, since only the counts differ.
+// Micro-kernels of other shapes than that of assembly/gemm/microkernel.ts, to find the fastest for an engine: rows x vectors of
+// accumulators, on panels in L1. Their source is generated here, since they differ in the counts alone.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { instantiate, type Dtype, type Variant } from "./peak.js";
 
-/** Steps of k, as the blocks of assembly/gemm/gemm.ts have. */
+/** Steps of k: KC of assembly/gemm/gemm.ts. */
 const K = 256;
 const CALLS = 100;
 const SHAPES = [
@@ -58,7 +58,7 @@ export interface Tile {
   run: () => void;
 }
 
-/** The tiles of a build, ready to run. */
+/** The tiles of a build, compiled. */
 export function tilesOf(variant: Variant): (dtype: Dtype) => Tile[] {
   mkdirSync("build", { recursive: true });
   writeFileSync("build/tiles.ts", source());

@@ -1,5 +1,5 @@
-// One contestant in a process of its own, that bench/peers.ts talks to in lines of JSON: the first is a Task, every
-// other says how long to measure. Between lines it sleeps. bench/peers/python.py speaks the same.
+// The process of one contestant. It reads lines of JSON from bench/peers.ts: first a Task, then how long to measure, any
+// number of times; it sleeps in between. bench/peers/python.py uses the same protocol.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { medianTime } from "./common.js";
 import type { Sizes } from "./cases.js";
 
-/** A step is one of a stream, whose state is carried. */
+/** "step" is one step of a stream, with carried state. */
 export type Op = "forward" | "forward+backward" | "step";
 
 export interface Task {
@@ -15,17 +15,17 @@ export interface Task {
   dtype: "f64" | "f32";
   sizes: Sizes;
   /**
-   * Where there are x [T,N,D], dOutput [T,N,H], weightIh [4H,D], weightHh [4H,H] (gates i f g o), biasIh and biasHh [4H],
-   * raw, in f64. First states are zeros.
+   * Folder with x [T,N,D], dOutput [T,N,H], weightIh [4H,D], weightHh [4H,H] (gates i f g o), biasIh and biasHh [4H] as raw
+   * f64. Initial states are zeros.
    */
   folder: string;
-  /** Results go to `folder`, by this name, a full stop and their own. */
+  /** Results are written to `folder` as `<name>.<result>.raw`. */
   name: string;
 }
 
 /** The answer to a Task. */
 export interface Ready {
-  /** How long the first call took. */
+  /** Time of the first call. */
   firstMs: number;
   results: string[];
 }
@@ -38,15 +38,15 @@ export interface Measured {
 }
 
 export interface Prepared<R> {
-  /** What is measured. */
+  /** The call to measure. */
   call: () => R | Promise<R>;
-  /** What a call gave, by name: output [T,N,H]; dX, dWeightIh, dWeightHh, dBias, dH0 and dC0, in the shapes of a Task. */
+  /** The results of a call: output [T,N,H]; dX, dWeightIh, dWeightHh, dBias, dH0 and dC0, in the shapes of a Task. */
   results: (result: R) => Record<string, ArrayLike<number>>;
 }
 
 export type Numbers = Float64Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 
-/** Reads arrays of a task. */
+/** Reads the arrays of a task. */
 export function reader({ folder, dtype }: Task): (name: string) => Numbers {
   return (name) => {
     const bytes = readFileSync(join(folder, `${name}.raw`));
@@ -60,9 +60,9 @@ export function transpose(matrix: Numbers, rows: number, columns: number): Numbe
   return matrix.map((_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);
 }
 
-/** Answers the lines that come in. */
+/** Answers each line of the standard input. */
 export async function serve<R>(prepare: (task: Task) => Prepared<R> | Promise<Prepared<R>>): Promise<void> {
-  console.log = console.info = console.warn = () => {}; // only answers go out
+  console.log = console.info = console.warn = () => {}; // the standard output is for answers alone
   const answer = (message: Ready | Measured) => process.stdout.write(`${JSON.stringify(message)}\n`);
   let prepared: Prepared<R> | undefined;
   for await (const line of createInterface({ input: process.stdin })) {
@@ -80,7 +80,7 @@ async function first<R>({ op, folder, name }: Task, { call, results }: Prepared<
   const start = performance.now();
   let result = await call();
   const firstMs = performance.now() - start;
-  if (op === "step") for (let i = 1; i < 3; i++) result = await call(); // three steps show whether states are carried
+  if (op === "step") for (let i = 1; i < 3; i++) result = await call(); // the third output depends on carried states
   const all = Object.entries(results(result));
   for (const [key, values] of all) writeFileSync(join(folder, `${name}.${key}.raw`), Float64Array.from(values));
   return { firstMs, results: all.map(([key]) => key) };

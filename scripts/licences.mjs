@@ -1,23 +1,23 @@
-// Licence notices of everything that is bundled: dist/THIRD-PARTY-LICENSES.txt, made from what esbuild says of its outputs.
+// Licence notices of all bundled code: dist/THIRD-PARTY-LICENSES.txt, from the metafiles of esbuild.
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 export const NOTICES = "THIRD-PARTY-LICENSES.txt";
 
-/** What a package's licence files are called; `licenses` is a folder of them. */
+/** The names of licence files; `licenses` is a folder of them. */
 const LICENCE_FILE = /^(licen[cs]es?|copying|notice)([-.].*)?$/i;
 
 /**
- * Packages without licence files of their own, which come from the repository of another one: that one's files are theirs.
+ * Packages without licence files, and the package of the same repository whose files apply to them.
  */
 const SAME_REPOSITORY = { "@assemblyscript/loader": "assemblyscript" };
 
 /**
- * The folders of packages whose code is in the outputs of a build.
+ * Finds the packages whose code is in the outputs of a build.
  *
  * @param metafiles esbuild's
- * @returns folder -> the outputs that have code of it
+ * @returns folder of a package -> the outputs with its code
  */
 export function bundledPackages(metafiles) {
   const found = new Map();
@@ -36,7 +36,7 @@ export function bundledPackages(metafiles) {
 /**
  * The text of all notices.
  *
- * @param packages folder of a package, relative to `root` -> the files that have code of it
+ * @param packages folder of a package, relative to `root` -> the files with its code
  * @throws Error naming a package that has no licence file
  */
 export function licenceNotices(packages, root = ".") {
@@ -70,7 +70,7 @@ function readManifest(root, folder) {
   return JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
 }
 
-/** The texts of a package's licence files, which must not be empty. */
+/** The non-empty texts of a package's licence files. */
 function licenceTexts(folder) {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)

@@ -1,8 +1,8 @@
-// The page that trains in a browser (examples/browser): bundles it, from the built package, with its text and the loop
-// that measures the peak.
+// Bundles the page that trains in a browser (examples/browser) with its text and the loop that measures the peak. The page
+// imports the package's sources, and src/train beside them, so that the bundle has one copy of everything.
 //
-//     node scripts/page.mjs [folder]      static files for any file server, in demo/page unless a folder is named
-//     node scripts/page.mjs --serve       a server that bundles anew on every change, and reloads the page
+//     node scripts/page.mjs [folder]      static files for any file server, by default in demo/page
+//     node scripts/page.mjs --serve       a server that rebuilds and reloads the page on every change
 
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ const CHAPTERS = 24; // about 230,000 characters
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, "examples/browser");
 
-/** The first chapters, in order; the dataset keeps a chapter's heading apart from its text. */
+/** The first chapters, in order; the dataset has headings and texts in separate fields. */
 function text() {
   const chapters = mobyDick()
     .filter(({ chapter }) => /^\d+$/.test(chapter) && Number(chapter) <= CHAPTERS)
@@ -26,7 +26,7 @@ function text() {
 }
 
 const modules = {};
-/** bench/assembly/peak.ts as a module of a build: peak:simd, peak:relaxed. */
+/** Compiles bench/assembly/peak.ts for imports of peak:simd and peak:relaxed. */
 const peaks = {
   name: "peak",
   setup(build) {
@@ -55,7 +55,7 @@ function options(folder, serving) {
   };
 }
 
-/** In the page alone: the worker has no document. */
+/** Runs in the page only: the worker has no document. */
 const reload = `typeof document !== "undefined" && new EventSource("/esbuild").addEventListener("change", () => location.reload());`;
 
 function copy(folder) {
@@ -64,7 +64,7 @@ function copy(folder) {
   writeFileSync(join(folder, "moby-dick.txt"), text());
 }
 
-/** Writes the page into `folder`, whose own files are replaced. */
+/** Writes the page into `folder`, where it replaces files of the same names. */
 export async function buildPage(folder) {
   copy(folder);
   await esbuild.build(options(folder, false));

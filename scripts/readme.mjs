@@ -1,8 +1,7 @@
-// README.md as npm shows it: links and images that are relative in the repository become absolute. npm runs this before and
-// after it packs:
+// Makes the relative links and images of README.md absolute in the packed package. npm runs this before and after packing:
 //
-//     node scripts/readme.mjs --absolute     rewrites README.md, and keeps the original in build/
-//     node scripts/readme.mjs --restore      puts the original back
+//     node scripts/readme.mjs --absolute     rewrites README.md, and saves the original in build/
+//     node scripts/readme.mjs --restore      restores the original
 
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -10,19 +9,19 @@ import { fileURLToPath } from "node:url";
 
 const KEPT = "build/README.md";
 
-/** The address of a repository on GitHub, without ".git", from package.json's field; undefined where there is none. */
+/** The address of a repository on GitHub, without ".git", from package.json's field; undefined if there is none. */
 export function repositoryAddress({ repository }) {
   const url = typeof repository === "string" ? repository : repository?.url;
   return /^(?:git\+)?(https:\/\/github\.com\/[\w.-]+\/[\w.-]+?)(?:\.git)?$/.exec(url ?? "")?.[1];
 }
 
 /**
- * Makes relative links, images, `href` and `src` absolute. Code stays as it is.
+ * Makes relative links, images, `href` and `src` absolute. Leaves code unchanged.
  *
  * @param address of the repository, as repositoryAddress returns it
  * @param reference the tag or branch that links lead to
  * @param root the folder that links are relative to
- * @throws Error naming the links that lead to no file
+ * @throws Error with the links to files that do not exist
  */
 export function absoluteLinks(markdown, address, reference, root = ".") {
   const broken = [];

@@ -1,8 +1,8 @@
-// npm run release: prepares a release, and publishes nothing. Asks for the package's addresses where package.json has none,
-// checks version, changelog and tests, then commits and tags. Pushing the tag starts .github/workflows/publish.yml.
+// npm run release: prepares a release, but does not publish it. Asks for the package's addresses if package.json has none, checks
+// version and changelog, runs the tests, commits and tags. Pushing the tag starts .github/workflows/publish.yml.
 //
 //     npm run release -- --help
-//     node scripts/release.mjs --check       what `npm publish` runs first: fails where the package is not ready
+//     node scripts/release.mjs --check       fails if the package is not ready; `npm publish` runs this first
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const readManifest = () => JSON.parse(readFileSync("package.json", "utf8"));
 
 const isAddress = (text) => URL.canParse(text) && new URL(text).protocol === "https:";
 
-/** The fields that must be asked for: what to ask, a default made from the earlier answers, and how package.json has it. */
+/** The fields to ask for: the question, a default from earlier answers, and the form in package.json. */
 const FIELDS = {
   repository: {
     question: "Repository on GitHub (https://github.com/OWNER/NAME)",
@@ -50,7 +50,7 @@ const FIELDS = {
   },
 };
 
-/** The text of a version's section in CHANGELOG.md; undefined where there is none, or only one that says it is not released. */
+/** The text of a version's section in CHANGELOG.md; undefined if there is none, or if its heading says "not released". */
 function changelogEntry(version) {
   const sections = readFileSync("CHANGELOG.md", "utf8").split(/^## /m).slice(1);
   const heading = new RegExp(`^\\[?v?${version.replaceAll(".", "\\.")}\\]?(?![^\\n]*not released)[^\\n]*\\n`, "i");
@@ -58,7 +58,7 @@ function changelogEntry(version) {
   return section?.replace(heading, "").trim() || undefined;
 }
 
-/** Pages that load another version of the package from a content delivery network. */
+/** The pages that load another version of the package from a content delivery network. */
 function otherVersions(version) {
   const guides = existsSync("docs/guides") ? readdirSync("docs/guides").map((name) => join("docs/guides", name)) : [];
   return ["README.md", ...guides].filter((page) =>
@@ -66,7 +66,7 @@ function otherVersions(version) {
   );
 }
 
-/** Why the package cannot be released as it is; empty where it can. */
+/** The reasons against a release of the package; empty if it is ready. */
 export function problems(manifest = readManifest()) {
   const { version } = manifest;
   const found = [];
@@ -87,7 +87,7 @@ export function problems(manifest = readManifest()) {
   return found;
 }
 
-/** Refuses to go on, with all reasons. */
+/** Prints the reasons, and exits with 1. */
 function refuse(reasons) {
   console.error(["Not released:", ...reasons.map((reason) => `  - ${reason}`)].join("\n"));
   process.exit(1);
@@ -96,12 +96,12 @@ function refuse(reasons) {
 const isDirty = () => git("status", "--porcelain") !== "";
 const hasTag = (tag) => git("tag", "--list", tag) !== "";
 
-/** Before `npm publish`: the package is ready, and what is published is the tagged commit. */
+/** Checks that the package is ready, and that the files are those of the tagged commit. */
 function check() {
   const manifest = readManifest();
   const found = problems(manifest);
   const tag = `v${manifest.version}`;
-  // npm has rewritten nothing yet: `prepack` comes later
+  // `prepack`, which changes README.md, runs later
   if (isDirty()) found.push("files differ from the last commit");
   if (!git("tag", "--points-at", "HEAD").split("\n").includes(tag)) found.push(`the last commit has no tag ${tag}`);
   if (found.length > 0) refuse(found);
@@ -134,7 +134,7 @@ async function complete(manifest, flags) {
   if (missing.length > 0) refuse(missing);
 }
 
-/** package.json with the addresses after the licence, where people look for them. */
+/** Moves the addresses after the licence. */
 function ordered({ repository, homepage, bugs, author, ...rest }) {
   const fields = Object.entries(rest);
   const place = fields.findIndex(([name]) => name === "license") + 1;
@@ -155,7 +155,7 @@ async function release() {
   const manifest = readManifest();
   manifest.version = next ?? manifest.version;
   const tag = `v${manifest.version}`;
-  if (isDirty()) refuse(["files differ from the last commit: commit them or put them aside"]);
+  if (isDirty()) refuse(["files differ from the last commit: commit or stash them"]);
   await complete(manifest, flags);
   const found = problems(manifest);
   if (hasTag(tag)) found.push(`there is a tag ${tag} already`);

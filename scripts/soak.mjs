@@ -1,7 +1,7 @@
-// npm run soak: what only a long run shows. Rounds of create, train, stream, dispose with every kind of layer, cell, loss and
-// optimizer, after which no byte of the wasm memory may be missing and neither heap may have grown; a stream of millions of
-// steps, which must have the bits of a sequence; and a sequence of a million steps, forward and backward with checkpoints.
-// Prints its figures, and exits with 1 where one is wrong.
+// npm run soak: faults that only a long run shows. Rounds of create, train, stream, dispose with every kind of layer, cell, loss
+// and optimizer, which must free all wasm memory and let no heap grow; a stream of millions of steps, which must have the same
+// bits as a sequence; and a sequence of a million steps, forward and backward with checkpoints. Prints its figures. Exits with 1
+// if one is wrong.
 //
 //     npm run soak -- --quick                    a small part of each, within 40 seconds
 //     npm run soak -- --rounds N --steps N --length N --seed N
@@ -31,10 +31,10 @@ const size = (name, full, quick) => {
 const ROUNDS = size("rounds", 40_000, 2_400);
 const STEPS = size("steps", 5_000_000, 200_000);
 const LENGTH = size("length", 1_000_000, 100_000);
-const CYCLE = Math.ceil(ROUNDS / 16); // the same rounds again and again: what the largest needs is there after the first cycle
-const WARM_UP = 4 * CYCLE; // compilers and pools have settled by then
-const MAX_JS_GROWTH = (given.quick ? 2 : 1) << 20; // bytes that a garbage collection leaves; optimised code settles late
-const MAX_RSS_GROWTH = 64 << 20; // bytes: the engine gives pages back late
+const CYCLE = Math.ceil(ROUNDS / 16); // rounds repeat after a cycle, so the memory of the largest is allocated in the first one
+const WARM_UP = 4 * CYCLE; // by then compilers and memory pools have settled
+const MAX_JS_GROWTH = (given.quick ? 2 : 1) << 20; // bytes after a garbage collection; the size of optimised code settles late
+const MAX_RSS_GROWTH = 64 << 20; // bytes: the engine returns pages late
 
 v8.setFlagsFromString("--expose-gc");
 const gc = vm.runInNewContext("gc");
@@ -55,7 +55,7 @@ function check(holds, text) {
 }
 
 let said = performance.now();
-/** Says how far a part is, every few seconds. */
+/** Prints the progress of a part, every ten seconds. */
 function progress(what, done, all) {
   if (performance.now() - said < 10_000) return;
   said = performance.now();
@@ -172,11 +172,11 @@ function layersRound(kind) {
   for (const each of layers) each.eval();
   forward();
   layer.loadStateDict(layer.stateDict());
-  if (width <= h && streams(layer, d, dtype)) return; // the layer is disposed of by then
+  if (width <= h && streams(layer, d, dtype)) return; // it has disposed of the layer
   const all = [...layers, optim];
   for (const each of all) each.dispose();
 
-  /** Some steps of a stream that outlives its layer; false where the layer offers none. */
+  /** Runs a stream that outlives its layer. Returns false if the layer has no streams. */
   function streams() {
     let stream;
     try {
@@ -205,7 +205,7 @@ function cellRound(kind) {
     caches.push(cache);
     state = next;
   }
-  caches.pop().dispose(); // one that no backward takes
+  caches.pop().dispose(); // a cache that no backward pass uses
   let gradients = { h: numbers(dtype, n, h) };
   for (const cache of caches.reverse()) {
     const { h: dh, c: dc } = cell.backward(gradients, cache);
@@ -260,7 +260,7 @@ const KINDS = {
   StreamingModel: audioRound,
 };
 
-/** What is left in the three memories, garbage collected. */
+/** The sizes of the JavaScript heap, buffers, resident set and wasm memory after garbage collection. */
 async function memory() {
   for (let i = 0; i < 3; i++) {
     gc();
@@ -283,8 +283,7 @@ async function rounds() {
     KINDS[kind]();
     if (heap.bytesUsed !== used + lost) {
       const leak = heap.bytesUsed - used - lost;
-      if (failures.length < 10)
-        failures.push(`round ${round}, ${kind}: ${leak} bytes of wasm memory are not given back`);
+      if (failures.length < 10) failures.push(`round ${round}, ${kind}: ${leak} bytes of wasm memory are not freed`);
       lost += leak;
     }
     progress("rounds", round, ROUNDS);
@@ -305,7 +304,7 @@ async function rounds() {
 const bitsOf = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
 const sameBits = (a, b) => a.length === b.length && bitsOf(a).equals(bitsOf(b));
 
-/** One stream, whose state is never set; the sequence is run in pieces, each from the states that the last one ended with. */
+/** Compares one long stream with the same sequence, run in pieces: each starts from the final states of the one before. */
 function steps(kind, dtype) {
   const [d, h, piece] = [3, 12, 10_000];
   const layer = new rnn[kind](d, h, { numLayers: 2, dtype, seed: 5 }).eval();
@@ -333,15 +332,15 @@ function steps(kind, dtype) {
   layer.dispose();
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   const each = ((inStream * 1000) / STEPS).toFixed(2);
-  check(wrong === 0, `${kind}, ${dtype}: ${count(STEPS)} steps have the bits of the sequence, ${wrong} pieces have not (${each} us a step, ${seconds} s in all)`); // prettier-ignore
+  check(wrong === 0, `${kind}, ${dtype}: ${count(STEPS)} steps have the bits of the sequence, ${wrong} pieces differ (${each} us a step, ${seconds} s in all)`); // prettier-ignore
 }
 
 // --------------------------------------------------------------------------------------------------------------------
 // one long sequence
 
 /**
- * One sequence of LENGTH steps in one call, with checkpoints; the same in pieces without, chained by states forward and by
- * their gradients backward.
+ * Compares one call on LENGTH steps, with checkpoints, with calls on pieces without checkpoints, chained by states in the forward
+ * pass and by their gradients in the backward pass.
  */
 function long(kind, dtype) {
   const [d, h, piece] = [2, 8, 10_000];
@@ -369,7 +368,7 @@ function long(kind, dtype) {
     same &&= sameBits(y.data, part(output, from, Math.min(from + piece, LENGTH), h).data);
     states.push(cn ? { h0: hn, c0: cn } : { h0: hn });
   }
-  check(same, `${kind}, ${dtype}: the output of ${count(LENGTH)} steps has the bits of pieces`);
+  check(same, `${kind}, ${dtype}: the output of ${count(LENGTH)} steps has the bits of the pieces`);
   let sameGradients = true;
   let next = {};
   for (const [i, from] of [...starts.entries()].reverse()) {
@@ -381,10 +380,10 @@ function long(kind, dtype) {
   }
   sameGradients &&= sameBits(next.hn.data, gradients.h0.data);
   const times = `forward ${((forward - started) / 1000).toFixed(1)} s, backward ${((backward - forward) / 1000).toFixed(1)} s`; // prettier-ignore
-  check(sameGradients, `${kind}, ${dtype}: the gradients of x and h0 with checkpoints have those of pieces without (${times})`); // prettier-ignore
+  check(sameGradients, `${kind}, ${dtype}: the gradients of x and h0 with checkpoints have the bits of those of the pieces (${times})`); // prettier-ignore
   whole.dispose();
   pieces.dispose();
-  check(left === 0, `${kind}, ${dtype}: ${left} bytes of wasm memory in use after backward that were not before; the memory has ${mib(heap.byteLength)}`); // prettier-ignore
+  check(left === 0, `${kind}, ${dtype}: ${left} bytes of wasm memory more in use after the backward pass than before; the memory has ${mib(heap.byteLength)}`); // prettier-ignore
 }
 
 const { variant, version } = rnn.buildInfo();
@@ -398,4 +397,4 @@ if (failures.length > 0) {
   console.error(`\n${failures.join("\n")}`);
   process.exitCode = 1;
 }
-console.log(`${failures.length === 0 ? "All is flat and equal" : "NOT flat or not equal"}, after ${(performance.now() / 1000).toFixed(0)} s.`); // prettier-ignore
+console.log(`${failures.length === 0 ? "No growth, equal bits" : "FAILED"}, after ${(performance.now() / 1000).toFixed(0)} s.`); // prettier-ignore

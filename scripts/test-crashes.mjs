@@ -1,5 +1,5 @@
-// npm run test:crashes: all cases of tests/cli/cli-crashes.test.ts, of which `npm test` runs a part: trainings killed at every
-// rename, sync and write and at random moments, and disks that are full or broken. `-- --seed N` draws other moments.
+// npm run test:crashes: all cases of tests/cli/cli-crashes.test.ts; `npm test` runs some of them. Trainings killed at every rename,
+// sync and write and at random moments, on disks that are full or broken. `-- --seed N` chooses other moments.
 
 import { spawnSync } from "node:child_process";
 import { dirname } from "node:path";

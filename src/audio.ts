@@ -1,6 +1,5 @@
 /**
- * Models of audio effects from the JSON files in which they are passed around, for an AudioWorklet or any loop over
- * samples. There are two forms.
+ * Models of audio effects from the JSON files of RTNeural and Proteus, for an AudioWorklet or any loop over samples.
  *
  * RTNeural (https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py, RTNeural/model_loader.h, torch_helpers.h):
  *
@@ -9,7 +8,7 @@
  * with Keras' arrays: kernels [in, gates*H], LSTM i f c o with one bias [4H], GRU z r h with a bias [2,3H] (reset_after).
  * AIDA-X (https://github.com/AidaDSP/AIDA-X) adds "in_skip". Or a PyTorch state_dict, flat, with PyTorch's arrays.
  *
- * GuitarML's Proteus and NeuralPi, and what trains for them (https://github.com/Alec-Wright/CoreAudioML, SimpleRNN):
+ * GuitarML's Proteus and NeuralPi, and the program that trains for them (https://github.com/Alec-Wright/CoreAudioML, SimpleRNN):
  *
  *     { "model_data": { "model": "SimpleRNN", "input_size", "hidden_size", "unit_type", "skip", ... },
  *       "state_dict": { "rec.weight_ih_l0": [...], ..., "lin.weight": [...], "lin.bias": [...] } }

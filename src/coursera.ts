@@ -3,8 +3,8 @@
  * (deeplearning.ai, week 1, https://www.coursera.org/learn/nlp-sequence-models).
  *
  * The course's layouts: x (n_x, m[, T_x]), a (n_a, m[, T_x]), m examples; weights of the LSTM act on [a_prev; x]. Its
- * update gate "i" is the input gate, its candidate "c~" (cct) the g of PyTorch. Everything is computed and returned in the
- * type of x; parameters of the other floating-point type are converted.
+ * update gate "i" is PyTorch's input gate, its candidate "c~" (cct) PyTorch's g. Results have the dtype of x; parameters are
+ * converted to it.
  *
  * @module wasm-rnn/coursera
  */

@@ -3,7 +3,7 @@
  * https://cs231n.github.io/assignments2021/assignment3/).
  *
  * The course's layouts: batch first, x (N, D) or (N, T, D); weights (in, out); the LSTM's columns in the order i f o g.
- * Everything is computed and returned in the type of x; other floating-point inputs are converted.
+ * Results have the dtype of x; the other inputs are converted to it.
  *
  * @module wasm-rnn/cs231n
  */

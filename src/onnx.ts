@@ -1,5 +1,5 @@
 /**
- * ONNX's recurrent operators RNN, LSTM and GRU: the operator's own tensors in and out.
+ * ONNX's recurrent operators RNN, LSTM and GRU, called with the operators' own tensors.
  *
  * Specification: https://onnx.ai/onnx/operators/ (RNN, LSTM, GRU; layout: opset 14). Gate orders: LSTM i o f c, peepholes
  * i o f, GRU z r h. There is no backward pass.

@@ -4,8 +4,8 @@
  *     u64 little-endian: H | H bytes of JSON, padded with spaces | data: every tensor's numbers, little-endian, row-major
  *     { "__metadata__": { string: string }, name: { "dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end] } }
  *
- * Offsets count from the start of the data and cover it without gap or overlap. Files on a disk, and what the tensors
- * mean, are not handled here. Hosts are taken to be little-endian, as WebAssembly is.
+ * Offsets count from the start of the data and cover it without gap or overlap. Reading and writing is of bytes in memory;
+ * hosts must be little-endian, as WebAssembly is.
  *
  * @module wasm-rnn/safetensors
  */

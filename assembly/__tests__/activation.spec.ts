@@ -1,5 +1,5 @@
-// The array functions against the vector functions of math.ts, number by number; ReLU and the hard sigmoid against scalar
-// ones; the derivatives. A cell's non-linearity is the same function by its code, for gates and for candidates.
+// Array functions compared with the vector functions of math.ts, number by number; ReLU and the hard sigmoid with scalar
+// ones; derivatives. A code selects the same function for gates and for candidates.
 
 import * as activation from "../activation";
 import { HARD_SIGMOID, LINEAR, RELU, SIGMOID, TANH } from "../activation";
@@ -34,7 +34,7 @@ function run<T>(f: i32, n: i32, x: usize, y: usize): void {
   else activation.activation<T>(f, n, x, y);
 }
 
-/** Every size, with a special value at every place, out of place and in place. */
+/** Every size, with special values in every position, out of place and in place. */
 function arrays<T>(f: i32, name: string): void {
   const denormal = <T>(sizeof<T>() == 8 ? 5e-324 : 1e-45);
   const specials: T[] = [<T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, 800, -800, -100, 0];
@@ -45,7 +45,7 @@ function arrays<T>(f: i32, name: string): void {
       x[first] = specials[first % specials.length];
       const expected = new Buffer<T>(n);
       for (let i = 0; i < n; i++) expected[i] = single<T>(f, x[i]);
-      const inPlace = x.copy().guard(-9); // ReLU hands a NaN on with all its bits, but not this
+      const inPlace = x.copy().guard(-9); // ReLU copies a NaN bit by bit, but not this number
       x.freeze();
       const y = output<T>(n);
       run<T>(f, n, x.p, y.p);
@@ -57,7 +57,7 @@ function arrays<T>(f: i32, name: string): void {
   }
 }
 
-/** By its code, as a gate and as a candidate, in every lane. */
+/** Selected by code, as a gate and as a candidate, in every lane. */
 function codes<T>(): void {
   for (let i = 0; i < 200; i++) {
     const x = new Buffer<T>(lanes<T>()).randomize(6);
@@ -86,7 +86,7 @@ function derivative<T>(code: i32, dy: T, y: T): T {
   return dy;
 }
 
-/** By the code, as a gate and as a candidate, in every lane. */
+/** Derivatives selected by code, as of a gate and of a candidate, in every lane. */
 function derivatives<T>(): void {
   const ys: T[] = [<T>-0.75, 0, <T>0.5, 1, <T>NaN, <T>1e-30, -1, <T>0.25];
   for (let i = 0; i < 200; i++) {

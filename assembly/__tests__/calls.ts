@@ -1,6 +1,5 @@
-// How the tests call the kernels of rnn, lstm and gru: descriptors, scratch, and what a pass leaves. Every buffer is exactly
-// as long as sequence.ts and the cell's own functions say; one that is not there has the length 0, and the address 0 goes
-// into its field.
+// Calls of the kernels of rnn, lstm and gru: descriptors, scratch, outputs. Every buffer has exactly the length given by
+// sequence.ts and by the cell's size functions; an absent one has the length 0, and its field is 0.
 
 import { gruBackward, gruForward, gruPack, gruPackedBytes, gruWorkspace } from "../recurrent/gru";
 import { lstmBackward, lstmForward, lstmPack, lstmPackedBytes, lstmWorkspace } from "../recurrent/lstm";
@@ -11,7 +10,7 @@ import { Buffer, expectClose, expectSame, expectSameRange, output, wide } from "
 import "./scratch";
 import { Case, COUPLED, LSTM, NO_DX, RAGGED, RNN } from "./sequence";
 
-/** A descriptor of nothing, between canaries: the address of a `Sequence`. */
+/** An empty `Sequence` between canaries. */
 export function descriptor(): Buffer<f64> {
   return new Buffer<f64>(<i32>((offsetof<Sequence>() + 7) / 8)).fill(0);
 }
@@ -20,7 +19,7 @@ function address<T>(buffer: Buffer<T>): usize {
   return buffer.length ? buffer.p : 0;
 }
 
-/** One call of a kernel: a descriptor, which the kernel must leave as it is, and its scratch. */
+/** One call of a kernel: a descriptor, which the kernel must not change, and its scratch. */
 export class Call<T> {
   readonly s: Sequence;
   private readonly block: Buffer<f64>;
@@ -59,7 +58,7 @@ export class Call<T> {
     s.mask = address<T>(c.mask);
   }
 
-  /** The states, and what is kept. */
+  /** Fills in the addresses of states and saved values. */
   point(kept: Kept<T>): void {
     const s = this.s;
     s.hs = kept.hs.p;
@@ -71,7 +70,7 @@ export class Call<T> {
     s.moments = address<T>(kept.moments);
   }
 
-  /** The gradients. */
+  /** Fills in the addresses of gradients. */
   pointBackward(grad: Gradients<T>): void {
     const s = this.s;
     s.dOutput = address<T>(this.c.dOutput);
@@ -118,7 +117,7 @@ export class Call<T> {
     else gruBackward<T>(this.s);
   }
 
-  /** From here on for step i alone, a sequence of one step between its states in the middle of all. */
+  /** Narrows the call to step i: a sequence of one step, with its states among those of all steps. */
   narrow(i: i32): void {
     const c = this.c;
     const s = this.s;
@@ -148,7 +147,7 @@ export class Call<T> {
   }
 }
 
-/** What a forward pass leaves; without `keep` the cell state in place, and the gates of a chunk. */
+/** Outputs of a forward pass; without `training` the cell state is updated in place, and the gates are those of a chunk. */
 export class Kept<T> {
   hs: Buffer<T>;
   cs: Buffer<T>;
@@ -158,14 +157,14 @@ export class Kept<T> {
   recurrentProducts: Buffer<T>;
   moments: Buffer<T>;
 
-  /** With `stepwise`, each step is to leave its moments as a sequence of its own: [8,its rows], one behind the other. */
+  /** With `stepwise`, each step writes its moments as a sequence of its own: [8,its rows], one step after the other. */
   constructor(
     readonly c: Case<T>,
-    readonly keep: bool,
+    readonly training: bool,
     readonly chunk: i32,
     readonly stepwise: bool = false,
   ) {
-    const kept = keep && c.cell == LSTM ? c.rows * c.h : 0;
+    const kept = training && c.cell == LSTM ? c.rows * c.h : 0;
     this.hs = states<T>(c.h0, c.rows * c.p);
     this.cs = states<T>(c.c0, kept);
     const rows = c.start(chunk); // of the longest chunk
@@ -176,19 +175,19 @@ export class Kept<T> {
     this.moments = output<T>(c.normed ? 8 * rows : 0);
   }
 
-  /** A call that starts from these states. */
+  /** A forward call on these buffers. */
   call(packed: usize = 0): Call<T> {
     const call = new Call<T>(this.c);
     call.point(this);
     call.s.panels = packed;
     if (this.c.cell != RNN) {
-      call.s.training = this.keep;
+      call.s.training = this.training;
       call.s.chunk = this.chunk;
     }
     return call;
   }
 
-  /** The moments of a training pass, as its steps one by one leave them. */
+  /** The moments of a training pass, in the order of `stepwise`. */
   private momentsBySteps(): Buffer<T> {
     if (this.stepwise || !this.moments.length) return this.moments;
     const c = this.c;
@@ -212,40 +211,40 @@ export class Kept<T> {
     expectSame<T>(`moments, ${what}`, this.momentsBySteps(), other.momentsBySteps());
   }
 
-  /** These are of a pass that kept nothing: the same outputs, and the same last cell states. */
+  /** Compares outputs and last cell states of a pass without training. */
   expectSameResults(what: string, kept: Kept<T>): void {
     const c = this.c;
     expectSame<T>(`hs, ${what}`, this.hs, kept.hs);
     if (c.cell != LSTM) return;
     for (let r = 0; r < c.n; r++) {
-      const last = kept.keep ? c.before(c.lengthOf(r), r) : r;
+      const last = kept.training ? c.before(c.lengthOf(r), r) : r;
       expectSameRange<T>(`cn, ${what}`, this.cs, r * c.h, kept.cs, last * c.h, c.h);
     }
   }
 }
 
-/** `first`, and room for so many numbers behind it. */
-function states<T>(first: Buffer<T>, more: i32): Buffer<T> {
-  const states = output<T>(first.length + more);
-  memory.copy(states.p, first.p, <usize>first.length * sizeof<T>());
+/** The initial states, and space for `more` numbers after them. */
+function states<T>(initial: Buffer<T>, more: i32): Buffer<T> {
+  const states = output<T>(initial.length + more);
+  memory.copy(states.p, initial.p, <usize>initial.length * sizeof<T>());
   return states;
 }
 
 /** A forward pass. */
-export function forward<T>(c: Case<T>, keep: bool = true, chunk: i32 = i32.MAX_VALUE): Kept<T> {
-  const kept = new Kept<T>(c, keep, min(chunk, c.t));
+export function forward<T>(c: Case<T>, training: bool = true, chunk: i32 = i32.MAX_VALUE): Kept<T> {
+  const kept = new Kept<T>(c, training, min(chunk, c.t));
   kept.call().forward();
   return kept;
 }
 
-/** A backward pass, from copies of what it overwrites. */
+/** A backward pass, on copies of the buffers that it overwrites. */
 export function backward<T>(c: Case<T>, kept: Kept<T>, sums: Gradients<T> | null = null): Gradients<T> {
   const grad = new Gradients<T>(c, kept, sums);
   grad.call(kept).backward();
   return grad;
 }
 
-/** The weights, packed into exactly as many bytes as it takes. */
+/** The weights, packed into a buffer of exactly their size. */
 export function packOnce<T>(c: Case<T>): Buffer<T> {
   const call = new Call<T>(c);
   const s = call.s;
@@ -260,14 +259,14 @@ export function packOnce<T>(c: Case<T>): Buffer<T> {
   return packed;
 }
 
-/** What the gradients of the parameters are before backward adds to them: always the same numbers. */
+/** Parameter gradients before a backward pass adds to them: always the same numbers. */
 export function some<T>(length: i32): Buffer<T> {
   const buffer = new Buffer<T>(length);
   for (let i = 0; i < length; i++) buffer[i] = <T>(0.25 * <f64>(((7 * i) % 9) - 4));
   return buffer;
 }
 
-/** Everything that backward writes; the gradients of the parameters go on from `sums`, if given. */
+/** All outputs of a backward pass; parameter gradients are added to those of `sums`, if given. */
 export class Gradients<T> {
   dx: Buffer<T>;
   dh: Buffer<T>;
@@ -310,7 +309,7 @@ export class Gradients<T> {
     if (!c.projected) this.psiC.freeze();
   }
 
-  /** A call that starts from what `kept` holds, which must not change. */
+  /** A backward call; states and moments of `kept` must not change. */
   call(kept: Kept<T>): Call<T> {
     const call = new Call<T>(this.c);
     kept.hs.freeze();
@@ -322,7 +321,7 @@ export class Gradients<T> {
   }
 
   /**
-   * dx, dh_0, dc_0 have the bits of `other`, the gradients of the parameters differ by rounding alone.
+   * dx, dh_0 and dc_0 have the bits of `other`; parameter gradients differ by rounding alone.
    *
    * @param condition as of `expectClose`
    */

@@ -3,7 +3,7 @@
 import * as elementwise from "../elementwise";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, given, input, output, SIZES, state } from "./helpers";
 
-/** A kernel of two operands, against `exact`, also onto either of them. */
+/** A kernel of two operands, compared with `exact`, out of place and onto either operand. */
 function binary<T>(
   name: string,
   kernel: (n: i32, a: usize, b: usize, out: usize) => void,
@@ -56,7 +56,7 @@ function scale<T>(): void {
   }
 }
 
-/** The values that break element-wise kernels, at every place of a vector and of its tail. */
+/** Special values in every position of a vector and of its tail. */
 function specials<T>(n: i32, first: i32): Buffer<T> {
   const denormal = <T>(sizeof<T>() == 8 ? 5e-324 : 1e-45);
   const values: T[] = [<T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, <T>-0.0, <T>0.5, <T>-0.25, 3, -3, 0];
@@ -69,7 +69,7 @@ function clip<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
     for (let first = 0; first < 11; first++) {
-      // A NaN would pass through with all its bits: these canaries would not.
+      // A NaN would be copied bit by bit; these canaries would not.
       const x = specials<T>(n, first).guard(<T>-1e30);
       const expected = new Buffer<T>(n);
       for (let i = 0; i < n; i++) {

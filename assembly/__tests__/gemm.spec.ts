@@ -1,4 +1,4 @@
-// Matrix products, to the bit, against the plain triple loop that sums over k in ascending order.
+// Matrix products, compared bit by bit with the plain triple loop that sums over k in ascending order.
 
 import { bytes } from "../simd";
 import { gemm, gemmPacked, OVERWRITE, packedBytes, packWeight, scratchBytes, setScratch } from "../gemm/gemm";
@@ -6,12 +6,12 @@ import { Buffer, endOfMemory, expectIntact, expectSame, fail, input, maddScalar,
 import { COLUMNS, LAYOUTS, Matrix, PADDED, ROWS, SPREAD, TRANSPOSED } from "./matrix";
 import { scratch } from "./scratch";
 
-// What C starts from.
+// The forms of `start`.
 const ZEROS: i32 = 0;
 const BIAS: i32 = 1;
 const ITSELF: i32 = 2;
 
-/** C, before and after: what it starts from holds numbers, what is to be overwritten NaN, the gaps numbers. */
+/** C before the call: NaN where it is overwritten, numbers where it is added to, and in the gaps between rows. */
 function before<T>(m: i32, n: i32, ldc: i32, start: i32): Buffer<T> {
   const c = new Buffer<T>((m - 1) * ldc + n).randomize(1);
   if (start == ITSELF) return c;
@@ -31,7 +31,7 @@ function naive<T>(a: Matrix<T>, b: Matrix<T>, start: i32, bias: Buffer<T>, c: Bu
   }
 }
 
-/** gemm and gemmPacked against `naive`. */
+/** gemm and gemmPacked, compared with `naive`. */
 function check<T>(a: Matrix<T>, b: Matrix<T>, start: i32, ldc: i32): Buffer<T> {
   const m = a.rows;
   const n = b.columns;
@@ -64,7 +64,7 @@ function checkSize<T>(m: i32, n: i32, k: i32, aLayout: i32, bLayout: i32, start:
   check<T>(new Matrix<T>(m, k, aLayout), new Matrix<T>(k, n, bLayout), start, n + gap);
 }
 
-/** Every m, n, k; layouts, starts and gaps in turn, each with each over the sizes. */
+/** Every m, n, k and start; layouts and gaps in turn. */
 function oddSizes<T>(): void {
   let turn = 0;
   for (let m = 0; m < SIZES.length; m++) {
@@ -81,7 +81,7 @@ function oddSizes<T>(): void {
   }
 }
 
-/** A few sizes with everything: both operands in every layout, all starts, with and without a gap. */
+/** A few sizes with both operands in every layout, every start, with and without gaps. */
 function everything<T>(): void {
   const sizes: StaticArray<i32> = [1, 5, 3, 1, 33, 7, 2, 9, 5, 7, 17, 3, 8, 16, 4];
   for (let s = 0; s < sizes.length; s += 3) {
@@ -113,7 +113,7 @@ function blocks<T>(): void {
   checkSize<T>(67, 517, 259, ROWS, ROWS, ZEROS, 0);
 }
 
-/** What is not a number stays in its row of A and its column of B, padding and neighbours included. */
+/** NaN and infinities affect their row of A and column of B alone, whatever the padding and the neighbours. */
 function specials<T>(): void {
   const values: T[] = [<T>NaN, <T>Infinity, <T>-Infinity];
   for (let m = 1; m <= 6; m++) {
@@ -148,7 +148,7 @@ function denormals<T>(): void {
   }
 }
 
-/** Each operand in turn ends with the memory: a number read or written too many traps. */
+/** Each operand in turn ends where the memory ends: an access past its end traps. */
 function atEndOfMemory<T>(): void {
   for (let m = 1; m <= 5; m++) {
     for (let n = 1; n <= 20; n++) {
@@ -195,7 +195,7 @@ function empty<T>(): void {
   expectIntact("an empty product");
 }
 
-/** An instance writes to its own scratch alone: nothing outside of it, nothing in the one that it had before. */
+/** Products write to the scratch that was set last, and nowhere else. */
 function ownScratch(): void {
   const length = <i32>(scratchBytes() / 8);
   const before = output<f64>(length);
@@ -210,7 +210,7 @@ function ownScratch(): void {
   const again = output<f64>(67 * 517);
   gemm<f64>(67, 517, 259, a.buffer.p, 259, 1, b.buffer.p, 517, 1, OVERWRITE, again.p, 517);
   expectSame<f64>("a product in another scratch", again, c);
-  expectSame<f64>("what it left there", after, before);
+  expectSame<f64>("the contents of the scratch", after, before);
   expect(isNaN(after[0])).toBe(false);
   setScratch(scratch);
   expectIntact("a product in its own scratch");

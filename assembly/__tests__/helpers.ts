@@ -1,16 +1,16 @@
-// What the kernel tests share: guarded buffers, random numbers, comparisons. No kernel is called here.
+// Shared by the kernel tests: guarded buffers, random numbers, comparisons. No kernel is called here.
 //
 // A kernel test fills `input` and `output` buffers, calls a kernel, compares with a naive loop, and ends with
-// `expectIntact`: no canary and no input may have changed. A canary read into a result shows up as a NaN.
+// `expectIntact`: no canary and no input may have changed. A canary that is read into a result makes it NaN.
 
 import { madd } from "../simd";
 
 export const SIZES: StaticArray<i32> = [1, 2, 3, 5, 7, 17, 33];
 
-/** Canaries on each side of a buffer. An odd number, so that no buffer is aligned to more than its numbers. */
+/** Canaries on each side of a buffer. An odd number, so buffers are aligned to their numbers and no more. */
 const GUARD: i32 = 5;
 
-/** Below memoryBase (as-pect.asconfig.json): what is read or written through an address of 0, "none", shows, too. */
+/** Canaries below memoryBase (as-pect.asconfig.json) detect accesses through the address 0, "none". */
 const LOW_MEMORY: usize = 1024;
 const LOW_CANARY: u32 = 0x7ff4c0de;
 for (let p: usize = 0; p < LOW_MEMORY; p += 4) store<u32>(p, LOW_CANARY);
@@ -18,7 +18,7 @@ for (let p: usize = 0; p < LOW_MEMORY; p += 4) store<u32>(p, LOW_CANARY);
 let watched: Region[] = [];
 let serial: u32 = 0;
 
-/** Ends the test, with a message that the reporter prints. */
+/** Fails the test with a message. */
 export function fail(message: string): void {
   watched = [];
   assert(false, message);
@@ -38,7 +38,7 @@ class Region {
   ) {
     this.block = new StaticArray<u8>((length + 2 * GUARD) * width);
     this.p = changetype<usize>(this.block) + <usize>(GUARD * width);
-    // Signalling NaNs: arithmetic on a canary changes its bits. Each buffer has its own: so does copying from another.
+    // Signalling NaNs: arithmetic on a canary changes its bits. Each buffer has its own, to detect copies from another.
     serial++;
     this.canary = width == 8 ? 0x7ff4c0de_00000000 | (<u64>serial) : 0x7fa00000 | (serial & 0xfffff);
     this.setCanaries();
@@ -73,7 +73,7 @@ class Region {
     this.frozen = this.block.slice<StaticArray<u8>>();
   }
 
-  /** The first number that was written though it must not be, or the length + GUARD where there is none. */
+  /** The first canary or frozen number that has changed, or length + GUARD if there is none. */
   firstDamage(): i32 {
     const n = this.length;
     for (let i = 1; i <= GUARD; i++) {
@@ -91,7 +91,7 @@ class Region {
   }
 }
 
-/** `length` numbers of T between canaries, on exact boundaries: number `length` is a canary. */
+/** `length` numbers of T between canaries: number -1 and number `length` are canaries. */
 export class Buffer<T> extends Region {
   constructor(length: i32) {
     super(length, sizeof<T>());
@@ -127,14 +127,14 @@ export class Buffer<T> extends Region {
     return copy;
   }
 
-  /** Canaries of this value instead of a NaN: for kernels that hand a NaN on with all its bits. */
+  /** Uses this value for canaries instead of a NaN, for kernels that copy a NaN bit by bit. */
   guard(value: T): this {
     this.setCanary(bitsOf<T>(value));
     return this;
   }
 }
 
-/** Random numbers in [-scale, scale) that the kernel must leave alone. */
+/** Random numbers in [-scale, scale) that the kernel must not change. */
 export function input<T>(length: i32, scale: f64 = 1): Buffer<T> {
   const buffer = state<T>(length, scale);
   buffer.freeze();
@@ -146,7 +146,7 @@ export function state<T>(length: i32, scale: f64 = 1): Buffer<T> {
   return new Buffer<T>(length).randomize(scale);
 }
 
-/** NaNs: a kernel that reads its output before it writes it is found out. */
+/** NaNs, to detect a kernel that reads its output before it writes it. */
 export function output<T>(length: i32): Buffer<T> {
   return new Buffer<T>(length).fill(<T>NaN);
 }
@@ -158,7 +158,7 @@ export function given<T>(values: T[]): Buffer<T> {
   return buffer;
 }
 
-/** Fails where a canary or a frozen number of any buffer since the last call has changed; forgets them all. */
+/** Fails if a canary or frozen number has changed in any buffer made since the last call. */
 export function expectIntact(what: string): void {
   for (let i = 0; i < watched.length; i++) {
     const region = watched[i];
@@ -189,14 +189,14 @@ export function random(): f64 {
   return <f64>((<i64>randomBits()) >> 11) * (1.0 / 4503599627370496.0);
 }
 
-/** The bits of a number; all NaNs are one. */
+/** The bits of a number; the same for all NaNs. */
 export function bitsOf<T>(x: T): u64 {
   if (isFloat<T>() && x != x) return u64.MAX_VALUE;
   if (sizeof<T>() == 8) return reinterpret<u64>(<f64>x);
   return <u64>reinterpret<u32>(<f32>x);
 }
 
-/** Fails where two buffers differ in a bit; a NaN equals a NaN. */
+/** Fails if two buffers differ in a bit; any NaN equals any other. */
 export function expectSame<T>(what: string, actual: Buffer<T>, expected: Buffer<T>): void {
   if (actual.length != expected.length) fail(`${what}: ${actual.length} numbers, expected ${expected.length}`);
   expectSameRange<T>(what, actual, 0, expected, 0, actual.length);
@@ -219,9 +219,9 @@ export function expectSameRange<T>(
 }
 
 /**
- * Fails where a number is further from `expected` than 1e-12 (f64) or 1e-5 (f32), relative to what is above 1.
+ * Fails if a number differs from `expected` by more than 1e-12 (f64) or 1e-5 (f32), times |expected| if that is above 1.
  *
- * @param condition what the computation multiplies errors of rounding by; the tolerance is as many times as large
+ * @param condition the factor by which the computation amplifies rounding errors; multiplies the tolerance
  */
 export function expectClose<T>(what: string, actual: Buffer<T>, expected: StaticArray<f64>, condition: f64 = 1): void {
   if (actual.length != expected.length) fail(`${what}: ${actual.length} numbers, expected ${expected.length}`);
@@ -234,7 +234,7 @@ export function expectClose<T>(what: string, actual: Buffer<T>, expected: Static
   }
 }
 
-/** The numbers in f64: what naive loops compute with. */
+/** The numbers in f64, for naive loops. */
 export function wide<T>(buffer: Buffer<T>): StaticArray<f64> {
   const values = new StaticArray<f64>(buffer.length);
   for (let i = 0; i < buffer.length; i++) values[i] = <f64>buffer[i];
@@ -249,7 +249,7 @@ export function maddScalar<T>(a: T, b: T, c: T): T {
 
 let ownedEnd: usize = 0;
 
-/** Address of `size` bytes at the very end of memory: one byte further traps. Valid until the next allocation. */
+/** Address of the last `size` bytes of the memory: an access past them traps. Valid until the next allocation. */
 export function endOfMemory(size: usize): usize {
   if ((<usize>memory.size()) << 16 != ownedEnd) {
     memory.grow(1);

@@ -1,9 +1,9 @@
-// Layer normalisation forward and backward, over rows that lie together and apart, against f64 loops of its equations.
+// Layer normalisation forward and backward, over dense rows and rows with gaps, compared with its equations in f64 loops.
 
 import { layerNormBackward, layerNormForward } from "../layernorm";
 import { Buffer, expectClose, expectIntact, expectSame, fail, input, output, SIZES, state, wide } from "./helpers";
 
-const EPS: f64 = 0.1; // large, so that f32 loses little where a row of two numbers has nearly one value
+const EPS: f64 = 0.1; // large: f32 loses little precision where the numbers of a row are nearly equal
 
 /** Rows of n numbers in a buffer of rows strideX apart. */
 function gather<T>(rows: i32, n: i32, x: Buffer<T>, stride: i32): StaticArray<f64> {
@@ -12,14 +12,14 @@ function gather<T>(rows: i32, n: i32, x: Buffer<T>, stride: i32): StaticArray<f6
   return values;
 }
 
-/** The rows' numbers close to `expected`, and NaN (never written) between the rows. */
+/** The rows are close to `expected`; the gaps are still NaN. */
 function expectRows<T>(what: string, rows: i32, n: i32, y: Buffer<T>, stride: i32, expected: StaticArray<f64>): void {
   const all = new StaticArray<f64>(y.length).fill(NaN);
   for (let r = 0; r < rows; r++) for (let i = 0; i < n; i++) all[r * stride + i] = expected[r * n + i];
   expectClose<T>(what, y, all);
 }
 
-/** option: bit 0 weight and bias, 1 rows apart, 2 in place. */
+/** option: bit 0 weight and bias, 1 gaps between rows, 2 in place. */
 function sizes<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
     for (let option = 0; option < 8; option++) {
@@ -123,7 +123,7 @@ function sizes<T>(): void {
   }
 }
 
-/** A row's bits depend on nothing but its numbers; a NaN or an infinity stays in its row. */
+/** A row's bits depend on its numbers alone; a NaN or infinity affects no other row. */
 function rowsApart<T>(): void {
   const n = 7;
   const x = input<T>(3 * n);
@@ -153,7 +153,7 @@ function rowsApart<T>(): void {
   expectIntact("rows");
 }
 
-/** A constant row has variance 0: it comes out as the bias; numbers far from 0 keep their variance. */
+/** A constant row has variance 0 and becomes the bias; numbers far from 0 keep their variance. */
 function constants<T>(): void {
   for (let s = 0; s < SIZES.length; s++) {
     const n = SIZES[s];
@@ -171,7 +171,7 @@ function constants<T>(): void {
   }
 }
 
-/** A row whose variance overflows is NaN, however it overflows; its neighbours are as ever. */
+/** A row whose variance overflows becomes NaN; its neighbours do not change. */
 function overflow<T>(): void {
   const large: StaticArray<f64> = sizeof<T>() == 8 ? [1e155, 1e200, 1e308, 1.7e308] : [2e19, 1e25, 1e38, 3e38];
   for (let n = 2; n <= 9; n++) {

@@ -1,4 +1,4 @@
-// The dense layer, to the bit, against one multiply-add after the other.
+// The linear layer, compared bit by bit with scalar multiply-adds.
 
 import { linearBackward, linearForward } from "../linear";
 import "./scratch";

@@ -1,4 +1,4 @@
-// Long short-term memory: the tests of properties.ts, and what the cell state alone can meet.
+// Long short-term memory: the tests of properties.ts, and special values of the cell state.
 
 import { RELU, SIGMOID, TANH } from "../activation";
 import { forward } from "./calls";
@@ -7,24 +7,24 @@ import { Naive } from "./naive";
 import { chunks, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
 import { Case, CLIPPED, COUPLED, LSTM, MASKED, NORMED, PEEPHOLE, PROJECTED } from "./sequence";
 
-/** An infinity in c0 stays in its place, and its row: h is finite, as is what the other rows have. */
+/** An infinity in c0 stays in its unit of c; h stays finite, and the other rows do not change. */
 function infinities<T>(): void {
   const flags: StaticArray<i32> = [0, MASKED, PROJECTED, CLIPPED, COUPLED, COUPLED | CLIPPED | MASKED];
   for (let f = 0; f < flags.length; f++) {
     for (let psi = TANH; psi <= SIGMOID; psi++) {
-      const keep = flags[f] < PEEPHOLE;
+      const training = flags[f] < PEEPHOLE;
       const c = new Case<T>(LSTM, flags[f], 3, 5, 3, 7);
       c.phi = c.psi = psi;
-      const before = forward<T>(c, keep);
+      const before = forward<T>(c, training);
       c.c0[4 * 7 + 6] = <T>Infinity;
       c.c0.freeze();
-      const after = forward<T>(c, keep);
+      const after = forward<T>(c, training);
       for (let s = 1; s <= 3; s++) {
         expectSameRange<T>(`rows 0 to 3, ${c.name}`, after.hs, s * 5 * c.p, before.hs, s * 5 * c.p, 4 * c.p);
         const bounded = psi != RELU;
-        if (!bounded && s > 1) continue; // it is in h, too, where infinities of both signs meet
-        const cell = after.cs[(keep ? s * 5 + 4 : 4) * 7 + 6];
-        if (cell != <T>Infinity && (keep || bounded)) fail(`c is ${cell} after step ${s}, ${c.name}`);
+        if (!bounded && s > 1) continue; // h is infinite, too, and infinities of both signs may be added
+        const cell = after.cs[(training ? s * 5 + 4 : 4) * 7 + 6];
+        if (cell != <T>Infinity && (training || bounded)) fail(`c is ${cell} after step ${s}, ${c.name}`);
         for (let j = 0; j < c.p; j++) {
           const h = after.hs[(s * 5 + 4) * c.p + j];
           if (bounded ? !isFinite(h) : isNaN(h)) fail(`h is ${h} after step ${s}, ${c.name}`);
@@ -35,11 +35,11 @@ function infinities<T>(): void {
   }
 }
 
-/** Gates and states among the denormals are those of the scalar loops. */
+/** Denormal gates and states, compared with the scalar loops. */
 function denormals<T>(): void {
   const c = new Case<T>(LSTM, 0, 2, 3, 2, 5);
   c.c0.randomize(sizeof<T>() == 8 ? 1e-309 : 1e-39).freeze();
-  c.biasIh.fill(sizeof<T>() == 8 ? -720 : -96); // every gate a denormal, or nearly
+  c.biasIh.fill(sizeof<T>() == 8 ? -720 : -96); // every gate is denormal, or nearly
   for (let j = 10; j < 15; j++) c.biasIh[j] = 1;
   c.biasIh.freeze();
   const kept = forward<T>(c);

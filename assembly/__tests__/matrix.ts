@@ -4,12 +4,12 @@ import { Buffer, random } from "./helpers";
 
 export const ROWS: i32 = 0; // dense rows
 export const COLUMNS: i32 = 1; // dense columns: a transposed operand
-export const PADDED: i32 = 2; // dense rows with a gap behind each
+export const PADDED: i32 = 2; // dense rows with a gap after each
 export const SPREAD: i32 = 3; // rows with gaps everywhere
 export const TRANSPOSED: i32 = 4; // columns with gaps everywhere
 export const LAYOUTS: i32 = 5;
 
-/** A rows x columns matrix of random numbers; the gaps of its layout hold NaN. */
+/** A rows x columns matrix of random numbers; gaps hold NaN. */
 export class Matrix<T> {
   readonly rowStride: i32;
   readonly columnStride: i32;

@@ -1,16 +1,16 @@
-// The innermost loops, against one multiply-add after the other.
+// The micro-kernels, compared with scalar multiply-adds.
 
 import { bytes } from "../simd";
 import { microkernel, microkernelPair, microkernelRow, MR, nr } from "../gemm/microkernel";
 import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES, state } from "./helpers";
 
-/** One tile: C starts from rows `fromStride` numbers apart (0: one for all), and is written `cStride` apart. */
+/** One tile: rows of `from` are fromStride numbers apart (0: one for all), rows of C cStride. */
 function tile<T>(k: i32, fromStride: i32, cStride: i32): void {
   const a = input<T>(k * MR);
   const b = input<T>(k * nr<T>());
   const from = input<T>((MR - 1) * fromStride + nr<T>());
   const c = state<T>((MR - 1) * cStride + nr<T>());
-  const expected = c.copy(); // what stands between rows stays
+  const expected = c.copy(); // gaps between rows do not change
   for (let i = 0; i < MR; i++) {
     for (let j = 0; j < nr<T>(); j++) {
       let sum = from[i * fromStride + j];

@@ -1,5 +1,5 @@
-// The recurrent layers in f64 and scalar loops, a row of a step at a time: what the kernels are held against. The equations
-// are those at the head of rnn.ts, lstm.ts and gru.ts.
+// Reference for the kernels: the recurrent layers in f64 and scalar loops, one row of one step at a time, by the equations at
+// the head of rnn.ts, lstm.ts and gru.ts.
 
 import { HARD_SIGMOID, RELU, SIGMOID, TANH } from "../activation";
 import { Gradients, Kept, some } from "./calls";
@@ -40,7 +40,7 @@ function orZeros(values: StaticArray<f64>, length: i32): StaticArray<f64> {
   return values.length ? values : new StaticArray<f64>(length);
 }
 
-/** What layer normalisation adds to a variance. */
+/** Added to the variance by layer normalisation. */
 const EPSILON: f64 = 1e-5;
 
 export class Naive<T> {
@@ -88,8 +88,8 @@ export class Naive<T> {
   private readonly normCBias: StaticArray<f64>;
   private readonly dOutput: StaticArray<f64>;
 
-  // Of one row: h' = m h, what W_ih x + b_ih and W_hh h' + b_hh give (normalised before the biases, where they are) and
-  // their gradients, what psi takes and its gradient, o psi(c) and its gradient.
+  // Of one row: h' = mask h; W_ih x + b_ih and W_hh h' + b_hh (layer-normalised before the biases are added) or their
+  // gradients; the input of psi and its gradient; o psi(c) or its gradient.
   private readonly seen: StaticArray<f64>;
   private readonly dSeen: StaticArray<f64>;
   private readonly fromX: StaticArray<f64>;
@@ -97,7 +97,7 @@ export class Naive<T> {
   private readonly seenC: StaticArray<f64>;
   private readonly dSeenC: StaticArray<f64>;
   private readonly hidden: StaticArray<f64>;
-  /** What comes down to h_t, and what goes to h_(t-1) past W_hh. */
+  /** Gradient of h_t, and the part of that of h_(t-1) that does not come through W_hh. */
   private readonly dhRow: StaticArray<f64>;
   private readonly past: StaticArray<f64>;
   /** GRU, of one row: r q or r h'. */
@@ -247,7 +247,7 @@ export class Naive<T> {
     }
   }
 
-  /** x [n] from `at` on = gain LN(x); moment, moment + 1: where its mean and 1 / standard deviation go. */
+  /** x [n] from `at` on = gain LN(x); its mean and 1 / standard deviation are stored as moment and moment + 1. */
   private norm(moment: i32, row: i32, n: i32, x: StaticArray<f64>, at: i32, gain: StaticArray<f64>, gainAt: i32): void {
     let mean: f64 = 0;
     let variance: f64 = 0;
@@ -290,7 +290,7 @@ export class Naive<T> {
     }
   }
 
-  /** Keeps what the weights give, and normalises it: of a GRU r and z together, n on its own. */
+  /** Saves both products and normalises them; those of a GRU as r z together and n on its own. */
   private normProducts(row: i32): void {
     const c = this.c;
     const h = c.h;
@@ -311,7 +311,7 @@ export class Naive<T> {
     this.norm(6, row, h, this.fromH, 2 * h, this.normHh, 2 * h);
   }
 
-  /** fromX and fromH become gradients of what the weights gave. */
+  /** Replaces fromX and fromH, the gradients of the normalised products, by those of the products. */
   private normProductsBackward(row: i32): void {
     const c = this.c;
     const h = c.h;
@@ -356,7 +356,7 @@ export class Naive<T> {
       this.dSeen[p] = 0;
       this.past[p] = 0;
     }
-    // From here on fromX and fromH are gradients.
+    // The gradients of fromX and fromH replace them.
     if (c.cell == LSTM) this.lstmBackward(row, before, r);
     else if (c.cell == GRU) this.gruBackward(row, before);
     else {
@@ -376,7 +376,7 @@ export class Naive<T> {
       addScaled(c.d, this.fromX[j], this.x, row * c.d, this.dWeightIh, j * c.d);
       addScaled(c.d, this.fromX[j], this.weightIh, j * c.d, this.dx, row * c.d);
       if (c.cell == GRU && !c.resetAfter && j >= 2 * c.h) {
-        addScaled(c.p, this.fromH[j], this.q, 0, this.dWeightHh, j * c.p); // W_hn sees r h'
+        addScaled(c.p, this.fromH[j], this.q, 0, this.dWeightHh, j * c.p); // the input of W_hn is r h'
       } else {
         addScaled(c.p, this.fromH[j], this.seen, 0, this.dWeightHh, j * c.p);
         addScaled(c.p, this.fromH[j], this.weightHh, j * c.p, this.dSeen, 0);
@@ -466,7 +466,7 @@ export class Naive<T> {
   expectForward(kept: Kept<T>): void {
     const c = this.c;
     this.close("hs", kept.hs, this.hs);
-    if (kept.keep) {
+    if (kept.training) {
       if (c.cell == LSTM) this.close("cs", kept.cs, this.cs);
       this.close("gates", kept.gates, this.gates);
       this.close("psi(c)", kept.psiC, this.psiC);

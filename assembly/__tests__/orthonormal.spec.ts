@@ -1,4 +1,4 @@
-// The projection of two vectors, bit for bit against one vector and one product at a time.
+// The projection of two vectors, compared bit by bit with one vector and one product at a time.
 
 import { project } from "../orthonormal";
 import { Buffer, expectIntact, expectSame, input, SIZES, state } from "./helpers";

@@ -1,4 +1,4 @@
-// Panels, from every kind of strides.
+// Packing, from all layouts.
 
 import { bytes, lanes } from "../simd";
 import { MR, nr } from "../gemm/microkernel";
@@ -7,13 +7,13 @@ import { pack } from "../gemm/pack";
 import { endOfMemory, expectIntact, expectSame, output, SIZES, state } from "./helpers";
 import { LAYOUTS, Matrix, ROWS } from "./matrix";
 
-/** Panel after panel, row after row, `width` columns each; the panels are `gap` numbers apart. */
+/** Panels of `width` columns, with gaps of `gap` numbers between them. */
 function check<T>(k: i32, n: i32, layout: i32, width: i32, gap: i32): void {
   const m = new Matrix<T>(k, n, layout);
   const panels = (n + width - 1) / width;
   const stride = k * width + gap;
   const packed = state<T>((panels - 1) * stride + k * width);
-  const expected = packed.copy(); // what stands between panels stays
+  const expected = packed.copy(); // gaps between panels do not change
   for (let panel = 0; panel < panels; panel++) {
     for (let p = 0; p < k; p++) {
       for (let j = 0; j < width; j++) {
@@ -61,7 +61,7 @@ function weights<T>(): void {
   }
 }
 
-/** Where the source ends with the memory, a number read too many traps. */
+/** The source ends where the memory ends: an access past its end traps. */
 function atEndOfMemory<T>(): void {
   for (let layout = ROWS; layout < LAYOUTS; layout++) {
     for (let n = 1; n <= 2 * nr<T>() + 1; n++) {

@@ -1,4 +1,4 @@
-// What holds of every recurrent cell: the numbers of the scalar loops, and the same bits however a sequence is cut.
+// Tests of every recurrent cell: close to the scalar loops, and the same bits however a sequence is split.
 
 import { HARD_SIGMOID, LINEAR, RELU, SIGMOID, TANH } from "../activation";
 import { backward, forward, Gradients, Kept, packOnce } from "./calls";
@@ -24,11 +24,11 @@ import {
   slice,
 } from "./sequence";
 
-// Each test takes flags of its own, which all its cases have: NORMED, or none.
+// `own`: flags that all cases of a test have, NORMED or none.
 
-/** How many variants of a training pass there are: tanh or ReLU in bit 0, flags in the others. */
+/** The number of variants of a training pass: bit 0 selects tanh or ReLU, the others are flags. */
 function variants(cell: i32, own: i32 = 0): i32 {
-  return cell == RNN || (cell == GRU && own & NORMED) ? 64 : 128; // layer-normalised, a GRU resets after the product
+  return cell == RNN || (cell == GRU && own & NORMED) ? 64 : 128; // a layer-normalised GRU is always resetAfter
 }
 function variantOf<T>(cell: i32, variant: i32, shape: i32, own: i32 = 0): Case<T> {
   const c = caseOf<T>(cell, (variant >> 1) | own, shape);
@@ -36,12 +36,12 @@ function variantOf<T>(cell: i32, variant: i32, shape: i32, own: i32 = 0): Case<T
   return c;
 }
 
-/** Small shapes run all variants, the others some in which every bit is on and off. */
+/** Small shapes run all variants; the others some, in which each bit is set and clear. */
 function stride(shape: i32): i32 {
   return isSmall(shape) ? 1 : 11;
 }
 
-/** The same of a forward pass: without NO_DOUTPUT and NO_DX. */
+/** The same for a forward pass, without NO_DOUTPUT and NO_DX. */
 function forwardVariants(cell: i32, own: i32 = 0): i32 {
   return variants(cell, own) / 4;
 }
@@ -53,11 +53,11 @@ function forwardStride(shape: i32): i32 {
   return isSmall(shape) ? 1 : 3;
 }
 
-/** Forward and backward against the scalar loops: all variants of a layer, with tanh and ReLU. */
+/** Forward and backward compared with the scalar loops: all variants of a layer, with tanh and ReLU. */
 export function naive<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
-    // Among the variances of 297 rows of two numbers some are tiny, and at several steps of one sequence: what each of them
-    // multiplies the errors by is multiplied, too, and leaves f32 no digits. f32 has this shape in the tests to the bit.
+    // Some of the variances of 297 rows of two numbers are tiny, several of them in one sequence; each amplifies the rounding
+    // errors, and together they leave f32 no digits. The tests of bits cover this shape in f32.
     if (own & NORMED && shape == 40 && sizeof<T>() == 4) continue;
     for (let variant = 0; variant < variants(cell, own); variant += stride(shape)) {
       checkNaive<T>(variantOf<T>(cell, variant, shape, own));
@@ -73,7 +73,7 @@ function checkNaive<T>(c: Case<T>): void {
   expectIntact(c.name);
 }
 
-/** All choices of non-linearities. */
+/** All combinations of non-linearities. */
 export function nonlinearities<T>(cell: i32, own: i32 = 0): void {
   const codes: StaticArray<i32> = [TANH, RELU, SIGMOID, LINEAR, HARD_SIGMOID];
   const shapes: StaticArray<i32> = [4, 12, 16];
@@ -98,7 +98,7 @@ export function nonlinearities<T>(cell: i32, own: i32 = 0): void {
   }
 }
 
-/** A pass that keeps nothing, in chunks of any size: the same bits in h and c_n. */
+/** Passes without training, in chunks of any size: the same bits in h and c_n. */
 export function chunks<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
     for (let variant = 0; variant < forwardVariants(cell, own); variant += forwardStride(shape)) {
@@ -112,9 +112,9 @@ export function chunks<T>(cell: i32, own: i32 = 0): void {
   }
 }
 
-/** All steps, each a sequence of its own between the states of all, with weights packed once. */
-function forwardBySteps<T>(c: Case<T>, keep: bool): Kept<T> {
-  const kept = new Kept<T>(c, keep, keep ? c.t : 1, true);
+/** Every step as a sequence of its own, on the states of the whole, with weights packed once. */
+function forwardBySteps<T>(c: Case<T>, training: bool): Kept<T> {
+  const kept = new Kept<T>(c, training, training ? c.t : 1, true);
   const packed = packOnce<T>(c);
   for (let i = 0; i < c.t; i++) {
     const call = kept.call(packed.p);
@@ -134,7 +134,7 @@ function backwardBySteps<T>(c: Case<T>, kept: Kept<T>): Gradients<T> {
   return grad;
 }
 
-/** As of `expectClose`: terms that are as many times as large cancel in the gradients of the parameters. */
+/** The `condition` of `expectClose`: terms this many times as large cancel in the parameter gradients. */
 function conditionOf<T>(c: Case<T>): f64 {
   return c.normed ? new Naive<T>(c).condition : 1;
 }
@@ -154,7 +154,7 @@ export function steps<T>(cell: i32, own: i32 = 0): void {
   }
 }
 
-/** Weights packed once serve without the weights, to the same bits. */
+/** With packed weights the weights themselves are not read, and the bits are the same. */
 export function packed<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
     for (let variant = 0; variant < forwardVariants(cell, own); variant += forwardStride(shape)) {
@@ -172,7 +172,7 @@ export function packed<T>(cell: i32, own: i32 = 0): void {
   }
 }
 
-/** Row r of the batch has the bits of the pass over this row alone. */
+/** Row r of the batch has the bits of a pass over this row alone. */
 function expectSameRow<T>(c: Case<T>, kept: Kept<T>, r: i32, one: Kept<T>): void {
   for (let i = 0; i <= one.c.t; i++) {
     const what = `row ${r} at step ${i}, ${c.name}`;
@@ -181,7 +181,7 @@ function expectSameRow<T>(c: Case<T>, kept: Kept<T>, r: i32, one: Kept<T>): void
   }
 }
 
-/** Each row of a batch, of one length or of its own, alone: the same bits. The parameters get the sum of all rows. */
+/** Each row of a batch alone, with equal and with different lengths: the same bits. Parameter gradients are sums of rows. */
 export function rows<T>(cell: i32, own: i32 = 0): void {
   for (let shape = 0; shape < SHAPES.length; shape += 4) {
     for (let variant = 0; variant < variants(cell, own); variant += stride(shape)) {
@@ -212,7 +212,7 @@ export function rows<T>(cell: i32, own: i32 = 0): void {
   }
 }
 
-/** What runs forward only (peepholes, f = 1 - i, limits): against the scalar loops, in chunks, row by row. */
+/** Forward-only variants (peepholes, f = 1 - i, clip): compared with the scalar loops, in chunks, row by row. */
 export function forwardOnly<T>(cell: i32): void {
   const shapes: StaticArray<i32> = [0, 4, 8, 12, 16, 28, 32];
   const first = cell == LSTM ? PEEPHOLE : CLIPPED;
@@ -242,7 +242,7 @@ export function forwardOnly<T>(cell: i32): void {
   }
 }
 
-/** The flags under which a NaN must not spread, and must not be lost. */
+/** Variants for the tests of NaN. */
 function nanFlags(cell: i32): StaticArray<i32> {
   if (cell == RNN) return [0, MASKED, CLIPPED];
   if (cell == GRU) {
@@ -262,30 +262,30 @@ function nanFlags(cell: i32): StaticArray<i32> {
   ];
 }
 
-/** A NaN in x reaches the states of its row from its step on, a NaN in dOutput dx of its row up to its step. */
+/** A NaN in x makes the states of its row NaN from its step on; a NaN in dOutput makes dx of its row NaN up to its step. */
 export function nan<T>(cell: i32): void {
   const codes: StaticArray<i32> = [TANH, RELU, HARD_SIGMOID, LINEAR, SIGMOID];
   const flags = nanFlags(cell);
   for (let f = 0; f < flags.length; f++) {
     for (let code = 0; code < codes.length; code++) {
-      const keep = !(flags[f] & (PEEPHOLE | COUPLED | CLIPPED));
+      const training = !(flags[f] & (PEEPHOLE | COUPLED | CLIPPED));
       const c = new Case<T>(cell, flags[f], 3, 5, 3, 7);
       c.phi = c.psi = codes[code];
       if (codes[code] == HARD_SIGMOID) c.sigma = HARD_SIGMOID;
-      const before = forward<T>(c, keep);
-      const grad = keep ? backward<T>(c, before) : null;
+      const before = forward<T>(c, training);
+      const grad = training ? backward<T>(c, before) : null;
 
       const x = c.x;
       c.x = x.copy();
       c.x[(1 * 5 + 2) * 3 + 1] = <T>NaN;
-      expectNaN<T>(`NaN in x, ${c.name}`, forward<T>(c, keep).hs, before.hs, 2, 3, c.p);
+      expectNaN<T>(`NaN in x, ${c.name}`, forward<T>(c, training).hs, before.hs, 2, 3, c.p);
 
-      // An infinity saturates what is bounded; layer-normalised, its row has no mean, and is NaN.
+      // An infinity saturates bounded non-linearities; a layer-normalised row has no finite mean and becomes NaN.
       c.x[(1 * 5 + 2) * 3 + 1] = <T>-Infinity;
       if (c.normed) {
-        expectNaN<T>(`infinity in x, ${c.name}`, forward<T>(c, keep).hs, before.hs, 2, 3, c.p);
+        expectNaN<T>(`infinity in x, ${c.name}`, forward<T>(c, training).hs, before.hs, 2, 3, c.p);
       } else if (codes[code] != RELU && codes[code] != LINEAR) {
-        const hs = forward<T>(c, keep).hs;
+        const hs = forward<T>(c, training).hs;
         for (let i = 2; i <= 3; i++) {
           for (let j = (i * 5 + 2) * c.p; j < (i * 5 + 3) * c.p; j++) {
             if (!isFinite(hs[j])) fail(`infinity in x, ${c.name}: h is ${hs[j]}`);
@@ -308,7 +308,7 @@ export function nan<T>(cell: i32): void {
   }
 }
 
-/** A NaN in the bias of any gate reaches its column of h. */
+/** A NaN in the bias of any gate makes its unit of h NaN. */
 export function nanInGate<T>(cell: i32): void {
   const flags = nanFlags(cell);
   for (let f = 0; f < flags.length; f++) {
@@ -330,7 +330,7 @@ export function nanInGate<T>(cell: i32): void {
   }
 }
 
-/** Row 2 of 5 is NaN at the steps first..last; all else has the bits of `expected`. */
+/** Row 2 of 5 is NaN at the steps first..last; all other numbers have the bits of `expected`. */
 function expectNaN<T>(what: string, actual: Buffer<T>, expected: Buffer<T>, first: i32, last: i32, width: i32): void {
   const wanted = expected.copy();
   for (let i = first; i <= last; i++) {
@@ -339,7 +339,7 @@ function expectNaN<T>(what: string, actual: Buffer<T>, expected: Buffer<T>, firs
   expectSame<T>(what, actual, wanted);
 }
 
-/** States among the denormals, of no input: those of the scalar loops. */
+/** Denormal states without input, compared with the scalar loops. */
 export function denormals<T>(cell: i32): void {
   const unit: f64 = sizeof<T>() == 8 ? 5e-324 : 1.4e-45;
   for (let own = 0; own <= (cell == GRU ? RESET_AFTER : 0); own += RESET_AFTER) {

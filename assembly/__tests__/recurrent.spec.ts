@@ -1,5 +1,5 @@
-// What the recurrent layers share: packed weights, the recurrent product's input, the gradients of the weights, column sums.
-// All to the bit.
+// Functions shared by the recurrent layers: packed weights, input of the recurrent product, weight gradients, column sums. All
+// are compared bit by bit.
 
 import { gemmPacked, OVERWRITE } from "../gemm/gemm";
 import { addColumnSums, addWeightGradient, gatesBackward } from "../recurrent/gradients";
@@ -77,7 +77,7 @@ function product<T>(rows: i32, columns: i32, k: i32, a: Buffer<T>, weight: Buffe
   return out;
 }
 
-/** W_ih x + b_ih + b_hh, W_hh h and W_hr h from a block of packed weights, exactly as long as it must be. */
+/** W_ih x + b_ih + b_hh, W_hh h and W_hr h from packed weights, in a buffer of exactly their size. */
 function packed<T>(): void {
   for (let a = 0; a < SIZES.length; a++) {
     for (let b = 0; b < SIZES.length; b++) {
@@ -133,7 +133,7 @@ function packed<T>(): void {
   }
 }
 
-/** What the recurrent product takes: the states as they are, or packed, or times the mask. */
+/** The input of the recurrent product: the states, of equal or different lengths, with or without a mask. */
 function inputs<T>(): void {
   const batchSizes = given<i32>([4, 4, 3, 1, 0]);
   for (let size = 0; size < SIZES.length; size++) {
@@ -222,7 +222,7 @@ function weightGradient<T>(): void {
   }
 }
 
-/** Each gradient from its own buffer: the biases' from dGates, those of the two products from what came back to them. */
+/** Bias gradients come from dGates, weight gradients from those of the two products. */
 function backward<T>(): void {
   for (let r = 0; r < SIZES.length; r++) {
     for (let c = 0; c < SIZES.length; c++) {

@@ -1,7 +1,7 @@
-// Elementary functions to far below one ulp, and the distance of a result from them in ulp.
+// Elementary functions with errors far below one ulp, and the error of a result in ulp.
 //
-// f32 is held against the f64 functions of the standard library. f64 is held against double-double arithmetic (Dekker
-// 1971): a number is the unevaluated sum of two f64, here the two lanes of a v128, with about 105 bits.
+// The reference for f32 are the f64 functions of the standard library; for f64, double-double arithmetic (Dekker 1971): a
+// number is the unevaluated sum of two f64, here the two lanes of a v128, with about 105 bits.
 
 export const EXP: i32 = 0;
 export const EXP_NON_POSITIVE: i32 = 1;
@@ -116,7 +116,7 @@ function magnitude(x: f64): i32 {
   return <i32>((reinterpret<u64>(x) >> 52) & 0x7ff) - 1023;
 }
 
-/** How far y is from f(x), in ulp of f(x). */
+/** The error of y = f(x), in ulp of f(x). */
 export function ulpError64(f: i32, x: f64, y: f64): f64 {
   let expected: v128;
   if (f == SIGMOID) expected = sigmoidReference(x);
@@ -127,7 +127,7 @@ export function ulpError64(f: i32, x: f64, y: f64): f64 {
   return abs(scale(y, -exponent) - high(expected) - low(expected)) * power2(-ulp);
 }
 
-/** How far y is from f(x), in ulp of f(x). Infinity stands for 2^128. */
+/** The error of y = f(x), in ulp of f(x); infinity counts as 2^128. */
 export function ulpError32(f: i32, x: f32, y: f32): f64 {
   const a = <f64>x;
   let expected: f64;
@@ -142,7 +142,7 @@ export function ulpError32(f: i32, x: f32, y: f32): f64 {
   return abs(actual - expected) * power2(-ulp);
 }
 
-/** How far y is from log x, in ulp of log x: log x - y = log(x e^-y). */
+/** The error of y = log x, in ulp of log x: log x - y = log(x e^-y). */
 export function ulpErrorLog(x: f64, y: f64): f64 {
   const f = x - 1;
   const ulp = power2(-ulpExponent(magnitude(y), 53, -1022));

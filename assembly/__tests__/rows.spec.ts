@@ -1,4 +1,4 @@
-// Gather and scatter-add, to the bit.
+// Gather and scatter-add, compared bit by bit.
 
 import { gatherRows, scatterRows } from "../rows";
 import { Buffer, expectIntact, expectSame, given, input, output, random, randomBits, SIZES, state } from "./helpers";
@@ -12,7 +12,7 @@ function indicesBelow(rows: i32, count: i32): Buffer<i32> {
   return indices;
 }
 
-/** More indices than rows wherever the sizes allow it: rows repeat. */
+/** Sizes with more indices than rows, so rows repeat, and with fewer. */
 function sizes<T>(): void {
   for (let r = 0; r < SIZES.length; r++) {
     for (let c = 0; c < SIZES.length; c++) {
@@ -60,7 +60,7 @@ function repeated<T>(): void {
   const dWeight = given<T>([5, 2, 7]);
   scatterRows<T>(4, 1, indices.p, dOut.p, 1, dWeight.p, 1, 0);
   const expected: T = <T>(<T>(<T>(2 + huge) + 1) - huge);
-  expectSame<T>("repeated", dWeight, given<T>([5, expected, 7])); // row 0 is padding: its NaN stays out
+  expectSame<T>("repeated", dWeight, given<T>([5, expected, 7])); // row 0 is padding: its NaN is not added
   expectIntact("repeated");
 }
 

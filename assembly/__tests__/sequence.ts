@@ -1,7 +1,7 @@
-// Cases for the tests of rnn, lstm and gru: what goes into a layer. How the kernels are called, and what comes out, is in
-// calls.ts; the scalar loops that they are held against in naive.ts; what must hold of every cell in properties.ts.
+// Inputs for the tests of rnn, lstm and gru. calls.ts calls the kernels, naive.ts has the scalar loops to compare with, and
+// properties.ts the tests of every cell.
 //
-// A buffer that is not there has the length 0.
+// An absent buffer has the length 0.
 
 import { SIGMOID, TANH } from "../activation";
 import { Buffer, input, randomBits } from "./helpers";
@@ -10,7 +10,7 @@ export const RNN: i32 = 0;
 export const LSTM: i32 = 1;
 export const GRU: i32 = 2;
 
-// What a case leaves out, and what it has beyond the plain layer.
+// Variants of a case.
 export const NO_BIAS: i32 = 1;
 export const NO_DOUTPUT: i32 = 2;
 export const NO_DX: i32 = 4;
@@ -22,10 +22,10 @@ export const RESET_AFTER: i32 = 32; // GRU
 export const PEEPHOLE: i32 = 64;
 export const COUPLED: i32 = 128;
 export const CLIPPED: i32 = 256;
-/** Layer-normalised: LSTM, and GRU, which then resets after the product. */
+/** Layer-normalised: LSTM, and GRU, which is then resetAfter. */
 export const NORMED: i32 = 512;
 
-/** Everything that goes into a layer, forward and backward. */
+/** All inputs of a layer, forward and backward. */
 export class Case<T> {
   sigma: i32 = SIGMOID;
   phi: i32 = TANH;
@@ -35,7 +35,7 @@ export class Case<T> {
 
   /** Size of h. */
   readonly p: i32;
-  /** Rows of the weights, and gate columns that are kept. */
+  /** Rows of the weights, and columns of the saved gates. */
   readonly g: i32;
   readonly columns: i32;
   /** Rows of each step, and of all. */
@@ -150,7 +150,7 @@ export class Case<T> {
     return rows;
   }
 
-  /** Where in the states row r starts step i from; its last state is where step lengthOf(r) would start from. */
+  /** The row of hs from which row r starts step i; i = lengthOf(r) gives its last state. */
   before(i: i32, r: i32): i32 {
     return i == 0 ? r : this.n + this.start(i - 1) + r;
   }
@@ -195,12 +195,12 @@ export const SHAPES: StaticArray<i32> = [
   2, 5, 1, 9, 33, 3, 2, 1, 2, 259, 3, 2, 3, 2, 131,
 ];
 
-/** A case of the shape at this place of SHAPES. */
+/** A case with the shape at this index of SHAPES. */
 export function caseOf<T>(cell: i32, flags: i32, shape: i32): Case<T> {
   return new Case<T>(cell, flags, SHAPES[shape], SHAPES[shape + 1], SHAPES[shape + 2], SHAPES[shape + 3]);
 }
 
-/** Whether a shape is small: then it runs all variants, else some in which every bit is on and off. */
+/** Whether a shape is small enough to run all variants. */
 export function isSmall(shape: i32): bool {
   return SHAPES[shape] * SHAPES[shape + 1] * SHAPES[shape + 3] <= 100;
 }

@@ -1,4 +1,4 @@
-// Lanes, partial loads and stores, multiply-add: what every other kernel stands on.
+// Lanes, partial loads and stores, multiply-add.
 
 import { at, bytes, fillLanes, lanes, loadLanes, loadSplat, madd, nmadd, storeLanes, sumLanes } from "../simd";
 import { bitsOf, Buffer, endOfMemory, expectIntact, expectSame, fail, given, input, output, random } from "./helpers";
@@ -9,7 +9,7 @@ function sizes<T>(): void {
   expect(at<T>(1000, 7)).toBe(1000 + 7 * sizeof<T>());
 }
 
-/** A load of n numbers has them in front and zeros behind; a store of n numbers writes those and no other. */
+/** A load of n numbers fills the lanes past them with zeros; a store of n numbers writes no others. */
 function partial<T>(): void {
   for (let n = 1; n <= lanes<T>() + 2; n++) {
     const x = input<T>(n);
@@ -29,7 +29,7 @@ function partial<T>(): void {
   }
 }
 
-/** A load that reads, or a store that writes, one byte too many traps here. */
+/** At the end of memory: an access past the numbers traps. */
 function atEndOfMemory<T>(): void {
   for (let n = 1; n <= lanes<T>(); n++) {
     const end = endOfMemory(bytes<T>(n));
@@ -40,7 +40,7 @@ function atEndOfMemory<T>(): void {
   }
 }
 
-/** The first n lanes stay, the others are filled. */
+/** The first n lanes do not change, the others are filled. */
 function fill<T>(): void {
   for (let n = 1; n <= lanes<T>() + 2; n++) {
     const x = input<T>(lanes<T>());
@@ -80,14 +80,14 @@ function sum<T>(): void {
   }
 }
 
-/** a b + c and c - a b where rounding twice shows: fused or not is the engine's choice in the relaxed build alone. */
+/** a b + c and c - a b where rounding twice makes a difference; only the relaxed build may be fused. */
 function multiplyAdd<T>(): void {
   let fused = 0;
   let unfused = 0;
   for (let i = 0; i < 1000; i++) {
     const a = <T>random();
     const b = <T>random();
-    const c = -(<T>(a * b)); // what is left of a b + c is the rounding error, exactly representable
+    const c = -(<T>(a * b)); // a b + c is the rounding error of a b, exactly representable
     const sum = firstLane<T>(madd<T>(v128.splat<T>(a), v128.splat<T>(b), v128.splat<T>(c)));
     const difference = firstLane<T>(nmadd<T>(v128.splat<T>(a), v128.splat<T>(b), v128.splat<T>(-c)));
     if (sum == 0) unfused++;

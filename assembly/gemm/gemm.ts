@@ -38,9 +38,10 @@ export function scratchBytes(): usize {
   return SCRATCH_BYTES;
 }
 
-/** Gives this instance its scratch, `scratchBytes()` long, before any product. */
-export function setScratch(address: usize): void {
+/** Gives this instance its scratch, before any product: from `address` to the address that it returns. */
+export function setScratch(address: usize): usize {
   scratch = address;
+  return address + SCRATCH_BYTES;
 }
 
 /** Bytes of a [k, n] operand packed by `packWeight`; for a small n several times those of the operand. */
@@ -116,8 +117,8 @@ export function gemmPacked<T>(
 }
 
 /**
- * One block of k, at most KC: B in panels, `panelStride` bytes apart. Rows of A in fours, packed; the last one to three
- * as two and as one, in place.
+ * One block of k, at most KC: B in panels, `panelStride` bytes apart. Rows of A in fours, packed; the last one to three as
+ * two and as one, in place.
  */
 function block<T>(
   m: i32,
@@ -132,47 +133,49 @@ function block<T>(
   c: usize,
   ldc: i32,
 ): void {
-  const rowBytes = bytes<T>(aRow);
+  const aPanelStride = <usize>k * bytes<T>(MR);
+  const rowStride = bytes<T>(aRow);
   const cStride = bytes<T>(ldc);
   const startStride = start == c ? cStride : 0;
-  const panelOfA = <usize>k * bytes<T>(MR);
   const whole = m & ~(MR - 1);
   for (let i = 0; i < whole; i += MC) {
     const mc = min(MC, whole - i);
-    pack<T>(k, mc, a + <usize>i * rowBytes, aColumn, aRow, MR, scratch, panelOfA);
-    const from = start == OVERWRITE ? OVERWRITE : start + <usize>i * startStride;
-    const to = c + <usize>i * cStride;
-    tiles<T>(MR, mc, n, k, scratch, panelOfA, 0, panels, panelStride, from, startStride, to, cStride);
+    pack<T>(k, mc, a + <usize>i * rowStride, aColumn, aRow, MR, scratch, aPanelStride);
+    let panel = panels;
+    for (let j = 0; j < n; j += nr<T>()) {
+      let aPanel = scratch;
+      let from = start == OVERWRITE ? ZEROS : at<T>(start, j) + <usize>i * startStride;
+      let to = at<T>(c, j) + <usize>i * cStride;
+      for (let r = 0; r < mc; r += MR) {
+        tile<T>(MR, 1, n - j, k, aPanel, 0, 0, panel, panelStride, panel, from, startStride, to, cStride);
+        aPanel += aPanelStride;
+        from += <usize>MR * startStride;
+        to += <usize>MR * cStride;
+      }
+      panel += panelStride;
+    }
   }
-  const aStride = bytes<T>(aColumn);
-  for (let height = 2, i = whole; height > 0; height >>= 1) {
-    if (!(m & height)) continue;
-    const rows = a + <usize>i * rowBytes;
-    const from = start == OVERWRITE ? OVERWRITE : start + <usize>i * startStride;
-    const to = c + <usize>i * cStride;
-    tiles<T>(height, height, n, k, rows, rowBytes, aStride, panels, panelStride, from, startStride, to, cStride);
-    i += height;
+  const numberStride = bytes<T>(aColumn);
+  let from = start == OVERWRITE ? OVERWRITE : start + <usize>whole * startStride;
+  a += <usize>whole * rowStride;
+  c += <usize>whole * cStride;
+  if (m & 2) {
+    strip<T>(2, n, k, a, rowStride, numberStride, panels, panelStride, from, startStride, c, cStride);
+    if (from != OVERWRITE) from += 2 * startStride;
+    a += 2 * rowStride;
+    c += 2 * cStride;
   }
+  if (m & 1) strip<T>(1, n, k, a, rowStride, numberStride, panels, panelStride, from, startStride, c, cStride);
 }
 
-/**
- * m rows of C by tiles of one height: 4 x NR, 2 x 2 NR or 1 x 4 NR, 8 vectors each. The only place that knows edges: where
- * fewer columns are left than a tile is wide, it is computed in scratch, with the last panel in place of those past the
- * end, and only the columns that exist are copied to C.
- *
- *   m         a multiple of `height`
- *   a         height 4: panels of A, aStride bytes apart; height 2 and 1: the rows, aStride bytes apart, and their numbers
- *             aColumn bytes
- *   start, c  as of `gemm`, rows startStride (0 for a bias) and cStride bytes apart
- */
-function tiles<T>(
+/** The last rows of C, `height` = 2 or 1, in tiles of 2 x 2 NR or 1 x 4 NR: as many accumulators as MR x NR has. */
+function strip<T>(
   height: i32,
-  m: i32,
   n: i32,
   k: i32,
   a: usize,
-  aStride: usize,
-  aColumn: usize,
+  rowStride: usize,
+  numberStride: usize,
   panels: usize,
   panelStride: usize,
   start: usize,
@@ -180,42 +183,81 @@ function tiles<T>(
   c: usize,
   cStride: usize,
 ): void {
-  const width = (MR / height) * nr<T>();
+  const count = height == 2 ? 2 : 4; // panels of B in a tile
   const last = panels + <usize>((n - 1) / nr<T>()) * panelStride;
-  const tile = scratch + TILE;
-  for (let j = 0; j < n; j += width) {
-    const columns = min(width, n - j);
-    const edge = columns < width;
-    const b1 = min(panels + panelStride, last);
-    const toStride = edge ? bytes<T>(width) : cStride;
-    const fromStride = edge ? toStride : startStride;
-    let aTile = a;
-    let startTile = start == OVERWRITE ? ZEROS : at<T>(start, j);
-    let cTile = at<T>(c, j);
-    for (let i = 0; i < m; i += height) {
-      const from = edge ? tile : startTile;
-      const to = edge ? tile : cTile;
-      if (edge) copyTile<T>(height, columns, startTile, startStride, tile, toStride);
-      if (height == MR) {
-        microkernel<T>(k, aTile, panels, from, fromStride, to, toStride);
-      } else if (height == 2) {
-        microkernelPair<T>(k, a, a + aStride, aColumn, panels, b1, from, from + fromStride, to, to + toStride);
-      } else {
-        const b2 = min(panels + 2 * panelStride, last);
-        const b3 = min(panels + 3 * panelStride, last);
-        microkernelRow<T>(k, a, aColumn, panels, b1, b2, b3, from, to);
-      }
-      if (edge) copyTile<T>(height, columns, tile, toStride, cTile, cStride);
-      aTile += aStride;
-      startTile += <usize>height * startStride;
-      cTile += <usize>height * cStride;
-    }
-    panels += <usize>(MR / height) * panelStride;
+  for (let j = 0; j < n; j += count * nr<T>()) {
+    const from = start == OVERWRITE ? ZEROS : at<T>(start, j);
+    const to = at<T>(c, j);
+    tile<T>(
+      height,
+      count,
+      n - j,
+      k,
+      a,
+      rowStride,
+      numberStride,
+      panels,
+      panelStride,
+      last,
+      from,
+      startStride,
+      to,
+      cStride,
+    );
+    panels += <usize>count * panelStride;
   }
 }
 
+/**
+ * One tile of C, `height` rows by `count` panels of B: 4 x 1, 2 x 2 or 1 x 4. The only place that knows edges: where fewer
+ * columns are left than the tile is wide, the tile is computed in scratch, and only the columns that exist are copied.
+ *
+ *   columns    columns of C that are left
+ *   a          height 4: a panel of A; else rows rowStride bytes apart, their numbers numberStride bytes apart
+ *   panels     panels of B, panelStride bytes apart; `last` stands in for those past it, whose columns are dropped
+ *   start, c   rows startStride (0 for a bias) and cStride bytes apart; start is an address in any case
+ */
 // @ts-ignore: decorator
 @inline
+function tile<T>(
+  height: i32,
+  count: i32,
+  columns: i32,
+  k: i32,
+  a: usize,
+  rowStride: usize,
+  numberStride: usize,
+  panels: usize,
+  panelStride: usize,
+  last: usize,
+  start: usize,
+  startStride: usize,
+  c: usize,
+  cStride: usize,
+): void {
+  const width = count * nr<T>();
+  const edge = columns < width;
+  const whole = scratch + TILE;
+  const wholeStride = bytes<T>(width);
+  if (edge) copyTile<T>(height, columns, start, startStride, whole, wholeStride);
+  const from = edge ? whole : start;
+  const fromStride = edge ? wholeStride : startStride;
+  const to = edge ? whole : c;
+  const toStride = edge ? wholeStride : cStride;
+  if (height == MR) {
+    microkernel<T>(k, a, panels, from, fromStride, to, toStride);
+  } else if (height == 2) {
+    const b1 = min(panels + panelStride, last);
+    microkernelPair<T>(k, a, a + rowStride, numberStride, panels, b1, from, from + fromStride, to, to + toStride);
+  } else {
+    const b1 = min(panels + panelStride, last);
+    const b2 = min(panels + 2 * panelStride, last);
+    const b3 = min(panels + 3 * panelStride, last);
+    microkernelRow<T>(k, a, numberStride, panels, b1, b2, b3, from, to);
+  }
+  if (edge) copyTile<T>(height, columns, whole, wholeStride, c, cStride);
+}
+
 function copyTile<T>(rows: i32, columns: i32, from: usize, fromStride: usize, to: usize, toStride: usize): void {
   for (let i = 0; i < rows; i++) {
     memory.copy(to, from, bytes<T>(columns));

@@ -1,5 +1,5 @@
-// The innermost loops of every matrix product, and nothing else: for four rows, for two and for one. All sum in the same
-// order, so that a row has the same bits alone and in a batch.
+// The innermost loops of every matrix product: for four rows, for two and for one. All sum over k in the same order, so a
+// row has the same bits alone and in a batch. Edges are handled in gemm.ts.
 
 import { bytes, lanes, loadSplat, madd } from "../simd";
 
@@ -16,14 +16,14 @@ export function nr<T>(): i32 {
 /**
  * C = from + A B for one tile of MR x NR.
  *
- *   a     panel of A: [k][MR], dense
- *   b     panel of B: [k][NR], dense
- *   from  what the accumulators start with: [MR][NR], rows `fromStride` bytes apart (0: one row for all)
+ *   a     in: panel of A, [k][MR]
+ *   b     in: panel of B, [k][NR]
+ *   from  in: initial values of the accumulators, [MR][NR], rows `fromStride` bytes apart (0: one row for all)
  *   c     out: [MR][NR], rows `cStride` bytes apart; may be `from`
  *
- * Each element is summed over k in ascending order from `from`; cutting k in two calls gives the same bits as one. 8
- * accumulators, 2 vectors of B and 1 splat of A stay below the 16 xmm registers of x86 on every V8: a 6 x NR tile is
- * 10% faster on Node 24 but spills, and takes twice the time, on Node 20 and 22.
+ * Each element is summed over k in ascending order, starting with `from`: k in two calls gives the bits of one. 8
+ * accumulators, 2 vectors of B and 1 splat of A fit the 16 xmm registers of x86 on every V8; a 6 x NR tile is 10% faster on
+ * Node 24, but spills and takes twice the time on Node 20 and 22.
  */
 export function microkernel<T>(
   k: i32,
@@ -78,11 +78,11 @@ export function microkernel<T>(
 }
 
 /**
- * c = from + a B for one row and four panels of B at once (a matrix-vector product is bound by latency with fewer).
+ * c = from + a B for one row and four panels of B at once: with fewer, a matrix-vector product waits for its own sums.
  *
- *   a            [k], numbers `aStride` bytes apart
- *   b0..b3       four panels of B, [k][NR] each
- *   from, c      [4 NR]; may be the same
+ *   a            in: [k], numbers `aStride` bytes apart
+ *   b0..b3       in: four panels of B, [k][NR] each
+ *   from, c      in, out: [4 NR]; may be the same
  */
 export function microkernelRow<T>(
   k: i32,
@@ -132,9 +132,10 @@ export function microkernelRow<T>(
 /**
  * Two rows and two panels of B at once.
  *
- *   a0, a1                   [k] each, numbers `aStride` bytes apart
- *   b0, b1                   panels of B, [k][NR] each
- *   from0, from1, to0, to1   [2 NR], one for each row; to may be from
+ *   a0, a1        in: [k] each, numbers `aStride` bytes apart
+ *   b0, b1        in: panels of B, [k][NR] each
+ *   from0, from1  in: [2 NR] each
+ *   to0, to1      out: [2 NR] each; may be from0, from1
  */
 export function microkernelPair<T>(
   k: i32,

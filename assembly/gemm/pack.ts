@@ -1,23 +1,23 @@
-// Packing: copies a matrix into the panels that the micro-kernel reads from front to back.
+// Packing: copies a matrix into panels, which the micro-kernel reads from front to back.
 
 import { at, bytes, lanes } from "../simd";
 
 /**
- * Packs m [k, n] into ceil(n / width) panels of [k][width]; the last one is padded with zeros.
+ * Packs a matrix [k, n] into ceil(n / width) panels of [k][width]; the last one is padded with zeros. In order of memory:
  *
- *     m = | 0 1 2 3 4 |   width 4:   | 0 1 2 3 | 5 6 7 8 |   | 4 0 0 0 | 9 0 0 0 |
- *         | 5 6 7 8 9 |                first panel             second panel
+ *     | 0 1 2 3 4 |   width 4:   0 1 2 3 | 5 6 7 8     4 0 0 0 | 9 0 0 0
+ *     | 5 6 7 8 9 |              panel 0               panel 1
  *
- *   m           element (p, j) is number p * rowStride + j * columnStride (strides in numbers)
- *   width       multiple of the lanes of T
- *   panels      out: the panels, panelStride bytes apart, at least k * width numbers each; must not overlap m
+ *   matrix  in: element (p, j) is number p * rowStride + j * columnStride
+ *   width   multiple of the lanes of T: NR for B, MR for A
+ *   panels  out: panelStride bytes apart, at least k * width numbers each; must not overlap the matrix
  *
- * B goes in as it is, A transposed (its k is the other axis): both are read by columns of `width`.
+ * A is passed with its strides swapped: the micro-kernel reads MR rows of it for each k.
  */
 export function pack<T>(
   k: i32,
   n: i32,
-  m: usize,
+  matrix: usize,
   rowStride: i32,
   columnStride: i32,
   width: i32,
@@ -25,7 +25,7 @@ export function pack<T>(
   panelStride: usize,
 ): void {
   for (let j = 0; j < n; j += width) {
-    const from = m + <usize>j * bytes<T>(columnStride);
+    const from = matrix + <usize>j * bytes<T>(columnStride);
     if (j + width > n) packElements<T>(0, k, n - j, from, rowStride, columnStride, width, panels);
     else if (columnStride == 1) packRows<T>(k, from, rowStride, width, panels);
     else if (rowStride == 1) packColumns<T>(k, from, columnStride, width, panels);
@@ -34,9 +34,9 @@ export function pack<T>(
   }
 }
 
-/** Rows first..k of one panel, from any strides and any number of columns. */
+/** Rows [start, k) of one panel, from any strides and any number of columns. */
 function packElements<T>(
-  first: i32,
+  start: i32,
   k: i32,
   columns: i32,
   from: usize,
@@ -45,7 +45,7 @@ function packElements<T>(
   width: i32,
   panel: usize,
 ): void {
-  for (let p = first; p < k; p++) {
+  for (let p = start; p < k; p++) {
     const row = from + <usize>p * bytes<T>(rowStride);
     const out = panel + <usize>p * bytes<T>(width);
     for (let j = 0; j < columns; j++) store<T>(at<T>(out, j), load<T>(row + <usize>j * bytes<T>(columnStride)));
@@ -53,7 +53,7 @@ function packElements<T>(
   }
 }
 
-/** One full panel from rows that are dense. */
+/** One full panel, from rows whose numbers are neighbours. */
 function packRows<T>(k: i32, from: usize, rowStride: i32, width: i32, panel: usize): void {
   for (let p = 0; p < k; p++) {
     for (let i: usize = 0; i < bytes<T>(width); i += 16) v128.store(panel + i, v128.load(from + i));
@@ -62,7 +62,7 @@ function packRows<T>(k: i32, from: usize, rowStride: i32, width: i32, panel: usi
   }
 }
 
-/** One full panel from columns that are dense: lanes x lanes blocks are transposed in registers. */
+/** One full panel, from columns whose numbers are neighbours: transposes lanes x lanes blocks in registers. */
 function packColumns<T>(k: i32, from: usize, columnStride: i32, width: i32, panel: usize): void {
   const stride = bytes<T>(columnStride);
   const panelRow = bytes<T>(width);
@@ -79,7 +79,7 @@ function packColumns<T>(k: i32, from: usize, columnStride: i32, width: i32, pane
   packElements<T>(whole, k, width, from, 1, columnStride, width, panel);
 }
 
-/** out [lanes][lanes] = in [lanes][lanes] transposed; strides in bytes. */
+/** out [lanes][lanes] = from [lanes][lanes] transposed; strides in bytes. */
 // @ts-ignore: decorator
 @inline
 function transposeBlock<T>(from: usize, fromStride: usize, out: usize, outStride: usize): void {

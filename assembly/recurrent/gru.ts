@@ -46,26 +46,18 @@ function packedWeightsSize<T>(s: Sequence): u64 {
   return packedSize<T>(s.d, h) + packedSize<T>(s.d, 2 * h) + recurrent + <u64>bytes<T>(4 * h);
 }
 
-// @ts-ignore: decorator
-@inline
 function packedIrz<T>(s: Sequence, panels: usize): usize {
   return panels + packedBytes<T>(s.d, s.h);
 }
 
-// @ts-ignore: decorator
-@inline
 function packedHh<T>(s: Sequence, panels: usize): usize {
   return packedIrz<T>(s, panels) + packedBytes<T>(s.d, 2 * s.h);
 }
 
-// @ts-ignore: decorator
-@inline
 function packedHn<T>(s: Sequence, panels: usize): usize {
   return packedHh<T>(s, panels) + packedBytes<T>(s.h, 2 * s.h);
 }
 
-// @ts-ignore: decorator
-@inline
 function packedBias<T>(s: Sequence, panels: usize): usize {
   if (s.resetAfter) return packedHh<T>(s, panels) + packedBytes<T>(s.h, 3 * s.h);
   return packedHn<T>(s, panels) + packedBytes<T>(s.h, s.h);

@@ -29,7 +29,7 @@ import { add, mul } from "../elementwise";
 import { gemmPacked, OVERWRITE, packedSize, packWeight } from "../gemm/gemm";
 import { layerNormBackward } from "../layernorm";
 import { addWeightGradient, gatesBackward } from "./gradients";
-import { limited, limitOf, lstmVariant, seen } from "./lstm-variant";
+import { gateInput, limited, limitOf, lstmVariant } from "./lstm-variant";
 import { addNormalised, masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
 import { block, firstBlock } from "./scratch";
 import { dOutputAt, hAfter, hardOf, hBefore, rowBefore, rowsAt, rowsBetween, Sequence } from "./sequence";
@@ -171,7 +171,7 @@ function lstmStep<T>(s: Sequence, m: i32, gates: usize, cPrev: usize, cNext: usi
       const g = activate<T>(phi, loadLanes<T>(pg, rest), hard); // g = phi(g)
       const c = madd<T>(i, g, v128.mul<T>(f, loadLanes<T>(cPrev + offset, rest))); // c_t = f c_(t-1) + i g
       let oInput = loadLanes<T>(po, rest);
-      if (variant) oInput = seen<T>(oInput, s.peephole ? at<T>(s.peephole, 2 * h + j) : 0, c, limit, rest);
+      if (variant) oInput = gateInput<T>(oInput, s.peephole ? at<T>(s.peephole, 2 * h + j) : 0, c, limit, rest);
       const o = activateGate<T>(sigma, oInput, hard); // o = sigma(o)
       storeLanes<T>(cNext + offset, c, rest);
       if (normed) {

@@ -6,8 +6,6 @@ import { at, bytes, matrixBytes } from "../simd";
 import { hBefore, rowsAt, Sequence } from "./sequence";
 
 /** mask h, for the m rows of one step: written to `scratch` [m,P], or h itself where there is no mask. */
-// @ts-ignore: decorator
-@inline
 export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize {
   if (!s.mask) return h;
   mul<T>(m * s.p, h, s.mask, scratch);

@@ -13,8 +13,6 @@ export function packedWeightsBytes<T>(s: Sequence, g: i32): u64 {
   return packedSize<T>(s.d, g) + packedSize<T>(s.p, g) + <u64>biasBytes<T>(g) + projection;
 }
 
-// @ts-ignore: decorator
-@inline
 function biasBytes<T>(g: i32): usize {
   return (bytes<T>(g) + 31) & ~31;
 }
@@ -27,20 +25,14 @@ export function packWeights<T>(s: Sequence, g: i32, panels: usize): void {
   if (s.weightHr) packWeight<T>(s.h, s.p, s.weightHr, 1, s.h, packedHr<T>(s, g, panels));
 }
 
-// @ts-ignore: decorator
-@inline
 export function packedHh<T>(s: Sequence, g: i32, panels: usize): usize {
   return panels + packedBytes<T>(s.d, g);
 }
 
-// @ts-ignore: decorator
-@inline
 export function packedBias<T>(s: Sequence, g: i32, panels: usize): usize {
   return packedHh<T>(s, g, panels) + packedBytes<T>(s.p, g);
 }
 
-// @ts-ignore: decorator
-@inline
 export function packedHr<T>(s: Sequence, g: i32, panels: usize): usize {
   return packedBias<T>(s, g, panels) + biasBytes<T>(g);
 }

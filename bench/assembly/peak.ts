@@ -1,5 +1,5 @@
-// The peak of one core: thirteen independent chains of multiply-add in registers, nothing else. Compiled with and without
-// relaxed SIMD by bench/peak.ts.
+// The peak of one core: thirteen independent chains of multiply-add in registers. bench/peak.ts compiles it with and without
+// relaxed SIMD.
 
 // @ts-ignore: decorator
 @inline

@@ -1,9 +1,9 @@
-// brain.js as a contestant. Its network is another one (no cell state, an output layer of D units, its own weights, and
-// training that also updates them): times can be compared roughly, results cannot.
+// brain.js as a contestant. It computes a different network (no cell state, an output layer of D units, weights of its own,
+// and training updates them): times can be compared roughly, results cannot.
 
 import { reader, serve } from "../worker.js";
 
-/** What is used of it. It is not there when types are checked. */
+/** The part of its interface that is used; the package is not installed when types are checked. */
 interface Brain {
   recurrent: { LSTMTimeStep: new (options: object) => LSTMTimeStep };
 }
@@ -23,7 +23,7 @@ await serve<unknown>(async (task) => {
   const x = Float32Array.from(reader(task)("x"));
   const sequence = Array.from({ length: T }, (_, t) => x.slice(t * D, (t + 1) * D));
   net.initialize();
-  net.trainPattern(sequence); // it refuses to run before
+  net.trainPattern(sequence); // it does not run untrained
   const call = op === "forward" ? () => net.runArrayOfArray(sequence) : () => net.trainPattern(sequence);
   return { call, results: () => ({}) };
 });

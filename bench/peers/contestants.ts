@@ -1,4 +1,4 @@
-// Who is measured beside wasm-rnn: how each is installed and started, and what it cannot do.
+// The peers: how each is installed and started, and what it cannot do.
 
 import { spawnSync } from "node:child_process";
 import { installedVersion, installPinned } from "../../scripts/pinned.js";
@@ -15,24 +15,24 @@ export interface Command {
 
 export interface Peer {
   readonly name: string;
-  /** Its version; undefined where it is not installed. */
+  /** Its version; undefined if it is not installed. */
   readonly version: () => string | undefined;
-  /** What to do where it is not. */
+  /** How to install it. */
   readonly install: string;
   readonly command: () => Command;
-  /** Why it cannot do this, where it cannot. */
+  /** The reason why it cannot run a case; undefined if it can. */
   readonly cannot: (op: Op, dtype: "f64" | "f32", sizes: Sizes) => string | undefined;
-  /** What to know where its figures are compared. */
+  /** A remark on its figures. */
   readonly note?: string;
 }
 
-/** Installs the packages of bench/package.json where one is missing. */
+/** Installs the packages of bench/package.json if any is missing. */
 export const installPeers = (): void => installPinned(folder);
 
 /** The version of an installed package of bench/package.json. */
 export const packageVersion = (name: string): string | undefined => installedVersion(folder, name);
 
-/** The command of a contestant that is a script, in this node binary. */
+/** The command that runs a script as a contestant with this node binary. */
 export function script(path: string, ...args: string[]): Command {
   return { file: process.execPath, args: ["--import", "tsx", path, ...args] };
 }
@@ -48,7 +48,7 @@ const javaScript = (name: string, file: string, args: string[], cannot: Peer["ca
 
 const ONE_THREAD = { OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", MKL_NUM_THREADS: "1" };
 
-/** The first Python that has a module, and the module's version, with the BLAS library that it uses. */
+/** The first Python that has a module, with the module's version and its BLAS library. */
 function findPython(module: string): { python: string; version: string } | undefined {
   const code = [
     `import ${module}, os, re`,

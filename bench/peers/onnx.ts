@@ -3,7 +3,7 @@
 import { reader, serve, type Numbers } from "../worker.js";
 import { lstmModel } from "./onnx-model.js";
 
-/** What is used of it. It is not there when types are checked. */
+/** The part of its interface that is used; the package is not installed when types are checked. */
 interface OnnxRuntime {
   env: { logLevel: string; wasm: { numThreads: number } };
   Tensor: new (type: "float32", data: Numbers, dims: number[]) => OnnxTensor;

@@ -1,4 +1,4 @@
-# NumPy or PyTorch (the argument) as a contestant of bench/peers.ts; speaks what bench/worker.ts does.
+# NumPy or PyTorch (the argument) as a contestant of bench/peers.ts; the protocol is that of bench/worker.ts.
 
 import json
 import sys

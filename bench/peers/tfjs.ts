@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { reader, serve, transpose, type Numbers } from "../worker.js";
 
-/** What is used of it. It is not there when types are checked. */
+/** The part of its interface that is used; the package is not installed when types are checked. */
 interface Tfjs {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
@@ -49,12 +49,12 @@ await serve<Record<string, Float32Array<ArrayBuffer>>>(async (task) => {
   if (!(await tf.setBackend(backend))) throw new Error(`no backend ${backend}`);
   await tf.ready();
 
-  // Keras has the gates in the order i f c o, which is i f g o; its weights are transposed, and there is one bias.
+  // Keras' gate order i f c o is i f g o; its weights are transposed, and there is one bias.
   const layer = tf.layers.lstm({
     units: H,
     returnSequences: true,
     recurrentActivation: "sigmoid",
-    recurrentInitializer: "glorotUniform", // the default one takes seconds
+    recurrentInitializer: "glorotUniform", // the default takes seconds
   });
   const batchFirst = (sequence: Numbers, features: number): TfTensor => {
     const row = (n: number, t: number) => sequence.subarray((t * N + n) * features, (t * N + n + 1) * features);
@@ -85,7 +85,7 @@ await serve<Record<string, Float32Array<ArrayBuffer>>>(async (task) => {
       const [output, h, c] = tf.tidy(() => layer.cell.call([input, ...state], {}));
       tf.dispose(state);
       state = [h!, c!];
-      return { output: output!.dataSync() }; // h is the same tensor
+      return { output: output!.dataSync() }; // output and h are one tensor
     };
     return { call, results: (result) => result };
   }

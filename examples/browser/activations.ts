@@ -2,7 +2,7 @@
 // step. Gates are not among what a layer returns: they are computed from the states before and the weights, by the layer's
 // equations, the products by the package's Linear. The test holds them against the caches of wasm-rnn/coursera.
 
-import type { CharLM } from "wasm-rnn";
+import type { CharLM } from "../../src/index.js";
 import { layersOf, product } from "./layers.js";
 import type { Activations } from "./protocol.js";
 

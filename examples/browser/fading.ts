@@ -2,7 +2,7 @@
 // the last character alone. The text is read one step at a time: the backward pass of a step gives the gradient of the
 // state before it, which is handed to the step before.
 
-import { crossEntropy, LSTM, type FloatDtype, type GRU, type RNN, type Tensor } from "wasm-rnn";
+import { crossEntropy, LSTM, type FloatDtype, type GRU, type RNN, type Tensor } from "../../src/index.js";
 import { layersOf } from "./layers.js";
 import type { Training } from "./training.js";
 

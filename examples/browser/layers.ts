@@ -1,6 +1,6 @@
 // The layers of a character model one by one, from its state dict: what the model itself keeps to itself.
 
-import { Embedding, GRU, Linear, LSTM, RNN, type CharLM, type Tensor } from "wasm-rnn";
+import { Embedding, GRU, Linear, LSTM, RNN, type CharLM, type Tensor } from "../../src/index.js";
 
 const RECURRENT = { LSTM, GRU, RNN };
 

@@ -1,7 +1,7 @@
 // What the page and its worker say to each other. Everything that computes is in the worker, everything that shows is in
 // the page; both are typed by this file.
 
-import type { CharLMCell, Variant } from "wasm-rnn";
+import type { CharLMCell, Variant } from "../../src/index.js";
 
 export type Dtype = "f32" | "f64";
 

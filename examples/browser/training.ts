@@ -1,26 +1,24 @@
-// A training that moves step by step: model, optimizer, place in the text, losses. It knows neither pages nor workers.
+// The page's training: src/train's, which the command line drives as well, with what the page shows beside the losses. It
+// knows neither the page nor the worker.
 
 import {
-  Adam,
-  CharLM,
+  type CharLM,
   countParameters,
-  Random,
   splitText,
   TextStreams,
   Vocabulary,
   writeCharLM,
   type CharLMTraining,
-} from "wasm-rnn";
+} from "../../src/index.js";
+import { Trainer } from "../../src/train/trainer.js";
 import { openForgetGates } from "./layers.js";
 import type { Evaluation, Settings } from "./protocol.js";
 
-/** Of the text, at its end, held back. */
+/** Fraction of the text, at its end, held back for validation. */
 const VALIDATION = 0.05;
-/** Characters that an evaluation reads at most, so that it costs little beside the steps. */
+/** Characters that an evaluation reads at most, so that it takes little time beside the steps. */
 const EVALUATED = 8000;
 const CLIP = 5;
-/** Characters of the training text that a model reads before it writes. */
-const WARM_UP = 200;
 const GATES = { LSTM: 4, GRU: 3, RNN: 1 };
 
 /** A model that was read from a file, and its past. */
@@ -30,7 +28,6 @@ export interface Loaded {
 }
 
 export class Training {
-  readonly model: CharLM;
   readonly parameters: number;
   readonly characters: { training: number; validation: number };
   readonly charactersPerStep: number;
@@ -43,16 +40,8 @@ export class Training {
   readonly notes: string[] = [];
   /** Steps that the model had done before. */
   readonly stepsBefore: number;
-  /** Steps done here. */
-  step = 0;
-  readonly evaluations: Evaluation[] = [];
 
-  readonly #optimizer: Adam;
-  readonly #streams: TextStreams;
-  readonly #validation: Int32Array;
-  readonly #random: Random;
-  /** The end of the training text. */
-  readonly #warmUp: string;
+  readonly #trainer: Trainer;
 
   /** Throws an Error that says what is wrong where the text is too short. */
   constructor(
@@ -63,7 +52,7 @@ export class Training {
     const vocabulary = loaded?.model.vocabulary ?? Vocabulary.fromText(text);
     const codes = vocabulary.encode(loaded ? this.#known(text, vocabulary) : text);
     const { seqLen, cell, embeddingDim, hiddenSize, numLayers, dtype, seed } = settings;
-    const { train, validation } = splitText(codes, VALIDATION);
+    const { train } = splitText(codes, VALIDATION);
     const batchSize = TextStreams.largestBatch(train.length, settings.batchSize, seqLen);
     if (batchSize === 0) {
       const needed = Math.ceil((seqLen + 2) / (1 - VALIDATION));
@@ -74,21 +63,46 @@ export class Training {
         `The text is short: streams of it side by side are ${batchSize} instead of ${settings.batchSize}.`,
       );
     }
-    this.#streams = new TextStreams(train, batchSize, seqLen);
-    this.#validation = validation.subarray(0, EVALUATED);
-    this.characters = { training: train.length, validation: this.#validation.length };
-    this.charactersPerStep = batchSize * seqLen;
-    this.model = loaded?.model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
+    this.#trainer = new Trainer(
+      {
+        cell,
+        hidden: hiddenSize,
+        layers: numLayers,
+        embedding: embeddingDim,
+        seq: seqLen,
+        batch: batchSize,
+        epochs: Infinity, // until the person stops it
+        lr: settings.learningRate,
+        clip: CLIP,
+        dtype,
+        seed,
+        validation: VALIDATION,
+        evalEvery: Infinity, // the worker says when
+      },
+      vocabulary,
+      codes,
+      { model: loaded?.model, evaluated: EVALUATED, rate: () => settings.learningRate },
+    );
     if (!loaded) openForgetGates(this.model);
+    this.characters = { training: train.length, validation: this.#trainer.text.validation.length };
+    this.charactersPerStep = this.#trainer.charactersPerStep;
     this.stepsBefore = loaded?.training.steps ?? 0;
     this.parameters = countParameters(vocabulary.size, this.model.architecture);
     this.flopsPerStep = this.#countFlops();
     this.frequencyLoss = entropy(train, vocabulary.size);
-    this.#warmUp = vocabulary.decode(train.slice(-WARM_UP));
-    // a loaded model keeps the end of the text that it was trained on until it is trained on this one
-    if (this.model.warmUp === "") this.model.warmUp = this.#warmUp;
-    this.#optimizer = new Adam(this.model.parameters(), { lr: settings.learningRate });
-    this.#random = new Random(seed);
+  }
+
+  get model(): CharLM {
+    return this.#trainer.model;
+  }
+
+  /** Steps done here. */
+  get step(): number {
+    return this.#trainer.step;
+  }
+
+  get evaluations(): readonly Evaluation[] {
+    return this.#trainer.history.validation;
   }
 
   /** The text without the characters that a loaded model does not know. */
@@ -110,39 +124,32 @@ export class Training {
   }
 
   set learningRate(value: number) {
-    this.#optimizer.lr = value;
     this.settings.learningRate = value;
   }
 
   /** One step on the next window; each pass over the text begins with a zero state. Returns the loss before it. */
   advance(): number {
-    const window = this.step % this.#streams.wholeWindows;
-    if (window === 0) this.model.state = undefined;
-    const { inputs, targets } = this.#streams.window(window);
-    const { loss } = this.model.trainStep(inputs, targets, this.#optimizer, { clip: CLIP });
+    const { loss } = this.#trainer.advance();
     if (!Number.isFinite(loss)) {
       throw new Error("The loss is not finite any more. Reset, and take a smaller learning rate.");
     }
-    if (this.step++ === 0) this.model.warmUp = this.#warmUp;
     return loss;
   }
 
   /** Measures the loss on the text held back; nothing where there is none. */
   evaluate(): void {
-    const batch = TextStreams.largestBatch(this.#validation.length, 16, this.settings.seqLen);
-    if (batch === 0) return;
-    const loss = this.model.evaluate(this.#validation, { batchSize: batch, seqLen: this.settings.seqLen });
-    this.evaluations.push({ step: this.step, loss });
+    const loss = [...this.#trainer.evaluating()].at(-1);
+    this.#trainer.noteEvaluation(loss);
   }
 
   /** A sample along the way. */
   sample(): string {
-    return this.model.sample("", { length: 160, temperature: 0.7, random: this.#random });
+    return this.#trainer.sample();
   }
 
   /** The beginnings of `count` places of the training text, `length` characters and the one after: i32 [T, N], [N]. */
   excerpts(count: number, length: number) {
-    const { codes } = this.#streams;
+    const codes = this.#trainer.text.train;
     const room = codes.length - length - 1;
     if (room < 0) throw new Error(`The text is too short to look ${length} characters back.`);
     const inputs = new Int32Array(length * count);
@@ -166,8 +173,7 @@ export class Training {
   }
 
   dispose(): void {
-    this.#optimizer.dispose();
-    this.model.dispose();
+    this.#trainer.dispose();
   }
 }
 

@@ -1,7 +1,7 @@
 // The worker: owns the training, runs it in slices between which messages are heard, and answers the page. An error in
 // what was asked becomes a message that says so, and leaves everything as it was.
 
-import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "wasm-rnn";
+import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "../../src/index.js";
 import { readActivations } from "./activations.js";
 import { fading } from "./fading.js";
 import { measurePeak } from "./peak.js";

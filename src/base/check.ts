@@ -63,6 +63,13 @@ export function checkSize(argument: string, value: number, largest = Infinity): 
   }
 }
 
+/** Checks a number of steps, characters and the like: an integer >= `least`. */
+export function checkCount(argument: string, value: unknown, least: number): void {
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    throw new ValueError(argument, describe(value), `an integer >= ${least}`);
+  }
+}
+
 export function checkFlag(argument: string, value: boolean): void {
   if (typeof value !== "boolean") throw new ValueError(argument, describe(value), "true or false");
 }

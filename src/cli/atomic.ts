@@ -1,6 +1,6 @@
-// One file, written so that under its name there is the old content or the new, whole, whenever the process or the machine
-// stops. The content goes to a temporary file beside it: written to the last byte, synced, read back and compared. Only then
-// does it get its name, and the folder is synced.
+// Writes a file atomically: whenever the process or the machine stops, the file has its old content or its new content, and
+// never a part. The content goes to a temporary file in the same folder, which is synced, read back and compared. Only then is
+// it renamed, and the folder synced.
 
 import { createHash, randomBytes } from "node:crypto";
 import {
@@ -23,16 +23,16 @@ import {
 import { basename, dirname, join } from "node:path";
 import { codeOf } from "./errors.js";
 
-/** Bytes of one write or read. */
+/** Bytes per write or read. */
 const CHUNK = 1 << 22;
 
-/** Endings of names that are left out in the names of temporary files, so that the files of one training share a name. */
+/** Extensions that the names of temporary files leave out, so that all files of a training share a prefix. */
 const EXTENSIONS = [".state.safetensors", ".safetensors", ".svg"];
 
-/** The random end of the name of a temporary file. */
+/** The random end of a temporary file's name. */
 const DIGITS = /^[0-9a-f]{6}$/;
 
-/** The beginning of the names of temporary files for `target`: ".wasm-rnn.moby." for moby.safetensors. */
+/** The prefix of temporary files for `target`: ".wasm-rnn.moby." for moby.safetensors. */
 export function temporaryPrefix(target: string): string {
   const name = basename(target);
   const stem = name.slice(0, name.length - (EXTENSIONS.find((extension) => name.endsWith(extension)) ?? "").length);
@@ -41,7 +41,7 @@ export function temporaryPrefix(target: string): string {
   return `.wasm-rnn.${short}.`;
 }
 
-/** Creates a file of a new name beside `target`, open for writing. */
+/** Creates a file with a new name in the folder of `target`, open for writing. */
 export function createTemporary(target: string): { path: string; fd: number } {
   for (;;) {
     const path = join(dirname(target), temporaryPrefix(target) + randomBytes(3).toString("hex"));
@@ -53,7 +53,7 @@ export function createTemporary(target: string): { path: string; fd: number } {
   }
 }
 
-/** Removes the temporary files for `target` that ended processes left. Nobody else may be writing it. */
+/** Removes the temporary files for `target` that killed processes left. The caller must hold its lock. */
 export function removeTemporaries(target: string): void {
   const folder = dirname(target);
   const prefix = temporaryPrefix(target);
@@ -61,23 +61,23 @@ export function removeTemporaries(target: string): void {
   try {
     names = readdirSync(folder);
   } catch {
-    return; // a folder that can be written but not listed
+    return; // the folder can be written but not listed
   }
   for (const name of names) {
     if (name.startsWith(prefix) && DIGITS.test(name.slice(prefix.length))) remove(join(folder, name));
   }
 }
 
-/** Removes a file, if it is there and can be removed. */
+/** Removes a file if it exists and can be removed. */
 export function remove(path: string): void {
   try {
     unlinkSync(path);
   } catch {
-    // gone already, or nothing to be done about it
+    // already removed, or not permitted
   }
 }
 
-/** The whole content of a file that has not got its name yet. */
+/** A file that is complete on the disk, but does not have its final name yet. */
 export class PendingFile {
   #placed = false;
 
@@ -87,8 +87,8 @@ export class PendingFile {
   ) {}
 
   /**
-   * Writes `bytes` to a temporary file beside `target`, which is no symbolic link. Fails, leaving no file, unless all of
-   * them are on the disk. `began` is called with the file as soon as it exists.
+   * Writes `bytes` to a temporary file in the folder of `target`, which must not be a symbolic link. If not all of them reach
+   * the disk, removes the file and throws. Calls `began` as soon as the file exists.
    */
   static async write(target: string, bytes: Uint8Array, began?: (file: PendingFile) => void): Promise<PendingFile> {
     const { path, fd } = createTemporary(target);
@@ -96,14 +96,14 @@ export class PendingFile {
     began?.(file);
     try {
       try {
-        takeOver(fd, target);
+        copyPermissions(fd, target);
         await writeAll(fd, bytes);
         await sync(fd);
       } catch (error) {
         closeSync(fd);
         throw error;
       }
-      await closed(fd); // some disks tell only now that they are full
+      await closed(fd); // some disks report only here that they are full
       await compare(path, bytes);
       return file;
     } catch (error) {
@@ -112,21 +112,21 @@ export class PendingFile {
     }
   }
 
-  /** Gives the file its name, in place of what was there, and syncs the folder. */
+  /** Renames the file to its target, which it replaces, and syncs the folder. */
   async place(): Promise<void> {
     renameSync(this.path, this.target);
     this.#placed = true;
     await syncFolder(dirname(this.target));
   }
 
-  /** Removes the temporary file, unless it has got its name. */
+  /** Removes the file, unless `place` has renamed it. */
   discard(): void {
     if (!this.#placed) remove(this.path);
   }
 }
 
-/** Gives a new file the permissions, and where possible the owner, of the file that it replaces. */
-function takeOver(fd: number, target: string): void {
+/** Gives a new file the permissions, and if possible the owner, of the file that it will replace. */
+function copyPermissions(fd: number, target: string): void {
   let old: Stats;
   try {
     old = statSync(target);
@@ -139,7 +139,7 @@ function takeOver(fd: number, target: string): void {
   if (own.uid !== old.uid || own.gid !== old.gid) attempt(() => fchownSync(fd, old.uid, old.gid));
 }
 
-/** Does what not every user may, and not every disk can: the content matters more. */
+/** Runs `work`, and ignores errors of operations that the user may not do or the disk does not support. */
 function attempt(work: () => void): void {
   try {
     work();
@@ -148,14 +148,14 @@ function attempt(work: () => void): void {
   }
 }
 
-/** Writes all of `bytes`. A write may take fewer bytes than it was given, and does so before a disk is full. */
+/** Writes all of `bytes`. A single write may write fewer bytes, for example when the disk is almost full. */
 async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
   for (let offset = 0; offset < bytes.length;) {
     const size = Math.min(CHUNK, bytes.length - offset);
     const written = await new Promise<number>((resolve, reject) =>
       write(fd, bytes, offset, size, null, (error, count) => (error ? reject(error) : resolve(count))),
     );
-    if (!(written > 0)) throw new Error(`the disk took ${offset} of ${bytes.length} bytes`);
+    if (!(written > 0)) throw new Error(`the disk accepted ${offset} of ${bytes.length} bytes`);
     offset += written;
   }
 }
@@ -182,11 +182,11 @@ async function compare(path: string, bytes: Uint8Array): Promise<void> {
   }
   if (size !== bytes.length) throw new Error(`the disk kept ${size} of ${bytes.length} bytes`);
   if (hash.digest("hex") !== createHash("sha256").update(bytes).digest("hex")) {
-    throw new Error("the disk gave other bytes back than were written");
+    throw new Error("the disk returned other bytes than were written");
   }
 }
 
-/** Syncs a folder, so that a new name in it survives a failure of power. Not every system can. */
+/** Syncs a folder, so that a rename in it survives a power failure. Ignores systems that cannot. */
 async function syncFolder(folder: string): Promise<void> {
   let fd: number | undefined;
   try {

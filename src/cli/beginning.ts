@@ -1,15 +1,15 @@
-// The beginning of a file, for those that are larger than what is asked about them. What is in it is not known here.
+// Reads the beginning of a file, which may be larger than memory.
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { CliError, codeOf, messageOf } from "./errors.js";
 
-/** The first bytes of a file, and the size of all of it. */
+/** The first bytes of a file, and the file's size. */
 export interface Beginning {
   readonly bytes: Uint8Array;
   readonly size: number;
 }
 
-/** Reads the first `length` bytes of a regular file, or all that it has. */
+/** Reads the first `length` bytes of a regular file, or all of a shorter one. */
 export function readBeginning(path: string, length: number): Beginning {
   let file: number | undefined;
   try {
@@ -21,7 +21,7 @@ export function readBeginning(path: string, length: number): Beginning {
     let filled = 0;
     while (filled < bytes.length) {
       const count = readSync(file, bytes, filled, bytes.length - filled, filled);
-      if (count === 0) throw new Error("it became shorter while it was read");
+      if (count === 0) throw new Error("it was truncated while it was read");
       filled += count;
     }
     return { bytes, size: stat.size };

@@ -1,4 +1,4 @@
-// The choice of the WebAssembly build for a command, and what it tells about itself.
+// Selects the WebAssembly build for a command.
 
 import { buildInfo, configure } from "../../bindings/instantiate.js";
 
@@ -6,14 +6,14 @@ export const VARIANTS = ["auto", "simd", "relaxed"] as const;
 
 export type Variant = (typeof VARIANTS)[number];
 
-/** The build that computes, as stored beside a training. */
+/** The selected build, as a training's state stores it. */
 export interface Build {
   variant: "simd" | "relaxed";
   version: string;
   hash: string;
 }
 
-/** Picks the build for everything made from now on. Throws UnsupportedError where the host cannot run it. */
+/** Selects the build for all objects created later. Throws UnsupportedError if the host cannot run it. */
 export function chooseBuild(variant: Variant): Build {
   configure({ variant });
   const { variant: chosen, version, hash } = buildInfo();

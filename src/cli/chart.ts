@@ -1,4 +1,4 @@
-// The loss curve as an SVG document. Loaded only when a training saves its files.
+// The loss curve as an SVG document.
 
 import { max, min, nice, ticks, tickStep } from "d3-array";
 import type { LossHistory } from "../train/trainer.js";
@@ -107,7 +107,7 @@ function escapeXml(content: string): string {
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
 }
 
-/** The mean loss of each of at most POINTS groups of steps; a point stands at its group's last step. */
+/** Splits the steps into at most POINTS groups. Returns the last step and the mean loss of each. */
 function means(losses: readonly number[]): Point[] {
   const size = Math.ceil(losses.length / POINTS);
   const points: Point[] = [];

@@ -1,8 +1,8 @@
-// What a command says when it cannot do its work: one line on stderr and an exit code. Nothing here prints.
+// Errors of commands: a message of one line and an exit code. main.ts prints them.
 
 import { OutOfMemoryError } from "../../bindings/errors.js";
 
-/** A failure to be told in one line. Exit code 2: the command was called wrongly; 1: the rest. */
+/** An error that is printed as one line. Exit code 2: wrong usage of the command; 1: any other error. */
 export class CliError extends Error {
   override name = "CliError";
 
@@ -14,17 +14,17 @@ export class CliError extends Error {
   }
 }
 
-/** The command line asks for something that makes no sense, whatever is on the disk. */
+/** An error in the arguments, independent of any file. */
 export function usageError(message: string): CliError {
   return new CliError(message, 2);
 }
 
-/** Characters of a message at most: a long argument or file name is cut in its middle. */
+/** Maximal length of a message in characters: longer ones are cut in the middle. */
 const MAX_MESSAGE = 4000;
 
 /**
- * Any thrown value's message, of bounded length. Messages of several lines are joined into one; those of CliError stay as
- * they are, since a line feed in them is part of a file's name. Time is linear in the message's length.
+ * The message of any thrown value, of bounded length. Joins several lines into one, but not those of a CliError, where a line
+ * feed is part of a file name. Takes time linear in the message's length.
  */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
@@ -39,13 +39,13 @@ function joinLines(text: string): string {
   return lines.filter((line) => line !== "").join(" ");
 }
 
-/** The system's name of an error (ENOENT ...), or undefined. */
+/** The code of a system error, such as ENOENT, or undefined. */
 export function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" ? code : undefined;
 }
 
-/** Runs `work`, naming `path` in whatever it complains about. */
+/** Runs `work`. If it throws, puts `path` before the error's message. */
 export function named<T>(path: string, work: () => T): T {
   try {
     return work();

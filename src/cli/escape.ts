@@ -1,5 +1,5 @@
-// Text from outside (file names, arguments, contents of files, messages of errors) on its way to a terminal: characters that
-// a terminal obeys instead of showing them are written as escapes. Those that writing systems need, such as joiners, stay.
+// Escapes text from outside (file names, arguments, contents of files, error messages) for a terminal: control characters, which
+// a terminal obeys instead of showing, become escape sequences. Characters that writing systems need, such as joiners, stay.
 
 /**
  * C0 and C1 controls, DEL, the marks and overrides of text direction, the line separators of Unicode, and halves of
@@ -15,29 +15,29 @@ const NAMES = new Map([
 
 const hex = (character: string) => character.charCodeAt(0).toString(16);
 
-/** As JSON and shells write a character: \u001b. */
+/** The escape of JSON and shells: \u001b. */
 const fourDigits = (character: string) => `\\u${hex(character).padStart(4, "0")}`;
 
 const readable = (character: string) => NAMES.get(character) ?? `\\u{${hex(character)}}`;
 
-/** `text` on one line, without characters that a terminal obeys: an escape character becomes \u{1b}, a line feed \n. */
+/** Escapes all control characters: ESC becomes \u{1b}, a line feed \n. The result is one line. */
 export function escapeControls(text: string): string {
   return text.replace(UNSAFE, readable);
 }
 
-/** As escapeControls, but line feeds and tabs stay: for text that people read, such as a sample. */
+/** Escapes control characters except line feeds and tabs: for text that people read, such as a sample. */
 export function escapeText(text: string): string {
   return text.replace(UNSAFE, (character) =>
     character === "\n" || character === "\t" ? character : readable(character),
   );
 }
 
-/** `value` as JSON on one line whose strings hold no such character either; parsing gives the same value. */
+/** `value` as one line of JSON with escaped control characters. Parsing it gives the same value. */
 export function safeJson(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, fourDigits);
 }
 
-/** `text` as one word of a POSIX shell; where it has such characters, of bash or zsh. */
+/** Quotes `text` as one word of a POSIX shell; if it contains control characters, of bash or zsh. */
 export function shellWord(text: string): string {
   const quoted = text.replace(/[\\']/g, "\\$&").replace(UNSAFE, fourDigits);
   if (text.search(UNSAFE) >= 0) return `$'${quoted}'`;

@@ -1,11 +1,11 @@
-// Reading texts and models from the disk, with clear complaints. What is in the files is not known here.
+// Reads texts and models from the disk, with error messages that name the file.
 
 import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { CliError, codeOf, messageOf } from "./errors.js";
 
-/** A text and what identifies it. */
+/** A text, with the path and hash of its file. */
 export interface TextFile {
   path: string;
   text: string;
@@ -17,7 +17,7 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Reads a regular file whole. `what` names it in complaints: "text", "model". */
+/** Reads a regular file. `what` says in errors what was expected: "text", "model". */
 export function readBytes(path: string, what: string): Uint8Array {
   try {
     const stat = statSync(path);

@@ -1,4 +1,4 @@
-// wasm-rnn info: what a safetensors file holds, one of this package or any other.
+// wasm-rnn info: prints the contents of a safetensors file, of this package or any other.
 
 import { showShape } from "../../bindings/tensor.js";
 import {
@@ -17,13 +17,13 @@ import { readBytes } from "./files.js";
 import { print as write } from "./output.js";
 import { count, describeLoss } from "./progress.js";
 
-/** Bytes that are looked at to tell what another file is. */
-const LOOKED_AT = 256_000_000;
+/** Bytes that are read to recognise a file of another format. */
+const PROBED = 256_000_000;
 
-/** Entries of the metadata that are printed; --json has all. */
+/** Metadata entries that are printed; --json prints all. */
 const LISTED = 100;
 
-/** Characters of one name or value that are printed; --json has all. */
+/** Characters of a name or value that are printed; --json prints all. */
 const SHOWN = 200;
 
 /** Runs the command. Returns the exit code. */
@@ -60,11 +60,11 @@ export function info(path: string, { json }: { json: boolean }): number {
   return 0;
 }
 
-/** Reads the header alone: the file may be larger than memory. */
+/** Reads only the header: the file may be larger than memory. */
 function headerOf(path: string): { header: SafetensorsHeader; size: number } {
   const { bytes, size } = readBeginning(path, PREFIX + 1);
   return named(path, () => {
-    const enough = looksLikeSafetensors(bytes, size) ? bytes : readBeginning(path, LOOKED_AT).bytes;
+    const enough = looksLikeSafetensors(bytes, size) ? bytes : readBeginning(path, PROBED).bytes;
     const length = headerLength(enough, size);
     return { header: readHeader(readBeginning(path, PREFIX + length).bytes, size), size };
   });
@@ -86,13 +86,13 @@ function printTensors({ entries }: SafetensorsHeader): void {
   for (const { name, shape, dtype } of entries) print(`  ${show(name)} ${showShape(shape)} ${show(dtype)}`);
 }
 
-/** A text in quotation marks; how long it is, where it is cut. */
+/** A text in quotation marks, shortened if it is long, and then with its length. */
 function value(text: string): string {
   const shown = show(JSON.stringify(text.slice(0, SHOWN)));
   return text.length > SHOWN ? `${shown}... (${count(text.length)} characters; --json has all)` : shown;
 }
 
-/** A text from a file as a terminal may have it. */
+/** A text from a file, escaped for a terminal and shortened if it is long. */
 function show(text: string): string {
   const escaped = escapeControls(text.slice(0, SHOWN));
   return text.length > SHOWN ? `${escaped}...` : escaped;

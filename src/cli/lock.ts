@@ -1,9 +1,9 @@
-// One run at a time on one output: a lock file beside it that names the process which writes there. A lock whose process has
-// ended, however that happened, counts as none.
+// A lock file beside each output, so that only one run at a time writes it. It names the process that holds it. A lock whose
+// process has ended, in whatever way, is stale and ignored.
 //
-// The lock comes into being whole, as a hard link to a finished file, and is recognised as stale by the process: its id and
-// its time of start (an id may be another program's by now), within one machine, boot and namespace of processes. Where the
-// process cannot be seen (another machine, a container), the lock counts as long as it is touched, which its owner does.
+// The lock is created atomically, as a hard link to a complete file. Within one machine, boot and process namespace, a lock is
+// stale if no process has its id and its start time (an id may be reused). If the process is not visible from here (another
+// machine, a container), the lock is valid as long as its owner touches it regularly.
 
 import { spawnSync } from "node:child_process";
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, readlinkSync, renameSync } from "node:fs";
@@ -13,22 +13,22 @@ import { dirname, join } from "node:path";
 import { createTemporary, remove, temporaryPrefix } from "./atomic.js";
 import { CliError, codeOf, messageOf } from "./errors.js";
 
-/** Milliseconds between two touches of a lock, and those without one after which an unseen owner counts as dead. */
+/** Milliseconds between two touches of a lock; an owner that is not visible counts as dead after SILENCE without one. */
 const TOUCH = 10_000;
 const SILENCE = 10 * 60_000;
 
-/** Who holds a lock. The last three are empty where the system does not tell them. */
+/** Who holds a lock. The last three are empty if the system does not report them. */
 interface Owner {
   pid: number;
   host: string;
-  /** The process's time of start, in the system's words. */
+  /** The start time of the process, as the system formats it. */
   start: string;
-  /** The boot of the machine, and the namespace in which `pid` counts. */
+  /** The id of the machine's boot, and of the process namespace of `pid`. */
   boot: string;
   namespace: string;
 }
 
-/** The lock of an output, held until it is released or the process ends. */
+/** The lock of an output. It is held until `release` or the end of the process. */
 export class OutputLock {
   #touched = performance.now();
 
@@ -40,8 +40,8 @@ export class OutputLock {
   }
 
   /**
-   * Takes the lock of the output `target`, which is no symbolic link. `name` is what the user calls it. Throws CliError,
-   * with the process id of the owner, where it is held.
+   * Takes the lock of the output `target`, which must not be a symbolic link. Error messages call the output `name`. If another
+   * process holds the lock, throws a CliError with its process id.
    */
   static acquire(target: string, name: string): OutputLock {
     const lock = new OutputLock(target);
@@ -49,14 +49,14 @@ export class OutputLock {
       const temporary = lock.#prepare();
       try {
         if (lock.#link(temporary)) return lock;
-        const now = statSync(temporary).mtimeMs; // the clock of the disk, which may be another machine's
+        const now = statSync(temporary).mtimeMs; // by the clock of the disk, which may be another machine's
         const found = readIfThere(lock.path);
         if (found === undefined) continue;
         const held = describeOwner(found, now - statSync(lock.path).mtimeMs, lock.path);
         if (held !== undefined) throw new CliError(`${name} is in use: ${held}`);
         lock.#removeStale(found);
       } catch (error) {
-        if (codeOf(error) !== "ENOENT") throw error; // a file that another starting run removed
+        if (codeOf(error) !== "ENOENT") throw error; // another run that is starting removed a file
       } finally {
         remove(temporary);
       }
@@ -64,7 +64,7 @@ export class OutputLock {
     throw new CliError(`${name} is in use: other runs are starting on it`);
   }
 
-  /** Writes this process's entry to a temporary file, synced. */
+  /** Writes this process's entry to a temporary file, and syncs it. */
   #prepare(): string {
     try {
       const { path, fd } = createTemporary(this.target);
@@ -83,7 +83,7 @@ export class OutputLock {
     }
   }
 
-  /** Gives the entry the lock's name; false where the name is taken. */
+  /** Links the entry to the lock's name. Returns false if the name is taken. */
   #link(temporary: string): boolean {
     try {
       linkSync(temporary, this.path);
@@ -92,7 +92,7 @@ export class OutputLock {
       if (codeOf(error) === "EEXIST") return false;
       if (codeOf(error) === "ENOENT") throw error;
     }
-    // a disk without hard links
+    // the disk does not support hard links
     try {
       const fd = openSync(this.path, "wx");
       writeFileSync(fd, this.content);
@@ -104,7 +104,7 @@ export class OutputLock {
     }
   }
 
-  /** Removes the lock if it is still `stale`: moves it aside first, since another run may have put its own there. */
+  /** Removes the lock if its content is still `stale`. Renames it first, since another run may have replaced it meanwhile. */
   #removeStale(stale: string): void {
     const { path: aside, fd } = createTemporary(this.target);
     closeSync(fd);
@@ -113,53 +113,53 @@ export class OutputLock {
       try {
         linkSync(aside, this.path);
       } catch {
-        // taken again: the run that lost it will notice
+        // a third run has taken the lock: the run that lost it finds out in check()
       }
     }
     remove(aside);
   }
 
-  /** Shows runs on other machines, from time to time, that this one lives. */
+  /** Renews the lock's time every TOUCH milliseconds, which shows runs on other machines that this one is alive. */
   touch(): void {
     const now = performance.now();
     if (now - this.#touched < TOUCH) return;
     this.#touched = now;
-    if (readIfThere(this.path) !== this.content) return; // check() tells
+    if (readIfThere(this.path) !== this.content) return; // check() reports it
     try {
       const fd = openSync(this.path, "r+");
-      writeSync(fd, this.content); // the same again: the disk notes the time, by its own clock
+      writeSync(fd, this.content); // the same content: the disk sets the time, by its own clock
       closeSync(fd);
     } catch {
-      // another time
+      // the next touch tries again
     }
   }
 
-  /** Throws CliError where the lock was lost. Called before anything is written. */
+  /** Throws CliError if the lock was lost. To be called before each write. */
   check(name: string): void {
     const found = readIfThere(this.path);
     if (found === this.content) return;
     if (found === undefined) {
-      const temporary = this.#prepare(); // somebody removed it: back
+      const temporary = this.#prepare(); // somebody removed the lock: take it again
       try {
         if (this.#link(temporary)) return;
       } finally {
         remove(temporary);
       }
     }
-    throw new CliError(`another run has taken ${name} over; nothing more is written`);
+    throw new CliError(`another run has taken over ${name}; nothing more is written`);
   }
 
-  /** Gives the lock up. */
+  /** Removes the lock, if this process still holds it. */
   release(): void {
     if (readIfThere(this.path) === this.content) remove(this.path);
   }
 }
 
-/** Says who holds a lock, or undefined where nobody does. `age` is the milliseconds since the lock was touched. */
+/** Describes who holds a lock; undefined if it is stale. `age` is the time since the lock was touched, in milliseconds. */
 function describeOwner(content: string, age: number, path: string): string | undefined {
   const owner = parseOwner(content);
   if (owner === undefined) {
-    // half written, on a disk without hard links; or by hand
+    // half written, on a disk without hard links, or edited by hand
     return age < TOUCH ? "another run is starting on it" : undefined;
   }
   const { pid, host, start, boot, namespace } = owner;
@@ -186,13 +186,13 @@ function parseOwner(content: string): Owner | undefined {
   }
 }
 
-/** Whether the process of this machine with this id is there, and is the one that started at `start`. */
+/** Whether a process with this id exists on this machine and started at `start`. */
 function isRunning(pid: number, start: string, own: Owner): boolean {
   if (pid === own.pid) return start === own.start && start !== "";
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if (codeOf(error) !== "EPERM") return false; // EPERM: it is there, and another user's
+    if (codeOf(error) !== "EPERM") return false; // EPERM: it exists, and belongs to another user
   }
   const now = startOf(pid);
   return now !== "ended" && (now === "" || start === "" || now === start);
@@ -208,11 +208,11 @@ function thisProcess(): Owner {
   };
 }
 
-/** When a process started, in the system's words; "ended" for one that has ended, "" where the system does not tell. */
+/** The start time of a process, as the system formats it; "ended" if it has ended, "" if the system does not report it. */
 function startOf(pid: number): string {
   const stat = readIfThere(`/proc/${pid}/stat`);
   if (stat !== undefined) {
-    // pid (name) state ppid ...: the 22nd field is the start, in ticks since boot; the name may hold spaces and brackets
+    // pid (name) state ppid ...: field 22 is the start time, in ticks since boot; the name may contain spaces and brackets
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return fields[0] === "Z" || fields[0] === "X" ? "ended" : (fields[19] ?? "");
   }

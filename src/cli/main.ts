@@ -1,5 +1,5 @@
-// The commands of wasm-rnn, their options and help, and the one place where failures become a line on stderr and an exit
-// code. Each command has a file beside this one.
+// The commands of wasm-rnn with their options and help. The one place where an error becomes a line on stderr and an exit
+// code. Each command has its own file in this folder.
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { CHARLM_CELLS } from "../models/charlm.js";
@@ -40,7 +40,7 @@ function cellOption(): Option {
   });
 }
 
-/** What commander hands over for `train`: settings and the rest side by side. */
+/** The options of `train` as commander passes them: settings and other options in one object. */
 interface TrainFlags extends Partial<Settings> {
   out?: string;
   resume?: string;
@@ -76,40 +76,52 @@ async function run(args: readonly string[]): Promise<number> {
     .description("train a model on a text file (UTF-8), or continue a training that was stopped")
     .argument("[text]", "the text; may be left out with --resume")
     .option("--out <file>", "model file, NAME.safetensors (default: named after the text, in the current folder)")
-    .option("--resume <model>", "continue the training of this model, to the bits that it would have reached unstopped")
+    .option("--resume <model>", "continue the training of this model; the result has the same bits as without a stop")
     .addOption(cellOption())
     .addOption(numeric("--hidden <n>", "units of each recurrent layer", RANGES.count, DEFAULTS.hidden))
     .addOption(numeric("--layers <n>", "recurrent layers", RANGES.count, DEFAULTS.layers))
     .addOption(numeric("--embedding <n>", "length of a character's vector", RANGES.count, DEFAULTS.embedding))
     .addOption(
-      numeric("--seq <n>", "characters of a window, back through which gradients flow", RANGES.count, DEFAULTS.seq),
+      numeric(
+        "--seq <n>",
+        "characters in a window: backpropagation through time goes no further back",
+        RANGES.count,
+        DEFAULTS.seq,
+      ),
     )
-    .addOption(numeric("--batch <n>", "streams of text side by side", RANGES.count, DEFAULTS.batch))
+    .addOption(
+      numeric("--batch <n>", "batch size: parts of the text that train in parallel", RANGES.count, DEFAULTS.batch),
+    )
     .addOption(numeric("--epochs <n>", "passes over the text", RANGES.count, DEFAULTS.epochs))
     .addOption(numeric("--lr <x>", "highest learning rate of Adam", RANGES.positive, DEFAULTS.lr))
-    .addOption(numeric("--clip <x>", "largest norm of the gradients", RANGES.positive, DEFAULTS.clip))
-    .addOption(new Option("--dtype <type>", `numbers (default: ${DEFAULTS.dtype})`).choices(["f32", "f64"]))
+    .addOption(numeric("--clip <x>", "clip the gradients to this total norm", RANGES.positive, DEFAULTS.clip))
+    .addOption(new Option("--dtype <type>", `number type (default: ${DEFAULTS.dtype})`).choices(["f32", "f64"]))
     .addOption(numeric("--seed <n>", "seed of weights and samples", RANGES.seed, DEFAULTS.seed))
     .addOption(
-      numeric("--validation <x>", "fraction of the text held back at its end", RANGES.fraction, DEFAULTS.validation),
+      numeric(
+        "--validation <x>",
+        "fraction of the text, at its end, kept for validation",
+        RANGES.fraction,
+        DEFAULTS.validation,
+      ),
     )
     .addOption(
-      numeric("--eval-every <n>", "steps between evaluations, samples and saves", RANGES.count, "a tenth of all"),
+      numeric("--eval-every <n>", "steps between evaluations, samples and saves", RANGES.count, "a tenth of the steps"),
     )
-    .addOption(numeric("--steps <n>", "stop after so many steps of this run, as Ctrl-C does", RANGES.count))
+    .addOption(numeric("--steps <n>", "stop and save after this many steps in this run", RANGES.count))
     .addOption(variantOption())
-    .option("--json", "print JSON, one object a line")
+    .option("--json", "print JSON, one object per line")
     .option("--force", "overwrite files that exist")
     .addHelpText(
       "after",
       `
-Writes NAME.safetensors (the model), NAME.state.safetensors (all that --resume needs) and NAME.svg (the loss curve), at
-every evaluation and at the end. Each file is replaced only by a whole one: whenever the training is killed, --resume
-continues from the latest evaluation. Ctrl-C, SIGTERM and SIGHUP finish the step, save, and say how to continue; a second
-Ctrl-C or SIGTERM stops at once.
-The learning rate rises over the first steps and then falls evenly until the last planned one. With --resume, only --epochs
-may be changed, which changes that plan: the rate follows the new one from there on, so that the result differs from that
-of a training planned so from the start.`,
+Writes NAME.safetensors (the model), NAME.state.safetensors (the state that --resume reads) and NAME.svg (the loss curve) at
+every evaluation and at the end. Each file is replaced atomically: if the training is killed, --resume continues from the
+latest evaluation. Ctrl-C, SIGTERM and SIGHUP finish the current step, save, and print how to continue. A second Ctrl-C or
+SIGTERM stops at once.
+The learning rate rises during the first steps and then falls linearly until the last planned step. --resume accepts no other
+setting than --epochs, which changes the plan: from there on the learning rate follows the new plan, so the result differs
+from a training that had this number of epochs from the start.`,
     )
     .action(async (text: string | undefined, flags: TrainFlags) => {
       const { out, resume, steps, json = false, variant, force = false, ...settings } = flags;
@@ -118,34 +130,35 @@ of a training planned so from the start.`,
 
   program
     .command("sample")
-    .description("let a model write on from a prompt")
+    .description("generate text from a prompt")
     .argument("<model>", "the model file")
-    .option("--prompt <text>", "beginning of the text (default: none)")
+    .option("--prompt <text>", "text to continue (default: none)")
     .addOption(
-      new Option("--unknown <what>", "characters of the prompt that the model does not know (default: error)").choices(
-        UNKNOWN,
-      ),
+      new Option(
+        "--unknown <what>",
+        "how to treat characters of the prompt that the model does not know (default: error)",
+      ).choices(UNKNOWN),
     )
-    .addOption(numeric("--length <n>", "characters to write", RANGES.length, 400))
+    .addOption(numeric("--length <n>", "characters to generate", RANGES.length, 400))
     .addOption(
       numeric(
         "--temperature <x>",
-        "1: as the model has it; lower: safer; 0: always the likeliest",
+        "1: the model's probabilities; below 1: likelier characters more often; 0: always the likeliest",
         RANGES.temperature,
         1,
       ),
     )
-    .addOption(numeric("--seed <n>", "seed of the draws", RANGES.seed, "another each time"))
+    .addOption(numeric("--seed <n>", "seed of the random choices", RANGES.seed, "another one each time"))
     .addOption(variantOption())
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
-The model first reads the end of its training text, which its file holds, up to the start of the last line, then the prompt.
-Without a prompt it so begins a new line. A file without that text starts from a newline or, where the model knows none, from
-the first character of its vocabulary.
---unknown error lists such characters and ends; skip leaves them out; replace puts a space in the place of each or, where the
-model knows no space, the first character of its vocabulary. What was left out or replaced is said on stderr.`,
+The model first reads the end of its training text, which its file contains, up to the start of the last line, then the
+prompt. Without a prompt it therefore begins a new line. If the file does not contain that text, it reads a newline first,
+or the first character of its vocabulary if it knows no newline.
+--unknown error lists unknown characters and ends; skip leaves them out; replace puts a space in their place, or the first
+character of the vocabulary if the model knows no space. skip and replace print the characters concerned on stderr.`,
     )
     .action(async (model: string, flags: SampleFlags) => {
       const { prompt = "", length = 400, temperature = 1, seed, unknown = "error", json = false, variant } = flags;
@@ -154,14 +167,14 @@ model knows no space, the first character of its vocabulary. What was left out o
 
   program
     .command("info")
-    .description("tell what a model file, or any other safetensors file, holds: names, dtypes, shapes, metadata")
+    .description("list the contents of a model file or another safetensors file: names, dtypes, shapes, metadata")
     .argument("<model>", "the file")
     .option("--json", "print JSON")
     .action((model: string, { json = false }: { json?: boolean }) => {
       exitCode = info(model, { json });
     });
 
-  // after the commands, so that they inherit it
+  // commander copies settings to a command only when it is created: these come later, so each command gets them
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({ writeOut: print, outputError: () => {} });
   }
@@ -175,7 +188,7 @@ model knows no space, the first character of its vocabulary. What was left out o
   return exitCode;
 }
 
-/** The whole of the program: a failure becomes a line on stderr. Returns the exit code. */
+/** Runs the program: prints an error as one line on stderr. Returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   guardOutput();
   try {

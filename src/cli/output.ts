@@ -1,5 +1,5 @@
-// Writing to stdout, for all commands. A write that fails is never silent: a reader that went away (EPIPE) ends a command
-// quietly, anything else (a full disk, a terminal that is gone) ends it with a line on stderr and exit code 1.
+// Writes to stdout, for all commands. If the reader has closed the pipe (EPIPE), the command ends quietly. Any other failure
+// (a full disk, a closed terminal) ends it with a line on stderr and exit code 1.
 
 import { fstatSync, writeSync } from "node:fs";
 import { CliError, codeOf, messageOf } from "./errors.js";
@@ -8,14 +8,14 @@ import { escapeControls } from "./escape.js";
 let handler: (error: unknown) => void = quit;
 let toFile: boolean | undefined;
 
-/** Writes `text` whole. A failure goes to the handler of errors, now or later. */
+/** Writes all of `text`. Passes an error to the handler of `onOutputError`, now or later. */
 export function print(text: string): void {
   toFile ??= isFile();
   if (!toFile) {
     process.stdout.write(text);
     return;
   }
-  // Node's own stream for files takes a short write, which a disk that fills up gives, for a whole one.
+  // Node's stream for files ignores short writes, which happen when a disk fills up.
   try {
     const bytes = Buffer.from(text);
     for (let offset = 0; offset < bytes.length;) offset += writeSync(1, bytes, offset);
@@ -24,7 +24,7 @@ export function print(text: string): void {
   }
 }
 
-/** As print; resolves once stdout has taken the text, so that a slow reader slows the writer down. */
+/** Writes all of `text`. Resolves once stdout has accepted it, so that the caller is no faster than the reader. */
 export function printAndWait(text: string): Promise<void> {
   toFile ??= isFile();
   if (!toFile) return new Promise((resolve) => process.stdout.write(text, () => resolve()));
@@ -32,18 +32,18 @@ export function printAndWait(text: string): Promise<void> {
   return Promise.resolve();
 }
 
-/** Sends errors of stdout to `handle` from now on; without one, they end the process, as at the start. */
+/** Sets the handler for errors of stdout. By default they end the process. */
 export function onOutputError(handle: (error: unknown) => void = quit): void {
   handler = handle;
 }
 
-/** Takes over the errors of stdout. Called once, before anything is written. */
+/** Installs the handlers for errors of stdout and stderr. To be called once, before anything is written. */
 export function guardOutput(): void {
   process.stdout.on("error", (error) => handler(error));
-  process.stderr.on("error", () => {}); // nobody to tell
+  process.stderr.on("error", () => {}); // an error of stderr cannot be reported
 }
 
-/** The failure of a write to stdout as an error of the command. */
+/** An error of stdout as the command's error. */
 export function outputError(error: unknown): CliError {
   return new CliError(`cannot write output: ${messageOf(error)}`);
 }
@@ -54,13 +54,13 @@ function quit(error: unknown): void {
   process.exit(1);
 }
 
-/** Whether stdout is a file, or a device that is no terminal (/dev/null, /dev/full). */
+/** Whether stdout is a file, or a device other than a terminal (/dev/null, /dev/full). */
 function isFile(): boolean {
   if (process.stdout.isTTY) return false;
   try {
     const stat = fstatSync(1);
     return stat.isFile() || stat.isCharacterDevice();
   } catch {
-    return false; // closed: the stream tells
+    return false; // closed: the stream reports it
   }
 }

@@ -1,5 +1,5 @@
-// The files that a training writes: claimed for one run, checked before any work is done, and saved as a checkpoint that is
-// whole or not there. What is in the files is not known here.
+// The files that a training writes. They are locked for one run, checked before any work is done, and saved together as a
+// checkpoint.
 
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, lstatSync, openSync, readFileSync, readlinkSync, readSync } from "node:fs";
@@ -19,7 +19,7 @@ export interface OutputPaths {
   curve: string;
 }
 
-/** Names the files of the training whose model is `model`: moby.safetensors, moby.state.safetensors, moby.svg. */
+/** The files of the training of `model`: moby.safetensors, moby.state.safetensors, moby.svg. */
 export function outputPaths(model: string): OutputPaths {
   if (!model.endsWith(EXTENSION) || model.endsWith(STATE_EXTENSION) || basename(model) === EXTENSION) {
     throw usageError(
@@ -30,18 +30,18 @@ export function outputPaths(model: string): OutputPaths {
   return { model, state: stem + STATE_EXTENSION, curve: `${stem}.svg` };
 }
 
-/** Names the model for `text` where --out names none: after the text, in the current folder. */
+/** The model file without --out: named after the text, in the current folder. */
 export function defaultModelPath(text: string): string {
   return basename(text).replace(/(?<=.)\.[^.]*$/, "") + EXTENSION;
 }
 
-/** Contents of a checkpoint, in the order in which they get their names. */
+/** The contents of a checkpoint. */
 export type Contents = Partial<Record<keyof OutputPaths, Uint8Array>>;
 
-/** The order in which files get their names: the state first, from which the others can be made. */
+/** The order in which files are renamed: the state first, since the others can be made from it. */
 const ORDER = ["state", "model", "curve"] as const;
 
-/** The outputs of this run, which no other run can write until release(). */
+/** The outputs of this run, locked against other runs until `release()`. */
 export class Outputs {
   readonly #lock: OutputLock;
   readonly #pending = new Set<PendingFile>();
@@ -50,13 +50,13 @@ export class Outputs {
   private constructor(
     /** As the user named them. */
     readonly paths: OutputPaths,
-    /** Where symbolic links lead, since a file is replaced and not the link to it. */
+    /** With symbolic links resolved: a file is replaced, not a link to it. */
     readonly targets: OutputPaths,
   ) {
     this.#lock = OutputLock.acquire(targets.model, paths.model);
   }
 
-  /** Claims the outputs, and removes what killed runs left beside them. */
+  /** Locks the outputs, and removes temporary files that killed runs left. */
   static claim(paths: OutputPaths): Outputs {
     const [model, state, curve] = [paths.model, paths.state, paths.curve].map(resolveTarget) as [
       string,
@@ -69,7 +69,7 @@ export class Outputs {
     return outputs;
   }
 
-  /** Refuses what is no regular file, the text itself, and, for a new training without `force`, whatever exists. */
+  /** Refuses outputs that are not regular files, the text itself, and, unless `overwrite`, any file that exists. */
   check(text: string, overwrite: boolean): void {
     for (const kind of ["model", "state", "curve"] as const) {
       const [path, target] = [this.paths[kind], this.targets[kind]];
@@ -84,14 +84,14 @@ export class Outputs {
     }
   }
 
-  /** Shows that this run lives; to be called often. */
+  /** Shows other runs that this one is alive. To be called often. */
   touch(): void {
     this.#lock.touch();
   }
 
   /**
-   * Writes the files, all or none: each is whole on the disk before the first gets its name. An end between two names
-   * leaves a state with an older model beside it.
+   * Writes all files or none: all are complete on the disk before the first is renamed. If the process ends between two
+   * renames, the state is newer than the model.
    */
   async save(contents: Contents): Promise<void> {
     const files: (readonly [path: string, file: PendingFile])[] = [];
@@ -117,7 +117,7 @@ export class Outputs {
     }
   }
 
-  /** Lets other runs write the outputs, and removes unfinished files. Also called when the process exits. */
+  /** Releases the lock, and removes temporary files. Also called when the process exits. */
   release(): void {
     for (const file of this.#pending) file.discard();
     this.#lock.release();
@@ -125,7 +125,7 @@ export class Outputs {
   }
 }
 
-/** The SHA-256 of a file, read in pieces, in hexadecimal digits; undefined where there is none. */
+/** The SHA-256 of a file in hexadecimal digits; undefined if it does not exist. Reads the file in chunks. */
 export function hashOfFile(path: string): string | undefined {
   if (!existsSync(path)) return undefined;
   const fd = openSync(path, "r");
@@ -144,7 +144,7 @@ export function holds(path: string, content: Uint8Array): boolean {
   return existsSync(path) && statSync(path).size === content.length && readFileSync(path).equals(content);
 }
 
-/** The file that writing to `path` would create or change: symbolic links are followed, also those that lead nowhere yet. */
+/** The file that writing to `path` would create or change. Follows symbolic links, including those to files that do not exist. */
 function resolveTarget(path: string): string {
   try {
     let current = path;
@@ -159,7 +159,7 @@ function resolveTarget(path: string): string {
   throw new CliError(`cannot write ${path}: too many symbolic links`);
 }
 
-/** Refuses a folder that is missing. */
+/** Throws CliError unless `folder` is a folder. Returns it. */
 function checkFolder(folder: string): string {
   if (!existsSync(folder)) throw new CliError(`no such folder: ${folder}`);
   if (!statSync(folder).isDirectory()) throw new CliError(`${folder} is not a folder`);

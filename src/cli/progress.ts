@@ -1,5 +1,5 @@
-// How a training tells what it does: a progress bar on a terminal, plain lines elsewhere, JSON for machines; all on
-// stdout. Warnings and errors, which go to stderr, are not printed here.
+// Reports of a training on stdout: a progress bar on a terminal, plain lines elsewhere, JSON for programs. Warnings and errors
+// go to stderr, elsewhere.
 
 import { MultiBar, Presets, type SingleBar } from "cli-progress";
 import { escapeControls, escapeText, safeJson } from "./escape.js";
@@ -13,7 +13,7 @@ export interface StartReport {
   trainingCharacters: number;
   validationCharacters: number;
   settings: object;
-  /** The model in words. */
+  /** A description of the model. */
   model: string;
   parameters: number;
   variant: string;
@@ -36,7 +36,7 @@ export interface StepReport {
 }
 
 export interface EndReport {
-  /** "already finished": there was nothing left to do. */
+  /** "already finished": all steps were done before this run. */
   reason: "finished" | "stopped" | "already finished";
   step: number;
   totalSteps: number;
@@ -49,7 +49,7 @@ export interface EndReport {
   resume: string | undefined;
 }
 
-/** Told by the training loop, in this order: start, then steps with evaluations, samples and saves between, then end. */
+/** The training loop calls start, then step, evaluation, sample and saved any number of times, then end and close. */
 export interface Reporter {
   start(report: StartReport): void;
   step(report: StepReport): void;
@@ -57,16 +57,16 @@ export interface Reporter {
   sample(step: number, text: string): void;
   saved(step: number, files: OutputPaths): void;
   end(report: EndReport): void;
-  /** Leaves the terminal in order; also after an error. */
+  /** Restores the terminal. Also called after an error. */
   close(): void;
 }
 
-/** The reporter that suits stdout. */
+/** Creates the reporter for stdout. */
 export function makeReporter(json: boolean): Reporter {
   return json ? new JsonReporter() : process.stdout.isTTY ? new BarReporter() : new LineReporter();
 }
 
-/** Nats in bits. */
+/** Converts nats to bits. */
 export function bits(nats: number): number {
   return nats / Math.LN2;
 }
@@ -90,7 +90,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${pad(whole % 60)}`;
 }
 
-/** One JSON object a line, nothing else. */
+/** Prints one JSON object per line, and nothing else. */
 class JsonReporter implements Reporter {
   #print(event: string, fields: object): void {
     print(`${safeJson({ event, ...fields })}\n`);
@@ -123,7 +123,7 @@ class JsonReporter implements Reporter {
   close(): void {}
 }
 
-/** Plain lines, a step's about every two seconds. */
+/** Prints plain lines, for steps about one in two seconds. */
 class LineReporter implements Reporter {
   #printed = -Infinity;
 
@@ -178,15 +178,15 @@ class LineReporter implements Reporter {
   close(): void {}
 }
 
-/** A progress bar for the steps, everything else as lines above it. */
+/** Prints a progress bar for the steps, and everything else as lines above it. */
 class BarReporter extends LineReporter {
   readonly #bars = new MultiBar(
     {
       stream: process.stdout,
       format: "{bar} {value}/{total} | {loss} nats, {bits} bits/char | {speed} chars/s | {left} left",
-      barsize: 12, // with the rest, 80 columns
+      barsize: 12, // 80 columns with the other fields
       fps: 5,
-      gracefulExit: false, // signals are the training loop's
+      gracefulExit: false, // stop.ts handles signals
     },
     Presets.shades_classic,
   );
@@ -194,7 +194,7 @@ class BarReporter extends LineReporter {
 
   protected override print(line: string): void {
     if (this.#bar === undefined) super.print(line);
-    else this.#bars.log(`\x1b[?7h${line}\x1b[?7l\n`); // the bars switch the wrapping of long lines off
+    else this.#bars.log(`\x1b[?7h${line}\x1b[?7l\n`); // the bars switch off line wrapping
   }
 
   override start(report: StartReport): void {
@@ -215,7 +215,7 @@ class BarReporter extends LineReporter {
   override close(): void {
     if (this.#bar === undefined) return;
     this.#bar = undefined;
-    this.#bars.update(); // prints the lines that wait
+    this.#bars.update(); // prints the queued lines
     this.#bars.stop();
   }
 }

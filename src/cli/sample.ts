@@ -1,4 +1,4 @@
-// wasm-rnn sample: lets a model write on from a prompt, to stdout, as it comes.
+// wasm-rnn sample: continues a prompt, and writes the text to stdout as it is generated.
 
 import { randomInt } from "node:crypto";
 import { Random } from "../base/random.js";
@@ -11,23 +11,23 @@ import { escapeControls, escapeText, safeJson } from "./escape.js";
 import { readBytes } from "./files.js";
 import { printAndWait as print } from "./output.js";
 
-/** What to do with characters of the prompt that the model does not know. */
+/** How to treat characters of the prompt that the model does not know. */
 export const UNKNOWN = ["error", "skip", "replace"] as const satisfies readonly SampleOptions["unknown"][];
 
-/** What the command line gave, or the defaults. */
+/** The options of the command line, with defaults. */
 export interface SampleCommandOptions {
   prompt: string;
-  /** Characters to write after the prompt. */
+  /** Number of characters to generate after the prompt. */
   length: number;
   temperature: number;
-  /** Left out: another one each time. */
+  /** undefined: a random seed. */
   seed?: number;
   unknown: (typeof UNKNOWN)[number];
   json: boolean;
   variant?: Variant;
 }
 
-/** Characters written to stdout at once. */
+/** Characters per write to stdout. */
 const CHUNK = 64;
 
 /** Runs the command. Returns the exit code. */
@@ -52,7 +52,7 @@ async function write(model: CharLM, options: SampleCommandOptions): Promise<numb
     await print(`${safeJson({ event: "sample", prompt, unknown: lacking, text, temperature, seed })}\n`);
     return 0;
   }
-  // a vocabulary can hold characters that a terminal obeys; a file or a pipe gets the text as it is
+  // a vocabulary may contain control characters: they are escaped for a terminal, but not for a file or a pipe
   const show = (text: string) => (process.stdout.isTTY ? escapeText(text.replaceAll("\r", "")) : text);
   let chunk = prompt;
   let pending = 0;
@@ -67,7 +67,7 @@ async function write(model: CharLM, options: SampleCommandOptions): Promise<numb
   return 0;
 }
 
-/** Refuses characters of the prompt that the model does not know, or says on stderr what becomes of them. */
+/** Throws CliError for unknown characters in the prompt, or prints on stderr that they are skipped or replaced. */
 function sayUnknown(characters: readonly string[], unknown: SampleCommandOptions["unknown"]): void {
   const said = `the model does not know ${describeCharacters(characters)}`;
   if (unknown === "error") {

@@ -1,5 +1,5 @@
-// Setting a training up, from a text and settings or from the files of an earlier run. All that can be wrong with either
-// is found here, before anything is computed or written.
+// Sets up a training, from a text and settings or from the files of an earlier run. Validates all of them before anything is
+// computed or written.
 
 import { existsSync } from "node:fs";
 import { UnsupportedError } from "../../bindings/errors.js";
@@ -15,13 +15,13 @@ import { defaultModelPath, hashOfFile, holds, outputPaths, Outputs, type OutputP
 import { count, type StartReport } from "./progress.js";
 import { idOfModel, readState, trainingId, type TrainingState } from "./state-file.js";
 
-/** What the command line gave. */
+/** The options of the command line. */
 export interface TrainOptions {
-  /** Only what was given. */
+  /** Only the settings that were given. */
   settings: Partial<Settings>;
   out?: string;
   resume?: string;
-  /** Steps to do in this run. */
+  /** The number of steps in this run; undefined for all. */
   steps?: number;
   json: boolean;
   variant?: Variant;
@@ -33,23 +33,23 @@ export interface Training {
   trainer: Trainer;
   text: TextFile;
   vocabulary: Vocabulary;
-  /** The text's length. */
+  /** Number of characters in the text. */
   characters: number;
-  /** The files, which no other run writes until they are released. */
+  /** The output files, locked against other runs until `release()`. */
   outputs: Outputs;
   files: OutputPaths;
   build: Build;
   /** Identifies the training in its files. */
   id: string;
-  /** SHA-256 of the file that has the model's name until the first save, where it is not a model of this training. */
+  /** SHA-256 of the file that the first save overwrites, if it is not a model of this training. */
   replaces: string | undefined;
-  /** The step whose state the files hold; undefined as long as they hold none. */
+  /** The step that the files hold; undefined before the first save. */
   savedStep: number | undefined;
-  /** What the user should know before it begins, a line each. */
+  /** Lines for the user, printed before the training begins. */
   notes: string[];
 }
 
-/** A new training on `path`. */
+/** Sets up a new training on the text at `path`. */
 export function beginTraining(path: string | undefined, options: TrainOptions): Training {
   if (path === undefined) throw usageError("name a text to train on, or --resume a model (wasm-rnn train --help)");
   const build = chooseBuild(options.variant ?? "auto");
@@ -74,7 +74,7 @@ export function beginTraining(path: string | undefined, options: TrainOptions): 
   }
 }
 
-/** Fills the defaults in, and fits the batch to the text. */
+/** Adds the defaults, and lowers the batch size if the text is too short for it. */
 function completeSettings(given: Partial<Settings>, path: string, codes: Int32Array) {
   const settings: Settings = { ...DEFAULTS, evalEvery: 0, ...given };
   const notes: string[] = [];
@@ -94,7 +94,10 @@ function completeSettings(given: Partial<Settings>, path: string, codes: Int32Ar
   return { settings, notes };
 }
 
-/** Refuses a model that cannot fit: weights, gradients, Adam's two moments, and what a window keeps for the way back. */
+/**
+ * Refuses a model that does not fit into memory: weights, gradients, Adam's two moments, and the values that the forward
+ * pass saves for the backward pass.
+ */
 function checkMemory(settings: Settings, vocabularySize: number): void {
   const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, batch, seq, dtype } = settings;
   const parameters = countParameters(vocabularySize, { cell, embeddingDim, hiddenSize, numLayers });
@@ -107,8 +110,8 @@ function checkMemory(settings: Settings, vocabularySize: number): void {
 }
 
 /**
- * The training whose files lie at `model`, on the same text: `path`, or where it lay. Everything comes from the state; the
- * model's file may be missing or older, and is then written again.
+ * Sets up the training of the files at `model`, on the same text: at `path`, or where it was. Reads everything from the state
+ * file. If the model file is missing or older, writes it again.
  */
 export async function resumeTraining(
   model: string,
@@ -144,7 +147,7 @@ export async function resumeTraining(
       if (training.steps !== state.step || !fits(state.settings, network.architecture, codes)) {
         throw new CliError(`${files.state}: its parts do not belong together`);
       }
-      trainer = new Trainer({ ...state.settings }, vocabulary, codes, network);
+      trainer = new Trainer({ ...state.settings }, vocabulary, codes, { model: network });
     } catch (error) {
       network.dispose();
       throw error;
@@ -154,7 +157,7 @@ export async function resumeTraining(
     if (epochs !== undefined) changeEpochs(trainer, epochs, notes);
     if (!current) {
       await outputs.save({ model: bytes });
-      notes.push(`${files.model} was missing or not of the latest checkpoint: written again from ${files.state}`);
+      notes.push(`${files.model} was missing or older than the latest checkpoint: written again from ${files.state}`);
     }
     return {
       trainer,
@@ -177,8 +180,8 @@ export async function resumeTraining(
 }
 
 /**
- * The model's file that belongs to a state, and whether it lies under its name. Refuses a file of that name which the
- * training has not written: it may be somebody's only copy.
+ * The bytes of the model file that belongs to a state, and whether that file exists and has them. Refuses a file of that name
+ * which the training has not written: it may be the only copy of another model.
  */
 function modelOf(state: TrainingState, { paths, targets }: Outputs): { bytes: Uint8Array; current: boolean } {
   const way = `move it away, and --resume ${paths.model} continues from the state, at step ${state.step}`;
@@ -200,7 +203,7 @@ function modelOf(state: TrainingState, { paths, targets }: Outputs): { bytes: Ui
   throw new CliError(`${paths.model} holds step ${step}, later than ${paths.state}: ${way}`);
 }
 
-/** Whether the settings that a state claims are those of its model, and the text holds their windows. */
+/** Whether the settings in a state match its model, and the text is long enough for them. */
 function fits(settings: Settings, architecture: CharLM["architecture"], codes: Int32Array): boolean {
   const { cell, embeddingDim, hiddenSize, numLayers, dtype } = architecture;
   const { train } = splitText(codes, settings.validation);
@@ -214,7 +217,7 @@ function fits(settings: Settings, architecture: CharLM["architecture"], codes: I
   );
 }
 
-/** The build that the training used, where no other is asked for and the host has it. */
+/** The build of the options; by default the one that the training used, if the host can run it. */
 function resumeBuild(saved: Build, variant: Variant | undefined, notes: string[]): Build {
   let build: Build;
   try {
@@ -226,7 +229,7 @@ function resumeBuild(saved: Build, variant: Variant | undefined, notes: string[]
   if (build.hash !== saved.hash) {
     const describe = ({ variant, version }: Build) => `${variant} of ${version}`;
     notes.push(
-      `the build differs (was ${describe(saved)}, is ${describe(build)}): the last bits of the numbers may too`,
+      `the build differs (was ${describe(saved)}, is ${describe(build)}): the last bits of the results may differ too`,
     );
   }
   return build;
@@ -244,7 +247,7 @@ function resumeText(state: TrainingState, path: string | undefined): TextFile {
   return text;
 }
 
-/** More or fewer epochs for a resumed training: the learning rate then follows the new plan from here on. */
+/** Changes the number of epochs of a resumed training: from here on the learning rate follows the new plan. */
 function changeEpochs(trainer: Trainer, epochs: number, notes: string[]): void {
   if (epochs === trainer.settings.epochs) return;
   if (epochs * trainer.stepsPerEpoch < trainer.step) {
@@ -256,7 +259,7 @@ function changeEpochs(trainer: Trainer, epochs: number, notes: string[]): void {
   trainer.settings.epochs = epochs;
 }
 
-/** What a training is, for its first report. */
+/** Describes a training for its first report. */
 export function describeTraining({ trainer, text, vocabulary, characters, build }: Training): StartReport {
   const { settings, step, totalSteps } = trainer;
   const { cell, embedding, hidden, layers, dtype } = settings;

@@ -1,12 +1,12 @@
-// The training state as safetensors: all that a training needs to continue to the very same bits, the model's file included.
-// Bytes in, bytes out.
+// The training state as safetensors: everything that a training needs to continue with the same bits, including the model
+// file.
 //
-//     model.<name>                    the model's weights            h, c              the carried state
-//     optimizer.<index>.exp_avg ...   the optimizer's state          random            the sampler's generator
+//     model.<name>                    weights of the model           h, c              recurrent state of the next step
+//     optimizer.<index>.exp_avg ...   state of the optimizer         random            state of the random numbers
 //     history.train                   loss of every step             metadata          the rest, as JSON; "model" is
-//     history.validation              [n, 2]: step, loss                               the metadata of the model's file
+//     history.validation              [n, 2]: step, loss                               the metadata of the model file
 //
-// Version 1 had no weights, but the hash of the model's file, without which it is of no use.
+// Version 1 has no weights: it contains the hash of the model file, and needs that file.
 
 import { createHash } from "node:crypto";
 import { FormatError } from "../../bindings/errors.js";
@@ -22,27 +22,28 @@ const VERSION = "2";
 const OPTIMIZER = "optimizer.";
 const MODEL = "model.";
 
-/** What identifies a training and its surroundings. */
-export interface Surroundings {
+/** Identifies a training, its text and its build. */
+export interface Provenance {
   build: Build;
-  /** The same in all checkpoints of a training, and in no other training's: see `trainingId`. */
+  /** The same in all checkpoints of a training, and different for other trainings: see `trainingId`. */
   trainingId: string;
   textPath: string;
   textSha256: string;
-  /** SHA-256 of a foreign file that had the model's name when the state was written, for the model to replace. */
+  /** SHA-256 of another file that had the model's name when the state was written: the model may replace it. */
   replaces?: string | undefined;
 }
 
-/** A state file's content; restore() puts it into a Trainer made with its settings. */
-export interface TrainingState extends Surroundings {
+/** The content of a state file. */
+export interface TrainingState extends Provenance {
   settings: Settings;
   step: number;
-  /** The model's file, or, of a state of version 1, the SHA-256 of the one that the state belongs to. */
+  /** The bytes of the model file; in a state of version 1, the SHA-256 of the model file that it belongs to. */
   model: Uint8Array | string;
+  /** Copies the state into a Trainer that was created with `settings`. */
   restore(trainer: Trainer): void;
 }
 
-/** Identifies a training by what it began with: settings and text. Equal trainings have equal ids, on every machine. */
+/** Hashes the settings and the text of a training. Equal trainings have equal ids on every machine. */
 export function trainingId(settings: Settings, textSha256: string): string {
   const entries = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash("sha256")
@@ -50,7 +51,7 @@ export function trainingId(settings: Settings, textSha256: string): string {
     .digest("hex");
 }
 
-/** The id of the training that a model's file is of; undefined for any other file. */
+/** The training and step of a model file; undefined for any other file. */
 export function idOfModel(bytes: Uint8Array): { id: string; step: number } | undefined {
   try {
     const { metadata } = readSafetensors(bytes);
@@ -61,20 +62,20 @@ export function idOfModel(bytes: Uint8Array): { id: string; step: number } | und
   }
 }
 
-/** The state of `trainer`, and the model's file, which is made from the state. Equal states give equal bytes. */
+/** The bytes of the state file and of the model file. Equal states give equal bytes. */
 export function writeState(
   trainer: Trainer,
-  surroundings: Surroundings,
+  provenance: Provenance,
 ): { state: Uint8Array<ArrayBuffer>; model: Uint8Array<ArrayBuffer> } {
   const { model, history } = trainer;
   const figures = { steps: trainer.step, validation: trainer.validationLoss };
   const file = readSafetensors(writeCharLM(model, figures));
-  const modelMetadata = { ...file.metadata, training_id: surroundings.trainingId };
+  const modelMetadata = { ...file.metadata, training_id: provenance.trainingId };
   const tensors: Record<string, Tensor> = {};
   for (const [name, tensor] of Object.entries(file.tensors)) tensors[MODEL + name] = tensor;
   for (const [name, tensor] of Object.entries(trainer.optimizer.stateDict())) tensors[OPTIMIZER + name] = tensor;
   if (model.state !== undefined) Object.assign(tensors, model.state);
-  tensors.random = vector(new Int32Array(trainer.random.state)); // the same 32 bits, read as signed
+  tensors.random = vector(new Int32Array(trainer.random.state)); // the same 32 bits, as signed integers
   tensors["history.train"] = vector(Float64Array.from(history.train));
   tensors["history.validation"] = {
     data: Float64Array.from(history.validation.flatMap(({ step, loss }) => [step, loss])),
@@ -85,25 +86,25 @@ export function writeState(
     version: VERSION,
     settings: JSON.stringify(trainer.settings),
     position: JSON.stringify({ step: trainer.step, ...trainer.position, evaluated: trainer.evaluated }),
-    build: JSON.stringify(surroundings.build),
+    build: JSON.stringify(provenance.build),
     model: JSON.stringify(modelMetadata),
     tensors_sha256: hashOf(tensors),
-    training_id: surroundings.trainingId,
-    text_path: surroundings.textPath,
-    text_sha256: surroundings.textSha256,
-    ...(surroundings.replaces === undefined ? {} : { replaces: surroundings.replaces }),
+    training_id: provenance.trainingId,
+    text_path: provenance.textPath,
+    text_sha256: provenance.textSha256,
+    ...(provenance.replaces === undefined ? {} : { replaces: provenance.replaces }),
   });
   return { state, model: writeSafetensors(file.tensors, modelMetadata) };
 }
 
-/** Reads what writeState wrote, in this version or in version 1. Throws FormatError for anything else. */
+/** Reads a state file of this version or of version 1. Throws FormatError for anything else. */
 export function readState(bytes: Uint8Array): TrainingState {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) throw new FormatError("format", metadata.format ?? "none", FORMAT);
   const { version } = metadata;
   if (version !== VERSION && version !== "1") throw new FormatError("version", version ?? "none", `1 or ${VERSION}`);
   const text = (key: string): string => metadata[key] ?? fail(key, "nothing", "a text");
-  // states written before there was a choice have no cell
+  // older states have no cell: all were LSTMs
   const settings: unknown = { cell: "LSTM", ...(parse("settings", text("settings")) as object | null) };
   if (!isSettings(settings)) return fail("settings", "something else", "the settings of a training");
   const build = parse("build", text("build"));
@@ -145,7 +146,7 @@ export function readState(bytes: Uint8Array): TrainingState {
   };
 }
 
-/** The model's file, from the weights and the metadata that a state holds. */
+/** The bytes of the model file, from the weights and metadata in a state. */
 function modelFile(tensors: Readonly<Record<string, Tensor>>, json: string): Uint8Array {
   const metadata = parse("model", json);
   const isText = (value: unknown): value is string => typeof value === "string";
@@ -155,7 +156,7 @@ function modelFile(tensors: Readonly<Record<string, Tensor>>, json: string): Uin
   return writeSafetensors(part(tensors, MODEL), metadata as Record<string, string>);
 }
 
-/** The tensors whose names begin with `prefix`, without it. */
+/** The tensors whose names start with `prefix`, under their names without it. */
 function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record<string, Tensor> {
   const found = Object.create(null) as Record<string, Tensor>;
   for (const [name, tensor] of Object.entries(tensors)) {
@@ -164,7 +165,7 @@ function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record
   return found;
 }
 
-/** SHA-256 over names and numbers of all tensors, in the order of their names. */
+/** SHA-256 of the names and numbers of all tensors, in the order of their names. */
 function hashOf(tensors: Readonly<Record<string, Tensor>>): string {
   const hash = createHash("sha256");
   for (const name of Object.keys(tensors).sort()) {

@@ -1,23 +1,23 @@
-// How a training is asked to end early: signals, and a stdout that cannot be written to any more.
+// Requests to stop a training: signals, and errors of stdout.
 
 import { codeOf } from "./errors.js";
 import { onOutputError } from "./output.js";
 
 /**
- * Milliseconds in which a signal that comes again counts as the same one: Ctrl-C under npx or npm comes once from the
- * terminal and once from npm.
+ * A signal that is repeated within this many milliseconds counts as one: with npx or npm, Ctrl-C arrives from the terminal and
+ * again from npm.
  */
 const REPEAT = 250;
 
 /**
- * For commands that have something to save: notes a first SIGINT, SIGTERM or SIGHUP, or a failing stdout, as a request to
- * stop. A second SIGINT or SIGTERM ends the process at once; a SIGHUP never does, since a terminal that closes may send
+ * For commands that save before they end: records the first SIGINT, SIGTERM or SIGHUP, or an error of stdout, as a request to
+ * stop. A second SIGINT or SIGTERM ends the process at once. A second SIGHUP does not, since a closing terminal may send
  * several.
  */
 export class StopRequest {
-  /** What asked first; undefined as long as nothing did. */
+  /** The first reason to stop; undefined while there is none. */
   reason: "signal" | "output" | undefined;
-  /** The first error of stdout other than a reader that went away. */
+  /** The first error of stdout other than EPIPE. */
   outputError: unknown;
 
   #asked: number | undefined;
@@ -45,10 +45,10 @@ export class StopRequest {
     if (this.reason === "signal") return;
     this.reason = "signal";
     const start = process.stdout.isTTY ? "\n" : ""; // below the progress bar
-    process.stderr.write(`${start}wasm-rnn: stopping after this step and saving; once more stops at once\n`);
+    process.stderr.write(`${start}wasm-rnn: stopping after this step and saving; a second signal stops at once\n`);
   }
 
-  /** Gives signals, and errors of stdout unless something has asked to stop, their usual meaning back. */
+  /** Restores the default handling of signals, and of stdout errors unless a stop was requested. */
   release(): void {
     if (this.reason === undefined) onOutputError();
     process.off("SIGINT", this.#onSignal);

@@ -1,8 +1,9 @@
-// wasm-rnn train: drives a training, new or resumed, to its end or to a request to stop, and saves it. Setting it up is
-// setup.ts's, its numbers are train/trainer.ts's, its words progress.ts's.
+// wasm-rnn train: runs a training, new or resumed, until it ends or is asked to stop, and saves it. setup.ts sets it up,
+// train/trainer.ts computes, progress.ts prints.
 
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { lossCurve } from "./chart.js";
 import { CliError, messageOf } from "./errors.js";
 import { escapeControls, shellWord } from "./escape.js";
 import { outputError } from "./output.js";
@@ -12,7 +13,7 @@ import { beginTraining, describeTraining, resumeTraining, type TrainOptions, typ
 import { writeState } from "./state-file.js";
 import { StopRequest } from "./stop.js";
 
-/** Runs the command; `text` may be left out on resuming. Returns the exit code. */
+/** Runs the command; `text` is optional with `options.resume`. Returns the exit code. */
 export async function train(text: string | undefined, options: TrainOptions): Promise<number> {
   const stop = new StopRequest();
   const reporter = makeReporter(options.json);
@@ -34,13 +35,13 @@ export async function train(text: string | undefined, options: TrainOptions): Pr
   return 0;
 }
 
-/** Steps, evaluations and saves until the training is finished, `steps` steps are done, or a stop is asked for. */
+/** Trains, evaluates and saves until the training is finished, `steps` steps are done, or a stop is requested. */
 async function drive(training: Training, steps = Infinity, reporter: Reporter, stop: StopRequest): Promise<void> {
   const { trainer, files, outputs } = training;
   const firstStep = trainer.step;
   const alreadyFinished = trainer.finished && !trainer.evaluationDue;
   const started = performance.now();
-  let stepTime = 0; // milliseconds in training steps alone
+  let stepTime = 0; // milliseconds in training steps, without evaluations and saves
   const charactersPerSecond = () => (1000 * (trainer.step - firstStep) * trainer.charactersPerStep) / (stepTime || 1);
 
   for (;;) {
@@ -67,12 +68,12 @@ async function drive(training: Training, steps = Infinity, reporter: Reporter, s
       secondsLeft,
     });
     outputs.touch();
-    await nextTurn(); // signals are seen here
+    await nextTurn(); // lets signal handlers run
   }
 
   if (training.savedStep !== trainer.step) await save(training, reporter);
   if (alreadyFinished) {
-    const curve = await drawCurve(training); // the run that finished may have been killed before it wrote it
+    const curve = drawCurve(training); // the run that finished may have been killed before it wrote the curve
     if (!holds(outputs.targets.curve, curve)) await outputs.save({ curve });
   }
   const finished = trainer.finished && !trainer.evaluationDue;
@@ -89,7 +90,7 @@ async function drive(training: Training, steps = Infinity, reporter: Reporter, s
   });
 }
 
-/** The validation loss and a sample, reported and noted; false, and nothing noted, where a stop was asked for meanwhile. */
+/** Reports and records the validation loss and a sample. Returns false, and records nothing, if a stop was requested. */
 async function evaluate(training: Training, reporter: Reporter, stop: StopRequest): Promise<boolean> {
   const { trainer, outputs } = training;
   let loss: number | undefined;
@@ -107,14 +108,14 @@ async function evaluate(training: Training, reporter: Reporter, stop: StopReques
   return true;
 }
 
-/** Gives up before broken numbers reach a file. */
+/** Throws if a loss is not finite, so that the files keep the last good state. */
 function checkFinite({ trainer, files, savedStep }: Training, value: number): void {
   if (Number.isFinite(value)) return;
   const kept = savedStep === undefined ? "nothing was saved" : `${files.model} holds step ${savedStep}`;
-  throw new CliError(`step ${trainer.step}: the loss is not finite any more; try a smaller --lr or --clip (${kept})`);
+  throw new CliError(`step ${trainer.step}: the loss is no longer finite; try a smaller --lr or --clip (${kept})`);
 }
 
-/** Writes state, model and curve: a checkpoint, whole or, with an error that says which one stays, not at all. */
+/** Writes a checkpoint: state, model and curve. On failure the files keep the previous one, which the error names. */
 async function save(training: Training, reporter: Reporter): Promise<void> {
   const { trainer, outputs, files, build, id, text, replaces, savedStep } = training;
   const { step } = trainer;
@@ -126,7 +127,7 @@ async function save(training: Training, reporter: Reporter): Promise<void> {
     replaces,
   });
   try {
-    await outputs.save({ state, model, curve: await drawCurve(training) });
+    await outputs.save({ state, model, curve: drawCurve(training) });
   } catch (error) {
     if (savedStep === undefined) throw error;
     throw new CliError(`${messageOf(error)}; --resume ${files.model} continues from the checkpoint before`);
@@ -136,8 +137,7 @@ async function save(training: Training, reporter: Reporter): Promise<void> {
   reporter.saved(step, files);
 }
 
-async function drawCurve({ trainer, files }: Training): Promise<Buffer> {
-  const { lossCurve } = await import("./chart.js");
+function drawCurve({ trainer, files }: Training): Buffer {
   const title = escapeControls(`${basename(files.model)}: loss by step`);
   return Buffer.from(lossCurve(title, trainer.history));
 }

@@ -1,12 +1,12 @@
-// What the functions of coursera.ts take and keep: parameters, options, caches, gradients.
+// Types of coursera.ts: parameters, options, caches, gradients.
 
 import type { Tensor } from "../../bindings/tensor.js";
 
-/** Parameters of the RNN, f64 or f32: those of predictions come both or not at all. */
+/** Parameters of the RNN, f64 or f32. Wya and by go together: both or neither. */
 export interface RnnParameters {
-  /** On x: (n_a, n_x). */
+  /** Weights of x: (n_a, n_x). */
   Wax: Tensor;
-  /** On a: (n_a, n_a). */
+  /** Weights of a: (n_a, n_a). */
   Waa: Tensor;
   /** (n_a, 1). */
   ba: Tensor;
@@ -16,7 +16,7 @@ export interface RnnParameters {
   by?: Tensor;
 }
 
-/** Parameters of the LSTM, f64 or f32; weights act on [a_prev; x]. Those of predictions come both or not at all. */
+/** Parameters of the LSTM, f64 or f32; weights act on [a_prev; x]. Wy and by go together: both or neither. */
 export interface LstmParameters {
   /** Forget gate: (n_a, n_a + n_x). */
   Wf: Tensor;
@@ -40,15 +40,15 @@ export interface LstmParameters {
   by?: Tensor;
 }
 
-/** The notebook's other choices. */
+/** Variants of the notebook's functions. */
 export interface CourseOptions {
-  /** What takes the place of tanh (default "tanh"): for the LSTM in the candidate and at the output. */
+  /** The activation (default "tanh"); the LSTM has it in the candidate and in a = o tanh(c). */
   activation?: "tanh" | "relu";
-  /** What makes predictions (default "softmax"). */
+  /** The activation of the predictions (default "softmax"). */
   output?: "softmax" | "sigmoid";
 }
 
-/** What `rnnCellForward` keeps for `rnnCellBackward`. */
+/** Saved by `rnnCellForward` for `rnnCellBackward`. */
 export interface RnnCellCache {
   /** xt: (n_x, m). */
   readonly x: Tensor;
@@ -58,7 +58,7 @@ export interface RnnCellCache {
   readonly aNext: Tensor;
 }
 
-/** What `rnnForward` keeps for `rnnBackward`. */
+/** Saved by `rnnForward` for `rnnBackward`. */
 export interface RnnCaches {
   /** (n_x, m, T_x). */
   readonly x: Tensor;
@@ -68,7 +68,7 @@ export interface RnnCaches {
   readonly a: Tensor;
 }
 
-/** The gates of an LSTM, made when they are first read: (n_a, m) of one step, (n_a, m, T_x) of all. */
+/** The gates of an LSTM, copied when they are first read: (n_a, m) of one step, (n_a, m, T_x) of all. */
 export interface Gates {
   /** Forget gate. */
   readonly ft: Tensor;
@@ -80,7 +80,7 @@ export interface Gates {
   readonly ot: Tensor;
 }
 
-/** What `lstmCellForward` keeps for `lstmCellBackward`. */
+/** Saved by `lstmCellForward` for `lstmCellBackward`. */
 export interface LstmCellCache extends Gates {
   /** xt: (n_x, m). */
   readonly x: Tensor;
@@ -94,7 +94,7 @@ export interface LstmCellCache extends Gates {
   readonly cNext: Tensor;
 }
 
-/** What `lstmForward` keeps for `lstmBackward`. */
+/** Saved by `lstmForward` for `lstmBackward`. */
 export interface LstmCaches extends Gates {
   /** (n_x, m, T_x). */
   readonly x: Tensor;

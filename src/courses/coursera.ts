@@ -1,4 +1,4 @@
-// The functions of Coursera's notebook: the course's layouts to the core's, and back.
+// The functions of Coursera's notebook: convert the course's layouts to the core's, run pass.ts, convert back.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
@@ -26,11 +26,11 @@ import type {
   RnnGradients,
   RnnParameters,
 } from "./coursera-types.js";
-import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./pass.js";
+import { backward, checkSteps, forward, savedFor, withSaved, type CourseWeights, type Saved } from "./pass.js";
 
 const LSTM_GATES = ["i", "f", "c", "o"] as const; // the order of the kernels: i f g o
 
-/** (n, m[, T]) to [T,m,n], T = 1 for one step. */
+/** (n, m[, T]) to [T,m,n], where T is 1 for one step. */
 function toCore(x: Tensor): Tensor {
   if (x.shape.length === 3) return permute(x, [2, 1, 0]);
   return reshape(permute(x, [1, 0]), [1, x.shape[1]!, x.shape[0]!]);
@@ -53,7 +53,7 @@ function checkCourseOptions(options: CourseOptions): Required<CourseOptions> {
   return { activation, output };
 }
 
-/** Predictions from the output [T,m,n_a] while it is in wasm memory: softmax or sigmoid of W a + b. */
+/** Makes a function that computes the predictions, softmax or sigmoid of W a + b, from states [T,m,n_a] in wasm memory. */
 function predictor(
   dtype: FloatDtype,
   nA: number,
@@ -101,7 +101,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
   const bias = take("ba", ba, dtype, [nA, 1]);
   const first = take(aName, a0, dtype, [nA, m]);
   const weights = rowsOf("coursera", "RNN", { Wax: weightIh, Waa: weightHh, ba: bias });
-  const { kept, projected } = forward(
+  const { saved, projected } = forward(
     {
       course: "coursera",
       kind: "rnn",
@@ -114,8 +114,8 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
     },
     predictor(dtype, nA, ["Wya", "by"], Wya, by, output),
   );
-  const a = fromCore(slice(kept.hs, 1, kept.x.shape[0]!), cell);
-  return { kept, input, first, a, y: projected && fromCore(projected, cell) };
+  const a = fromCore(slice(saved.hs, 1, saved.x.shape[0]!), cell);
+  return { saved, input, first, a, y: projected && fromCore(projected, cell) };
 }
 
 /**
@@ -140,8 +140,8 @@ export function rnnCellForward(
   /** What `rnnCellBackward` takes. */
   cache: RnnCellCache;
 } {
-  const { kept, input, first, a, y } = runRnn(true, xt, aPrev, p, options);
-  return { aNext: a, ytPred: y, cache: withKept({ x: input, aPrev: first, aNext: a }, kept) };
+  const { saved, input, first, a, y } = runRnn(true, xt, aPrev, p, options);
+  return { aNext: a, ytPred: y, cache: withSaved({ x: input, aPrev: first, aNext: a }, saved) };
 }
 
 /**
@@ -166,8 +166,8 @@ export function rnnForward(
   /** What `rnnBackward` takes. */
   caches: RnnCaches;
 } {
-  const { kept, input, first, a, y } = runRnn(false, x, a0, p, options);
-  return { a, yPred: y, caches: withKept({ x: input, a0: first, a }, kept) };
+  const { saved, input, first, a, y } = runRnn(false, x, a0, p, options);
+  return { a, yPred: y, caches: withSaved({ x: input, a0: first, a }, saved) };
 }
 
 function rnnGradients(weights: CourseWeights): RnnGradients {
@@ -175,8 +175,8 @@ function rnnGradients(weights: CourseWeights): RnnGradients {
   return { dWax: Wax!, dWaa: Waa!, dba: ba! };
 }
 
-/** The gradient of states, (n_a, m) of one step or (n_a, m, T), 1 <= T <= T_x, in the core's layout. */
-function upstream(argument: string, da: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
+/** Converts the gradient of the states to the core's layout: (n_a, m) of one step, or (n_a, m, T) with 1 <= T <= T_x. */
+function upstream(argument: string, da: Tensor, { x, hs, cell, dtype }: Saved): Tensor {
   const [tX, m, nA] = [x.shape[0]!, hs.shape[1]!, hs.shape[2]!];
   const taken = take(argument, da, dtype, cell ? [nA, m] : [nA, m, "T"]);
   const t = cell ? 1 : taken.shape[2]!;
@@ -185,7 +185,7 @@ function upstream(argument: string, da: Tensor, { x, hs, cell, dtype }: Kept): T
 }
 
 /**
- * The notebook's rnn_cell_backward. Predictions take no part: their gradient is the caller's to bring into daNext.
+ * The notebook's rnn_cell_backward. The gradient of the predictions is not computed here: add it to daNext.
  *
  * @param daNext the gradient of aNext (n_a, m)
  * @param cache of `rnnCellForward`
@@ -200,13 +200,13 @@ export function rnnCellBackward(
   /** (n_a, m). */
   daPrev: Tensor;
 } {
-  const kept = keptOf("cache", cache, "coursera", "rnn", true);
-  const { dx, dh0, weights } = backward(kept, upstream("daNext", daNext, kept));
+  const saved = savedFor("cache", cache, "coursera", "rnn", true);
+  const { dx, dh0, weights } = backward(saved, upstream("daNext", daNext, saved));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
 /**
- * The notebook's rnn_backward: all steps, da carried from each to the one before.
+ * The notebook's rnn_backward: backpropagation through all steps.
  *
  * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps after them have none
  * @param caches of `rnnForward`
@@ -221,15 +221,15 @@ export function rnnBackward(
   /** (n_a, m). */
   da0: Tensor;
 } {
-  const kept = keptOf("caches", caches, "coursera", "rnn", false);
-  const { dx, dh0, weights } = backward(kept, upstream("da", da, kept));
+  const saved = savedFor("caches", caches, "coursera", "rnn", false);
+  const { dx, dh0, weights } = backward(saved, upstream("da", da, saved));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
 
-/** Copies of Wi, Wf, Wc, Wo on [a_prev; x] and of their biases, in the core's layout. */
+/** Converts Wi, Wf, Wc, Wo, which act on [a_prev; x], and their biases to the core's layout. */
 function lstmWeights(p: LstmParameters, dtype: FloatDtype, nA: number, nX: number): CourseWeights {
   const arrays: Record<string, Tensor> = {};
-  // all are checked before anything is allocated for them: a state of no examples may claim any n_a
+  // check all before allocating the result: a state of no examples may claim any n_a
   for (const gate of LSTM_GATES) {
     arrays[`W${gate}`] = take(`W${gate}`, p[`W${gate}`], dtype, [nA, nA + nX]);
     arrays[`b${gate}`] = take(`b${gate}`, p[`b${gate}`], dtype, [nA, 1]);
@@ -256,7 +256,7 @@ function runLstm(
   const nA = first.shape[0]!;
   const c0 = cell ? take("cPrev", cPrev!, dtype, [nA, m]) : undefined;
   const weights = lstmWeights(parameters, dtype, nA, nX);
-  const { kept, projected } = forward(
+  const { saved, projected } = forward(
     {
       course: "coursera",
       kind: "lstm",
@@ -270,34 +270,34 @@ function runLstm(
     },
     predictor(dtype, nA, ["Wy", "by"], parameters.Wy, parameters.by, output),
   );
-  const t = kept.x.shape[0]!;
+  const t = saved.x.shape[0]!;
   return {
-    kept,
+    saved,
     input,
     first,
     c0,
-    a: fromCore(slice(kept.hs, 1, t), cell),
-    c: fromCore(slice(kept.cs!, 1, t), cell),
+    a: fromCore(slice(saved.hs, 1, t), cell),
+    c: fromCore(slice(saved.cs!, 1, t), cell),
     y: projected && fromCore(projected, cell),
   };
 }
 
 const GATE_NAMES: readonly (keyof Gates)[] = ["it", "ft", "cct", "ot"]; // as LSTM_GATES
 
-/** Adds the gates to a cache; they are copied out of what is kept when they are first read. */
-function withGates<C extends object>(cache: C, kept: Kept): C & Gates {
-  const { cell, gates } = kept;
+/** Adds the gates to a cache, as getters that copy them at the first read. */
+function withGates<C extends object>(cache: C, saved: Saved): C & Gates {
+  const { cell, gates } = saved;
   GATE_NAMES.forEach((name, g) => {
     let value: Tensor | undefined;
     const get = (): Tensor => {
       if (value !== undefined) return value;
-      const nA = kept.weights.weightHh.shape[1]!;
+      const nA = saved.weights.weightHh.shape[1]!;
       const all = permute(gates!, [2, 1, 0], { start: g * nA, length: nA });
       return (value = cell ? reshape(all, all.shape.slice(0, 2)) : all);
     };
     Object.defineProperty(cache, name, { get, enumerable: true });
   });
-  return withKept(cache, kept) as C & Gates;
+  return withSaved(cache, saved) as C & Gates;
 }
 
 /**
@@ -328,9 +328,9 @@ export function lstmCellForward(
   /** What `lstmCellBackward` takes. */
   cache: LstmCellCache;
 } {
-  const { kept, input, first, c0, a, c, y } = runLstm(true, xt, aPrev, cPrev, p, options);
+  const { saved, input, first, c0, a, c, y } = runLstm(true, xt, aPrev, cPrev, p, options);
   const cache = { x: input, aPrev: first, cPrev: c0!, aNext: a, cNext: c };
-  return { aNext: a, cNext: c, ytPred: y, cache: withGates(cache, kept) };
+  return { aNext: a, cNext: c, ytPred: y, cache: withGates(cache, saved) };
 }
 
 /**
@@ -357,8 +357,8 @@ export function lstmForward(
   /** What `lstmBackward` takes. */
   caches: LstmCaches;
 } {
-  const { kept, input, first, a, c, y } = runLstm(false, x, a0, undefined, p, options);
-  return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, kept) };
+  const { saved, input, first, a, c, y } = runLstm(false, x, a0, undefined, p, options);
+  return { a, y, c, caches: withGates({ x: input, a0: first, a, c }, saved) };
 }
 
 function lstmGradients(weights: CourseWeights): LstmGradients {
@@ -386,10 +386,10 @@ export function lstmCellBackward(
   /** (n_a, m). */
   dcPrev: Tensor;
 } {
-  const kept = keptOf("cache", cache, "coursera", "lstm", true);
-  const da = upstream("daNext", daNext, kept);
-  const dc = reshape(upstream("dcNext", dcNext, kept), kept.hs.shape.slice(1));
-  const { dx, dh0, dc0, weights } = backward(kept, da, dc);
+  const saved = savedFor("cache", cache, "coursera", "lstm", true);
+  const da = upstream("daNext", daNext, saved);
+  const dc = reshape(upstream("dcNext", dcNext, saved), saved.hs.shape.slice(1));
+  const { dx, dh0, dc0, weights } = backward(saved, da, dc);
   return {
     dxt: fromCore(dx, true),
     daPrev: permute(dh0, [1, 0]),
@@ -399,7 +399,7 @@ export function lstmCellBackward(
 }
 
 /**
- * The notebook's lstm_backward: all steps, da and dc carried from each to the one before.
+ * The notebook's lstm_backward: backpropagation through all steps, of a and of c.
  *
  * @param da the gradient of a (n_a, m, T), 1 <= T <= T_x: the steps after them have none
  * @param caches of `lstmForward`
@@ -414,8 +414,8 @@ export function lstmBackward(
   /** (n_a, m). */
   da0: Tensor;
 } {
-  const kept = keptOf("caches", caches, "coursera", "lstm", false);
-  const { dx, dh0, weights } = backward(kept, upstream("da", da, kept));
+  const saved = savedFor("caches", caches, "coursera", "lstm", false);
+  const { dx, dh0, weights } = backward(saved, upstream("da", da, saved));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(weights) };
 }
 

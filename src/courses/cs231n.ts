@@ -1,12 +1,12 @@
-// The functions of CS231n's rnn_layers.py: the course's layouts to the core's, and back.
+// The functions of CS231n's rnn_layers.py: convert the course's layouts to the core's, run pass.ts, convert back.
 
 import { floatDtype } from "../../bindings/kernels.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { permute, reshape, take } from "../base/layout.js";
 import { arraysOf, rowsOf } from "../formats/gates.js";
-import { backward, checkSteps, forward, keptOf, withKept, type CourseWeights, type Kept } from "./pass.js";
+import { backward, checkSteps, forward, savedFor, withSaved, type CourseWeights, type Saved } from "./pass.js";
 
-/** What a forward function keeps for the backward function of the same name. */
+/** Saved by a forward function for the backward function of the same name. */
 export interface Cache {
   /** The input, copied: (N, D) of one step, (N, T, D) of all. */
   readonly x: Tensor;
@@ -42,7 +42,7 @@ function run(
   Wx: Tensor,
   Wh: Tensor,
   b: Tensor,
-): { kept: Kept; cache: Cache } {
+): { saved: Saved; cache: Cache } {
   const gates = kind === "rnn" ? 1 : 4;
   const dtype = floatDtype("x", x);
   const input = take("x", x, dtype, cell ? ["N", "D"] : ["N", "T", "D"]);
@@ -68,23 +68,23 @@ function run(
     h0,
     c0,
   } as const;
-  const { kept } = forward(pass, () => undefined);
-  return { kept, cache: withKept({ x: input }, kept) };
+  const { saved } = forward(pass, () => undefined);
+  return { saved, cache: withSaved({ x: input }, saved) };
 }
 
-/** The states after the first: (N, T, H), or (N, H) of one step. */
-function states(kept: Kept, all: Tensor): Tensor {
-  const [t, n, h] = [kept.x.shape[0]!, kept.x.shape[1]!, all.shape[2]!];
-  return fromCore({ data: all.data.slice(n * h), shape: [t, n, h] }, kept.cell);
+/** The states of all steps, without the initial one: (N, T, H), or (N, H) of one step. */
+function states(saved: Saved, all: Tensor): Tensor {
+  const [t, n, h] = [saved.x.shape[0]!, saved.x.shape[1]!, all.shape[2]!];
+  return fromCore({ data: all.data.slice(n * h), shape: [t, n, h] }, saved.cell);
 }
 
-function gradients({ kind }: Kept, weights: CourseWeights): Gradients {
+function gradients({ kind }: Saved, weights: CourseWeights): Gradients {
   const { Wx, Wh, b } = arraysOf("cs231n", CELLS[kind], weights);
   return { dWx: Wx!, dWh: Wh!, db: b! };
 }
 
-/** The gradient of `states`, in the core's layout. */
-function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Kept): Tensor {
+/** Converts the gradient of `states` to the core's layout. */
+function upstream(argument: string, dh: Tensor, { x, hs, cell, dtype }: Saved): Tensor {
   const [t, n, h] = [x.shape[0]!, x.shape[1]!, hs.shape[2]!];
   return toCore(take(argument, dh, dtype, cell ? [n, h] : [n, t, h]));
 }
@@ -111,8 +111,8 @@ export function rnnStepForward(
   /** What `rnnStepBackward` takes. */
   cache: Cache;
 } {
-  const { kept, cache } = run("rnn", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
-  return { nextH: states(kept, kept.hs), cache };
+  const { saved, cache } = run("rnn", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
+  return { nextH: states(saved, saved.hs), cache };
 }
 
 /**
@@ -131,9 +131,9 @@ export function rnnStepBackward(
   /** (N, H). */
   dprevH: Tensor;
 } {
-  const kept = keptOf("cache", cache, "cs231n", "rnn", true);
-  const { dx, dh0, weights } = backward(kept, upstream("dnextH", dnextH, kept));
-  return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(kept, weights) };
+  const saved = savedFor("cache", cache, "cs231n", "rnn", true);
+  const { dx, dh0, weights } = backward(saved, upstream("dnextH", dnextH, saved));
+  return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(saved, weights) };
 }
 
 /**
@@ -158,8 +158,8 @@ export function rnnForward(
   /** What `rnnBackward` takes. */
   cache: Cache;
 } {
-  const { kept, cache } = run("rnn", false, x, ["h0", h0], undefined, Wx, Wh, b);
-  return { h: states(kept, kept.hs), cache };
+  const { saved, cache } = run("rnn", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  return { h: states(saved, saved.hs), cache };
 }
 
 /**
@@ -178,9 +178,9 @@ export function rnnBackward(
   /** (N, H). */
   dh0: Tensor;
 } {
-  const kept = keptOf("cache", cache, "cs231n", "rnn", false);
-  const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
-  return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
+  const saved = savedFor("cache", cache, "cs231n", "rnn", false);
+  const { dx, dh0, weights } = backward(saved, upstream("dh", dh, saved));
+  return { dx: fromCore(dx, false), dh0, ...gradients(saved, weights) };
 }
 
 /**
@@ -210,8 +210,8 @@ export function lstmStepForward(
   /** What `lstmStepBackward` takes. */
   cache: Cache;
 } {
-  const { kept, cache } = run("lstm", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
-  return { nextH: states(kept, kept.hs), nextC: states(kept, kept.cs!), cache };
+  const { saved, cache } = run("lstm", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
+  return { nextH: states(saved, saved.hs), nextC: states(saved, saved.cs!), cache };
 }
 
 /**
@@ -234,10 +234,10 @@ export function lstmStepBackward(
   /** (N, H). */
   dprevC: Tensor;
 } {
-  const kept = keptOf("cache", cache, "cs231n", "lstm", true);
-  const dc = take("dnextC", dnextC, kept.dtype, kept.hs.shape.slice(1));
-  const { dx, dh0, dc0, weights } = backward(kept, upstream("dnextH", dnextH, kept), dc);
-  return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0!, ...gradients(kept, weights) };
+  const saved = savedFor("cache", cache, "cs231n", "lstm", true);
+  const dc = take("dnextC", dnextC, saved.dtype, saved.hs.shape.slice(1));
+  const { dx, dh0, dc0, weights } = backward(saved, upstream("dnextH", dnextH, saved), dc);
+  return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0!, ...gradients(saved, weights) };
 }
 
 /**
@@ -262,8 +262,8 @@ export function lstmForward(
   /** What `lstmBackward` takes. */
   cache: Cache;
 } {
-  const { kept, cache } = run("lstm", false, x, ["h0", h0], undefined, Wx, Wh, b);
-  return { h: states(kept, kept.hs), cache };
+  const { saved, cache } = run("lstm", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  return { h: states(saved, saved.hs), cache };
 }
 
 /**
@@ -282,7 +282,7 @@ export function lstmBackward(
   /** (N, H). */
   dh0: Tensor;
 } {
-  const kept = keptOf("cache", cache, "cs231n", "lstm", false);
-  const { dx, dh0, weights } = backward(kept, upstream("dh", dh, kept));
-  return { dx: fromCore(dx, false), dh0, ...gradients(kept, weights) };
+  const saved = savedFor("cache", cache, "cs231n", "lstm", false);
+  const { dx, dh0, weights } = backward(saved, upstream("dh", dh, saved));
+  return { dx: fromCore(dx, false), dh0, ...gradients(saved, weights) };
 }

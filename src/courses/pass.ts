@@ -1,5 +1,5 @@
-// What the functions of both courses share: one pass of the core over JavaScript tensors in the core's own layout
-// ([T,N,*], weights [G,*], gates i f g o). coursera.ts and cs231n.ts convert their layouts to it and back.
+// Shared by both courses: a forward and a backward pass of the core over JavaScript tensors in the core's layout ([T,N,*],
+// weights [G,*], gates i f g o). coursera.ts and cs231n.ts convert their layouts.
 
 import { ShapeError, StateError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
@@ -20,11 +20,11 @@ import type { GateRows } from "../formats/gates.js";
 /** One layer's weights, or their gradients, with one bias: `biasIh`. */
 export type CourseWeights = Omit<GateRows, "biasHh">;
 
-/** What a forward function keeps for its backward function: copies that nothing else refers to. */
-export interface Kept {
+/** Saved by a forward function for its backward function: private copies. */
+export interface Saved {
   readonly course: "coursera" | "cs231n";
   readonly kind: "rnn" | "lstm";
-  /** Whether it is one of the functions for one step. */
+  /** Whether the function computes one step only. */
   readonly cell: boolean;
   readonly dtype: FloatDtype;
   readonly nonlinearity: "tanh" | "relu";
@@ -36,33 +36,33 @@ export interface Kept {
   readonly gates?: Tensor; // [T,N,4H], i f g o
 }
 
-const cellOf = ({ kind, nonlinearity }: Pick<Kept, "kind" | "nonlinearity">): Cell => ({
+const cellOf = ({ kind, nonlinearity }: Pick<Saved, "kind" | "nonlinearity">): Cell => ({
   kind: kind === "rnn" ? "RNN" : "LSTM",
   phi: nonlinearity,
 });
 
-/** By the cache that a user sees. Nothing that a user can reach leads to what is kept, or can stand in for it. */
-const keptByCache = /* @__PURE__ */ new WeakMap<object, Kept>();
+/** The saved record of each cache. Users hold the caches only, so they can neither change nor forge a record. */
+const savedByCache = /* @__PURE__ */ new WeakMap<object, Saved>();
 
-/** Notes what is kept for the cache that a user sees. */
-export function withKept<C extends object>(cache: C, kept: Kept): C {
-  keptByCache.set(cache, kept);
+/** Stores the record of a cache. */
+export function withSaved<C extends object>(cache: C, saved: Saved): C {
+  savedByCache.set(cache, saved);
   return cache;
 }
 
-/** What is kept for a cache, where it is one of the function's own. */
-export function keptOf(
+/** The record of a cache; refuses caches of other functions. */
+export function savedFor(
   argument: string,
   cache: object,
-  course: Kept["course"],
-  kind: Kept["kind"],
+  course: Saved["course"],
+  kind: Saved["kind"],
   cell: boolean,
-): Kept {
-  const kept = keptByCache.get(cache);
-  if (kept?.course !== course || kept.kind !== kind || kept.cell !== cell) {
-    throw new StateError(argument, describe(cache), "what the forward function of the same name returned");
+): Saved {
+  const saved = savedByCache.get(cache);
+  if (saved?.course !== course || saved.kind !== kind || saved.cell !== cell) {
+    throw new StateError(argument, describe(cache), "the cache that the forward function of the same name returned");
   }
-  return kept;
+  return saved;
 }
 
 /** Refuses sequences without steps. */
@@ -70,7 +70,7 @@ export function checkSteps(argument: string, x: Tensor, timeAxis: number): void 
   if (x.shape[timeAxis] === 0) throw new ShapeError(argument, showShape(x.shape), "at least one step");
 }
 
-/** Uploads weights; the second bias of the core's kernels is zeros. */
+/** Uploads weights. The kernels take two biases: the second is zeros. */
 function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, biasIh }: CourseWeights) {
   const resident: RecurrentWeights<FloatTensor> = {
     weightIh: arena.upload("weightIh", weightIh, dtype, ["G", "D"]),
@@ -82,16 +82,16 @@ function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, biasIh }:
 }
 
 /**
- * All steps.
+ * Runs all steps.
  *
  * @param input.x [T,N,D]
  * @param input.h0, input.c0 [N,H]; zeros where c0 is left out
- * @param project runs on the output [T,N,H] while it is in wasm memory
+ * @param project is called with the output [T,N,H] in wasm memory
  */
 export function forward<R>(
-  input: Omit<Kept, "hs" | "cs" | "psiC" | "gates"> & { h0: Tensor; c0?: Tensor },
+  input: Omit<Saved, "hs" | "cs" | "psiC" | "gates"> & { h0: Tensor; c0?: Tensor },
   project: (arena: Arena, output: FloatTensor) => R,
-): { kept: Kept; projected: R } {
+): { saved: Saved; projected: R } {
   const { h0, c0, ...given } = input;
   const { dtype, weights, x } = given;
   const [t, n] = x.shape as [number, number, number];
@@ -105,11 +105,11 @@ export function forward<R>(
     const projected = project(arena, hs.slice(n, t * n).reshape([t, n, h]));
     const steps = (of: FloatTensor | undefined) => of?.download([t, n, of.shape[1]!]);
     const [all, cells] = [hs, cs].map((of) => of?.download([t + 1, n, h]));
-    return { kept: { ...given, hs: all!, cs: cells, psiC: steps(psiC), gates: steps(gates) }, projected };
+    return { saved: { ...given, hs: all!, cs: cells, psiC: steps(psiC), gates: steps(gates) }, projected };
   });
 }
 
-/** Gradients of one pass: of x [T,N,D], the first states [N,H], and the weights in the core's layout. */
+/** Gradients of x [T,N,D], of the initial states [N,H], and of the weights, in the core's layout. */
 export interface CourseGradients {
   dx: Tensor;
   dh0: Tensor;
@@ -118,16 +118,16 @@ export interface CourseGradients {
 }
 
 /**
- * Backward through the first steps of a forward pass.
+ * Backpropagates through the first T' steps of a forward pass.
  *
  * @param dOutput [T',N,H], T' <= T: the steps after them have no gradient
  * @param dcNext  [N,H]; zeros where it is left out
  */
-export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
-  const { dtype, x, hs, cs, psiC, gates } = kept;
+export function backward(saved: Saved, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
+  const { dtype, x, hs, cs, psiC, gates } = saved;
   const [t, n, h] = dOutput.shape as [number, number, number];
   return withArena(currentCore(), (arena) => {
-    const weights = upload(arena, dtype, kept.weights);
+    const weights = upload(arena, dtype, saved.weights);
     const like = ({ shape }: FloatTensor) => arena.zeros("gradients of the weights", dtype, shape);
     const gradients: RecurrentWeights = {
       weightIh: like(weights.weightIh),
@@ -138,7 +138,7 @@ export function backward(kept: Kept, dOutput: Tensor, dcNext?: Tensor): CourseGr
     const up = (of: Tensor, steps = t): FloatTensor =>
       arena.upload("cache", slice(of, 0, steps), dtype, ["T", "N", "H"]).reshape([steps * n, of.shape[2]!]);
     const lstm = cs && psiC && gates && { cs: up(cs, t + 1), psiC: up(psiC), gates: up(gates) };
-    const pass: Pass = { cell: cellOf(kept), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
+    const pass: Pass = { cell: cellOf(saved), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
     const dh = arena.zeros("dh", dtype, [n, h]);
     const dc = dcNext ? arena.copy("dcNext", dcNext, dtype, [n, h]) : arena.zeros("dc", dtype, [n, h]);
     const dx = arena.allocate("dx", dtype, [t, n, x.shape[2]!]);

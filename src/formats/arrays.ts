@@ -1,5 +1,5 @@
-// Typed arrays from outside, as they really are: what they are called and where they lie is asked by the language's own
-// getters, which properties of the same name, subclasses and other realms cannot change. Nothing is copied here.
+// Typed arrays from callers. Their kind and memory are read by the language's own getters, which properties of the same
+// name, subclasses and other realms cannot change. Nothing is copied here.
 
 import { DtypeError } from "../../bindings/errors.js";
 import { describe, intrinsic, kindOf } from "../../bindings/tensor.js";
@@ -8,7 +8,7 @@ const buffer = /* @__PURE__ */ intrinsic("buffer");
 const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
 const byteLength = /* @__PURE__ */ intrinsic("byteLength");
 
-/** Names of the arrays' number types, for messages. */
+/** Number types by class of array, for messages. */
 const DTYPES: ReadonlyMap<unknown, string> = /* @__PURE__ */ new Map([
   ["Float64Array", "f64"],
   ["Float32Array", "f32"],
@@ -24,18 +24,18 @@ const DTYPES: ReadonlyMap<unknown, string> = /* @__PURE__ */ new Map([
   ["Uint8ClampedArray", "u8"],
 ]);
 
-/** The number type of a typed array (a subclass or one of another realm, too): f64, i64 ...; undefined for anything else. */
+/** The number type of a typed array, also of a subclass or another realm: f64, i64 ...; undefined for anything else. */
 export function numberTypeOf(data: unknown): string | undefined {
   return DTYPES.get(kindOf(data));
 }
 
-/** Whether a value is a Uint8Array, a subclass' (Node's Buffer) or another realm's included. */
+/** Whether a value is a Uint8Array, also of a subclass (Node's Buffer) or another realm. */
 export function isBytes(value: unknown): value is Uint8Array {
   return kindOf(value) === "Uint8Array";
 }
 
 /**
- * A plain Uint8Array over the bytes of one from outside, of the length that it has now.
+ * A plain Uint8Array over the bytes of a caller's, with its current length.
  *
  * @throws DtypeError naming `argument`
  */
@@ -48,9 +48,9 @@ export function takeBytes(argument: string, value: unknown): Uint8Array {
 }
 
 /**
- * The bytes of a typed array from outside, where they are.
+ * A view of the bytes of a caller's typed array.
  *
- * @throws DtypeError naming `argument` for an array that has detached
+ * @throws DtypeError naming `argument` for a detached array
  */
 export function bytesOf(argument: string, array: unknown): Uint8Array {
   try {
@@ -60,6 +60,6 @@ export function bytesOf(argument: string, array: unknown): Uint8Array {
       byteLength.call(array) as number,
     );
   } catch {
-    throw new DtypeError(argument, "an array that has detached", "one that still has its numbers");
+    throw new DtypeError(argument, "a detached array", "one that still has its numbers");
   }
 }

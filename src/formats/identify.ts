@@ -1,5 +1,5 @@
-// What a file is that came where another one was expected: told by its first bytes, or, for JSON, by its keys. It serves
-// messages only: nothing is read by it, and nothing depends on it.
+// Recognises a file of the wrong kind by its first bytes or, for JSON, by its keys, so that an error can name it. Used for
+// messages only.
 
 import { isRecord } from "./json.js";
 
@@ -7,32 +7,32 @@ import { isRecord } from "./json.js";
 export interface FileKind {
   /** With its article: "an ONNX model". */
   readonly name: string;
-  /** What to do with it, where something can be done. */
+  /** How to get what is wanted from it, if there is a way. */
   readonly hint?: string;
 }
 
-/** The largest JSON that is parsed only to tell what it is, in bytes. */
+/** Bytes of the largest JSON that is parsed only to recognise it. */
 const MAX_JSON = 32_000_000;
 
-/** The most files of a zip archive whose names are looked at. */
+/** Files of a zip archive whose names are read at most. */
 const MAX_NAMES = 1000;
 
 const TORCH_HINT = "in Python, safetensors.torch.save_file(model.state_dict(), path) writes what readSafetensors reads";
 const NUMPY_HINT = "in Python, safetensors.numpy.save_file(arrays, path) writes what readSafetensors reads";
 const KERAS_HINT = 'the guide "Porting from Keras" shows how its weights come here';
 
-/** Beginnings of files: the bytes as characters of Latin-1. */
+/** First bytes of files, as Latin-1 characters. */
 const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
   ["\x89HDF\r\n\x1a\n", { name: "an HDF5 file (Keras .h5)", hint: KERAS_HINT }],
   ["\x93NUMPY", { name: "a NumPy .npy file", hint: NUMPY_HINT }],
   ["\x1f\x8b", { name: "a gzip file", hint: "unpack it first" }],
-  // protocol 2, then the number with which files of torch.save began before 1.6
+  // pickle protocol 2, then the magic number of torch.save before 1.6
   ["\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20", { name: "a PyTorch checkpoint (pickle)", hint: TORCH_HINT }],
   ["version https://git-lfs", { name: "a Git LFS pointer", hint: "`git lfs pull` fetches the file itself" }],
   ["GGUF", { name: "a GGUF file" }],
 ];
 
-/** What the bytes are, where that can be told and is not safetensors. */
+/** The kind of file, if it is recognised and not safetensors. */
 export function identify(bytes: Uint8Array): FileKind | undefined {
   for (const [beginning, kind] of BEGINNINGS) if (startsWith(bytes, 0, beginning)) return kind;
   if (startsWith(bytes, 0, "PK\x03\x04") || startsWith(bytes, 0, "PK\x05\x06")) return identifyZip(bytes);
@@ -42,7 +42,7 @@ export function identify(bytes: Uint8Array): FileKind | undefined {
   return identifyText(bytes);
 }
 
-/** A parsed JSON value, the same way. */
+/** The kind of file of parsed JSON, if it is recognised. */
 export function identifyJson(value: unknown): FileKind | undefined {
   if (!isRecord(value)) return undefined;
   const has = (...keys: string[]) => keys.every((key) => Object.hasOwn(value, key));
@@ -64,7 +64,7 @@ export function identifyJson(value: unknown): FileKind | undefined {
   return undefined;
 }
 
-/** "got X" and "expected Y" of a message about a file of another kind. */
+/** The "expected" part of a message about a file of another kind, with its hint. */
 export function hinted(expected: string, { hint }: FileKind): string {
   return hint === undefined ? expected : `${expected}; ${hint}`;
 }
@@ -90,7 +90,7 @@ function identifyZip(bytes: Uint8Array): FileKind {
   return { name: "a zip archive", hint: "unpack it first" };
 }
 
-/** Names of the files in a zip archive: those of its directory, at its end, or only the first one's where it is cut off. */
+/** Names of the files in a zip archive: from the directory at its end, or the first file's alone where it is cut off. */
 function zipNames(bytes: Uint8Array): string[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const names: string[] = [];
@@ -125,14 +125,14 @@ function identifyText(bytes: Uint8Array): FileKind | undefined {
   return (bytes.length <= MAX_JSON ? identifyJson(parse(bytes.subarray(start))) : undefined) ?? { name: "a JSON file" };
 }
 
-/** The value of JSON's bytes, every byte beyond ASCII as some character; undefined for what is not JSON. */
+/** Parses bytes as JSON, reading them as Latin-1; undefined where they are not JSON. */
 function parse(bytes: Uint8Array): unknown {
   try {
     const parts: string[] = [];
     for (let at = 0; at < bytes.length; at += 8192) parts.push(latin1(bytes.subarray(at, at + 8192)));
     return JSON.parse(parts.join(""));
   } catch {
-    return undefined; // not JSON, or, in some engines, nested too deep
+    return undefined; // not JSON, or nested too deeply for the engine
   }
 }
 

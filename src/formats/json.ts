@@ -1,10 +1,10 @@
-// JSON from files, whose text may be hostile: bounded nesting (engines recurse where JSON nests), no key twice, and values
-// shown in messages in bounded time. What the values mean is not known here.
+// JSON from hostile files: limits nesting (engines recurse), refuses duplicate keys, and shows values in messages in bounded
+// time. The formats themselves are read elsewhere.
 
 import { FormatError } from "../../bindings/errors.js";
 import { describe } from "../../bindings/tensor.js";
 
-/** Levels of arrays and objects; the formats that are read here need 3 or 4. */
+/** Levels of arrays and objects at most; the package's formats need 3 or 4. */
 const MAX_DEPTH = 64;
 
 /**
@@ -25,7 +25,7 @@ export function parseJson(argument: string, text: string, expected = "JSON"): un
   return value;
 }
 
-/** JSON.parse of some engines ends with a stack overflow where the nesting is deep. */
+/** Refuses deep nesting, on which JSON.parse of some engines overflows the stack. */
 function checkDepth(argument: string, text: string): void {
   let depth = 0;
   for (let i = 0; i < text.length; i++) {
@@ -37,9 +37,9 @@ function checkDepth(argument: string, text: string): void {
   }
 }
 
-/** JSON.parse keeps the last of equal keys without a word, so they are looked for in the text (valid JSON by now). */
+/** Refuses duplicate keys, of which JSON.parse silently keeps the last. The text is valid JSON by now. */
 function checkDuplicates(argument: string, json: string): void {
-  // The keys seen in each object around the place: none, one, or several. An array has none.
+  // For each enclosing object the keys seen so far; undefined for an array.
   const open: (string | Set<string> | undefined)[] = [];
   for (let i = 0; i < json.length; i++) {
     const code = json.charCodeAt(i);
@@ -49,7 +49,7 @@ function checkDuplicates(argument: string, json: string): void {
       const start = i;
       i = endOfString(json, i);
       let next = i + 1;
-      while (json.charCodeAt(next) <= 0x20) next++; // JSON's white space; no other control character can stand here
+      while (json.charCodeAt(next) <= 0x20) next++; // JSON's white space; other control characters cannot occur here
       if (json.charCodeAt(next) !== 0x3a) continue;
       const raw = json.slice(start + 1, i);
       const key = raw.includes("\\") ? (JSON.parse(json.slice(start, i + 1)) as string) : raw;
@@ -66,7 +66,7 @@ function checkDuplicates(argument: string, json: string): void {
 
 const QUOTE = 0x22;
 
-/** Where the string that begins at `start` ends: its closing quote, or the end of the text. */
+/** The index of the closing quote of the string that begins at `start`, or the end of the text. */
 function endOfString(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -76,7 +76,7 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-/** A value as JSON has it, cut where it is long, for messages. */
+/** A value as JSON, shortened for messages. */
 export function quote(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "string") return cut(JSON.stringify(value.slice(0, 100)), value.length > 100);
@@ -93,7 +93,7 @@ function cut(text: string, more: boolean): string {
   return more ? `${text}...` : text;
 }
 
-/** Whether a value is an object of JSON's. */
+/** Whether a value is a JSON object. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,5 @@
-// The header of a safetensors file: which tensors lie where, and the metadata. No size in it is trusted before it was
-// checked against the size of the file. The numbers themselves are read in safetensors.ts.
+// Reads the header of a safetensors file: the tensors' types, shapes and offsets, and the metadata. Every size is checked
+// against the file's size before it is used. safetensors.ts reads the numbers.
 
 import { FormatError } from "../../bindings/errors.js";
 import { describe } from "../../bindings/tensor.js";
@@ -10,10 +10,10 @@ import { decodeUtf8 } from "./utf8.js";
 /** Header limit of the format's reference implementation, in bytes. */
 export const MAX_HEADER = 100_000_000;
 
-/** Bytes of the header's length, which come first. */
+/** Bytes of the prefix, which holds the header's length. */
 export const PREFIX = 8;
 
-/** Bytes of one number of each type of the format whose numbers are whole bytes. */
+/** Bytes per number of the format's types; types of less than a byte are not listed. */
 const BYTES: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
   ...["F64", "I64", "U64", "C64"].map((name) => [name, 8] as const),
   ...["F32", "I32", "U32"].map((name) => [name, 4] as const),
@@ -24,7 +24,7 @@ const BYTES: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
 /** A tensor in a file. */
 export interface StoredEntry {
   readonly name: string;
-  /** As the file has it: F32, I64 ... or a type that is not known here. */
+  /** The file's name of the type: F32, I64 ..., or one that is unknown here. */
   readonly dtype: string;
   readonly shape: readonly number[];
   /** Its bytes, counted from the start of the data. */
@@ -32,7 +32,7 @@ export interface StoredEntry {
   readonly end: number;
 }
 
-/** What the header of a file says. */
+/** A parsed header. */
 export interface SafetensorsHeader {
   /** In the order of the file. */
   readonly entries: readonly StoredEntry[];
@@ -62,19 +62,19 @@ export function readHeader(bytes: Uint8Array, fileSize: number): SafetensorsHead
   return { entries, metadata, dataStart };
 }
 
-/** Bytes of the header, as the prefix has it; NaN where there is none. */
+/** The header's length as the prefix says it; NaN where the file is shorter than the prefix. */
 function prefixOf(bytes: Uint8Array): number {
   if (bytes.length < PREFIX) return NaN;
   return Number(new DataView(bytes.buffer, bytes.byteOffset, PREFIX).getBigUint64(0, true));
 }
 
-/** Whether a file of that size may be a safetensors file, from its first nine bytes. */
+/** Whether a file may be safetensors, judged by its size and its first nine bytes. */
 export function looksLikeSafetensors(bytes: Uint8Array, fileSize: number): boolean {
   return bytes[PREFIX] === 0x7b && prefixOf(bytes) <= Math.min(MAX_HEADER, fileSize - PREFIX);
 }
 
 /**
- * Bytes of the header, from the length prefix.
+ * The header's length in bytes, checked.
  *
  * @param bytes at least the first nine bytes of the file
  * @throws FormatError
@@ -111,7 +111,7 @@ function readMetadata(value: unknown, metadata: Record<string, string>): void {
   }
 }
 
-/** Checks one tensor's entry: types, the shape against the offsets, the offsets against the data. */
+/** Checks one tensor's entry: the types of its fields, its offsets, and that its shape fits them. */
 function checkEntry(name: string, entry: unknown, dataSize: number): StoredEntry {
   const tensor = `tensor ${quote(name)}`;
   if (!isRecord(entry)) throw new FormatError(tensor, describe(entry), "a JSON object");
@@ -136,7 +136,7 @@ function checkEntry(name: string, entry: unknown, dataSize: number): StoredEntry
   return { name, dtype, shape, begin, end };
 }
 
-/** The tensors must cover the data exactly: each begins where the one before it ended. */
+/** Checks that the tensors cover the data exactly: each begins where the one before it ends. */
 function checkCover(entries: readonly StoredEntry[], dataSize: number): void {
   let covered = 0;
   for (const { name, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
@@ -149,7 +149,7 @@ function checkCover(entries: readonly StoredEntry[], dataSize: number): void {
   if (covered !== dataSize) throw new FormatError("data", `${dataSize} bytes`, `${covered}, the last tensor's end`);
 }
 
-/** Elements of a shape; 1 for a scalar's []; NaN, which equals no size, where the product leaves the safe integers. */
+/** The number of elements; 1 for a scalar's []; NaN, which equals no size, where the product is no safe integer. */
 export function elements(shape: readonly number[]): number {
   let product = 1;
   for (const size of shape) product = product * size > Number.MAX_SAFE_INTEGER ? NaN : product * size;

@@ -1,4 +1,4 @@
-// Tensors of safetensors files, read and written in memory; ../safetensors.ts draws the format.
+// Reads and writes safetensors files in memory; ../safetensors.ts describes the format.
 
 import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
@@ -8,11 +8,11 @@ import { isRecord, quote } from "./json.js";
 import { elements, MAX_HEADER, PREFIX, readHeader, type StoredEntry } from "./safetensors-header.js";
 import { encodeUtf8 } from "./utf8.js";
 
-/** Arrays of a safetensors file: those of tensors, and those of integers of other sizes. */
+/** Arrays of a safetensors file: those of a Tensor, and integers of other sizes. */
 export type StoredData =
   TensorData | BigInt64Array | BigUint64Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array;
 
-/** A tensor of any type that a safetensors file holds: wider than `Tensor`, which layers take. */
+/** A tensor of any type that a safetensors file can hold. Layers take `Tensor`, which has fewer types. */
 export interface StoredTensor {
   /** The numbers, row-major. */
   readonly data: StoredData;
@@ -21,19 +21,19 @@ export interface StoredTensor {
 }
 
 /**
- * What a safetensors file holds. Both records have no prototype, so that any name is an ordinary key.
+ * The contents of a safetensors file. Neither record has a prototype, so that any name is an ordinary key.
  *
  * @typeParam T the type of the tensors, as of `readSafetensors`
  */
 export interface SafetensorsContent<T extends StoredTensor = Tensor> {
   /** The tensors by name. */
   tensors: Record<string, T>;
-  /** What stands under `__metadata__`; empty where nothing does. */
+  /** The entries of `__metadata__`; empty if there are none. */
   metadata: Record<string, string>;
 }
 
 /**
- * Says whether a tensor is to be read.
+ * Selects the tensors to read.
  *
  * @param name as the file has it
  */
@@ -45,7 +45,7 @@ export interface SafetensorsOptions {
   only?: readonly string[] | NameFilter | undefined;
 }
 
-/** How the bytes of a stored dtype become an array; they come in a fresh, aligned buffer. */
+/** Makes an array of the bytes of a stored dtype, which are a fresh, aligned copy. */
 const READERS: ReadonlyMap<string, (buffer: ArrayBuffer) => StoredData> = new Map<
   string,
   (buffer: ArrayBuffer) => StoredData
@@ -70,8 +70,8 @@ const READERS: ReadonlyMap<string, (buffer: ArrayBuffer) => StoredData> = new Ma
  * and U64 come as BigInt64Array and BigUint64Array, I16, I8, U32, U16 and U8 as the arrays of those names, BOOL as a
  * Uint8Array. Every array is fresh. Time and memory are a small multiple of the file's size.
  *
- * @typeParam T what the caller expects the tensors to be: `Tensor` by default, as layers take them, or `StoredTensor`.
- *   The file decides what comes; whatever takes a Tensor refuses another array by a DtypeError
+ * @typeParam T the type that the caller expects: `Tensor` (default), as layers take it, or `StoredTensor`. It is not checked
+ *   here; functions that take a Tensor refuse other arrays with a DtypeError
  * @param bytes the whole file, as of https://huggingface.co/docs/safetensors#format
  * @param options `only`: which tensors to read; the others may have any dtype
  * @throws FormatError, saying what is wrong, or what the file is, for anything that is not a whole valid file;
@@ -131,7 +131,7 @@ export function writeSafetensors(
   let offset = 0;
   for (const { name, dtype, shape, bytes } of entries) {
     if (bytes.length !== elements(shape) * SIZES.get(dtype)!) {
-      // a getter of a later entry took the numbers away
+      // a getter of a later entry detached the array
       throw new DtypeError(`tensor ${quote(name)}`, "an array that changed its length", "one that stays");
     }
     const end = offset + bytes.length;
@@ -156,7 +156,7 @@ export function writeSafetensors(
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-/** What picks the tensors to read from those of a file. */
+/** The option `only` as a function of a name. */
 function checkOnly(options: SafetensorsOptions): (entries: readonly StoredEntry[]) => readonly StoredEntry[] {
   checkOptions("readSafetensors", options, ["only"]);
   const { only } = options;
@@ -185,7 +185,7 @@ function checkOnly(options: SafetensorsOptions): (entries: readonly StoredEntry[
   };
 }
 
-/** Half-precision numbers to f32; `bits` gives the f32 pattern of one. Working on patterns keeps NaN payloads. */
+/** Converts half-precision numbers to f32. `bits` maps bit patterns, which keeps NaN payloads. */
 function widen(halves: Uint16Array, bits: (half: number) => number): Float32Array {
   const patterns = new Int32Array(halves.length);
   for (let i = 0; i < halves.length; i++) patterns[i] = bits(halves[i] ?? 0);
@@ -199,13 +199,13 @@ function f16ToF32Bits(half: number): number {
   if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
   if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
   if (fraction === 0) return sign;
-  const shift = Math.clz32(fraction) - 21; // brings the leading one of a subnormal to bit 10
+  const shift = Math.clz32(fraction) - 21; // moves the leading one of a subnormal to bit 10
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
 }
 
 // --- writing ---------------------------------------------------------------------------------------------------------
 
-/** Bytes of one number of the types that are written. */
+/** Bytes per number of the types that are written. */
 const SIZES: ReadonlyMap<string, number> = new Map([
   ["F64", 8],
   ["F32", 4],
@@ -230,7 +230,7 @@ function encodeEntry(name: string, tensor: unknown) {
   return { name, dtype, bytesPerNumber: size, shape, bytes };
 }
 
-/** A copy of a shape from outside; undefined where it is none. */
+/** A copy of a caller's shape; undefined where it is no shape. */
 function sizesOf(value: unknown): number[] | undefined {
   if (!Array.isArray(value)) return undefined;
   const sizes: number[] = [];

@@ -1,9 +1,9 @@
-// UTF-8 for the headers of binary files: strict decoding and encoding of strings, in plain TypeScript, since the hosts
-// that read weights include some without TextDecoder (an AudioWorklet). Reading text files is not done here.
+// Strict UTF-8 for the headers of binary files, in plain TypeScript: some hosts that read weights, such as an AudioWorklet,
+// have no TextDecoder.
 
 import { FormatError } from "../../bindings/errors.js";
 
-/** Characters handed to String.fromCharCode at once: far below every engine's limit on arguments. */
+/** Characters per call of String.fromCharCode: far below every engine's limit on arguments. */
 const CHUNK = 4096;
 
 /**

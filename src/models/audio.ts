@@ -1,10 +1,10 @@
-// Models of audio effects: what their files describe, as networks that run.
+// Builds models of audio effects from the descriptions that formats/audio reads.
 
 import { ValueError } from "../../bindings/errors.js";
 import { describe, type FloatDtype } from "../../bindings/tensor.js";
 import { checkDtype, checkOptions } from "../base/check.js";
 import { sealed } from "../base/sealed.js";
-import { checkCount, type NetworkDescription } from "../formats/audio/description.js";
+import { checkLayerCount, type NetworkDescription } from "../formats/audio/description.js";
 import { readProteus } from "../formats/audio/proteus.js";
 import { readRtneural } from "../formats/audio/rtneural.js";
 import { StreamingModel } from "./streaming.js";
@@ -18,17 +18,17 @@ export interface StreamingOptions {
 /** Options of `fromRtneural`. */
 export interface RtneuralOptions extends StreamingOptions {
   /**
-   * For a state_dict, which does not say how its modules go together: their names, and activations ("tanh", "relu",
-   * "sigmoid", "softmax", "elu"), in the order in which they are applied. By default all modules in the file's order,
-   * where a linear one, if there is any, comes last.
+   * For a state_dict, which does not tell the order of its modules: their names, and activations ("tanh", "relu",
+   * "sigmoid", "softmax", "elu"), in the order in which they are applied. By default all modules in the file's order; a
+   * linear one must then be the last.
    */
   modules?: readonly string[];
 }
 
 /**
- * A model from a file of RTNeural's: layers "lstm", "gru", "dense", "time-distributed-dense", "activation" (tanh, relu,
+ * Makes a model from a file of RTNeural: layers "lstm", "gru", "dense", "time-distributed-dense", "activation" (tanh, relu,
  * sigmoid, softmax, elu) and "prelu", as Keras exports them, or a state_dict of LSTM, GRU, RNN and Linear modules. Not
- * yet: "conv1d", "conv2d", "batchnorm" and gated activations. See [RTNeural](https://github.com/jatinchowdhury18/RTNeural).
+ * supported: "conv1d", "conv2d", "batchnorm" and gated activations. See [RTNeural](https://github.com/jatinchowdhury18/RTNeural).
  *
  * @param json the parsed file
  * @param options dtype "f32" by default; for a state_dict, the modules' order
@@ -43,8 +43,8 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
 }
 
 /**
- * A model from a file of Proteus, NeuralPi or their training program: one recurrent module (LSTM, GRU or RNN, of any number
- * of layers) and a linear one, with `skip` inputs added to what comes out. See
+ * Makes a model from a file of Proteus, NeuralPi or their training program: one recurrent module (LSTM, GRU or RNN, of any
+ * number of layers) and a linear one, with the first `skip` inputs added to the output. See
  * [CoreAudioML](https://github.com/Alec-Wright/CoreAudioML).
  *
  * @param json the parsed file
@@ -67,14 +67,14 @@ function dtypeOf({ dtype = "f32" }: StreamingOptions): FloatDtype {
   return dtype;
 }
 
-/** A copy of the modules' names. */
+/** Checks the modules' names, and copies them. */
 function checkModules(modules: unknown): readonly string[] | undefined {
   if (modules === undefined) return undefined;
   const expected = "an array of at least one string";
   if (!Array.isArray(modules)) throw new ValueError("modules", describe(modules), expected);
   const { length } = modules;
   if (length === 0) throw new ValueError("modules", "an empty array", expected);
-  checkCount("modules", length);
+  checkLayerCount("modules", length);
   return Array.from({ length }, (_, i) => {
     const name: unknown = modules[i];
     if (typeof name !== "string") throw new ValueError("modules", `an array with ${describe(name)}`, expected);

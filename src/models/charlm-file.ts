@@ -16,13 +16,13 @@ const VERSION = "1";
 
 /** Figures about the training of a CharLM, written into its file. */
 export interface CharLMTraining {
-  /** Optimizer steps taken, a whole number from 0 up. */
+  /** Optimizer steps taken, an integer >= 0. */
   steps: number;
   /** The latest measurement on text that was not trained on. */
   validation?: {
     /** The mean loss in nats per character, a finite number. */
     loss: number;
-    /** The optimizer step that it was measured after, a whole number from 0 up. */
+    /** The optimizer step that it was measured after, an integer >= 0. */
     step: number;
   };
 }
@@ -111,7 +111,7 @@ export function readCharLM(bytes: Uint8Array): {
   const size = (name: string): number => {
     const value = architecture[name];
     if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
-    throw new FormatError(`architecture ${name}`, describe(value), "a whole number from 1 up");
+    throw new FormatError(`architecture ${name}`, describe(value), "an integer >= 1");
   };
   const sizes = { embeddingDim: size("embeddingDim"), hiddenSize: size("hiddenSize"), numLayers: size("numLayers") };
   const { layers } = architecture;
@@ -169,11 +169,11 @@ interface FigureKind {
 
 const FINITE: FigureKind = { expected: "a finite number", fits: Number.isFinite };
 const POSITIVE: FigureKind = {
-  expected: "a whole number from 1 up",
+  expected: "an integer >= 1",
   fits: (value) => Number.isSafeInteger(value) && (value as number) >= 1,
 };
 const WHOLE: FigureKind = {
-  expected: "a whole number from 0 up",
+  expected: "an integer >= 0",
   fits: (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 };
 

@@ -5,7 +5,7 @@
 import { DisposedError, StateError, ValueError } from "../../bindings/errors.js";
 import { checkIndices } from "../../bindings/kernels.js";
 import { checkTensor, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions } from "../base/check.js";
+import { checkCount, checkOptions } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { Embedding } from "../nn/embedding.js";
 import { loadStateDictInto, stateDictOf, type Parameter } from "../nn/layer.js";
@@ -13,7 +13,7 @@ import { Linear } from "../nn/linear.js";
 import { crossEntropy, softmax } from "../nn/loss.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
-import { describeCharacter, describeCharacters, describeNumber, reading, TextStreams, Vocabulary } from "./text.js";
+import { describeCharacter, describeCharacters, reading, TextStreams, Vocabulary } from "./text.js";
 
 /** All of `CharLMCell`. */
 export const CHARLM_CELLS: readonly CharLMCell[] = /* @__PURE__ */ Object.freeze(["LSTM", "GRU", "RNN"] as const);
@@ -376,9 +376,7 @@ export class CharLM {
   generate(prompt: string, options: SampleOptions): Generator<string, void, undefined> {
     checkOptions("sample", options, ["length", "temperature", "random", "unknown"]);
     const { length, temperature = 1, random = new Random(), unknown = "error" } = options;
-    if (!Number.isSafeInteger(length) || length < 0) {
-      throw new ValueError("length", describeNumber(length), "a whole number from 0 up");
-    }
+    checkCount("length", length, 0);
     if (typeof temperature !== "number" || !(temperature >= 0)) {
       throw new ValueError("temperature", describe(temperature), "a number from 0 up");
     }

@@ -123,7 +123,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   if (direction !== "forward" && direction !== "reverse" && direction !== "bidirectional") {
     throw new ValueError("direction", describe(direction), '"forward", "reverse" or "bidirectional"');
   }
-  checkFlag("layout", layout);
+  checkZeroOrOne("layout", layout);
   const reverse = direction === "bidirectional" ? [false, true] : [direction === "reverse"];
   const d = reverse.length;
   const cells = cellsOf(opType, operator, given, d);
@@ -222,7 +222,7 @@ function missing(name: string): never {
   throw new ShapeError(name, "none", "a tensor");
 }
 
-function checkFlag(attribute: string, value: number): void {
+function checkZeroOrOne(attribute: string, value: number): void {
   if (value !== 0 && value !== 1) throw new ValueError(attribute, describe(value), "0 or 1");
 }
 
@@ -248,8 +248,8 @@ function cellsOf(kind: CellKind, operator: OperatorSpec, attributes: OnnxAttribu
     input_forget = 0,
     linear_before_reset = 0,
   } = attributes;
-  checkFlag("input_forget", input_forget);
-  checkFlag("linear_before_reset", linear_before_reset);
+  checkZeroOrOne("input_forget", input_forget);
+  checkZeroOrOne("linear_before_reset", linear_before_reset);
   if (clip !== undefined && !(typeof clip === "number" && clip > 0)) {
     throw new ValueError("clip", describe(clip), "a number > 0");
   }

@@ -3,6 +3,7 @@
 
 import { DtypeError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
 import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../../bindings/tensor.js";
+import { checkCount } from "../base/check.js";
 
 /** Codes whose text every 64-bit engine can hold, at two UTF-16 units each. */
 const LONGEST = 2 ** 28 - 12;
@@ -275,13 +276,13 @@ export class TextStreams {
    * @param codes one per character, as of `Vocabulary.encode`
    * @param batchSize N, the streams
    * @param seqLen T, the steps of a window
-   * @throws DtypeError for codes that are no Int32Array; ValueError for sizes that are not whole numbers from 1 up;
+   * @throws DtypeError for codes that are no Int32Array; ValueError for sizes that are not integers >= 1;
    *   ShapeError for a text of no more than N characters
    */
   constructor(codes: Int32Array, batchSize: number, seqLen: number) {
     this.#codes = viewCodes("codes", codes);
-    checkSize("batchSize", batchSize, 1);
-    checkSize("seqLen", seqLen, 1);
+    checkCount("batchSize", batchSize, 1);
+    checkCount("seqLen", seqLen, 1);
     this.#batchSize = batchSize;
     this.#seqLen = seqLen;
     const { length } = this.#codes;
@@ -301,9 +302,9 @@ export class TextStreams {
    * @throws ValueError
    */
   static largestBatch(length: number, batchSize: number, seqLen: number): number {
-    checkSize("length", length, 0);
-    checkSize("batchSize", batchSize, 1);
-    checkSize("seqLen", seqLen, 1);
+    checkCount("length", length, 0);
+    checkCount("batchSize", batchSize, 1);
+    checkCount("seqLen", seqLen, 1);
     return Math.max(0, Math.min(batchSize, Math.floor((length - 1) / seqLen)));
   }
 
@@ -363,11 +364,5 @@ export class TextStreams {
     }
     const shape = [steps, batchSize];
     return { inputs: { data: inputs, shape }, targets: { data: targets, shape } };
-  }
-}
-
-function checkSize(name: string, value: unknown, least: 0 | 1): void {
-  if (!Number.isSafeInteger(value) || (value as number) < least) {
-    throw new ValueError(name, describeNumber(value), `a whole number from ${least} up`);
   }
 }

@@ -4,7 +4,7 @@
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { checkTensor, describe, tensor, type Tensor } from "../../bindings/tensor.js";
-import { checkDict, checkOptions, checkNumber, readList } from "../base/check.js";
+import { checkCount, checkDict, checkOptions, checkNumber, readList } from "../base/check.js";
 
 /** What a schedule needs of an optimizer: an `Optimizer`, or anything with groups. */
 export interface Scheduled {
@@ -32,12 +32,6 @@ export function cosPi(x: number): number {
   let sum = 0;
   for (let k = sine ? 17 : 16; k > 1; k -= 2) sum = (1 + sum) * (-square / (k * (k - 1)));
   return sine ? angle + angle * sum : 1 + sum;
-}
-
-function checkCount(argument: string, value: number, least: number): void {
-  if (!Number.isSafeInteger(value) || value < least) {
-    throw new ValueError(argument, describe(value), `an integer >= ${least}`);
-  }
 }
 
 /** A schedule's groups and state, which only its own methods reach. */

@@ -1,9 +1,9 @@
-// The settings of a training: what they mean, their defaults, and which values make sense, for the command line and for
-// the state file alike. They fix a training's numbers entirely, together with the text and the build.
+// The settings of a training, their defaults and valid ranges, for the command line and the state file. Settings, text and
+// build together determine every number of a training.
 
 import { CHARLM_CELLS, type CharLMCell } from "../models/charlm.js";
 
-/** Everything that the numbers of a training depend on, beside the text and the build. */
+/** The settings of a training. With the text and the build they determine its numbers. */
 export interface Settings {
   cell: CharLMCell;
   hidden: number;
@@ -22,7 +22,7 @@ export interface Settings {
   evalEvery: number;
 }
 
-/** Defaults; evalEvery's is a tenth of the planned steps. */
+/** Defaults; that of evalEvery is a tenth of the planned steps. */
 export const DEFAULTS: Readonly<Omit<Settings, "evalEvery">> = {
   cell: "LSTM",
   hidden: 128,
@@ -38,7 +38,7 @@ export const DEFAULTS: Readonly<Omit<Settings, "evalEvery">> = {
   validation: 0.05,
 };
 
-/** A set of numbers, and its description for complaints. */
+/** A set of numbers, and its description for error messages. */
 export interface Range {
   test: (value: number) => boolean;
   expected: string;
@@ -54,7 +54,7 @@ export const RANGES = {
     expected: "a whole number from 0 to 4294967295",
   },
   positive: { test: (value) => value > 0 && value < Infinity, expected: "a number above 0" },
-  fraction: { test: (value) => value >= 0 && value < 1, expected: "a number from 0 up to, without, 1" },
+  fraction: { test: (value) => value >= 0 && value < 1, expected: "a number in [0, 1)" },
   temperature: { test: (value) => value >= 0 && value < Infinity, expected: "a number from 0 up" },
 } satisfies Record<string, Range>;
 
@@ -72,7 +72,7 @@ const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
   evalEvery: RANGES.count,
 };
 
-/** Whether `value`, read from a file, is a complete set of settings that make sense. */
+/** Whether `value`, read from a file, is a complete set of valid settings. */
 export function isSettings(value: unknown): value is Settings {
   if (typeof value !== "object" || value === null) return false;
   const record = value as Record<string, unknown>;
@@ -86,8 +86,9 @@ export function isSettings(value: unknown): value is Settings {
 }
 
 /**
- * The learning rate of a step (from 0) out of `total`: rises evenly over the first twentieth of the steps (at most 100),
- * then falls evenly from `lr` to a twentieth of it at the end. A function of these alone, so that a resumed training has the same.
+ * The learning rate of a step (from 0) out of `total`: it rises linearly to `lr` over the first twentieth of the steps (at
+ * most 100), then falls linearly to a twentieth of `lr`. It depends on its arguments only, so a resumed training has the same
+ * rates.
  */
 export function learningRate(step: number, total: number, lr: number): number {
   const warmUp = Math.min(100, Math.ceil(total / 20));

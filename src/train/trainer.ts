@@ -1,5 +1,5 @@
-// A training as a state that moves step by step: model, optimizer, place in the data, losses so far. It neither prints
-// nor knows files; cli/train.ts drives it, cli/state-file.ts stores it.
+// A training as a state that advances step by step: model, optimizer, place in the data, losses so far. It neither prints
+// nor reads files. cli/train.ts and the page (examples/browser) drive it; cli/state-file.ts stores it.
 
 import { Random } from "../base/random.js";
 import { CharLM } from "../models/charlm.js";
@@ -7,47 +7,65 @@ import { splitText, TextStreams, type Vocabulary } from "../models/text.js";
 import { Adam } from "../optim/optimizers.js";
 import { learningRate, type Settings } from "./settings.js";
 
-/** Losses in nats per character: one per training step, and those of the evaluations. */
+/** Losses in nats per character, of each training step and each evaluation. */
 export interface LossHistory {
   train: number[];
   validation: { step: number; loss: number }[];
 }
 
-/** What one step tells. */
+/** Results of one step; the loss is that before it. */
 export interface StepResult {
   loss: number;
   gradNorm: number;
   learningRate: number;
 }
 
-/** Characters at the end of the training part that the model keeps, for sampling without a prompt. */
+/** Options of a Trainer, beside the settings. */
+export interface TrainerOptions {
+  /** A model to continue training (default: a new one); the trainer disposes of it. */
+  model?: CharLM | undefined;
+  /** The learning rate of a step (from 0) out of `total` (default: `learningRate` of settings.ts). */
+  rate?: (step: number, total: number, lr: number) => number;
+  /** Characters of the validation part that an evaluation reads at most (default: all). */
+  evaluated?: number;
+}
+
+/** Characters from the end of the training text that the model keeps, to sample without a prompt. */
 const WARM_UP = 256;
 
 export class Trainer {
   readonly model: CharLM;
   readonly optimizer: Adam;
-  /** Draws the samples along the way. */
+  /** Draws the samples during training. */
   readonly random: Random;
   readonly history: LossHistory = { train: [], validation: [] };
-  /** The step after which the latest evaluation was done; 0 for none. */
+  /** The step of the latest evaluation; 0 for none. */
   evaluated = 0;
 
+  /** The codes to train on, and those to evaluate on. */
+  readonly text: { readonly train: Int32Array; readonly validation: Int32Array };
+
   readonly #streams: TextStreams;
-  readonly #validation: Int32Array;
+  readonly #rate: NonNullable<TrainerOptions["rate"]>;
+  /** The end of the training text. */
+  readonly #warmUp: string;
 
   /** `codes` is the whole text; its training part must hold one window in each of settings.batch streams. */
   constructor(
     readonly settings: Settings,
     vocabulary: Vocabulary,
     codes: Int32Array,
-    model?: CharLM,
+    { model, rate = learningRate, evaluated = Infinity }: TrainerOptions = {},
   ) {
     const { train, validation } = splitText(codes, settings.validation);
+    this.text = { train, validation: validation.subarray(0, evaluated) };
     this.#streams = new TextStreams(train, settings.batch, settings.seq);
-    this.#validation = validation;
+    this.#rate = rate;
     const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
     this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
-    this.model.warmUp = vocabulary.decode(train.subarray(-WARM_UP));
+    this.#warmUp = vocabulary.decode(train.subarray(-WARM_UP));
+    // a model from a file keeps the end of its own text until it has been trained on this one
+    if (this.model.warmUp === "") this.model.warmUp = this.#warmUp;
     this.optimizer = new Adam(this.model.parameters(), { lr: settings.lr });
     this.random = new Random(settings.seed);
   }
@@ -61,7 +79,7 @@ export class Trainer {
     return this.#streams.wholeWindows;
   }
 
-  /** Steps planned. */
+  /** Planned steps. */
   get totalSteps(): number {
     return this.settings.epochs * this.stepsPerEpoch;
   }
@@ -91,34 +109,36 @@ export class Trainer {
   advance(): StepResult {
     const { window } = this.position;
     const { inputs, targets } = this.#streams.window(window);
-    const rate = learningRate(this.step, this.totalSteps, this.settings.lr);
+    const rate = this.#rate(this.step, this.totalSteps, this.settings.lr);
     this.optimizer.lr = rate;
+    if (this.model.warmUp !== this.#warmUp) this.model.warmUp = this.#warmUp;
     if (window === 0) this.model.state = undefined;
     const { loss, gradNorm } = this.model.trainStep(inputs, targets, this.optimizer, { clip: this.settings.clip });
     this.history.train.push(loss);
     return { loss, gradNorm, learningRate: rate };
   }
 
-  /** The loss on the validation part, window by window (the last value counts); none where it is too short. */
+  /** The validation loss so far after each window; the last value is the result. Yields nothing for a text of one character. */
   *evaluating(): Generator<number> {
-    if (this.#validation.length < 2) return;
+    const { validation } = this.text;
+    if (validation.length < 2) return;
     const { batch, seq } = this.settings;
-    const batchSize = Math.max(1, TextStreams.largestBatch(this.#validation.length, batch, seq));
-    yield* this.model.evaluating(this.#validation, { batchSize, seqLen: seq });
+    const batchSize = Math.max(1, TextStreams.largestBatch(validation.length, batch, seq));
+    yield* this.model.evaluating(validation, { batchSize, seqLen: seq });
   }
 
-  /** Notes that the evaluation due after the latest step was done, and its loss where there is one. */
+  /** Records that the evaluation after the latest step is done, with its loss if there is one. */
   noteEvaluation(loss: number | undefined): void {
     this.evaluated = this.step;
     if (loss !== undefined) this.history.validation.push({ step: this.step, loss });
   }
 
-  /** A sample along the way. */
+  /** A sample to show during training. */
   sample(): string {
     return this.model.sample("", { length: 200, temperature: 0.8, random: this.random });
   }
 
-  /** The mean of the latest training losses, for people to read. */
+  /** The mean of the latest 20 training losses, for display. */
   get recentLoss(): number {
     const recent = this.history.train.slice(-20);
     return recent.reduce((sum, loss) => sum + loss, 0) / recent.length;

@@ -1,4 +1,4 @@
-// The loss curve that a training saves: an SVG document of its own, whatever the history.
+// The SVG of the loss curve.
 
 import { describe, expect, test } from "vitest";
 import { lossCurve } from "../../src/cli/chart.js";

@@ -1,5 +1,5 @@
-// L1, L2: trainings that are killed at chosen and at random moments, or that find the disk full or broken, lose nothing.
-// `npm test` runs a part of the cases; `npm run test:crashes` runs all (CRASH_TESTS=all).
+// Trainings that are killed at chosen and at random moments, or that find the disk full or broken, lose nothing. `npm test` runs
+// some of the cases, `npm run test:crashes` all of them (CRASH_TESTS=all).
 
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ import {
 const all = process.env.CRASH_TESTS === "all";
 const seed = Number(process.env.CRASH_SEED ?? 1);
 
-/** Counts the calls that a training makes, with three checkpoints of three files each, and the lock. */
+/** The number of calls of a training with three checkpoints of three files each, and a lock. */
 const RENAMES = 9;
 const SYNCS = 19;
 const WRITES = 9;
@@ -35,7 +35,7 @@ const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 const some = <T>(cases: T[], quick: T[]) => (all ? cases : quick);
 
 let reference: Reference;
-/** Counts what was survived. */
+/** Counts the survived kills. */
 let [killed, full, broken] = [0, 0, 0];
 beforeAll(async () => {
   reference = await makeReference();
@@ -59,7 +59,7 @@ function expectUnchanged(folder: string, before: Record<string, Buffer>): void {
 }
 
 describe("kill -9", () => {
-  test("the calls are as many as these tests kill at", async () => {
+  test("the training makes as many calls as these tests kill at", async () => {
     const folder = temporaryFolder();
     const log = join(temporaryFolder(), "calls.txt");
     expect((await runOnBadDisk(folder, { log }, reference.args)).code).toBe(0);
@@ -77,7 +77,7 @@ describe("kill -9", () => {
     ...some(upTo(3), [1]).map((n) => ({ op: "create", n })),
     ...some([1], [1]).map((n) => ({ op: "link", n })),
     ...some([1], []).map((n) => ({ op: "unlink", n })),
-  ])("L2: at %j, --resume reaches the bits of a run that was left alone", async (kill) => {
+  ])("at %j, --resume reaches the bits of an uninterrupted run", async (kill) => {
     const folder = temporaryFolder();
     const ended = await runOnBadDisk(folder, { kill }, reference.args);
     expect([ended.signal, ended.stderr]).toEqual(["SIGKILL", ""]);
@@ -87,7 +87,7 @@ describe("kill -9", () => {
   });
 
   test.each(some(upTo(RENAMES), [1, 4]))(
-    "L2: at rename %i while another training is overwritten, one of the two is whole",
+    "killed at rename %i while another training is overwritten: one of the two is complete",
     async (n) => {
       const folder = temporaryFolder();
       const other = [...reference.args, "--seed", "2"];
@@ -101,7 +101,7 @@ describe("kill -9", () => {
     },
   );
 
-  test.each(some(upTo(5), [1]))("L2: chain %i of kills at random moments, each followed by --resume", async (chain) => {
+  test.each(some(upTo(5), [1]))("chain %i of kills at random moments, each followed by --resume", async (chain) => {
     const random = new Random(1000 * seed + chain);
     const long = await makeReference([...TINY, "--epochs", "6"]);
     try {
@@ -133,7 +133,7 @@ describe("kill -9", () => {
     }
   });
 
-  test("L2: killed while resuming, after the state's name and before the model's", async () => {
+  test("killed while resuming, after the state was renamed and before the model was", async () => {
     const folder = await begun();
     const resume = ["train", "--resume", "m.safetensors", "--json"];
     const kill = async (n: number) =>
@@ -161,7 +161,7 @@ describe("a full disk", () => {
   });
   afterAll(() => removeFolder(larger.folder));
 
-  test.each(canMount ? some(amounts, few) : [])("L1: %i pages free: a whole checkpoint is there", async (pages) => {
+  test.each(canMount ? some(amounts, few) : [])("%i pages free: a complete checkpoint remains", async (pages) => {
     const folder = smallDisk(400);
     await begun(larger, folder);
     const before = readOutputs(folder);
@@ -183,7 +183,7 @@ describe("a full disk", () => {
   });
 
   test.each(some(canMount ? few : amounts, few))(
-    "L1: a disk that takes %i * 5 kB: a whole checkpoint is there",
+    "a disk that accepts %i * 5 kB: a complete checkpoint remains",
     async (amount) => {
       const folder = await begun(larger);
       const before = readOutputs(folder);
@@ -204,14 +204,14 @@ describe("a full disk", () => {
     },
   );
 
-  test("L1: the first checkpoint finds the disk full: no file is left", async () => {
+  test("if the disk is full at the first checkpoint, no file remains", async () => {
     const folder = temporaryFolder();
     const ended = await runOnBadDisk(folder, { space: 9000 }, reference.args);
     expect([ended.code, readdirSync(folder)]).toEqual([1, []]);
     expect(ended.stderr).toMatch(/^wasm-rnn: cannot write m\.(state\.)?safetensors: ENOSPC: [^\n]*\n$/);
   });
 
-  test("L1: a state and an older model, since the disk was full in between", async () => {
+  test("if the disk was full between two renames, the state is newer than the model", async () => {
     const folder = await begun();
     rmSync(join(folder, "m.safetensors"));
     const ended = await runOnBadDisk(folder, { space: 100 }, ["train", "--resume", "m.safetensors"]);
@@ -223,7 +223,7 @@ describe("a full disk", () => {
 });
 
 describe("a broken disk", () => {
-  test("L1: short writes are continued", async () => {
+  test("short writes are continued", async () => {
     const folder = temporaryFolder();
     const ended = await runOnBadDisk(folder, { short: 100 }, reference.args);
     expect([ended.code, ended.stderr]).toEqual([0, ""]);
@@ -243,7 +243,7 @@ describe("a broken disk", () => {
   ];
 
   test.each(some(failures, failures.slice(0, 6)))(
-    "L1: %s fails with %s: one line, and the good checkpoint stays",
+    "%s fails with %s: one line, and the last checkpoint remains",
     async (op, code) => {
       const folder = await begun();
       const before = readOutputs(folder);
@@ -265,13 +265,13 @@ describe("a broken disk", () => {
     },
   );
 
-  test("L1: a disk that gives other bytes back", async () => {
+  test("a disk that returns other bytes", async () => {
     const folder = await begun();
     const before = readOutputs(folder);
     const ended = await runOnBadDisk(folder, { corrupt: 1 }, ["train", "--resume", "m.safetensors"]);
     expect(ended.code).toBe(1);
     expect(ended.stderr).toBe(
-      "wasm-rnn: cannot write m.state.safetensors: the disk gave other bytes back than were written; " +
+      "wasm-rnn: cannot write m.state.safetensors: the disk returned other bytes than were written; " +
         "--resume m.safetensors continues from the checkpoint before\n",
     );
     expectUnchanged(folder, before);
@@ -279,7 +279,7 @@ describe("a broken disk", () => {
     broken++;
   });
 
-  test("L1: the folder cannot be synced after the state has its name: the model is older, and written again", async () => {
+  test("the folder cannot be synced after the state was renamed: --resume writes the older model again", async () => {
     const folder = await begun();
     // the lock, three files, then the folder
     const ended = await runOnBadDisk(folder, { error: { op: "sync", n: 5, code: "EIO" } }, [

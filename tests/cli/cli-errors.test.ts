@@ -1,5 +1,5 @@
-// What the command line says to wrong input: one clear line on stderr, nothing on stdout, exit code 2 for a wrong call and
-// 1 for the rest, and every file as it was.
+// Errors of the command line: one clear line on stderr, nothing on stdout, exit code 2 for wrong usage and 1 for other errors,
+// and no file changed.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,13 +10,13 @@ import { run, sampleText, snapshot, temporaryFolder } from "../helpers/cli.js";
 
 const SMALL = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4"];
 
-/** A small trained model and its state, made once. */
+/** A small trained model and its state. */
 let model: Buffer;
 let state: Buffer;
 /** The model of another training on the same text. */
 let other: Buffer;
 
-/** A folder with all kinds of files, right and wrong. */
+/** A folder with valid and invalid files. */
 function folderOfFiles(): string {
   const folder = temporaryFolder();
   const file = (name: string, content: string | Uint8Array) => writeFileSync(join(folder, name), content);
@@ -75,7 +75,7 @@ const train = (...args: string[]) => ["train", ...args];
 const onBook = (...args: string[]) => ["train", "book.txt", ...SMALL, ...args];
 const TOO_LARGE = /about .* of memory to train; WebAssembly has 4 GiB/;
 
-describe("wrong calls: exit code 2", () => {
+describe("wrong usage: exit code 2", () => {
   test.each<[args: string[], message: RegExp]>([
     [[], /name a command: train, sample or info/],
     [["trian", "book.txt"], /unknown command 'trian' \(Did you mean train\?\)/],
@@ -96,7 +96,7 @@ describe("wrong calls: exit code 2", () => {
     [onBook("--clip", "-1"), /expected a number above 0/],
     [onBook("--seed", "-1"), /expected a whole number from 0 to 4294967295/],
     [onBook("--seed", "4294967296"), /expected a whole number from 0 to 4294967295/],
-    [onBook("--validation", "1"), /expected a number from 0 up to, without, 1/],
+    [onBook("--validation", "1"), /expected a number in \[0, 1\)/],
     [onBook("--dtype", "f16"), /Allowed choices are f32, f64/],
     [onBook("--variant", "fast"), /Allowed choices are auto, simd, relaxed/],
     [onBook("--epochs", "9007199254740991"), /--epochs 9007199254740991 is too many/],
@@ -121,7 +121,7 @@ describe("wrong calls: exit code 2", () => {
   });
 });
 
-describe("the rest: exit code 1", () => {
+describe("other errors: exit code 1", () => {
   test.each<[args: string[], message: RegExp]>([
     [train("nowhere.txt"), /no such file: nowhere\.txt/],
     [train("sub"), /sub is a folder, not a text file/],
@@ -181,14 +181,14 @@ describe("the rest: exit code 1", () => {
     await expectRefusal(folderOfFiles(), args, 1, message);
   });
 
-  test("info tells what a file of another program holds", async () => {
+  test("info names the format of a file of another program", async () => {
     const { code, stdout, stderr } = await run(folderOfFiles(), "info", "foreign.safetensors");
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(/^foreign\.safetensors: safetensors file, \d+ bytes$/m);
     expect(stdout).toMatch(/^ {2}w \[1\] F32$/m);
   });
 
-  test("an epoch count that the training is past", async () => {
+  test("--epochs below the step that the training has reached", async () => {
     const folder = folderOfFiles();
     const args = ["train", "book.txt", ...SMALL, "--epochs", "2", "--out", "n.safetensors"];
     expect((await run(folder, ...args)).code).toBe(0);
@@ -196,7 +196,7 @@ describe("the rest: exit code 1", () => {
     await expectRefusal(folder, resume, 2, /--epochs 1 ends before step \d+, which the training has reached/);
   });
 
-  test("a loss that is not finite keeps what was saved", async () => {
+  test("a loss that is not finite leaves the saved files unchanged", async () => {
     const folder = folderOfFiles();
     const args = [
       "train",
@@ -213,12 +213,10 @@ describe("the rest: exit code 1", () => {
     ];
     const { code, stderr } = await run(folder, ...args);
     expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /^wasm-rnn: step \d+: the loss is not finite any more; try a smaller --lr or --clip \(.*\)\n$/,
-    );
+    expect(stderr).toMatch(/^wasm-rnn: step \d+: the loss is no longer finite; try a smaller --lr or --clip \(.*\)\n$/);
   });
 
-  test("a state that makes no sense", async () => {
+  test("an inconsistent state", async () => {
     const folder = folderOfFiles();
     const text = state.toString("latin1");
     for (const [found, put] of [

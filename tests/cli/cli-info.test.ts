@@ -1,5 +1,4 @@
-// wasm-rnn info on any safetensors file, and on files that are none: what it prints, and that no byte of a file reaches the
-// terminal as a command.
+// wasm-rnn info on safetensors files and on other files: its output, and that no text of a file controls the terminal.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -23,10 +22,10 @@ const HEADER = {
 };
 const FILE = safetensorsFile(HEADER, new Uint8Array(28));
 
-/** Characters that a terminal may take for commands, or that turn the direction of text. */
+/** Characters that a terminal may interpret as commands, or that change the direction of text. */
 const UNSAFE = /[^\P{Cc}\n]|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 
-describe("U16: any safetensors file", () => {
+describe("any safetensors file", () => {
   test("names, dtypes, shapes and metadata", async () => {
     const { code, stderr, stdout } = await infoOf(FILE);
     expect([code, stderr]).toEqual([0, ""]);
@@ -45,7 +44,7 @@ describe("U16: any safetensors file", () => {
     expect(lines.slice(9)).toEqual([""]);
   });
 
-  test("--json has all of it", async () => {
+  test("--json prints everything", async () => {
     const { __metadata__, ...tensors } = HEADER;
     expect(jsonLines(await infoOf(FILE, "--json"))).toEqual([
       {
@@ -59,7 +58,7 @@ describe("U16: any safetensors file", () => {
     ]);
   });
 
-  test("a model of this package says so, and has dtypes and metadata, too", async () => {
+  test("recognises a model of this package, and lists its dtypes and metadata", async () => {
     const model = new CharLM(new Vocabulary("ab\u009b\n"), { embeddingDim: 2, hiddenSize: 3, numLayers: 1, seed: 1 });
     const bytes = writeCharLM(model, { steps: 3 });
     model.dispose();
@@ -104,14 +103,14 @@ describe("U16: any safetensors file", () => {
     expect(stderr).toContain(message);
   });
 
-  test("a folder, and no file", async () => {
+  test("a folder, a missing file", async () => {
     const folder = temporaryFolder();
     expect((await run(folder, "info", ".")).stderr).toBe("wasm-rnn: . is a folder, not a model file\n");
     expect((await run(folder, "info", "none")).stderr).toBe("wasm-rnn: no such file: none\n");
   });
 });
 
-describe("T7: strings of a file reach the terminal escaped", () => {
+describe("strings of a file reach the terminal escaped", () => {
   const evil = "\u001b[2J\u001b]0;title\u0007 \u009b31m \u202e \u2066 \u2028 \r\b \u007f end";
   const entry = (dtype: string) => ({ dtype, shape: [1], data_offsets: [0, 4] });
   const file = safetensorsFile(
@@ -127,7 +126,7 @@ describe("T7: strings of a file reach the terminal escaped", () => {
     expect(stdout.trimEnd().split("\n")).toHaveLength(5);
   });
 
-  test("as JSON, which is the same JSON", async () => {
+  test("as JSON that parses to the same values", async () => {
     const outcome = await infoOf(file, "--json");
     expect(outcome.stdout).not.toMatch(UNSAFE);
     expect(jsonLines(outcome)).toMatchObject([

@@ -1,5 +1,5 @@
-// L2, L3, T1, T7 and the files of a training: one run at a time, stale locks, links, states that do not belong, signals, a
-// stdout that cannot be written to, and text from outside on a terminal. Kills and full disks are in cli-crashes.test.ts.
+// The files of a training: one run at a time, stale locks, links, states that do not belong to a model, signals, a stdout that
+// fails, and escaped text on a terminal. Kills and full disks are in cli-crashes.test.ts.
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -58,7 +58,7 @@ async function expectRefusal(folder: string, args: readonly string[], message: R
   expect(snapshot(folder)).toEqual(before);
 }
 
-/** Starts a training that would take minutes, and waits for its first checkpoint. */
+/** Starts a training of several minutes, and waits for its first checkpoint. */
 async function startLong(folder: string) {
   const child = start(folder, [...reference.args, "--epochs", "1000", "--force"]);
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -68,7 +68,7 @@ async function startLong(folder: string) {
 }
 
 describe("two runs on one output", () => {
-  test("L3: the second is refused with the first one's process id; after kill -9 it is not", async () => {
+  test("the second is refused with the process id of the first, but not after kill -9", async () => {
     const folder = temporaryFolder();
     const { child, ended } = await startLong(folder);
     symlinkSync("m.safetensors", join(folder, "link.safetensors"));
@@ -86,7 +86,7 @@ describe("two runs on one output", () => {
     expect(readdirSync(folder).sort()).toEqual(["link.safetensors", ...OUTPUTS]);
   });
 
-  test("L3: of four that start at once over a stale lock, one trains", async () => {
+  test("if four start at once with a stale lock, one trains", async () => {
     const folder = begun();
     writeFileSync(join(folder, ".wasm-rnn.m.lock"), "{}");
     utimesSync(join(folder, ".wasm-rnn.m.lock"), 0, 0);
@@ -135,7 +135,7 @@ describe("two runs on one output", () => {
     return folder;
   }
 
-  /** This process, alive, as the owner. */
+  /** A lock of this process, which is alive. */
   const alive = () => ({ ...lock, pid: process.pid, start: "" });
 
   test.each<[name: string, content: () => unknown, secondsOld: number]>([
@@ -147,7 +147,7 @@ describe("two runs on one output", () => {
     ["half written, a minute ago", () => '{"pid":', 60],
     ["empty, a minute ago", () => "", 60],
     ["with nonsense", () => ({ ...lock, pid: "1", host: null }), 60],
-  ])("L3: a lock %s is stale", async (_, content, secondsOld) => {
+  ])("a lock %s is stale", async (_, content, secondsOld) => {
     const folder = withLock(content(), secondsOld);
     expect(await run(folder, ...resume("--steps", "1"))).toMatchObject({ code: 0, stderr: "" });
     expect(readdirSync(folder).sort()).toEqual(OUTPUTS);
@@ -163,12 +163,12 @@ describe("two runs on one output", () => {
     ],
     ["of a container", () => ({ ...alive(), namespace: "pid:[1]" }), 30, /process \d+ on \S+ is training it \(last/],
     ["half written just now", () => '{"pid":', 1, /in use: another run is starting on it/],
-  ])("L3: a lock %s is held", async (_, content, secondsOld, message) => {
+  ])("a lock %s is held", async (_, content, secondsOld, message) => {
     await expectRefusal(withLock(content(), secondsOld), resume("--steps", "1"), message);
   });
 
-  test.each(process.platform === "linux" ? ["zombie"] : [])("L3: a lock of a %s is stale", async () => {
-    // the sleep that ends first is nobody's to wait for, since its parent became another program
+  test.each(process.platform === "linux" ? ["zombie"] : [])("a lock of a %s is stale", async () => {
+    // nobody waits for the sleep that ends first: its parent was replaced by another program
     const parent = spawn("bash", ["-c", "sleep 0 & echo $!; exec sleep 60"]);
     onTestFinished(() => void parent.kill("SIGKILL"));
     const pid = Number(
@@ -183,7 +183,7 @@ describe("two runs on one output", () => {
     expect(await run(folder, ...resume("--steps", "1"))).toMatchObject({ code: 0, stderr: "" });
   });
 
-  test("L3: a lock that somebody removed comes back; one that another run took ends this one", async () => {
+  test("a removed lock is taken again; a lock that another run has taken ends this run", async () => {
     const folder = temporaryFolder();
     const { child, ended } = await startLong(folder);
     const path = join(folder, ".wasm-rnn.m.lock");
@@ -194,12 +194,12 @@ describe("two runs on one output", () => {
     writeFileSync(path, JSON.stringify(alive()));
     const { code, stderr } = await ended;
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^wasm-rnn: another run has taken m\.safetensors over; nothing more is written/);
+    expect(stderr).toMatch(/^wasm-rnn: another run has taken over m\.safetensors; nothing more is written/);
     expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(alive());
     expect(readdirSync(folder).sort()).toEqual([".wasm-rnn.m.lock", ...OUTPUTS]);
   });
 
-  test("L2: temporary files of killed runs are removed, and no others", async () => {
+  test("temporary files of killed runs are removed, and no others", async () => {
     const folder = begun();
     for (const name of [".wasm-rnn.m.0a1b2c", ".wasm-rnn.m.ffffff"]) writeFileSync(join(folder, name), "");
     const others = [".wasm-rnn.m.txt", ".wasm-rnn.mm.0a1b2c", "m.0a1b2c", ".wasm-rnn.m.0a1b2c3"];
@@ -211,7 +211,7 @@ describe("two runs on one output", () => {
 
 describe("states and models", () => {
   const writtenAgain =
-    "wasm-rnn: m.safetensors was missing or not of the latest checkpoint: written again from m.state.safetensors\n";
+    "wasm-rnn: m.safetensors was missing or older than the latest checkpoint: written again from m.state.safetensors\n";
 
   test.each<[name: string, change: (folder: string) => void]>([
     ["missing", (folder) => rmSync(join(folder, "m.safetensors"))],
@@ -224,7 +224,7 @@ describe("states and models", () => {
         writeFileSync(join(folder, "m.safetensors"), bytes);
       },
     ],
-  ])("L2: a %s model is written again from the state, also when all steps are done", async (_, change) => {
+  ])("a %s model is written again from the state, even if all steps are done", async (_, change) => {
     const folder = temporaryFolder();
     for (const name of OUTPUTS) writeFileSync(join(folder, name), reference.files[name]!);
     change(folder);
@@ -235,7 +235,7 @@ describe("states and models", () => {
     expectSameBits(reference, folder);
   });
 
-  test("L2: the model of another training, or of a later step, is not overwritten", async () => {
+  test("the model of another training, or of a later step, is not overwritten", async () => {
     const folder = begun();
     const other = temporaryFolder();
     expect((await run(other, ...reference.args, "--seed", "2", "--steps", "5")).code).toBe(0);
@@ -256,7 +256,7 @@ describe("states and models", () => {
     await expectRecovery(reference, folder);
   });
 
-  test("L2: a state of 0.1.0, without weights, resumes with its model, and with no other", async () => {
+  test("a state of 0.1.0, which has no weights, resumes with its own model only", async () => {
     const folder = begun();
     const model = readSafetensors(first["m.safetensors"]!);
     delete model.metadata.training_id;
@@ -271,7 +271,7 @@ describe("states and models", () => {
     const stateBytes = writeSafetensors(state.tensors, state.metadata);
     writeFileSync(join(folder, "m.state.safetensors"), stateBytes);
 
-    // killed after the first rename: a new state beside the old model
+    // killed after the first rename: the state is newer than the model
     const ended = await runOnBadDisk(folder, { kill: { op: "rename", n: 1 } }, resume());
     expect([ended.signal, checkpointIn(folder)]).toEqual(["SIGKILL", { state: 32, model: 16 }]);
     await expectRecovery(reference, folder);
@@ -282,7 +282,7 @@ describe("states and models", () => {
     await expectRefusal(folder, resume(), /no such file: m\.safetensors/);
   });
 
-  test("L2: a state whose tensors or settings were changed is refused", async () => {
+  test("a state whose tensors or settings were changed is refused", async () => {
     const folder = begun();
     const change = (work: (state: ReturnType<typeof readSafetensors>) => void) => {
       const state = readSafetensors(first["m.state.safetensors"]!);
@@ -306,7 +306,7 @@ describe("states and models", () => {
     await expectRefusal(folder, resume(), /m\.state\.safetensors: model: got something else, expected the metadata/);
   });
 
-  test("--resume does not write over the text, nor over what is no file", async () => {
+  test("--resume overwrites neither the text nor anything that is not a regular file", async () => {
     const folder = begun();
     const text = readFileSync(join(reference.folder, "book.txt"));
     writeFileSync(join(folder, "m.svg"), text);
@@ -325,7 +325,7 @@ describe("states and models", () => {
 describe("links", () => {
   const linked = (...args: string[]) => [...reference.args, ...args];
 
-  test("L3: a link that leads nowhere is not replaced; with --force its file is made", async () => {
+  test("a link to a missing file is refused; with --force that file is created", async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, "data"));
     symlinkSync("data/real.safetensors", join(folder, "m.safetensors"));
@@ -350,7 +350,7 @@ describe("links", () => {
     await expectRefusal(folder, [...reference.args.slice(0, -1), "loop.safetensors", "--force"], /loop\.safetensors/);
   });
 
-  test("L3: links are written through, their files replaced as a whole, with the permissions they had", async () => {
+  test("links are followed; their files are replaced atomically and keep their permissions", async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, "data"));
     for (const name of OUTPUTS) {
@@ -369,7 +369,7 @@ describe("links", () => {
     expect(readdirSync(join(folder, "data")).sort()).toEqual(OUTPUTS);
   });
 
-  test("names of 237 bytes leave room for those of temporary files", async () => {
+  test("a name of 237 bytes leaves room for the names of temporary files", async () => {
     const folder = temporaryFolder();
     const name = `${"é".repeat(115)}x.safetensors`; // the state's name has 255 bytes
     const args = [...reference.args.slice(0, -1), name];
@@ -384,10 +384,10 @@ describe("signals", () => {
     [["SIGHUP", "SIGHUP", "SIGHUP"], 100],
     [["SIGINT", "SIGTERM"], 0], // at once, as npm passes a signal on that the terminal has sent already
     [["SIGHUP", "SIGTERM"], 0],
-  ])("L3: %j, %i ms apart, saves and loses no bit", async (signals, pause) => {
+  ])("%j, %i ms apart: saves, and resumes with the same bits", async (signals, pause) => {
     const folder = temporaryFolder();
     const long = [...reference.args, "--epochs", "1"];
-    // a slow disk: the later signals come while it saves
+    // a slow disk: later signals arrive while it saves
     const child = startOnBadDisk(folder, { delay: { op: "sync", ms: 60 } }, long);
     const outcome = await finish(child, (line) => {
       if (!line.includes('"event":"step","step":3,')) return;
@@ -395,13 +395,13 @@ describe("signals", () => {
     });
     expect([outcome.code, outcome.stderr]).toEqual([
       130,
-      "wasm-rnn: stopping after this step and saving; once more stops at once\n",
+      "wasm-rnn: stopping after this step and saving; a second signal stops at once\n",
     ]);
     expect(jsonLines(outcome).at(-1)).toMatchObject({ event: "end", reason: "stopped" });
     await expectRecovery(reference, folder);
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)("L2: a second %s while saving ends at once", async (signal) => {
+  test.each(["SIGINT", "SIGTERM"] as const)("a second %s while saving ends at once", async (signal) => {
     const folder = begun();
     const child = startOnBadDisk(folder, { delay: { op: "sync", ms: 20_000 } }, resume("--json"));
     let second = 0;
@@ -428,7 +428,7 @@ function shell(folder: string, line: string) {
   return { code: status, stdout, stderr };
 }
 
-describe.runIf(existsSync("/dev/full"))("a stdout that is full", () => {
+describe.runIf(existsSync("/dev/full"))("a full stdout", () => {
   const ERROR = "wasm-rnn: cannot write output: ENOSPC: no space left on device, write\n";
 
   test.each([
@@ -439,11 +439,11 @@ describe.runIf(existsSync("/dev/full"))("a stdout that is full", () => {
     "info m.safetensors --json",
     "sample m.safetensors",
     "sample m.safetensors --json",
-  ])("L3: %s > /dev/full ends with a line and code 1", (args) => {
+  ])("%s > /dev/full ends with a line and code 1", (args) => {
     expect(shell(begun(), `wasm-rnn ${args} > /dev/full`)).toEqual({ code: 1, stdout: "", stderr: ERROR });
   });
 
-  test.each(["", "--json"])("L3: train %s > /dev/full saves, and ends with a line and code 1", async (json) => {
+  test.each(["", "--json"])("train %s > /dev/full saves, and ends with a line and code 1", async (json) => {
     const folder = temporaryFolder();
     const args = reference.args.filter((arg) => arg !== "--json").join(" ");
     expect(shell(folder, `wasm-rnn ${args} ${json} > /dev/full`)).toEqual({ code: 1, stdout: "", stderr: ERROR });
@@ -451,7 +451,7 @@ describe.runIf(existsSync("/dev/full"))("a stdout that is full", () => {
     await expectRecovery(reference, folder);
   });
 
-  test.each(canMount ? [1] : [])("L3: output that a disk takes only in part is an error", (pages) => {
+  test.each(canMount ? [1] : [])("output that a disk accepts only in part is an error", (pages) => {
     const disk = smallDisk(40);
     const folder = begun();
     writeFileSync(join(disk, "out"), "");
@@ -469,7 +469,7 @@ describe("time", () => {
     expect(performance.now() - began).toBeLessThan(milliseconds);
   };
 
-  test("T1: a message of white space takes linear time", () => {
+  test("a message of white space takes linear time", () => {
     for (const space of [" ", "\n", " \n", "\u00a0", "\t\v"]) {
       within(1000, () => messageOf(new Error(`a${space.repeat(500_000)}b`)));
       within(1000, () => messageOf(new Error(`a${space.repeat(500_000)}\n${space.repeat(500_000)}b`)));
@@ -478,7 +478,7 @@ describe("time", () => {
     expect(messageOf(new Error(`a${"b".repeat(1e6)}c`)).length).toBeLessThan(5000);
   });
 
-  test("T1: info of a field of 160 kB of white space", async () => {
+  test("info of a field of 160 kB of white space", async () => {
     const folder = temporaryFolder();
     const hostile = writeSafetensors({}, { format: " ".repeat(160_000) + "x" });
     writeFileSync(join(folder, "m.safetensors"), hostile);
@@ -488,7 +488,7 @@ describe("time", () => {
     expect(outcome.stderr.length).toBeLessThan(5000);
   });
 
-  test("T1: a number of 120,000 digits that is none", () => {
+  test("120,000 digits that are not a number", () => {
     for (const text of [`${"1".repeat(120_000)}x`, `1e${"1".repeat(120_000)}x`, `${".1".repeat(60_000)}`]) {
       within(1000, () => expect(() => parseNumber(text, RANGES.positive)).toThrow("expected a number above 0"));
     }
@@ -499,11 +499,11 @@ describe("time", () => {
 });
 
 describe("text from outside", () => {
-  /** What a terminal obeys. */
+  /** Control characters of a terminal. */
   const OBEYED = /(?!\n)[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
   const HOSTILE = "a\u001b]0;title\u0007\u009b31m\u202e\u2066\r\u0000\u007f\u2028z";
 
-  test("T7: escapes", () => {
+  test("escapes", () => {
     expect(escapeControls(`${HOSTILE}\n\t`)).toBe(
       "a\\u{1b}]0;title\\u{7}\\u{9b}31m\\u{202e}\\u{2066}\\r\\u{0}\\u{7f}\\u{2028}z\\n\\t",
     );
@@ -512,7 +512,7 @@ describe("text from outside", () => {
     expect(JSON.parse(safeJson({ a: HOSTILE }))).toEqual({ a: HOSTILE });
   });
 
-  test("T7: file names, arguments and contents of files in messages", async () => {
+  test("file names, arguments and contents of files in messages", async () => {
     const folder = temporaryFolder();
     const name = HOSTILE.replace("\0", "");
     for (const args of [
@@ -545,7 +545,7 @@ describe("text from outside", () => {
     }
   });
 
-  test("T7: reports of a training, whose last line is a command that works", async () => {
+  test("reports of a training; the command in the last line works", async () => {
     const folder = temporaryFolder();
     const text = join(folder, "t\u001b[31m\u009b\u202e\n'.txt");
     writeFileSync(text, sampleText(1000));
@@ -565,7 +565,7 @@ describe("text from outside", () => {
     expect(readFileSync(join(folder, name.replace(".safetensors", ".svg")), "utf8")).not.toMatch(OBEYED);
   });
 
-  test.skipIf(process.platform !== "linux")("T7: samples of a training on a terminal", (context) => {
+  test.skipIf(process.platform !== "linux")("samples of a training on a terminal", (context) => {
     const [script] = programs("script");
     if (script === undefined) goWithout(context, MISSING_SCRIPT);
     const folder = temporaryFolder();

@@ -1,4 +1,4 @@
-// Stopping and resuming a training: signals, --steps, and that no bit is lost by them.
+// Stopping a training by signals or --steps, and resuming it: the result has the same bits as without a stop.
 
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,10 +14,10 @@ function sameFiles(a: string, b: string): void {
 describe("resume", () => {
   const args = ["train", "book.txt", ...SMALL, "--epochs", "2", "--out", "m.safetensors"];
 
-  test("in pieces gives the bytes of a whole run", async () => {
+  test("a training in parts gives the bytes of an uninterrupted one", async () => {
     const [whole, pieces] = [folderWithText(), temporaryFolder()];
     expect((await run(whole, ...args)).code).toBe(0);
-    // the text lies at the same path for both, since the state remembers it
+    // the text has the same path for both, since the state stores it
     const book = join(whole, "book.txt");
     const first = await run(pieces, "train", book, ...args.slice(2), "--steps", "13");
     expect([first.code, first.stderr]).toEqual([0, ""]);
@@ -48,29 +48,32 @@ describe("resume", () => {
     expect(steps.length).toBe((jsonLines(longer)[0]?.totalSteps as number) / 3);
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)("%s saves, says how to go on, and loses no bit", async (signal) => {
-    const [whole, stopped] = [folderWithText(), temporaryFolder()];
-    const long = [...SMALL, "--epochs", "8", "--out", "m.safetensors", "--json"];
-    const book = join(whole, "book.txt");
-    expect((await run(whole, "train", book, ...long)).code).toBe(0);
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "%s saves, prints how to continue, and the resumed training has the same bits",
+    async (signal) => {
+      const [whole, stopped] = [folderWithText(), temporaryFolder()];
+      const long = [...SMALL, "--epochs", "8", "--out", "m.safetensors", "--json"];
+      const book = join(whole, "book.txt");
+      expect((await run(whole, "train", book, ...long)).code).toBe(0);
 
-    const child = start(stopped, ["train", book, ...long]);
-    let steps = 0;
-    const outcome = await finish(child, (line) => {
-      if (line.includes('"event":"step"') && ++steps === 5) child.kill(signal);
-    });
-    expect(outcome.code).toBe(130);
-    expect(outcome.stderr).toBe("wasm-rnn: stopping after this step and saving; once more stops at once\n");
-    const end = jsonLines(outcome).at(-1);
-    expect(end).toMatchObject({ event: "end", reason: "stopped", resume: "wasm-rnn train --resume m.safetensors" });
-    expect(end?.step).toBeLessThan(end?.totalSteps as number);
-    expect(readdirSync(stopped).sort()).toEqual(["m.safetensors", "m.state.safetensors", "m.svg"]);
+      const child = start(stopped, ["train", book, ...long]);
+      let steps = 0;
+      const outcome = await finish(child, (line) => {
+        if (line.includes('"event":"step"') && ++steps === 5) child.kill(signal);
+      });
+      expect(outcome.code).toBe(130);
+      expect(outcome.stderr).toBe("wasm-rnn: stopping after this step and saving; a second signal stops at once\n");
+      const end = jsonLines(outcome).at(-1);
+      expect(end).toMatchObject({ event: "end", reason: "stopped", resume: "wasm-rnn train --resume m.safetensors" });
+      expect(end?.step).toBeLessThan(end?.totalSteps as number);
+      expect(readdirSync(stopped).sort()).toEqual(["m.safetensors", "m.state.safetensors", "m.svg"]);
 
-    expect((await run(stopped, "train", "--resume", "m.safetensors")).code).toBe(0);
-    sameFiles(whole, stopped);
-  });
+      expect((await run(stopped, "train", "--resume", "m.safetensors")).code).toBe(0);
+      sameFiles(whole, stopped);
+    },
+  );
 
-  test("a stop in the middle of an evaluation loses no bit", async () => {
+  test("a stop in the middle of an evaluation does not change a bit", async () => {
     const folders = [folderWithText(40_000), temporaryFolder()] as const;
     const book = join(folders[0], "book.txt");
     const args = [
@@ -121,7 +124,7 @@ describe("resume", () => {
     );
   });
 
-  test("a text that moved can be named", async () => {
+  test("a text that was moved can be named", async () => {
     const folder = folderWithText();
     expect((await run(folder, ...args, "--steps", "5")).code).toBe(0);
     renameSync(join(folder, "book.txt"), join(folder, "moved.txt"));
@@ -132,7 +135,7 @@ describe("resume", () => {
     expect((await run(folder, "train", "--resume", "m.safetensors", "--steps", "1")).code).toBe(0);
   });
 
-  test("another build is told, and continues", async () => {
+  test("another build continues, with a warning", async () => {
     const folder = folderWithText();
     expect((await run(folder, ...args, "--steps", "5")).code).toBe(0);
     const path = join(folder, "m.state.safetensors");
@@ -142,6 +145,8 @@ describe("resume", () => {
     writeFileSync(path, bytes);
     const { code, stderr } = await run(folder, "train", "--resume", "m.safetensors", "--steps", "1");
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^wasm-rnn: the build differs \(was .*, is .*\): the last bits of the numbers may too\n$/);
+    expect(stderr).toMatch(
+      /^wasm-rnn: the build differs \(was .*, is .*\): the last bits of the results may differ too\n$/,
+    );
   });
 });

@@ -1,5 +1,5 @@
-// The command line at work: training, its output and files, sampling, help. Resuming is in cli-resume.test.ts, what it says
-// to wrong input in cli-errors.test.ts.
+// The command line: training, its output and files, sampling, help. Resuming is in cli-resume.test.ts, errors are in
+// cli-errors.test.ts.
 
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -58,7 +58,7 @@ describe("train", () => {
     expect(readdirSync(folder).sort()).toEqual(["book.txt", "m.safetensors", "m.state.safetensors", "m.svg"]);
   });
 
-  test("plain lines where stdout is no terminal", async () => {
+  test("plain lines if stdout is not a terminal", async () => {
     const folder = folderWithText();
     const { code, stdout, stderr } = await run(folder, "train", "book.txt", ...SMALL);
     expect([code, stderr]).toEqual([0, ""]);
@@ -158,7 +158,7 @@ describe("train", () => {
     expect(tensors["lstm.weight_hh_l0"]?.data).toBeInstanceOf(Float64Array);
   });
 
-  test("--variant picks the build, or says that the host has it not", async () => {
+  test("--variant selects the build, or reports that the host cannot run it", async () => {
     const folder = folderWithText();
     for (const variant of ["simd", "relaxed", "auto"]) {
       const out = `${variant}.safetensors`;
@@ -173,7 +173,7 @@ describe("train", () => {
     }
   });
 
-  test("a text too short for the batch lowers it and says so", async () => {
+  test("a text too short for --batch lowers the batch size, with a warning", async () => {
     const folder = folderWithText(400);
     const outcome = await run(folder, "train", "book.txt", "--hidden", "8", "--seq", "50", "--batch", "50", "--json");
     expect(outcome.code).toBe(0);
@@ -183,7 +183,7 @@ describe("train", () => {
     expect(jsonLines(outcome)[0]?.settings).toMatchObject({ batch: 7 });
   });
 
-  test("existing files stay without --force and are replaced with it", async () => {
+  test("existing files are kept without --force, and replaced with it", async () => {
     const folder = folderWithText();
     const args = ["train", "book.txt", ...SMALL, "--out", "m.safetensors"];
     writeFileSync(join(folder, "m.safetensors"), "something of mine");
@@ -195,7 +195,7 @@ describe("train", () => {
 });
 
 describe("sample and info", () => {
-  test("sample is deterministic with a seed, follows the prompt, and has the length asked for", async () => {
+  test("sample is deterministic with a seed, starts with the prompt, and has the given length", async () => {
     const folder = folderWithText();
     expect((await run(folder, "train", "book.txt", ...SMALL, "--epochs", "3", "--out", "m.safetensors")).code).toBe(0);
     const sample = (...args: string[]) => run(folder, "sample", "m.safetensors", ...args);
@@ -237,7 +237,7 @@ describe("sample and info", () => {
     ]);
   });
 
-  test("N3, N4: sample reads the end of the training text first, and takes prompts with unknown characters", async () => {
+  test("sample reads the end of the training text first, and accepts prompts with unknown characters", async () => {
     const folder = temporaryFolder();
     const model = new CharLM(Vocabulary.fromText("the sea \nold ship"), { embeddingDim: 4, hiddenSize: 8, seed: 2 });
     for (const { value } of model.parameters()) for (let i = 0; i < value.data.length; i++) value.data[i]! *= 4;
@@ -274,7 +274,7 @@ describe("sample and info", () => {
     expect(wrong.stderr).toContain("error, skip, replace");
   });
 
-  test("a reader that goes away is no failure", () => {
+  test("a reader that closes the pipe is not an error", () => {
     const folder = folderWithText();
     const node = `'${process.execPath}' '${CLI}'`;
     const pipe = (command: string) =>
@@ -284,7 +284,7 @@ describe("sample and info", () => {
       });
     const train = pipe(`train book.txt ${SMALL.join(" ")} --epochs 20 --out m.safetensors`);
     expect([train.stdout, train.stderr]).toEqual(["t 0\n", ""]);
-    expect(existsSync(join(folder, "m.state.safetensors"))).toBe(true); // what was done is saved
+    expect(existsSync(join(folder, "m.state.safetensors"))).toBe(true); // the finished steps are saved
     const sample = pipe("sample m.safetensors --length 100000 --prompt sea");
     expect([sample.stdout, sample.stderr]).toEqual(["s 0\n", ""]);
   });
@@ -306,10 +306,10 @@ describe("help", () => {
     for (const name of ["hidden", "layers", "embedding", "seq", "batch", "epochs", "lr", "clip", "dtype", "seed"]) {
       expect(stdout).toContain(`--${name} `);
     }
-    expect((await run(folder, "sample", "--help")).stdout).toContain("starts from a newline");
+    expect((await run(folder, "sample", "--help")).stdout).toContain("it reads a newline first");
   });
 
-  test("the bundle stands alone", () => {
+  test("the bundle imports nothing but modules of Node", () => {
     const folder = temporaryFolder();
     cpSync(CLI, join(folder, "cli.mjs"));
     const { status, stdout } = spawnSync(process.execPath, ["cli.mjs", "--help"], { cwd: folder, encoding: "utf8" });

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { currentCore } from "../../bindings/instantiate.js";
 import { withArena } from "../../bindings/memory.js";
 import { sequenceForward, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
-import { sequenceBytes, sequenceFields } from "../../bindings/wasm.js";
+import { writeRecord } from "../../bindings/record.js";
+import { sequence as sequenceType } from "../../bindings/wasm.js";
 import { fromRtneural } from "../../src/audio.js";
 import * as coursera from "../../src/coursera.js";
 import * as cs231n from "../../src/cs231n.js";
@@ -382,7 +383,8 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
     const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 2 ** 28 - 1 }));
     const sizes = fc.record({ n: size, d: size, h: size, p: size, rows: size });
     const flags = fc.record({ after: fc.boolean(), norm: fc.boolean(), mask: fc.boolean(), projected: fc.boolean() });
-    const { kernels, heap, sequence } = currentCore();
+    const core = currentCore();
+    const { kernels, record: sequence } = core;
     const fits = ({ d, h, p }: { d: number; h: number; p: number }) => h * d < 2 ** 30 && h * p < 2 ** 30;
     fc.assert(
       fc.property(sizes.filter(fits), flags, fc.constantFrom("f64", "f32"), (s, flag, dtype) => {
@@ -391,13 +393,11 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const packed = (k: number, columns: number) => k * up(columns, width) * bytes;
         const kernel = kernels[dtype];
         const write = (p: number, projected: boolean) => {
-          const words = heap.view("i32");
-          words.fill(0, sequence / 4, (sequence + sequenceBytes) / 4);
-          const fields = { t: 1, n, d, h, p, rows, resetAfter: Number(flag.after) };
-          const pointers = { mask: flag.mask, normIh: flag.norm, weightHr: projected };
-          for (const [name, value] of Object.entries({ ...fields, ...pointers })) {
-            words[(sequence + sequenceFields[name as keyof typeof sequenceFields][0]) / 4] = Number(value);
-          }
+          const fields = { t: 1, n, d, h, p, rows, resetAfter: flag.after };
+          writeRecord(core, sequence, sequenceType, {
+            ...fields,
+            ...{ mask: flag.mask, normIh: flag.norm, weightHr: projected },
+          });
         };
         const holds = (told: number, real: number) => {
           if (real > LIMIT) expect(told >>> 0).toBe(LIMIT);

@@ -147,7 +147,7 @@ describe("caches and states", () => {
         () => coursera.rnnCellBackward(t(5, 2), cache as never),
         () => coursera.lstmBackward(t(5, 2, 3), cache as never),
       ]) {
-        refuses(call, StateError, "what the forward function of the same name returned");
+        refuses(call, StateError, "the cache that the forward function of the same name returned");
       }
     }
     expect(weights()).toEqual(before);

@@ -440,7 +440,7 @@ describe("U16: only", () => {
       return true;
     };
     refuses(() => readSafetensors(copy, { only }), DtypeError, "bytes");
-    refuses(() => readSafetensors(copy), DtypeError, "bytes: got an array that has detached");
+    refuses(() => readSafetensors(copy), DtypeError, "bytes: got a detached array");
   });
 });
 

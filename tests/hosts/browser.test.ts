@@ -1,6 +1,6 @@
-// The built package in headless Chromium and Firefox, in a page, a worker and an audio worklet, imported as ES modules with
-// nothing else to load: the conformance set with both builds, whose digests must be those of digests.json, which are
-// Node's. `npm test` makes dist/ first.
+// The built package in headless Chromium and Firefox: the conformance set in a page, a worker and an audio worklet, with both
+// builds. Its digests must equal those of digests.json, which Node gives. No file but the ES modules is loaded. `npm test`
+// builds dist/ first.
 
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { CSP, findBrowser, launch, serve, STRICT, visit, type Server, type Visit
 import { expectConformance, type Results } from "../helpers/conformance.js";
 import { variants } from "../helpers/variants.js";
 
-/** What the pages of tests/browser show. */
+/** The result of a page of tests/browser. */
 type Shown = Results & { error?: { name: string; message: string }; missing?: string[] };
 
 describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
@@ -32,7 +32,7 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
     await Promise.all([plain, strict, forbidding].map((server) => server?.close()));
   });
 
-  // a CPU without fused multiply-add does not have the relaxed build
+  // a CPU without fused multiply-add cannot run the relaxed build
   describe.each(variants)("%s build", (variant) => {
     function expectRight({ result, problems }: Visit<Shown>): void {
       expect(problems).toEqual([]);
@@ -72,7 +72,7 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
     });
   });
 
-  test("a page that forbids WebAssembly gets an error that says so, and what to do", async () => {
+  test("a page that forbids WebAssembly gets an error with the remedy", async () => {
     const { result } = await visit<Shown>(browser, forbidding, "page.html?variant=simd");
     expect(result.error?.name).toBe("UnsupportedError");
     expect(result.error?.message).toMatch(/got .*(WebAssembly|Wasm).*, expected/);

@@ -1,6 +1,6 @@
-// The packed package in small apps, made by bundlers of the day with nothing configured for it, and opened in headless
-// Chromium: the same bits as in Node, nothing fetched but scripts, under a strict Content-Security-Policy; and nothing in
-// the bundle that the app does not use. `npm test` makes dist/ first. The bundlers: tests/bundlers/package.json.
+// The packed package in small apps, built by several bundlers with default configuration and opened in headless Chromium: the same
+// bits as in Node, requests only for scripts, under a strict Content-Security-Policy, and no unused code in the bundle.
+// `npm test` builds dist/ first. tests/bundlers/package.json lists the bundlers.
 
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -15,7 +15,7 @@ import { installOrReport } from "../helpers/installed.js";
 import { install, kilobytes, pack, RELAXED, script, write } from "../helpers/project.js";
 import { variants } from "../helpers/variants.js";
 
-/** Bytes of all scripts of the app, gzipped. */
+/** Maximal size of all scripts of the app, gzipped, in bytes. */
 const MAX_GZIPPED: Record<string, number> = {
   vite: 42_000,
   webpack: 42_000,
@@ -24,7 +24,7 @@ const MAX_GZIPPED: Record<string, number> = {
   parcel: 42_000,
 };
 
-/** What the app does not use: a file of the package, and a name that is in the bundle where that part of it is. */
+/** Parts that the app does not use: a file of the package, and a name in it that bundling keeps. */
 const UNUSED = [
   ["cli.js", "commander"],
   ["onnx.js", "linear_before_reset"],
@@ -35,7 +35,7 @@ const UNUSED = [
   ["chunks", "cooldown_counter"],
 ] as const;
 
-/** Training of an LSTM with each build: all that it gives, in hexadecimal digits. */
+/** Trains an LSTM with each build. Returns all results in hexadecimal digits. */
 const COMPUTE = `
   import { configure, LSTM } from "wasm-rnn";
 
@@ -113,8 +113,8 @@ describe.skipIf(!ready)("an app that trains an LSTM", () => {
     return project;
   }
 
-  /** Opens index.html of a folder: the same bits as in Node, and no requests but for scripts, which are returned. */
-  async function expectRight(site: string, policy = STRICT): Promise<string[]> {
+  /** Opens index.html of a folder. Expects the same bits as in Node, and requests only for scripts. Returns their paths. */
+  async function expectSameBits(site: string, policy = STRICT): Promise<string[]> {
     const server = await serveFolder(site, { [CSP]: policy });
     try {
       const { result, requests, problems } = await visit(browser, server, "");
@@ -151,21 +151,21 @@ describe.skipIf(!ready)("an app that trains an LSTM", () => {
     });
 
     test("computes in a page", async () => {
-      expect(await expectRight(site)).toHaveLength(1);
+      expect(await expectSameBits(site)).toHaveLength(1);
     });
 
     test.runIf(bundler.workers)("computes in a worker", async () => {
-      const scripts = await expectRight(await make(`${bundler.name}-worker`, IN_WORKER));
+      const scripts = await expectSameBits(await make(`${bundler.name}-worker`, IN_WORKER));
       expect(scripts.length).toBeGreaterThan(1);
     });
 
-    test("is small, and has nothing that it does not use", () => {
+    test("is small, and contains no unused code", () => {
       const text = scriptsIn(site);
       const gzipped = gzipSync(text, { level: 9 }).length;
       const title = `${bundler.name} ${bundlerVersion(bundler.name)}`;
       console.log(`${title}: ${kilobytes(text.length)}, gzipped ${kilobytes(gzipped)}`);
       expect(gzipped).toBeLessThan(MAX_GZIPPED[bundler.name]!);
-      expect(text).toContain("weight_ih"); // the names below would be in the text as it is, too
+      expect(text).toContain("weight_ih"); // bundling keeps such names: those of unused parts must not be found
       for (const [file, name] of UNUSED) {
         expect(scriptsIn(join(folder, "node/node_modules/wasm-rnn/dist", file)), file).toContain(name);
         expect(text.includes(name), `${name} of ${file}`).toBe(false);
@@ -173,12 +173,12 @@ describe.skipIf(!ready)("an app that trains an LSTM", () => {
     });
   });
 
-  test("computes in a page as it is, by an import map", async () => {
+  test("computes in a page without a bundler, by an import map", async () => {
     const map = JSON.stringify({ imports: { "wasm-rnn": "/node_modules/wasm-rnn/dist/index.js" } });
     const head = `<script type="importmap">${map}</script>`;
     const project = await create("import-map", { ...IN_PAGE, "index.html": html("src/index.js", head) });
     const hash = createHash("sha256").update(map).digest("base64"); // the map is an inline script
-    const scripts = await expectRight(project, `${STRICT} 'sha256-${hash}'`);
+    const scripts = await expectSameBits(project, `${STRICT} 'sha256-${hash}'`);
     expect(scripts).toContain("node_modules/wasm-rnn/dist/index.js");
   });
 });

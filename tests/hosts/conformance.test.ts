@@ -1,5 +1,5 @@
-// The conformance set in this process, on the built package (`npm test` makes dist/ first), and whether it can fail.
-// Browsers run it in browser.test.ts, other runtimes by `npm run test:runtimes`.
+// The conformance set in this process, on the built package (`npm test` builds dist/ first), and that it detects errors. Browsers run
+// it in browser.test.ts, other runtimes in `npm run test:runtimes`.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { digests, expectConformance, type Results } from "../helpers/conformance.js";
@@ -23,11 +23,11 @@ const golden = readFileSync(new URL("../golden/course.json", import.meta.url), "
 const { coursera: course } = JSON.parse(golden) as { coursera: object };
 
 describe.each(variants)("%s build", (variant) => {
-  test("the digests are those of the file, the figures those of the course", () => {
+  test("the digests equal those of digests.json, the figures those of the course", () => {
     expectConformance(conform(modules, variant, course), variant);
   });
 
-  test("a last bit of one number changes its digests, and no others", () => {
+  test("the last bit of one number changes its digests, and no others", () => {
     type Nudged = { data: Float64Array | Float32Array };
     const nudged = (...args: unknown[]): unknown => {
       const result = (core!.softmax as (...args: unknown[]) => Nudged)(...args);
@@ -40,7 +40,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(changed).toEqual(["losses, f64", "losses, f32"]);
   });
 
-  test("a wrong figure, a wrong gradient and a loss that does not fall are told", () => {
+  test("reports a wrong figure, a wrong gradient and a loss that does not fall", () => {
     const changed = structuredClone(course) as Record<string, { printed: { values: string }[] }>;
     const [figure] = changed.rnn_cell_forward!.printed;
     figure!.values = figure!.values.replace("0.59584544", "0.59584546");
@@ -68,7 +68,7 @@ test.each([
   expect(hash.toString()).toBe(expected);
 });
 
-test("a digest tells shapes, types and zeros apart", () => {
+test("a digest distinguishes shapes, types and signed zeros", () => {
   const values: (Numbers | number)[] = [
     { shape: [2, 1], data: new Float64Array(2) },
     { shape: [1, 2], data: new Float64Array(2) },

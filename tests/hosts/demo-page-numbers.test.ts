@@ -1,4 +1,4 @@
-// What the page of examples/browser computes beside the package: activations of units, fading of gradients, its training.
+// The page's own computations (examples/browser): activations of units, vanishing gradients, training.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,8 +9,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as activations from "../../examples/browser/activations.js";
 import type * as fading from "../../examples/browser/fading.js";
 import type * as trainings from "../../examples/browser/training.js";
-import type * as coursera from "wasm-rnn/coursera";
-import type * as core from "wasm-rnn";
+import type * as coursera from "../../src/coursera.js";
+import type * as core from "../../src/index.js";
 
 type Modules = typeof activations & typeof fading & typeof trainings & typeof coursera & typeof core;
 
@@ -22,7 +22,9 @@ beforeAll(async () => {
   const names = ["activations", "fading", "training"].map((name) => `./examples/browser/${name}.ts`);
   const outfile = join(folder, "modules.mjs");
   const resolveDir = fileURLToPath(new URL("../..", import.meta.url));
-  const contents = [...names, "wasm-rnn", "wasm-rnn/coursera"].map((name) => `export * from "${name}";`).join("\n");
+  const contents = [...names, "./src/index.ts", "./src/coursera.ts"]
+    .map((name) => `export * from "${name}";`)
+    .join("\n");
   await esbuild.build({ stdin: { contents, resolveDir }, outfile, bundle: true, format: "esm", target: "es2022" });
   modules = (await import(/* @vite-ignore */ pathToFileURL(outfile).href)) as Modules;
 });
@@ -31,11 +33,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const TEXT = "the cat sat on the mat and the dog sat on the log. ".repeat(12);
 
-/** [rows, columns] turned. */
+/** Transposes a matrix of [rows, columns]. */
 const turned = (data: ArrayLike<number>, rows: number, columns: number) =>
   Float64Array.from({ length: rows * columns }, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]!);
 
-test("gates and states of an LSTM are those of the course's function, in both layers", () => {
+test("gates and states of an LSTM equal those of the course's function, in both layers", () => {
   const { CharLM, lstmForward, readActivations, Vocabulary } = modules;
   const [D, H] = [5, 4];
   const model = new CharLM(Vocabulary.fromText(TEXT), { embeddingDim: D, hiddenSize: H, numLayers: 2, seed: 3 });
@@ -99,7 +101,7 @@ test.each([
   ["GRU", 2],
   ["LSTM", 1],
   ["LSTM", 2],
-] as const)("gradients of %s, %i layers, fade as the cells' backward passes have it", (kind, numLayers) => {
+] as const)("gradients of %s, %i layers, fade as the backward passes of cells say", (kind, numLayers) => {
   const { crossEntropy, fading, GRUCell, Linear, LSTMCell, RNNCell, Training } = modules;
   const [D, H, N] = [5, 6, 32];
   const training = new Training(
@@ -139,7 +141,7 @@ test.each([
     });
   });
   const { dLogits } = crossEntropy(linear.forward(states.at(-1)!.h!).output, next);
-  /** What flows into each layer's state from the steps after it. */
+  /** The gradient of each layer's state from the following steps. */
   const gradients = cells.map(() => pick({ h: zeros(), c: zeros() }));
   gradients.at(-1)!.h = linear.backward({ output: dLogits }).x;
   const expected = caches.reverse().map((step) => {
@@ -148,7 +150,7 @@ test.each([
       const own = gradients.flatMap(({ h }) => [...h!.data.subarray(n * H, (n + 1) * H)]);
       logs += Math.log(Math.hypot(...own));
     }
-    let above: core.Tensor | undefined; // what the layer above gives to the output of this one
+    let above: core.Tensor | undefined; // the gradient of this layer's output from the layer above
     for (let layer = numLayers - 1; layer >= 0; layer--) {
       const gradient = gradients[layer]!;
       const data = Float64Array.from(gradient.h!.data, (value, i) => value + (above?.data[i] ?? 0));
@@ -179,7 +181,7 @@ test("an LSTM starts with open forget gates, and its gradients fade slower than 
   lstm!.dispose();
 });
 
-test("a loss that is no number ends the training with advice, and what is left is not saved", () => {
+test("a loss that is not finite ends the training with advice, and its weights are not saved", () => {
   const { Training } = modules;
   // prettier-ignore
   const training = new Training(

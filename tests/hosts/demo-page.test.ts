@@ -1,6 +1,5 @@
-// The page of examples/browser, built as for a file server, in headless Chromium: trained, paused, sampled, saved and
-// loaded by clicks and keys as a person does, in both colour schemes and on a phone. `npm test` makes dist/ first.
-// PAGE_SCREENSHOTS names a folder for pictures of it.
+// The page of examples/browser, built as static files, in headless Chromium: clicks and keys train, pause, sample, save and load,
+// in both colour schemes and on a phone. `npm test` builds dist/ first. Set PAGE_SCREENSHOTS to a folder to get screenshots.
 
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,10 +14,10 @@ import { findBrowser, launch, serveFolder, watch, type Server } from "../helpers
 
 const executable = findBrowser("Chromium");
 
-/** Waits until what is asked again and again is as expected. */
+/** Calls a function repeatedly until its result is as expected. */
 const poll = <T>(ask: () => T | Promise<T>) => expect.poll(ask, { timeout: 60_000 });
 
-/** What goes before the worker's code to make it an engine that refuses relaxed SIMD. */
+/** Code to put before the worker's own: makes WebAssembly refuse relaxed SIMD. */
 const withoutRelaxed = `
 {
   const Module = WebAssembly.Module;
@@ -35,7 +34,7 @@ const withoutRelaxed = `
 }
 `;
 
-/** In the page: the contrast (WCAG 2) of every piece of text that is seen with what is behind it. */
+/** Runs in the page: the contrast (WCAG 2) of each visible text with its background. */
 function measureContrasts(): { text: string; ratio: number }[] {
   const paint = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
   const luminance = (color: string): number => {
@@ -63,7 +62,7 @@ function measureContrasts(): { text: string; ratio: number }[] {
   });
 }
 
-/** Small enough for a step to take a millisecond or two. */
+/** Settings with which a step takes one or two milliseconds. */
 const SMALL = { "#hidden": "24", "#embedding": "8", "#seq": "24", "#batch": "8" };
 const PHONE = { width: 360, height: 740 };
 const DESK = { width: 1280, height: 900 };
@@ -73,9 +72,9 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
   let server: Server;
   let browser: Browser;
   let page: Page;
-  /** Where the page is on the server: below its root, as on a server that has other pages, too. */
+  /** The page's path on the server: not the root, as on a server with other pages. */
   let home: string;
-  /** The folder of what the page saves. */
+  /** The folder to which the page saves. */
   let downloads: string;
   let watched: ReturnType<typeof watch> | undefined;
 
@@ -105,7 +104,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(watched?.elsewhere.filter((address) => !/^(blob|data):/.test(address))).toEqual([]);
   });
 
-  /** Opens the page and waits until it is ready; `worker` goes before the worker's own code. */
+  /** Opens the page and waits until it is ready; `worker` is put before the worker's code. */
   async function open(colorScheme: "light" | "dark" = "light", viewport = DESK, worker = ""): Promise<void> {
     home = worker ? "some/where-else/" : "some/where/";
     if (worker) {
@@ -126,7 +125,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
   }
 
   const click = (selector: string) => page.locator(selector).click();
-  /** At once, not key by key; what a select is given is a value of its options. */
+  /** Sets the values of fields at once, not key by key; for a select, the value of one of its options. */
   const fill = (selector: string, value: string) => page.locator(selector).fill(value, { typingThreshold: 0 });
   const press = async (selector: string, key: KeyInput) => (await page.$(selector))!.press(key);
   const visible = (selector: string) => page.waitForSelector(selector, { visible: true, timeout: 110_000 });
@@ -142,7 +141,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
   }
 
-  /** A new training with the small settings, and others on top. */
+  /** Starts a new training with the small settings and those given. */
   async function small(others: Record<string, string> = {}): Promise<void> {
     if (!(await page.$("details[open] #embedding"))) await click("summary ::-p-text(More settings)");
     for (const [selector, value] of Object.entries(SMALL)) await fill(selector, value);
@@ -151,7 +150,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await poll(() => text("#model-facts")).toContain("of 24 units");
   }
 
-  /** From now on, all that the status says. */
+  /** Records all texts of the status from now on. */
   async function listen(): Promise<() => Promise<string[]>> {
     await page.evaluate(() => {
       const said: string[] = [];
@@ -183,7 +182,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     return text("#sample");
   }
 
-  test("trains 200 steps: the loss falls, the page stays awake, pause stops it", async () => {
+  test("trains 200 steps: the loss falls, the page stays responsive, pause stops it", async () => {
     await open();
     await small();
     await page.evaluate(() => {
@@ -199,7 +198,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       requestAnimationFrame(frame);
       Object.assign(globalThis, { watch });
     });
-    await poll(() => number("#figure-validation")).toBeGreaterThan(3); // the worker tells it when it is ready
+    await poll(() => number("#figure-validation")).toBeGreaterThan(3); // the worker reports it when it is ready
     const untrained = await number("#figure-validation");
     await trainTo(200);
     const watch = await page.evaluate(
@@ -230,7 +229,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await text("#figure-loss")).toBe("–");
   });
 
-  test("a model that is saved and loaded writes the same, here and in the command line's reader", async () => {
+  test("a saved and loaded model generates the same text, in the page and by readCharLM", async () => {
     await open();
     await small({ "#cell": "GRU" });
     await trainTo(30);
@@ -256,7 +255,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await page.$eval("select#cell", ({ value }) => value)).toBe("GRU");
     expect(await sample()).toBe(written);
 
-    // what is no model is refused, and the model stays
+    // a file that is not a model is refused, and the model is kept
     const broken = join(folder, "broken.safetensors");
     writeFileSync(broken, "no safetensors at all");
     await upload(broken);
@@ -266,7 +265,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#error")).toBe(false);
   });
 
-  test("a model that cannot write is not loaded, and the training that runs goes on", async () => {
+  test("a model that cannot generate text is not loaded, and the running training continues", async () => {
     await open();
     await small({ "#text-choice": "house" });
     const model = new CharLM(Vocabulary.fromText("This is the house that Jack built.\n"), {
@@ -291,7 +290,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect((await sample()).length).toBe(60);
   });
 
-  test("a text that comes late does not replace what was asked for after it", async () => {
+  test("a text that arrives late does not replace a later choice", async () => {
     await open();
     const held: (() => Promise<void>)[] = [];
     page.on("request", (request) => {
@@ -310,12 +309,12 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await poll(() => page.evaluate(() => performance.getEntriesByName(`${document.baseURI}moby-dick.txt`).length)).toBe(
       1,
     );
-    await sleep(500); // setting up takes a tenth of it
+    await sleep(500); // setting up takes 50 ms
     expect(await text("#start")).toBe("Pause");
     expect(await text("#model-facts")).toBe(house);
     expect(await isVisible("#changed")).toBe(false);
 
-    // a training that was asked for before another text was chosen is known to be made from its own
+    // a training that was requested before another text was chosen keeps its own text
     await page.evaluate(async () => {
       const select = document.querySelector<HTMLSelectElement>("#text-choice")!;
       const reset = document.querySelector<HTMLButtonElement>("#reset")!;
@@ -331,7 +330,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#changed")).toBe(true);
   });
 
-  test("N3, N4: writes a line without a beginning, and says which characters of one it does not know", async () => {
+  test("generates a line without a prompt, and lists unknown characters of a prompt", async () => {
     await open();
     await small({ "#text-choice": "house" });
     await fill("#hidden", "48");
@@ -363,7 +362,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#skipped")).toBe(false);
   });
 
-  test("says what is wrong: texts, settings", async () => {
+  test("reports invalid texts and settings", async () => {
     await open();
     await fill("#text-choice", "own");
     expect(await isVisible("#changed")).toBe(true);
@@ -386,13 +385,13 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await text("#error")).toBe("Window: Please fill out this field.");
     expect(await focused()).toBe("seq");
     await fill("#seq", "64");
-    await click("#start"); // takes what was changed, since no step was done
+    await click("#start"); // uses the changed settings, since no step was done
     await poll(() => text("#model-facts")).toContain("of 24 units");
     await poll(() => number("#figure-step")).toBeGreaterThan(0);
     expect(await isVisible("#changed")).toBe(false);
   });
 
-  test("takes a text of megabytes without stopping the page", async () => {
+  test("accepts a text of megabytes without blocking the page", async () => {
     await open();
     await fill("#text-choice", "own");
     const blocked = await page.evaluate(async () => {
@@ -413,7 +412,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#changed")).toBe(true);
   });
 
-  test("says that the learning rate is too large, and takes none that is out of range", async () => {
+  test("reports that the learning rate is too large, and refuses one out of range", async () => {
     await open();
     await fill("#rate", "1");
     await press("#rate", "Tab");
@@ -430,7 +429,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isVisible("#error")).toBe(false);
   });
 
-  test("says that a step takes long and that memory does not suffice, and goes on with less", async () => {
+  test("reports a slow step and too little memory, and continues with smaller settings", async () => {
     await open();
     await click("summary ::-p-text(More settings)");
     await fill("#hidden", "1024");
@@ -447,7 +446,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await trainTo(20);
   });
 
-  test("shows the build that was chosen, and trains in it", async () => {
+  test("shows the selected build, and trains with it", async () => {
     await open();
     await small({ "#variant": "simd" });
     expect(await text("#build-facts")).toMatch(/^wasm-rnn \S+, SIMD build\.$/);
@@ -460,8 +459,8 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect((await sample()).length).toBe(simd.length);
   });
 
-  test("says that a build does not run, and keeps the one that does", async () => {
-    // Chromium has no switch against relaxed SIMD: this stands in for an engine without
+  test("reports that a build cannot run, and keeps the one that can", async () => {
+    // Chromium has no switch that disables relaxed SIMD: this simulates an engine without it
     await open("light", DESK, withoutRelaxed);
     await small();
     expect(await text("#build-facts")).toMatch(/, SIMD build\.$/);
@@ -474,12 +473,12 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await trainTo(20);
   });
 
-  test("says that there is no WebAssembly", async () => {
+  test("reports that there is no WebAssembly", async () => {
     await open("light", DESK, "delete globalThis.WebAssembly;\n");
     expect(await text("#error")).toMatch(/^The training could not be set up: .*an engine without WebAssembly/);
   });
 
-  test("announces its progress politely", async () => {
+  test("announces its progress to screen readers, but not too often", async () => {
     await open();
     await small();
     const listened = await listen();
@@ -487,10 +486,10 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     const said = await listened();
     expect(said[0]).toBe("Training.");
     expect(said.at(-1)).toMatch(/^Paused at step [\d,]+\.$/);
-    expect(said.length).toBeLessThanOrEqual(5); // five milestones passed by, in a second or a few
+    expect(said.length).toBeLessThanOrEqual(5); // five milestones in a few seconds
   });
 
-  test("moves the heat map along with its cursor", async () => {
+  test("scrolls the heat map with its cursor", async () => {
     await open("light", PHONE);
     await small();
     await click("#inspect");
@@ -510,7 +509,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(await isInside()).toBe(true);
   });
 
-  test("a message about a field does not hide it on a phone", async () => {
+  test("a message does not cover its field on a phone", async () => {
     await open("light", PHONE);
     await fill("#hidden", "4096");
     await click("#reset");
@@ -522,7 +521,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     expect(apart).toBeGreaterThan(0);
   });
 
-  test("shows units by pointer and keys, and how gradients fade", async () => {
+  test("shows units by pointer and keys, and vanishing gradients", async () => {
     await open();
     await small();
     await trainTo(100);
@@ -575,7 +574,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     await poll(() => text("#start")).toBe("Resume");
   });
 
-  test("shows where the keyboard is, everywhere", async () => {
+  test("shows the keyboard focus everywhere", async () => {
     await open();
     await small();
     await click("#write");
@@ -595,7 +594,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
         );
         return { name: element === document.body ? "" : element.id || element.textContent.trim(), outlined };
       });
-      if (name === "") break; // all round
+      if (name === "") break; // back at the start
       visited.push(name);
       expect(outlined, name).toBe(true);
       await page.keyboard.press("Tab");

@@ -1,5 +1,5 @@
-// Hosts that forbid compiling at run time, as edge runtimes do: contexts in which V8 itself refuses WebAssembly's bytes (and
-// eval), and which get a module that was compiled outside. `npm test` makes dist/ first.
+// Hosts that forbid compiling at run time, as edge runtimes do: contexts in which V8 refuses to compile WebAssembly (and eval),
+// and which receive a compiled module. `npm test` builds dist/ first.
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -45,7 +45,7 @@ beforeEach(() => {
   evaluate(text);
   const give = async (variant: Variant): Promise<WebAssembly.Module> => {
     const { port1, port2 } = new MessageChannel();
-    const port = moveMessagePortToContext(port2, context); // what arrives there is of the context's own classes
+    const port = moveMessagePortToContext(port2, context); // messages arrive as instances of the context's own classes
     const receive = evaluate("(port) => new Promise((resolve) => { port.onmessage = ({ data }) => resolve(data); })");
     const received = (receive as (at: typeof port) => Promise<WebAssembly.Module>)(port);
     port.start();
@@ -56,7 +56,7 @@ beforeEach(() => {
   host = { ...host, give };
 });
 
-/** A step of training in both number types: all that comes of it, as text. */
+/** A training step in both number types: all its results, as text. */
 function train(rnn: Library): string {
   return JSON.stringify(
     (["f64", "f32"] as const).map((dtype) => {
@@ -87,7 +87,7 @@ test("the host forbids bytes and eval, in every way there is", async () => {
   expect(() => (host.rnn.tensor.constructor as (code: string) => unknown)("return 1")).toThrow(host.EvalError);
 });
 
-test("without a module, first use says that compiling is forbidden, and what to do; a module goes in then", async () => {
+test("without a module, the first use throws that compiling is forbidden, with the remedy; initialize() then accepts a module", async () => {
   const { rnn } = host;
   expect(rnn.tensor([1, 2]).shape).toEqual([2]);
   rnn.configure({ variant: "auto" });
@@ -109,14 +109,14 @@ test("without a module, first use says that compiling is forbidden, and what to 
 describe.each(variants)("a module given to initialize(): %s", (variant) => {
   useVariant(variant);
 
-  test("layers, losses and optimizers give the same bits as where compiling is allowed", async () => {
+  test("layers, losses and optimizers give the same bits as on a host that allows compiling", async () => {
     const { rnn } = host;
     rnn.initialize(await host.give(variant));
     expect(rnn.buildInfo()).toEqual(here.buildInfo());
     expect(train(rnn)).toBe(train(here));
   });
 
-  test("the other build is refused, and changes nothing", async () => {
+  test("the other build is refused, and nothing changes", async () => {
     const { rnn } = host;
     rnn.initialize(await host.give(variant));
     const other = variant === "simd" ? "relaxed" : "simd";

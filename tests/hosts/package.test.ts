@@ -1,21 +1,23 @@
-// The package as users get it: packed, installed into an empty project without a network, imported, type-checked,
-// bundled, linted. `npm test` makes dist/ first. What the functions compute is tested elsewhere.
+// The package as users get it: packed, installed into an empty project without a network, imported, type-checked, bundled and
+// linted. `npm test` builds dist/ first. Other tests check the results of its functions.
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { simd as graph } from "../../bindings/wasm-graph.js";
 import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packed } from "../helpers/project.js";
 
 const MB = 1e6;
 const MAX_PACKED = 0.5 * MB; // the tarball
-const MAX_LSTM_GZIPPED = 40_000; // what a page pays that imports { LSTM } alone
+const MAX_LSTM_GZIPPED = 40_000; // the size of an app that imports only { LSTM }
 
-/** A file, or one for each condition. */
+/** A file, or a target per condition. */
 type Target = string | { [condition: string]: Target };
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -24,6 +26,11 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as
   exports: Record<string, Target>;
   typesVersions: Record<string, Record<string, string[]>>;
 };
+
+/**
+ * Pieces of the graph module's inlined digits, of its first and second half: a bundle that has some of it has one of these.
+ */
+const graphDigits = [graph.slice(0, graph.length / 2), graph.slice(graph.length / 2)];
 
 /** The empty project; `installed` is the package in it. */
 let project: string;
@@ -52,8 +59,8 @@ describe("the manifest", () => {
         return [
           name === "index" ? "." : `./${name}`,
           {
-            module: esModule, // bundlers, which then have one copy, whether the app imports or requires
-            "module-sync": { types, default: esModule }, // Node that can require ES modules
+            module: esModule, // bundlers: one copy, whether the app imports or requires it
+            "module-sync": { types, default: esModule }, // Node versions that can require ES modules
             import: { types, node: `./dist/${name}.node.js`, default: esModule },
             require: { types: `./dist/${name}.d.cts`, default: `./dist/${name}.cjs` },
             default: esModule,
@@ -114,10 +121,10 @@ describe("the tarball", () => {
   });
 });
 
-describe("N7: licence notices", () => {
+describe("licence notices", () => {
   const NOTICES = "dist/THIRD-PARTY-LICENSES.txt";
 
-  test("of every package whose code is in dist are there, in the versions that are bundled", () => {
+  test("exist for every package with code in dist, in the bundled version", () => {
     expect(packed.files.map(({ path }) => path)).toContain(NOTICES);
     const text = readFileSync(join(installed, NOTICES), "utf8");
     const listed = [...text.matchAll(/^- (\S+ \S+) \(\S+\), in dist\//gm)].map(([, name]) => name!);
@@ -152,10 +159,10 @@ describe("N7: licence notices", () => {
     }
   });
 
-  test("are wanted of all code that is bundled: of what the command line imports, too", () => {
+  test("cover all bundled code, including the imports of the command line", () => {
     const text = readFileSync(join(installed, NOTICES), "utf8");
     const cli = readFileSync(join(installed, "dist/cli.js"), "utf8");
-    // words of a library's code, which are in cli.js as long as the library is
+    // a word from the code of each library: cli.js contains it exactly if it contains the library
     const words = {
       commander: "_actionHandler",
       "cli-progress": "barCompleteChar",
@@ -169,7 +176,7 @@ describe("N7: licence notices", () => {
     expect(text).toMatch(/^- @assemblyscript\/loader .*dist\/chunks\/.*$/m);
   });
 
-  test("are missing from a package: the build fails and names it", async () => {
+  test("missing from a package: the build fails and names it", async () => {
     const { bundledPackages, licenceNotices } = (await import(
       /* @vite-ignore */ new URL("../../scripts/licences.mjs", import.meta.url).href
     )) as {
@@ -202,7 +209,7 @@ describe("N7: licence notices", () => {
 });
 
 describe("an empty project", () => {
-  test("gets nothing else with it", () => {
+  test("gets no other package", () => {
     const names = readdirSync(join(project, "node_modules")).filter((name) => !name.startsWith("."));
     expect(names).toEqual(["wasm-rnn"]);
     const lock = JSON.parse(readFileSync(join(project, "package-lock.json"), "utf8")) as { packages: object };
@@ -214,7 +221,7 @@ describe("an empty project", () => {
       project,
       `
       import { readFileSync } from "node:fs";
-      import { fileURLToPath } from "node:url";
+      import { fileURLToPath, pathToFileURL } from "node:url";
       import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, tensor } from "wasm-rnn";
       import * as coursera from "wasm-rnn/coursera";
       import * as cs231n from "wasm-rnn/cs231n";
@@ -249,13 +256,13 @@ describe("an empty project", () => {
     expect(wasm).toEqual(["0061736d", "0061736d"]);
   });
 
-  test.each(["core.wasm", "core.relaxed.wasm"])("initialize() takes %s, as bytes and as a module", async (name) => {
+  test.each(["core.wasm", "core.relaxed.wasm"])("initialize() accepts %s, as bytes and as a module", async (name) => {
     const start = async (given: string) =>
       script(
         project,
         `
           import { readFileSync } from "node:fs";
-          import { fileURLToPath } from "node:url";
+          import { fileURLToPath, pathToFileURL } from "node:url";
           import { Adam, buildInfo, clipGradNorm, crossEntropy, Embedding, initialize, Linear, LSTM, tensor } from "wasm-rnn";
           const bytes = readFileSync(fileURLToPath(import.meta.resolve("wasm-rnn/${name}")));
           initialize(${given});
@@ -279,7 +286,7 @@ describe("an empty project", () => {
     expect(version.stdout.trim()).toBe(manifest.version);
   });
 
-  test("trains and samples by the command line, whose dependencies are all inside", async () => {
+  test("trains and samples by the command line, which contains its dependencies", async () => {
     write(project, "book.txt", "the whale and the sea and the ship ".repeat(100));
     const cli = (...args: string[]) => run(project, process.execPath, [join(installed, "dist/cli.js"), ...args]);
     const sizes = ["--hidden", "8", "--embedding", "4", "--seq", "10", "--batch", "4", "--epochs", "1"];
@@ -317,6 +324,31 @@ describe("an empty project", () => {
   });
 });
 
+describe("a program that runs an LSTM", () => {
+  test("parses nothing of the graph module", async () => {
+    const output = await script(
+      project,
+      `
+      import { Session } from "node:inspector";
+      const urls = [];
+      const session = new Session();
+      session.connect();
+      session.on("Debugger.scriptParsed", ({ params }) => urls.push(params.url));
+      session.post("Debugger.enable");
+      const { LSTM, tensor } = await import("wasm-rnn");
+      new LSTM(1, 2).forward(tensor([[[1]]]));
+      console.log(JSON.stringify(urls));
+    `,
+    );
+    const urls = JSON.parse(output) as string[];
+    const dist = new URL("dist/", pathToFileURL(join(installed, "/"))).href;
+    const paths = urls.filter((url) => url.startsWith(dist)).map((url) => fileURLToPath(url));
+    expect(paths.length).toBeGreaterThan(0);
+    const hits = paths.filter((path) => graphDigits.some((digits) => readFileSync(path, "latin1").includes(digits)));
+    expect(hits).toEqual([]);
+  });
+});
+
 describe("the wasm modules", () => {
   test.each(["core.wasm", "core.relaxed.wasm"])("%s is valid and has no imports", (name) => {
     const bytes = readFileSync(join(installed, "dist", name));
@@ -326,7 +358,7 @@ describe("the wasm modules", () => {
 });
 
 describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, performance", () => {
-  test.each(["simd", "relaxed"])("computes all the same: %s build", async (variant) => {
+  test.each(["simd", "relaxed"])("gives the same results: %s build", async (variant) => {
     const forward = `
       configure({ variant: "${variant}" });
       const lstm = new LSTM(3, 5, { numLayers: 2, seed: 1 });
@@ -366,13 +398,13 @@ describe("a host without TextDecoder, TextEncoder, atob, btoa, Buffer, crypto, p
 });
 
 describe("a bundle", () => {
-  test("of { LSTM } alone is small, and brings no course, file format, optimizer or command line", async () => {
+  test("of { LSTM } alone is small, and contains no course, file format, optimizer or command line", async () => {
     const { text, inputs } = await bundle('import { LSTM } from "wasm-rnn"; globalThis.lstm = new LSTM(2, 3);');
     const size = gzipSync(text, { level: 9 }).length;
     console.log(`{ LSTM } bundled and minified ${kilobytes(text.length)}, gzipped ${kilobytes(size)}`);
     expect(size).toBeLessThanOrEqual(MAX_LSTM_GZIPPED);
     expect(inputs.filter((path) => !/wasm-rnn\/dist\/(index|chunks\/[\w-]+)\.js$|^<stdin>$/.test(path))).toEqual([]);
-    expect(text).toContain("weight_ih"); // the names below would be in the text if their modules were
+    expect(text).toContain("weight_ih"); // bundling does not change strings: those of unused modules must not be found
     for (const name of [
       "Wax",
       "softmax",
@@ -389,7 +421,27 @@ describe("a bundle", () => {
     }
   });
 
-  test("of all entry points runs where nothing but the language is", async () => {
+  test("of layers, losses and optimizers brings no byte of the graph module", async () => {
+    const app = (from: string) =>
+      `import { Adam, LSTM, mse, tensor } from ${JSON.stringify(from)};
+       const lstm = new LSTM(1, 2);
+       const x = tensor([[[1]], [[2]]]);
+       lstm.backward({ output: mse(lstm.forward(x).output, tensor([1, 2, 3, 4], [2, 1, 2])).dPrediction });
+       new Adam(lstm.parameters()).step();`;
+    const bindings = join(root, "bindings");
+    const usesGraph = `import { binary } from ${JSON.stringify(join(bindings, "graph.ts"))}; globalThis.binary = binary;`;
+    const { text } = await bundle(app("wasm-rnn"));
+    expect(graphDigits.some((digits) => text.includes(digits))).toBe(false);
+    const sources = await bundle(app(join(root, "src/index.ts")));
+    const both = await bundle(app(join(root, "src/index.ts")) + usesGraph);
+    const modules = ({ inputs }: { inputs: string[] }) =>
+      inputs.filter((path) => /bindings\/wasm(-graph)?\.ts$/.test(path)).map((path) => path.replace(/.*\//, ""));
+    expect(modules(sources)).toEqual(["wasm.ts"]);
+    expect(modules(both).sort()).toEqual(["wasm-graph.ts", "wasm.ts"]);
+    expect(graphDigits.every((digits) => both.text.includes(digits))).toBe(true);
+  });
+
+  test("of all entry points runs without any global of the host", async () => {
     const { text } = await bundle(`
       import { LSTM, tensor } from "wasm-rnn";
       import { softmax } from "wasm-rnn/coursera";
@@ -411,7 +463,7 @@ describe("a bundle", () => {
   });
 });
 
-/** Training of a little model; the names it uses must be imported. */
+/** Trains a small model; the program must import the names. */
 const STEP = `
   const embedding = new Embedding(5, 3, { seed: 1 });
   const lstm = new LSTM(3, 8, { seed: 2 });
@@ -431,7 +483,7 @@ const STEP = `
   }
 `;
 
-/** A program that uses the types: what is wrong must be refused, too. */
+/** A program that uses the types correctly and, with @ts-expect-error, wrongly. */
 const TYPESCRIPT = `
   import { Adam, configure, crossEntropy, initialize, LSTM, ShapeError, tensor } from "wasm-rnn";
   import type { LSTMOptions, Parameter, Tensor, Variant } from "wasm-rnn";
@@ -474,15 +526,15 @@ const TYPESCRIPT = `
   configure({ variant: "fast" });
   // @ts-expect-error a loss that is a number has no shape
   crossEntropy(output, x).loss.shape;
-  // @ts-expect-error what is inside is not offered
+  // @ts-expect-error an internal class is not exported
   import { Arena } from "wasm-rnn";
-  // @ts-expect-error nor can it be reached
+  // @ts-expect-error internal modules cannot be imported
   import {} from "wasm-rnn/dist/index.js";
 `;
 
 // --------------------------------------------------------------------------------------------------------------------
 
-/** Bundles a program of the project for browsers, minified; `inputs` are the files that something came from. */
+/** Bundles a program of the project for browsers, minified; `inputs` are the files whose code it contains. */
 async function bundle(source: string): Promise<{ text: string; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
     stdin: { contents: source, resolveDir: project },

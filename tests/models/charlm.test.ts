@@ -576,7 +576,7 @@ describe("wrong types", () => {
   test("U3: counts and files say what is wrong", () => {
     const sizes = { embeddingDim: 4, hiddenSize: 5, numLayers: 1 };
     const missing = undefined as never;
-    refuses(() => countParameters(-1, sizes), ValueError, "vocabularySize: got", "a whole number from 0 up");
+    refuses(() => countParameters(-1, sizes), ValueError, "vocabularySize: got", "an integer >= 0");
     refuses(() => countParameters(3, missing), ValueError, "sizes: got undefined, expected an object");
     refuses(() => countParameters(3, {} as never), ValueError, "sizes.embeddingDim: got undefined");
     refuses(() => countParameters(3, { ...sizes, numLayers: 0 }), ValueError, "sizes.numLayers: got number 0");
@@ -798,7 +798,7 @@ describe("files", () => {
     const write = (training: unknown) => () => writeCharLM(model, training as Parameters<typeof writeCharLM>[1]);
     for (const training of [undefined, null, 5]) refuses(write(training), ValueError, "training: got", "an object");
     for (const steps of [undefined, NaN, -5, 1.5, "7", 2 ** 53]) {
-      refuses(write({ steps }), ValueError, "training.steps: got", "a whole number from 0 up");
+      refuses(write({ steps }), ValueError, "training.steps: got", "an integer >= 0");
       const validation = { loss: 1, step: steps };
       refuses(write({ steps: 3, validation }), ValueError, "training.validation.step: got");
     }
@@ -846,9 +846,9 @@ describe("files", () => {
     expect(change("vocabulary", '["a"]')).toThrow("tensors: got");
     expect(change("trained_steps", "many")).toThrow("metadata trained_steps: got many");
     for (const steps of ["-5", "1.5", "NaN", "1e300", ""]) {
-      refuses(change("trained_steps", steps), FormatError, "metadata trained_steps", "a whole number from 0 up");
+      refuses(change("trained_steps", steps), FormatError, "metadata trained_steps", "an integer >= 0");
     }
-    refuses(change("validation_step", "-1"), FormatError, "metadata validation_step", "a whole number from 0 up");
+    refuses(change("validation_step", "-1"), FormatError, "metadata validation_step", "an integer >= 0");
     refuses(change("validation_loss", "NaN"), FormatError, "metadata validation_loss", "a finite number");
     const { "linear.bias": bias, ...rest } = tensors;
     const renamed = writeSafetensors({ ...rest, "linear.bia": bias as Tensor }, metadata);

@@ -441,7 +441,7 @@ describe("refuses", () => {
     refuses(() => fromRtneural(keras, { dtype: "f16" as "f32" }), ValueError, "dtype", "f16");
     refuses(() => fromProteus(proteus, { modules: [] } as object), UnsupportedError, "modules");
     refuses(() => fromRtneural(keras, { modules: ["lstm"] }), ValueError, "modules");
-    refuses(() => fromRtneural(named.json), UnsupportedError, "behind another", "options.modules");
+    refuses(() => fromRtneural(named.json), UnsupportedError, "right after another", "options.modules");
     for (const list of [5, {}, null, "tanh", [], [1], [undefined], [Symbol("gru")], ["gru", null]]) {
       for (const json of [flat, keras]) {
         refuses(() => fromRtneural(json, { modules: list as never }), ValueError, "modules", "at least one string");

@@ -123,8 +123,8 @@ describe("TextStreams", () => {
 
   test("refuses sizes and places that make no sense", () => {
     const codes = new Int32Array(10);
-    expect(() => new TextStreams(codes, 0, 3)).toThrow("batchSize: got 0, expected a whole number from 1 up");
-    expect(() => new TextStreams(codes, 2, 1.5)).toThrow("seqLen: got 1.5, expected a whole number from 1 up");
+    expect(() => new TextStreams(codes, 0, 3)).toThrow("batchSize: got number 0, expected an integer >= 1");
+    expect(() => new TextStreams(codes, 2, 1.5)).toThrow("seqLen: got number 1.5, expected an integer >= 1");
     expect(() => new TextStreams(codes, 10, 3)).toThrow(
       "codes: got 10 characters, expected at least 11 for 10 streams",
     );

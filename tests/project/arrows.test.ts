@@ -1,4 +1,4 @@
-// Which folder may import which: arrows only point down. A change that needs another arrow adds it here, or does without.
+// Which folder may import which: imports only point down. A change that needs another import adds it to this table.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
@@ -81,7 +81,7 @@ describe("imports", () => {
   });
 });
 
-test("entry points only export what other files hold", () => {
+test("entry points only re-export", () => {
   const own = sources
     .filter((path) => roomOf(path) === "entry points" && path !== "src/cli.ts")
     .flatMap((path) => {

@@ -1,5 +1,5 @@
-// The measuring scripts run to their end on toy sizes, and what they write has the right form. Nothing is timed here, and
-// nothing installed: peers that are not there say so.
+// The benchmarks run on toy sizes, and write results of the right form. No time is checked and nothing is installed: for
+// missing peers the results say how to install them.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ import { PEERS } from "../../bench/peers/contestants.js";
 
 const ENGINE = { engine: expect.stringContaining(process.versions.node) as string };
 
-/** Runs a script on toy sizes; what it has written. */
+/** Runs a script on toy sizes. Returns the results that it wrote. */
 function toy(script: string, ...options: string[]): unknown {
   const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-bench-"));
   try {

@@ -1,4 +1,4 @@
-// scripts/release.mjs and scripts/readme.mjs, run in a small repository of their own.
+// scripts/release.mjs and scripts/readme.mjs, in a small temporary repository.
 
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -95,7 +95,7 @@ describe("npm run release", () => {
     expect(release("--check")).toEqual({ status: 0, output: "" });
   });
 
-  test("asks for what is missing, on a terminal", async (context) => {
+  test("asks for missing fields on a terminal", async (context) => {
     const [terminal] = process.platform === "linux" ? programs("script") : [];
     if (terminal === undefined) goWithout(context, MISSING_SCRIPT);
     const answers = ["someone/wasm-rnn", `${REPOSITORY}.git`, "https://rnn.example", "", AUTHOR];
@@ -143,7 +143,7 @@ describe("npm run release", () => {
   test("refuses files that differ, other versions in guides, broken links, a tag that exists", () => {
     const args = [...FLAGS, "--next", "0.2.0"];
     write("new.txt", "");
-    expectRefusal("files differ from the last commit: commit them or put them aside", ...args);
+    expectRefusal("files differ from the last commit: commit or stash them", ...args);
     rmSync(join(folder, "new.txt"));
     git("tag", "v0.2.0");
     expectRefusal("there is a tag v0.2.0 already", ...args);
@@ -157,7 +157,7 @@ describe("npm run release", () => {
     expectRefusal("README.md links to files that do not exist: docs/page.png", ...args);
   });
 
-  test("puts package.json back where a test fails", () => {
+  test("restores package.json if a test fails", () => {
     write("test.js", "process.exit(1)");
     commit();
     const before = read("package.json");
@@ -186,7 +186,7 @@ describe("npm publish", () => {
       shell: process.platform === "win32",
     });
 
-  test("is refused where the addresses are missing and the commit has no tag", () => {
+  test("is refused without addresses and without a tag", () => {
     const { status, stderr } = publish();
     expect(status).not.toBe(0);
     for (const name of ["repository", "homepage", "bugs", "author"]) {
@@ -197,7 +197,7 @@ describe("npm publish", () => {
 });
 
 describe("npm pack", () => {
-  test("packs a README with absolute links, and puts the file back", () => {
+  test("packs a README with absolute links, and restores the file", () => {
     const before = read("README.md");
     write("package.json", JSON.stringify({ ...(JSON.parse(read("package.json")) as object), repository: REPOSITORY }));
     execFileSync("npm", ["pack", "--ignore-scripts=false"], {

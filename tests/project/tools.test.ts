@@ -1,4 +1,4 @@
-// Where tests look for tools that a machine may lack (helpers/tools.ts, helpers/browser.ts), and what a run says without them.
+// How tests find tools that a machine may lack (helpers/tools.ts, helpers/browser.ts), and what a run reports without them.
 
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -21,7 +21,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A program that ends with 0. */
+/** Creates a program that exits with 0. */
 function program(path: string): string {
   const target = join(folder, path);
   mkdirSync(join(target, ".."), { recursive: true });
@@ -30,8 +30,8 @@ function program(path: string): string {
   return target;
 }
 
-describe.runIf(process.platform === "linux")("N1: a tool is looked for", () => {
-  test("on PATH, so that a PATH without it has none", () => {
+describe.runIf(process.platform === "linux")("a tool is looked for", () => {
+  test("on PATH, and nowhere else", () => {
     vi.stubEnv("PATH", folder);
     expect(locateBrowser("Chromium")).toBeUndefined();
     expect(locateBrowser("Firefox")).toBeUndefined();
@@ -50,7 +50,7 @@ describe.runIf(process.platform === "linux")("N1: a tool is looked for", () => {
     expect(findPython(["torch"])).toBe(found[1]);
   });
 
-  test("by a variable that names it, which must be a program", () => {
+  test("in an environment variable, which must name a program", () => {
     vi.stubEnv("PATH", folder);
     program("python3");
     const other = program("other");
@@ -63,7 +63,7 @@ describe.runIf(process.platform === "linux")("N1: a tool is looked for", () => {
   });
 });
 
-describe("N1: a run without a tool", () => {
+describe("a run without a tool", () => {
   const source = `
     import { describe, test } from "vitest";
     import { findBrowser } from "./helpers/browser.js";
@@ -78,7 +78,7 @@ describe("N1: a run without a tool", () => {
     test("without either", () => {});
   `;
 
-  /** Runs the file above in a project that borrows the helpers. */
+  /** Runs the file above in a project with links to the helpers. */
   function runWithout(ci: string): { status: number | null; output: string; counts: string } {
     mkdirSync(join(folder, "tests"));
     for (const name of ["node_modules", "tests/helpers", "src", "bindings", "scripts"]) {
@@ -101,7 +101,7 @@ describe("N1: a run without a tool", () => {
     return { status, output: stdout + stderr, counts: readFileSync(join(folder, "counts"), "utf8") };
   }
 
-  test("passes, and its end says what was skipped and how to get it", () => {
+  test("passes, and reports what was skipped and how to install it", () => {
     const { status, output, counts } = runWithout("");
     expect(output).toContain(
       [

@@ -1,5 +1,5 @@
-// The packed package in tests that Jest runs: with nothing configured, in jsdom, with ts-jest, as ES modules. Jest comes from
-// tests/jest/package.json.
+// The packed package in tests that Jest runs: with its defaults, in jsdom, as ES modules, with ts-jest. tests/jest/package.json
+// pins Jest.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { install, pack, root, run, write } from "../helpers/project.js";
 const FOLDER = "tests/jest";
 const inFolder = (path: string) => join(root, FOLDER, "node_modules", path);
 
-/** What is the same in all tests that Jest runs. */
+/** The part that all tests for Jest share. */
 const BODY = `
   test("trains", () => {
     ${TRAIN}
@@ -70,7 +70,7 @@ describe.skipIf(!ready)("Jest", () => {
 
   afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-  /** Runs Jest in the project, on one test file. Returns its numbers. */
+  /** Runs Jest on one test file in the project. Returns the numbers of tests. */
   async function jest(
     file: string,
     text: string,

@@ -1,40 +1,40 @@
-// What a file of an audio model describes: layers in a row, each with its weights, and inputs that are added to what comes
-// out. models/audio.ts runs it.
+// A network read from the file of an audio model: layers in order, with their weights, and a skip connection. models/audio.ts
+// runs it.
 
 import { FormatError, ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import type { CellKind } from "../../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
 
-/** A function from a frame to one of the same size; ELU has alpha 1. */
+/** An activation over a frame. ELU has alpha 1. */
 export type FrameActivation = "tanh" | "relu" | "sigmoid" | "softmax" | "elu";
 
-/** What one layer does to a frame, with its weights in the model's dtype. */
+/** A layer with its weights, in the model's dtype. */
 export type StreamingLayer =
   | { type: CellKind; inputSize: number; hiddenSize: number; numLayers: number; state: Record<string, Tensor> }
   | { type: "dense"; /** [out,in] */ weight: Tensor; /** [out] */ bias: Tensor | undefined }
   | { type: "prelu"; /** [n], or [1] for all */ slope: Tensor }
   | { type: FrameActivation };
 
-/** A network that takes one frame at a time, as a file has it. */
+/** A network that takes one frame at a time. */
 export interface NetworkDescription {
   dtype: FloatDtype;
-  /** Numbers in a frame that goes in. */
+  /** Numbers in an input frame. */
   inputSize: number;
   layers: readonly StreamingLayer[];
-  /** How many of the first numbers of a frame are added to the output: 0, 1 (to each of them), or as many as come out. */
+  /** How many of the input's first numbers are added to the output: 0, 1 (to each output), or as many as there are outputs. */
   skip: number;
 }
 
 export const ACTIVATIONS: readonly FrameActivation[] = ["tanh", "relu", "sigmoid", "softmax", "elu"];
 
-/** Layers of a file, those on top of each other in a recurrent module counted; models that run in real time have a few. */
+/** Layers of a file at most, counting each layer of a recurrent module. Models that run in real time have a few. */
 const MAX_LAYERS = 1000;
 
-export function checkCount(path: string, count: number): void {
+export function checkLayerCount(path: string, count: number): void {
   if (!(count <= MAX_LAYERS)) throw new UnsupportedError(path, `${count} layers`, `at most ${MAX_LAYERS}`);
 }
 
-/** The network, after a check of its skip connection: `count` inputs that are added to as many outputs, or one to all. */
+/** The network, with its skip connection checked: `count` inputs are added to as many outputs, or one input to all. */
 export function assemble(
   dtype: FloatDtype,
   inputSize: number,

@@ -1,11 +1,11 @@
-// Parsed JSON of audio models: objects, lists, sizes and arrays of numbers, or an error that names the place in the file.
+// Checks parsed JSON of audio models: objects, lists, sizes, arrays of numbers. Errors name the place in the file.
 
 import { FormatError, ShapeError } from "../../../bindings/errors.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
 import { bytesOf, isBytes } from "../arrays.js";
 import { hinted, identify, identifyJson } from "../identify.js";
 
-/** The parsed file, which is not one of another program, nor unparsed. */
+/** The file as an object; refuses text, bytes and files of other programs. */
 export function parsed(json: unknown, expected: string): Readonly<Record<string, unknown>> {
   if (typeof json === "string") throw new FormatError("json", "a string", `${expected}, parsed: JSON.parse(text)`);
   if (isBytes(json)) {
@@ -38,13 +38,13 @@ export function size(path: string, value: unknown): number {
   throw new FormatError(path, describe(value), "a whole number > 0");
 }
 
-/** The last size of a shape; those before it (batch, time) are null. */
+/** The last extent of a shape; those before it (batch, time) are null. */
 export function lastOf(path: string, value: unknown): number {
   const shape = array(path, value);
   return size(`${path}[${shape.length - 1}]`, shape[shape.length - 1]);
 }
 
-/** A matrix or vector of numbers from nested arrays; `pattern` has its shape, as far as that is known. */
+/** A tensor from nested arrays. `pattern` is its shape, with undefined for unknown extents. */
 export function numbers(
   path: string,
   value: unknown,

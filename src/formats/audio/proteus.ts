@@ -1,4 +1,4 @@
-// Files of Proteus, NeuralPi and their training program: sizes in model_data, PyTorch's arrays in state_dict.
+// Reads files of Proteus, NeuralPi and their training program: sizes in model_data, PyTorch's arrays in state_dict.
 
 import { ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import { describe, type FloatDtype } from "../../../bindings/tensor.js";

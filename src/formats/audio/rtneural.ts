@@ -1,4 +1,4 @@
-// Files of RTNeural: layers with Keras' arrays, or a state_dict with PyTorch's.
+// Reads files of RTNeural: layers with Keras' arrays, or a state_dict with PyTorch's.
 
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../../../bindings/errors.js";
 import { GATES } from "../../../bindings/recurrent.js";
@@ -8,7 +8,7 @@ import { toTorch } from "../gates.js";
 import {
   ACTIVATIONS,
   assemble,
-  checkCount,
+  checkLayerCount,
   sizeAfter,
   type NetworkDescription,
   type StreamingLayer,
@@ -37,14 +37,14 @@ export function readRtneural(
   const layers: StreamingLayer[] = [];
   let size = inputSize;
   const listed = array("layers", file.layers);
-  checkCount("layers", listed.length);
+  checkLayerCount("layers", listed.length);
   for (let i = 0; i < listed.length; i++) {
     const path = `layers[${i}]`;
     const more = kerasLayers(dtype, path, record(path, listed[i]), size);
     layers.push(...more);
     size = sizeAfter(more, size);
   }
-  // in_shape is only a number, for which a small file could have gigabytes allocated
+  // in_shape is a bare number: a small file could have gigabytes allocated for it
   const confirms = (layer: StreamingLayer) =>
     "slope" in layer ? layer.slope.shape[1] === inputSize : "state" in layer || "weight" in layer;
   if (!layers.some(confirms)) {
@@ -59,7 +59,7 @@ export function readRtneural(
 
 // --- Keras' arrays -----------------------------------------------------------------------------------------------------
 
-/** The layers that one of the file's is: itself, and the activation that it may name. */
+/** A layer of the file, followed by its activation if it names one. */
 function kerasLayers(
   dtype: FloatDtype,
   path: string,
@@ -143,7 +143,7 @@ function kerasLayers(
 
 // --- PyTorch's arrays --------------------------------------------------------------------------------------------------
 
-/** The network of a flat state_dict, its modules put together as `given`. */
+/** The network of a flat state_dict, with its modules in the given order. */
 function fromModules(
   dtype: FloatDtype,
   file: Readonly<Record<string, unknown>>,
@@ -154,7 +154,7 @@ function fromModules(
   let inputSize: number | undefined;
   let last: number | undefined;
   const names = given ?? dict.modules();
-  checkCount("json", names.length);
+  checkLayerCount("json", names.length);
   for (const name of names) {
     const activation = ACTIVATIONS.find((each) => each === name);
     const prefix = name === "" ? "" : `${name}.`;
@@ -165,7 +165,7 @@ function fromModules(
     } else if (dict.has(`${prefix}weight`)) {
       if (!given && layers.at(-1)?.type === "dense") {
         const expected = "options.modules: what stands between two linear modules is not in the file";
-        throw new UnsupportedError("json", `a linear module ${describe(name)} behind another`, expected);
+        throw new UnsupportedError("json", `a linear module ${describe(name)} right after another`, expected);
       }
       const layer = dict.linear(prefix, last, undefined);
       inputSize ??= layer.weight.shape[1]!;
@@ -173,7 +173,7 @@ function fromModules(
     } else if (activation && inputSize !== undefined) {
       layers.push({ type: activation });
     } else if (given) {
-      throw new ValueError("modules", describe(name), `a module of the file, or ${ACTIVATIONS.join(", ")} behind one`);
+      throw new ValueError("modules", describe(name), `a module of the file, or ${ACTIVATIONS.join(", ")} after one`);
     } else {
       throw new UnsupportedError("json", `a module ${describe(name)}`, "RNN, LSTM, GRU and Linear modules");
     }

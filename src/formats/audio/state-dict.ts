@@ -1,13 +1,13 @@
-// PyTorch's arrays: a state_dict in JSON.
+// Reads a PyTorch state_dict in JSON.
 
 import { ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import { GATES, type CellKind } from "../../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
 import { quote } from "../json.js";
-import { checkCount, type StreamingLayer } from "./description.js";
+import { checkLayerCount, type StreamingLayer } from "./description.js";
 import { numbers } from "./json.js";
 
-/** A state_dict as nested arrays, of which everything must be taken. */
+/** A state_dict of nested arrays. Every entry must be used: see `checkAllTaken`. */
 export class StateDict {
   readonly #left: Set<string>;
 
@@ -28,7 +28,7 @@ export class StateDict {
     return [...new Set(Object.keys(this.entries).map((key) => key.slice(0, Math.max(0, key.lastIndexOf(".")))))];
   }
 
-  /** RNN, LSTM or GRU layers on top of each other; what is not given follows from the shapes. */
+  /** A stack of RNN, LSTM or GRU layers; arguments that are undefined follow from the shapes. */
   recurrent(
     prefix: string,
     kind: CellKind | undefined,
@@ -48,7 +48,7 @@ export class StateDict {
     let width = inputSize;
     let layer = 0;
     for (; layer === 0 || this.has(`${prefix}weight_hh_l${layer}`); layer++) {
-      checkCount(this.path, layer + 1);
+      checkLayerCount(this.path, layer + 1);
       const take = (name: string, pattern: readonly (number | undefined)[]) =>
         (state[`${name}_l${layer}`] = this.#take(`${prefix}${name}_l${layer}`, pattern));
       const ih = take("weight_ih", [g, layer === 0 ? width : h]);

@@ -1,0 +1,210 @@
+// The graph module: its kernels through bindings/, where its constants lie, and both modules over a shared memory.
+import { readFileSync } from "node:fs";
+import { afterAll, describe, expect, test } from "vitest";
+import { binary, broadcastShape, graphExports, graphKernels, mergedAxes } from "../../bindings/graph.js";
+import { moduleBytes } from "../../bindings/hex.js";
+import { byDtype, coreOf, currentCore, type Core } from "../../bindings/instantiate.js";
+import { linearForward, type FloatTensor } from "../../bindings/kernels.js";
+import { withArena } from "../../bindings/memory.js";
+import { record } from "../../bindings/record.js";
+import { sequenceForward } from "../../bindings/recurrent.js";
+import { sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import * as graph from "../../bindings/wasm-graph.js";
+import { build, heapBase, recordBytes, type Exports } from "../../bindings/wasm.js";
+import "../helpers/bits.js";
+import { root } from "../helpers/project.js";
+import { refuses } from "../helpers/refuses.js";
+import { wave } from "../helpers/tensors.js";
+import { useVariant, variants, type Variant } from "../helpers/variants.js";
+import { LSTM, ShapeError, tensor } from "../../src/index.js";
+
+const DTYPES = ["f64", "f32"] as const;
+const OPERATIONS = {
+  add: (a: number, b: number) => a + b,
+  sub: (a: number, b: number) => a - b,
+  mul: (a: number, b: number) => a * b,
+  div: (a: number, b: number) => a / b,
+};
+
+/** Shapes that broadcast, and the result's. */
+const SHAPES: readonly (readonly [a: number[], b: number[], out: number[]])[] = [
+  [[], [], []],
+  [[7], [7], [7]],
+  [[5, 7], [7], [5, 7]],
+  [
+    [5, 1],
+    [1, 7],
+    [5, 7],
+  ],
+  [[3], [2, 5, 3], [2, 5, 3]],
+  [
+    [2, 5, 3],
+    [5, 1],
+    [2, 5, 3],
+  ],
+  [
+    [2, 1, 3, 1],
+    [5, 1, 9],
+    [2, 5, 3, 9],
+  ],
+  [[], [4, 3], [4, 3]],
+  [[1, 1, 1], [1], [1, 1, 1]],
+  [[0, 3], [3], [0, 3]],
+  [[1], [0], [0]],
+];
+
+/** Number `i` of `out` is made from this number of a tensor broadcast to it. */
+function indexOf(i: number, out: readonly number[], shape: readonly number[]): number {
+  let [index, stride] = [0, 1];
+  for (let axis = out.length - 1; axis >= 0; axis--) {
+    const length = shape[axis - out.length + shape.length] ?? 1;
+    index += (length === 1 ? 0 : i % out[axis]!) * stride;
+    stride *= length;
+    i = Math.floor(i / out[axis]!);
+  }
+  return index;
+}
+
+function naive(a: Tensor, b: Tensor, out: readonly number[], dtype: FloatDtype, f: (a: number, b: number) => number) {
+  const numbers = Array.from({ length: sizeOf(out) }, (_, i) =>
+    f(a.data[indexOf(i, out, a.shape)]!, b.data[indexOf(i, out, b.shape)]!),
+  );
+  return { data: dtype === "f64" ? Float64Array.from(numbers) : Float32Array.from(numbers), shape: [...out] };
+}
+
+test("shapes broadcast by NumPy's rules", () => {
+  for (const [a, b, out] of SHAPES) {
+    expect(broadcastShape(a, b)).toEqual(out);
+    expect(broadcastShape(b, a)).toEqual(out);
+  }
+  refuses(() => broadcastShape([2, 3], [2]), ShapeError, "b", "[2]", "a shape that broadcasts with [2, 3]");
+  refuses(() => broadcastShape([0], [2]), ShapeError, "b");
+});
+
+test("axes that both operands walk through alike are merged", () => {
+  const axes = (a: number[], b: number[]) => mergedAxes(broadcastShape(a, b), [a, b]);
+  expect(axes([], [])).toEqual([[1, 0, 0]]);
+  expect(axes([4, 5, 6], [4, 5, 6])).toEqual([[120, 1, 1]]);
+  expect(axes([4, 5, 6], [])).toEqual([[120, 1, 0]]);
+  expect(axes([4, 5, 6], [5, 6])).toEqual([[4, 30, 0], [30, 1, 1]]); // prettier-ignore
+  expect(axes([4, 1, 6], [4, 1, 6])).toEqual([[24, 1, 1]]);
+  expect(axes([4, 5, 6], [4, 1, 1])).toEqual([[4, 30, 1], [30, 1, 0]]); // prettier-ignore
+  expect(axes([5, 1], [1, 7])).toEqual([[5, 1, 0], [7, 0, 1]]); // prettier-ignore
+});
+
+describe.each(variants)("%s build", (variant) => {
+  useVariant(variant);
+
+  test.each(DTYPES)("add, sub, mul and div with broadcasting: %s", (dtype) => {
+    for (const [shapeA, shapeB, out] of SHAPES) {
+      const a = wave(shapeA, dtype);
+      const b = wave(shapeB, dtype, 2);
+      withArena(currentCore(), (arena) => {
+        const [x, y]: FloatTensor[] = [a, b].map((each) => arena.copy("x", each, dtype, ["..."]));
+        for (const [name, f] of Object.entries(OPERATIONS)) {
+          const result = binary(arena, name as keyof typeof OPERATIONS, x!, y!).download();
+          expect(result).toEqual(naive(a, b, out, dtype, f));
+          expect(binary(arena, name as keyof typeof OPERATIONS, y!, x!).download()).toEqual(naive(b, a, out, dtype, f));
+        }
+      });
+    }
+    expect(currentCore().heap.bytesUsed).toBe(0);
+  });
+
+  test("an instance for each core, made at first use", () => {
+    expect(graphKernels(currentCore())).toBe(graphKernels(currentCore()));
+  });
+
+  test("the graph's constants lie between the core's and the heap", () => {
+    const file = readFileSync(`${root}/build/core${suffix(variant)}.wasm`);
+    const { heapBase: end, memory } = new WebAssembly.Instance(new WebAssembly.Module(file)).exports as {
+      heapBase: () => number;
+      memory: WebAssembly.Memory;
+    };
+    const start = end();
+    memory.grow(1);
+    const bytes = new Uint8Array(memory.buffer).fill(0xa5);
+    const module = new WebAssembly.Module(moduleBytes(variant, graph.simd, graph.relaxedPatch));
+    expect(graphExports(module, memory).heapBase()).toBe(heapBase);
+    expect(heapBase).toBeGreaterThanOrEqual(start);
+    expect(heapBase % 16).toBe(0);
+    expect(bytes.subarray(0, start).every((byte) => byte === 0xa5)).toBe(true);
+    expect(bytes.subarray(heapBase).every((byte) => byte === 0xa5)).toBe(true);
+    withArena(currentCore(), (arena) => {
+      expect(arena.core.record).toBe(heapBase);
+      expect(arena.bytes("the first of the heap", 1)).toBeGreaterThanOrEqual(heapBase + recordBytes);
+    });
+  });
+
+  test("the inlined bytes are those of build/", () => {
+    const file = readFileSync(`${root}/build/graph${suffix(variant)}.wasm`);
+    expect(Buffer.compare(moduleBytes(variant, graph.simd, graph.relaxedPatch), file)).toBe(0);
+  });
+
+  describe("over a shared memory", () => {
+    const [core, operations] = ["core", "graph"].map((name) => {
+      return new WebAssembly.Module(readFileSync(`${root}/build/${name}${suffix(variant)}.shared.wasm`));
+    }) as [WebAssembly.Module, WebAssembly.Module];
+    const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
+    const exports = new WebAssembly.Instance(core, { env: { memory } }).exports as unknown as Exports;
+    const shared = coreOf(exports, memory);
+
+    test("the modules are of these sources, and import nothing but the memory", () => {
+      for (const module of [core, operations]) {
+        expect(WebAssembly.Module.imports(module)).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
+      }
+      expect(exports.BUILD.value, "run `npm run build`").toBe(build);
+      expect(exports.RELAXED.value).toBe(Number(variant === "relaxed"));
+      expect(memory.buffer).toBeInstanceOf(SharedArrayBuffer);
+    });
+
+    test("an instance writes its constants and nothing else", () => {
+      const bytes = new Uint8Array(memory.buffer);
+      const before = bytes.slice();
+      const { heapBase: end } = new WebAssembly.Instance(core, { env: { memory } }).exports as unknown as Exports;
+      expect(graphExports(operations, memory).heapBase()).toBe(heapBase);
+      expect(end()).toBeLessThanOrEqual(heapBase);
+      expect(Buffer.compare(bytes, before)).toBe(0); // the same constants again
+    });
+
+    test.each(DTYPES)("Linear (GEMM), LSTM and add have the bits of the unshared build: %s", (dtype) => {
+      using lstm = new LSTM(5, 7, { seed: 1 });
+      const weights = Object.fromEntries(lstm.parameters().map(({ name, value }) => [name.replace(/_l0$/, ""), value]));
+      const results = (on: Core, kernels: ReturnType<typeof graphKernels>) =>
+        withArena(on, (arena) => {
+          const copy = (each: Tensor): FloatTensor =>
+            arena.copy("x", tensor(each.data, each.shape, dtype), dtype, ["..."]);
+          const [x, weight, bias] = [wave([9, 300], dtype), wave([17, 300], dtype, 2), wave([17], dtype, 3)];
+          const linear = linearForward(arena, dtype, { x, weight, bias });
+          const { hs } = sequenceForward(
+            arena,
+            dtype,
+            { cell: { kind: "LSTM", phi: "tanh" }, t: 6, n: 3, rows: 18, x: copy(wave([6, 3, 5], dtype)) },
+            {
+              weightIh: copy(weights.weight_ih!),
+              weightHh: copy(weights.weight_hh!),
+              biasIh: copy(weights.bias_ih!),
+              biasHh: copy(weights.bias_hh!),
+            },
+            {},
+            { training: false },
+          );
+          const [a, b] = [copy(wave([3, 1, 5], dtype)), copy(wave([4, 5], dtype, 2))];
+          const out = arena.allocate("out", dtype, broadcastShape(a.shape, b.shape));
+          const axes = mergedAxes(out.shape, [a.shape, b.shape]);
+          const { pointer } = arena.copy("axes", tensor(axes, undefined, "i32"), "i32", ["axis", 3]);
+          const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: pointer, rank: axes.length };
+          kernels[dtype].add(record(on, graph.binaryOperands, fields));
+          return [linear, hs, out].map((each) => each.download());
+        });
+      const expected = results(currentCore(), graphKernels(currentCore()));
+      expect(results(shared, byDtype(graphExports(operations, memory)))).toEqual(expected);
+    });
+  });
+});
+
+afterAll(() => expect(currentCore().heap.bytesUsed).toBe(0));
+
+function suffix(variant: Variant): string {
+  return variant === "relaxed" ? ".relaxed" : "";
+}
