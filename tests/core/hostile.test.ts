@@ -189,7 +189,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(optimizer.stateDict()).toEqual(before);
   });
 
-  test("U5: cells keep nothing in inference mode", () => {
+  test("U5: cells save nothing in inference mode", () => {
     for (const cell of [new RNNCell(8, 16), new LSTMCell(8, 16), new GRUCell(8, 16)]) {
       cell.eval();
       const heap = heapOf(cell);
@@ -233,7 +233,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(gru.forward(wave([5, 3], "f64")).hn.shape).toEqual([2, 4]);
   });
 
-  test("U6: typed arrays and arrays of another realm are taken as this realm's are", () => {
+  test("U6: typed arrays and arrays of another realm are accepted like this realm's", () => {
     const foreign = <T>(code: string): T => vm.runInNewContext(code) as T;
     const numbers = "0.1, 0.2, 0.3, 0.4, 0.5, 0.6";
     const x = { data: foreign<Float64Array>(`Float64Array.of(${numbers})`), shape: foreign<number[]>("[2, 1, 3]") };
@@ -265,14 +265,14 @@ describe.each(variants)("%s build", (variant) => {
     expect([...layer.parameters()[0]!.value.data]).toEqual([...own.data]);
   });
 
-  test("U13: a refusal for want of memory says what gives memory back", () => {
+  test("U13: an OutOfMemoryError says how to free memory", () => {
     using layer = new Linear(2, 2);
     expect(weightsOf(layer)).toHaveLength(2);
     refuses(() => new LSTM(30_000, 30_000), OutOfMemoryError, "dispose()");
   });
 });
 
-test("T5: an optimizer of a list that only claims to be long answers at once", () => {
+test("T5: a list whose length is a lie is refused at once", () => {
   const start = performance.now();
   for (const Kind of [SGD, Adam, AdamW, RMSprop, Adagrad]) {
     refuses(() => new Kind(Object.assign([], { length: 2 ** 31 })), ValueError, "2147483648");
@@ -286,7 +286,7 @@ test("T5: an optimizer of a list that only claims to be long answers at once", (
   expect(performance.now() - start).toBeLessThan(1000);
 });
 
-test("T6, T7: errors show at most 200 characters of what came, and no character that a terminal obeys", () => {
+test("T6, T7: errors show at most 200 characters of a value, and no control characters", () => {
   const long = "\u001b[2J\u202e\u0007\n".repeat(1_000_000);
   const calls = [
     () => new LSTM(2, 3, { [long]: 1 }),
@@ -316,7 +316,7 @@ test("T6, T7: errors show at most 200 characters of what came, and no character 
   }
 });
 
-test("U3: values that cannot be put into a text are described all the same", () => {
+test("U3: values that cannot become a string are described", () => {
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   const values = [
@@ -351,7 +351,7 @@ test("unknown options suggest the nearest known one", () => {
   expect(() => new LSTM(2, 3, { colour: 2 } as object)).toThrow(UnsupportedError);
 });
 
-test("U10: a live view says why it cannot be posted, and what can", () => {
+test("U10: a live view says why it cannot be posted, and what to post instead", () => {
   using layer = new Linear(2, 3);
   const { value } = layer.parameters()[0]!;
   expect(() => structuredClone(value)).toThrow(/post \{ data: x\.data\.slice\(\), shape: x\.shape \}/);
