@@ -24,6 +24,7 @@ export default defineConfig(
     "docs/api/",
     "coverage/",
     "bindings/wasm.ts", // generated
+    "bindings/wasm-graph.ts", // generated
     "assembly/",
     "bench/assembly/",
   ]),

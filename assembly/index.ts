@@ -2,18 +2,29 @@
 // it); arguments are described at the kernels. Nothing is checked here: bindings/ does that.
 
 import { madd } from "./simd";
-import { log as naturalLog } from "./math"; // before the GEMM's blocks: low addresses of its tables are shorter constants
+import { log as naturalLog } from "./math";
+import { gemmScratchBytes, setGemmScratch } from "./gemm/gemm";
 export * from "./exports";
 
 /** Whether this is the relaxed SIMD build. */
 export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 
-/** Tells modules of these sources, in either build, from those of other sources (scripts/build.mjs). */
+/** Tells modules of these sources, in either build, from those of other sources (scripts/wasm.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
 
-/** Where the memory that the host hands out begins: below lie the kernels' own tables and blocks. */
+/** Past this module's constants, on a cache line: those of the graph module come next, then the host's memory (scripts/wasm.mjs). */
 export function heapBase(): usize {
-  return __heap_base;
+  return (__heap_base + 63) & ~63;
+}
+
+/** Bytes of scratch that each instance needs. */
+export function scratchBytes(): usize {
+  return gemmScratchBytes();
+}
+
+/** Gives this instance its scratch, on a cache line, before any other call. */
+export function setScratch(address: usize): void {
+  setGemmScratch(address);
 }
 
 /** a * b + c as the kernels compute it: tells a fused multiply-add from an unfused one. */
@@ -23,12 +34,6 @@ export function madd_f64(a: f64, b: f64, c: f64): f64 {
 export function madd_f32(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd<f32>(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
-
-/** Where the host describes the sequence that the next kernel of rnn.ts, lstm.ts or gru.ts is to run over. */
-export function sequence(): usize {
-  return SEQUENCE;
-}
-const SEQUENCE: usize = memory.data(512, 16);
 
 /** Natural logarithm, the same bits in both builds. */
 export function log(x: f64): f64 {

@@ -1,6 +1,6 @@
 // The dense layer:  y = x W^T + b          x [rows,in], W [out,in], b [out] (0 for none), y [rows,out]
 
-import { gemm } from "./gemm/gemm";
+import { gemm, OVERWRITE } from "./gemm/gemm";
 import { addColumnSums, addWeightGradient } from "./recurrent/gradients";
 
 /** y = x W^T + b. */
@@ -13,7 +13,7 @@ export function linearForward<T>(
   bias: usize,
   y: usize,
 ): void {
-  gemm<T>(rows, outFeatures, inFeatures, x, inFeatures, 1, weight, 1, inFeatures, bias, 0, y, outFeatures);
+  gemm<T>(rows, outFeatures, inFeatures, x, inFeatures, 1, weight, 1, inFeatures, bias, y, outFeatures);
 }
 
 /** dx = dy W (overwritten; 0: not wanted); dW += dy^T x; db += column sums of dy (0: none). */
@@ -28,7 +28,7 @@ export function linearBackward<T>(
   dWeight: usize,
   dBias: usize,
 ): void {
-  if (dx) gemm<T>(rows, inFeatures, outFeatures, dy, outFeatures, 1, weight, inFeatures, 1, 0, 0, dx, inFeatures);
+  if (dx) gemm<T>(rows, inFeatures, outFeatures, dy, outFeatures, 1, weight, inFeatures, 1, OVERWRITE, dx, inFeatures);
   addWeightGradient<T>(rows, outFeatures, inFeatures, dy, outFeatures, x, dWeight);
   if (dBias) addColumnSums<T>(rows, outFeatures, dy, outFeatures, dBias);
 }

@@ -1,14 +1,18 @@
-// Parameter updates, with PyTorch's equations and names. p: parameters [n], g: their gradients [n], left as they are;
-// direction: 1, or -1 where what g is the gradient of is to grow (PyTorch's maximize).
+// Parameter updates, with PyTorch's equations and names. Each kernel takes a record, which bindings/optim.ts fills in. In all
+// of them:
 //
-// Moments below the least normal number become 0: where no gradient comes (unused rows of an embedding), they would decay
-// into denormal numbers and stay there, and every operation of x86 on one of those takes some 100 cycles. An average or sum of
-// squares becomes 0 only where the step does not depend on it (its other factor is 0), and never with eps = 0, where it is
-// all that stands in the denominator.
+//   n            length of every array
+//   p, g         in/out: parameters; in: their gradients
+//   direction    1 to minimise, -1 to maximise
+//   weightDecay  0: none
+//
+// Moments below the least normal number become 0. Where no gradient comes (unused rows of an embedding) they would decay into
+// denormal numbers, and each operation on one costs some 100 cycles on x86. An average or sum of squares becomes 0 only where
+// the other factor of the step is 0, and never with eps = 0, when it alone is the denominator.
 
 import { at, lanes, loadLanes, madd, storeLanes } from "./simd";
 
-/** g' = direction g + weightDecay p: the first line of every update. Without decay p stays out: 0 times infinity is NaN. */
+/** g' = direction g + weightDecay p: the first line of every update. Without decay p is left out: 0 times infinity is NaN. */
 // @ts-ignore: decorator
 @inline
 function decayed<T>(g: v128, direction: v128, p: v128, weightDecay: v128, decays: bool): v128 {
@@ -38,40 +42,51 @@ function flushSquares<T>(squares: v128, least: v128, factor: v128): v128 {
   return v128.andnot(squares, v128.and(v128.lt<T>(squares, least), idle));
 }
 
-/** The bound of `flushSquares`: none with eps = 0. */
+/** The bound of `flushSquares`: 0, so that nothing is below it, with eps = 0. */
 // @ts-ignore: decorator
 @inline
 function leastSquare<T>(eps: T): v128 {
   return v128.splat<T>(eps > <T>0 ? leastNormal<T>() : <T>0);
 }
 
+
+@unmanaged
+export class SgdStep {
+  lr: f64;
+  direction: f64;
+  weightDecay: f64;
+  momentum: f64;
+  /** 1 - dampening; 1 at the first step, when the buffer is zeros. */
+  dampened: f64;
+  n: i32;
+  p: usize;
+  g: usize;
+  /** in/out: the momentum buffer; 0: none. */
+  buffer: usize;
+  nesterov: i32;
+}
+
 /**
  * Stochastic gradient descent:
  *
  *   g' = direction g + weightDecay p
- *   buffer = momentum buffer + keep g'          keep = 1 - dampening; 1 at the first step, when buffer is zeros
+ *   buffer = momentum buffer + dampened g'
  *   p -= lr (nesterov ? g' + momentum buffer : buffer)
  *
- * Without momentum buffer is 0 and p -= lr g'.
+ * Without a buffer, p -= lr g'.
  */
-export function sgd<T>(
-  n: i32,
-  p: usize,
-  g: usize,
-  buffer: usize,
-  lr: T,
-  direction: T,
-  weightDecay: T,
-  momentum: T,
-  keep: T,
-  nesterov: bool,
-): void {
-  const vLr = v128.splat<T>(-lr);
-  const vDirection = v128.splat<T>(direction);
-  const vDecay = v128.splat<T>(weightDecay);
-  const decays = weightDecay != <T>0;
-  const vMomentum = v128.splat<T>(momentum);
-  const vKeep = v128.splat<T>(keep);
+export function sgd<T>(r: SgdStep): void {
+  const n = r.n;
+  const p = r.p;
+  const g = r.g;
+  const buffer = r.buffer;
+  const nesterov = r.nesterov;
+  const vLr = v128.splat<T>(-(<T>r.lr));
+  const vDirection = v128.splat<T>(<T>r.direction);
+  const vDecay = v128.splat<T>(<T>r.weightDecay);
+  const decays = <T>r.weightDecay != <T>0;
+  const vMomentum = v128.splat<T>(<T>r.momentum);
+  const vDampened = v128.splat<T>(<T>r.dampened);
   const least = v128.splat<T>(leastNormal<T>());
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
@@ -79,7 +94,7 @@ export function sgd<T>(
     const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay, decays);
     let step = gradient;
     if (buffer) {
-      step = madd<T>(vMomentum, loadLanes<T>(at<T>(buffer, i), rest), v128.mul<T>(vKeep, gradient));
+      step = madd<T>(vMomentum, loadLanes<T>(at<T>(buffer, i), rest), v128.mul<T>(vDampened, gradient));
       step = flush<T>(step, least);
       storeLanes<T>(at<T>(buffer, i), step, rest);
       if (nesterov) step = madd<T>(vMomentum, step, gradient);
@@ -88,53 +103,63 @@ export function sgd<T>(
   }
 }
 
+
+@unmanaged
+export class AdamStep {
+  /** lr / (1 - beta1^t) at step t. */
+  stepSize: f64;
+  beta1: f64;
+  beta2: f64;
+  /** sqrt(1 - beta2^t). */
+  correction2: f64;
+  eps: f64;
+  direction: f64;
+  weightDecay: f64;
+  /** AdamW: 1 - lr weightDecay, with 0 above; Adam: 1. */
+  decay: f64;
+  n: i32;
+  p: usize;
+  g: usize;
+  /** in/out: m and v. */
+  expAvg: usize;
+  expAvgSq: usize;
+  /** in/out: v' of AMSGrad; 0 without it. */
+  maxExpAvgSq: usize;
+}
+
 /**
- * Adam (Kingma & Ba 2015), with AMSGrad (Reddi, Kale & Kumar 2018) where there is maxExpAvgSq (else 0), and AdamW
- * (Loshchilov & Hutter 2019) by keep = 1 - lr weightDecay in place of weightDecay (keep = 1 for Adam):
+ * Adam (Kingma & Ba 2015), AMSGrad (Reddi, Kale & Kumar 2018), AdamW (Loshchilov & Hutter 2019):
  *
- *   p = keep p
+ *   p = decay p
  *   g' = direction g + weightDecay p
  *   m = beta1 m + (1 - beta1) g'                  expAvg
  *   v = beta2 v + (1 - beta2) g'^2                expAvgSq
- *   v' = maxExpAvgSq = max(maxExpAvgSq, v)        AMSGrad only (else v' = v)
+ *   v' = max(v', v)                              maxExpAvgSq, AMSGrad only (else v' = v)
  *   p -= stepSize m / (sqrt(v') / correction2 + eps)
- *
- * stepSize = lr / (1 - beta1^t), correction2 = sqrt(1 - beta2^t).
  */
-export function adam<T>(
-  n: i32,
-  p: usize,
-  g: usize,
-  expAvg: usize,
-  expAvgSq: usize,
-  maxExpAvgSq: usize,
-  stepSize: T,
-  beta1: T,
-  oneMinusBeta1: T,
-  beta2: T,
-  oneMinusBeta2: T,
-  correction2: T,
-  eps: T,
-  direction: T,
-  weightDecay: T,
-  keep: T,
-): void {
-  const vKeep = v128.splat<T>(keep);
-  const vStep = v128.splat<T>(stepSize);
-  const vBeta1 = v128.splat<T>(beta1);
-  const vRest1 = v128.splat<T>(oneMinusBeta1);
-  const vBeta2 = v128.splat<T>(beta2);
-  const vRest2 = v128.splat<T>(oneMinusBeta2);
-  const vCorrection = v128.splat<T>(correction2);
-  const vEps = v128.splat<T>(eps);
-  const vDirection = v128.splat<T>(direction);
-  const vDecay = v128.splat<T>(weightDecay);
-  const decays = weightDecay != <T>0;
+export function adam<T>(r: AdamStep): void {
+  const n = r.n;
+  const p = r.p;
+  const g = r.g;
+  const expAvg = r.expAvg;
+  const expAvgSq = r.expAvgSq;
+  const maxExpAvgSq = r.maxExpAvgSq;
+  const vFactor = v128.splat<T>(<T>r.decay);
+  const vStep = v128.splat<T>(<T>r.stepSize);
+  const vBeta1 = v128.splat<T>(<T>r.beta1);
+  const vRest1 = v128.splat<T>(<T>(1 - r.beta1));
+  const vBeta2 = v128.splat<T>(<T>r.beta2);
+  const vRest2 = v128.splat<T>(<T>(1 - r.beta2));
+  const vCorrection = v128.splat<T>(<T>r.correction2);
+  const vEps = v128.splat<T>(<T>r.eps);
+  const vDirection = v128.splat<T>(<T>r.direction);
+  const vDecay = v128.splat<T>(<T>r.weightDecay);
+  const decays = <T>r.weightDecay != <T>0;
   const least = v128.splat<T>(leastNormal<T>());
-  const leastV = leastSquare<T>(eps);
+  const leastV = leastSquare<T>(<T>r.eps);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
-    const value = v128.mul<T>(vKeep, loadLanes<T>(at<T>(p, i), rest));
+    const value = v128.mul<T>(vFactor, loadLanes<T>(at<T>(p, i), rest));
     const gradient = decayed<T>(loadLanes<T>(at<T>(g, i), rest), vDirection, value, vDecay, decays);
     const average = madd<T>(vBeta1, loadLanes<T>(at<T>(expAvg, i), rest), v128.mul<T>(vRest1, gradient));
     const m = flush<T>(average, least);
@@ -152,40 +177,52 @@ export function adam<T>(
   }
 }
 
+
+@unmanaged
+export class RmspropStep {
+  lr: f64;
+  alpha: f64;
+  eps: f64;
+  direction: f64;
+  weightDecay: f64;
+  momentum: f64;
+  n: i32;
+  p: usize;
+  g: usize;
+  /** in/out: s. */
+  squareAvg: usize;
+  /** in/out: a; 0 unless centered. */
+  gradAvg: usize;
+  /** in/out: the momentum buffer; 0: none. */
+  buffer: usize;
+}
+
 /**
  * RMSprop (Tieleman & Hinton 2012):
  *
  *   g' = direction g + weightDecay p
  *   s = alpha s + (1 - alpha) g'^2                squareAvg
- *   a = alpha a + (1 - alpha) g'                  gradAvg, centered only (else 0)
+ *   a = alpha a + (1 - alpha) g'                  gradAvg, centered only (else a = 0)
  *   u = g' / (sqrt(s - a^2) + eps)
  *   p -= lr u, or with momentum: buffer = momentum buffer + u, p -= lr buffer
  */
-export function rmsprop<T>(
-  n: i32,
-  p: usize,
-  g: usize,
-  squareAvg: usize,
-  gradAvg: usize,
-  buffer: usize,
-  lr: T,
-  alpha: T,
-  oneMinusAlpha: T,
-  eps: T,
-  direction: T,
-  weightDecay: T,
-  momentum: T,
-): void {
-  const vLr = v128.splat<T>(-lr);
-  const vAlpha = v128.splat<T>(alpha);
-  const vRest = v128.splat<T>(oneMinusAlpha);
-  const vEps = v128.splat<T>(eps);
-  const vDirection = v128.splat<T>(direction);
-  const vDecay = v128.splat<T>(weightDecay);
-  const decays = weightDecay != <T>0;
-  const vMomentum = v128.splat<T>(momentum);
+export function rmsprop<T>(r: RmspropStep): void {
+  const n = r.n;
+  const p = r.p;
+  const g = r.g;
+  const squareAvg = r.squareAvg;
+  const gradAvg = r.gradAvg;
+  const buffer = r.buffer;
+  const vLr = v128.splat<T>(-(<T>r.lr));
+  const vAlpha = v128.splat<T>(<T>r.alpha);
+  const vRest = v128.splat<T>(<T>(1 - r.alpha));
+  const vEps = v128.splat<T>(<T>r.eps);
+  const vDirection = v128.splat<T>(<T>r.direction);
+  const vDecay = v128.splat<T>(<T>r.weightDecay);
+  const decays = <T>r.weightDecay != <T>0;
+  const vMomentum = v128.splat<T>(<T>r.momentum);
   const least = v128.splat<T>(leastNormal<T>());
-  const leastS = leastSquare<T>(eps);
+  const leastS = leastSquare<T>(<T>r.eps);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
     const value = loadLanes<T>(at<T>(p, i), rest);
@@ -209,31 +246,39 @@ export function rmsprop<T>(
   }
 }
 
+
+@unmanaged
+export class AdagradStep {
+  /** lr / (1 + (t - 1) lrDecay) at step t. */
+  stepSize: f64;
+  eps: f64;
+  direction: f64;
+  weightDecay: f64;
+  n: i32;
+  p: usize;
+  g: usize;
+  /** in/out: the sum of g'^2. */
+  sum: usize;
+}
+
 /**
  * Adagrad (Duchi, Hazan & Singer 2011):
  *
  *   g' = direction g + weightDecay p
  *   sum += g'^2
  *   p -= stepSize g' / (sqrt(sum) + eps)
- *
- * stepSize = lr / (1 + (t - 1) lrDecay).
  */
-export function adagrad<T>(
-  n: i32,
-  p: usize,
-  g: usize,
-  sum: usize,
-  stepSize: T,
-  eps: T,
-  direction: T,
-  weightDecay: T,
-): void {
-  const vStep = v128.splat<T>(-stepSize);
-  const vEps = v128.splat<T>(eps);
-  const vDirection = v128.splat<T>(direction);
-  const vDecay = v128.splat<T>(weightDecay);
-  const decays = weightDecay != <T>0;
-  const leastS = leastSquare<T>(eps);
+export function adagrad<T>(r: AdagradStep): void {
+  const n = r.n;
+  const p = r.p;
+  const g = r.g;
+  const sum = r.sum;
+  const vStep = v128.splat<T>(-(<T>r.stepSize));
+  const vEps = v128.splat<T>(<T>r.eps);
+  const vDirection = v128.splat<T>(<T>r.direction);
+  const vDecay = v128.splat<T>(<T>r.weightDecay);
+  const decays = <T>r.weightDecay != <T>0;
+  const leastS = leastSquare<T>(<T>r.eps);
   for (let i = 0; i < n; i += lanes<T>()) {
     const rest = n - i;
     const value = loadLanes<T>(at<T>(p, i), rest);

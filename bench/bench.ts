@@ -98,7 +98,10 @@ async function benchLayers(variant: Variant, dtype: Dtype): Promise<void> {
       ["RNN", 1],
     ] as const) {
       if (options.only !== undefined && !`${kind} ${name}`.includes(options.only.split(" forward")[0]!)) continue;
-      const layer: wasmRnn.LSTM | wasmRnn.GRU | wasmRnn.RNN = new wasmRnn[kind](D, H, { dtype, seed: 1 });
+      const layer: wasmRnn.LSTM<Dtype> | wasmRnn.GRU<Dtype> | wasmRnn.RNN<Dtype> = new wasmRnn[kind](D, H, {
+        dtype,
+        seed: 1,
+      });
       const x = draw(dtype, T, N, D);
       const output = draw(dtype, T, N, H);
       layer.eval();
@@ -194,7 +197,8 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   const exports = instance.exports as unknown as Record<string, (...args: number[]) => number>;
   const memory = instance.exports.memory as WebAssembly.Memory;
   const bytes = dtype === "f64" ? 8 : 4;
-  let top = exports.heapBase!();
+  exports.setGemmScratch!(exports.heapBase!());
+  let top = exports.heapBase!() + exports.gemmScratchBytes!();
   const allocate = (size: number): number => {
     const address = Math.ceil(top / 64) * 64;
     top = address + size * bytes;
@@ -208,7 +212,7 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   for (const [M, N, K] of options.toy ? [[3, 5, 7] as const] : GEMMS) {
     top = start;
     const [a, b, c] = [allocate(M * K), allocate(K * N), allocate(M * N)];
-    const run = () => exports[`gemm_${dtype}`]!(M, N, K, a, K, 1, b, N, 1, 0, 0, c, N);
+    const run = () => exports[`gemm_${dtype}`]!(M, N, K, a, K, 1, b, N, 1, 0, c, N);
     await measure(`gemm ${M}x${N}x${K}`, variant, dtype, run, { flops: 2 * M * N * K });
   }
   top = start;

@@ -1,4 +1,4 @@
-// Renders bench/results/*.json into bench/README.md, plots, and the tables of the README: `npm run bench:report`.
+// Renders bench/results/*.json into bench/README.md, plots, and the README's table of peers: `npm run bench:report`.
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -76,54 +76,45 @@ if (imports) lines.push(...importSection(imports));
 if (existsSync("bench/analysis.md")) lines.push("", readFileSync("bench/analysis.md", "utf8").trim());
 await save("bench/README.md", lines.join("\n"));
 const readme = readFileSync("README.md", "utf8");
-const speed = /(?<=\n## Speed\n).*?(?=\n## )/s.exec(readme)![0];
-const tables = [speedTable(), ...(imports ? [startTable(imports)] : [])];
-const renewed = speed.replace(/(?:^\|.*\n)+/gm, (old) => `${tables.shift()?.join("\n") ?? old.trimEnd()}\n`);
 await save(
   "README.md",
-  readme.replace(speed, () => renewed),
+  readme.replace(/(?<=\n## Beside peers\n\n)(?:\|.*\n)+/, () => `${peersTable(peers!, imports!).join("\n")}\n`),
 );
 
 async function save(file: string, text: string): Promise<void> {
   writeFileSync(file, await format(text, { ...(await resolveConfig(file)), filepath: file }));
 }
 
-/** The README's table of speed: the best build of the newest engine and of the oldest. */
-function speedTable(): string[] {
-  const columns = [
-    ["node24", "relaxed", "Node 24, relaxed"],
-    ["node20", "simd", "Node 20, SIMD"],
-  ].flatMap(([run, variant, title]) =>
-    (["f64", "f32"] as const).map((dtype) => {
-      const { figures } = runs.find(({ name }) => name === run)!;
-      return {
-        title: `${title}, ${dtype}`,
-        figures: figures.filter((f) => f.variant === variant && f.dtype === dtype),
-      };
-    }),
-  );
-  const rows = [
-    ...["tiny", "small"].map((size) => `LSTM ${size} forward+backward`),
-    ...["forward", "forward+backward", "ragged forward+backward"].map((what) => `LSTM medium ${what}`),
-    ...["GRU medium forward+backward", "LSTM large forward+backward", "LSTM stream step"],
-    ...["charlm training step", "course LSTM forward+backward"],
+/** The README's table of peers: sizes and start-up measured by bench/import.ts, speed by bench/peers.ts, and abilities. */
+function peersTable({ rows, versions }: PeersResult, { starts, bundles }: ImportResult): string[] {
+  const abilities: [name: string, f64: string, trains: string, onnx: string][] = [
+    ["wasm-rnn", "yes", "yes", "recurrent operators"],
+    ["@tensorflow/tfjs wasm", "no", "yes", "no"],
+    ["onnxruntime-web", "no", "no", "all"],
+    ["brain.js", "no", "yes", "no"],
   ];
-  return table(["", ...columns.map(({ title }) => title)], rows, (row) =>
-    columns.map(({ figures }) => cell(figures.find(({ name }) => name === row)!)),
-  );
-}
-
-/** The README's table of sizes and of the time to the first output. */
-function startTable({ starts, bundles }: ImportResult): string[] {
-  const first = (name: string): string => {
-    const start = starts.find((each) => each.name === name);
-    return start?.above !== undefined && start.does.startsWith("first output") ? ms(start.above) : "-";
+  const speed = (peer: string, name: string): string => {
+    const all = rows.filter((row) => `${row.case} ${row.op} ${row.dtype}` === name);
+    if (peer === "wasm-rnn") return showTime(median(all.flatMap(({ ours_us }) => ours_us ?? [])));
+    const ratio = all.find((row) => row.peer === peer)?.ratio;
+    return ratio === undefined ? "-" : `${ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}x`;
   };
   return table(
-    ["", "JavaScript", "wasm", "both gzipped", "first output"],
-    bundles,
-    (bundle) => [...sizes(bundle), first(bundle.name)],
-    ({ name }) => name,
+    [
+      ...["", "app with an LSTM, gzipped", "start to first output", "inference", "training step", "one step of a stream"],
+      ...["f64", "trains", "ONNX"],
+    ],
+    abilities,
+    ([name, ...able]) => {
+      const start = starts.find((each) => each.name === name && each.does.startsWith("first output"));
+      return [
+        sizes(bundles.find((bundle) => bundle.name === name)!)[2]!,
+        start?.above === undefined ? "-" : ms(start.above),
+        ...["medium forward f32", "medium forward+backward f32", "stream step f32"].map((row) => speed(name, row)),
+        ...able,
+      ];
+    },
+    ([name]) => (versions[name] ? `${name} ${versions[name]}` : name),
   );
 }
 

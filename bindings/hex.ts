@@ -1,15 +1,13 @@
-// The inlined modules: the SIMD one in hexadecimal digits, since gzip finds repeated bytes in them wherever they stand (two
-// thirds of what base64 takes in a compressed bundle), and the relaxed one as a patch of those digits (a tenth of a second
-// module).
+// Decodes the inlined modules. The SIMD build is in hexadecimal digits: gzip finds repeated bytes in them wherever they stand, so
+// that a compressed bundle needs two thirds of what it needs with base64. The relaxed build is a patch of those digits, a tenth
+// of a second module.
 
-import { relaxedPatch, simd } from "./wasm.js";
-
-/** A module's bytes. */
-export function moduleBytes(variant: "simd" | "relaxed"): Uint8Array<ArrayBuffer> {
+/** The bytes of a build, from the SIMD build's digits and the relaxed build's patch. */
+export function moduleBytes(variant: "simd" | "relaxed", simd: string, relaxedPatch: string): Uint8Array<ArrayBuffer> {
   return decodeHex(variant === "simd" ? simd : applyPatch(simd, relaxedPatch));
 }
 
-/** What scripts/patch.mjs took apart. */
+/** Undoes `makePatch` of scripts/patch.mjs: the text that it was given. */
 export function applyPatch(base: string, patch: string): string {
   let end = 0;
   const pieces = patch.split(";").map((piece) => {
@@ -21,15 +19,15 @@ export function applyPatch(base: string, patch: string): string {
   return pieces.join("");
 }
 
-/** What engines may have. */
+/** Decoders that an engine may have. */
 interface Decoders {
   Uint8Array: { fromHex?: (text: string) => Uint8Array<ArrayBuffer> };
   Buffer?: { from(text: string, encoding: "hex"): Uint8Array<ArrayBuffer> };
 }
 
 /**
- * Bytes of lower-case hexadecimal digits: by the engine where it can (30 times faster in a fresh process), else by a loop,
- * since an AudioWorklet has no Buffer.
+ * Bytes of lower-case hexadecimal digits. The engine decodes where it can, 30 times faster in a fresh process; an AudioWorklet
+ * without either decoder uses the loop.
  */
 export function decodeHex(text: string): Uint8Array<ArrayBuffer> {
   const { Uint8Array: array, Buffer: buffer } = globalThis as unknown as Decoders;

@@ -5,23 +5,27 @@ import { StateError, UnsupportedError, DtypeError } from "./errors.js";
 import { Heap } from "./heap.js";
 import { describe, type FloatDtype } from "./tensor.js";
 import { moduleBytes } from "./hex.js";
-import { build, hashes, version, type Exports } from "./wasm.js";
+import { build, hashes, heapBase, recordBytes, relaxedPatch, simd, version, type Exports } from "./wasm.js";
 
 /** The two builds of the core: SIMD, and relaxed SIMD (fused multiply-add). */
 export type Variant = "simd" | "relaxed";
 
-type KernelName = keyof Exports extends infer Name ? (Name extends `${infer Kernel}_f64` ? Kernel : never) : never;
+/** A module's kernels for one number type: `lstmForward_f64` and `lstmForward_f32` are both `lstmForward` here. */
+export type KernelsOf<E> = {
+  readonly [Name in keyof E as Name extends `${infer Kernel}_f64` ? Kernel : never]: E[Name];
+};
 
-/** The kernels for one number type: `lstmForward_f64` and `lstmForward_f32` are both `lstmForward` here. */
-export type Kernels = { readonly [Name in KernelName]: Exports[`${Name}_f64`] };
+/** The core's. */
+export type Kernels = KernelsOf<Exports>;
 
 /** One instance of a build: its kernels and its memory. */
 export interface Core {
   readonly variant: Variant;
   readonly kernels: Readonly<Record<FloatDtype, Kernels>>;
+  readonly memory: WebAssembly.Memory;
   readonly heap: Heap;
-  /** Where `Sequence`s are described to the kernels. */
-  readonly sequence: number;
+  /** The address of the record that the next kernel call takes (record.ts). */
+  readonly record: number;
   /** Natural logarithm with the same bits everywhere. */
   readonly log: (x: number) => number;
 }
@@ -107,7 +111,7 @@ function tryRelaxed(): Core | undefined {
 }
 
 function compile(variant: Variant): WebAssembly.Module {
-  return compileBytes(moduleBytes(variant), "variant");
+  return compileBytes(moduleBytes(variant, simd, relaxedPatch), "variant");
 }
 
 /** A copy of the bytes in an ArrayBuffer or view of any realm; undefined for anything else. */
@@ -131,7 +135,8 @@ function isModule(value: unknown): value is WebAssembly.Module {
   }
 }
 
-function compileBytes(bytes: Uint8Array<ArrayBuffer>, argument: string): WebAssembly.Module {
+/** Compiles synchronously; an UnsupportedError names `argument`. */
+export function compileBytes(bytes: Uint8Array<ArrayBuffer>, argument: string): WebAssembly.Module {
   checkEngine(argument);
   try {
     return new WebAssembly.Module(bytes);
@@ -163,11 +168,19 @@ function instantiate(module: WebAssembly.Module): Core {
   if (variant === "relaxed" && !isFused(exports)) {
     throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
   }
+  return coreOf(exports, exports.memory);
+}
+
+/** A core over an instance of the module and its memory: past the constants come the instance's scratch, its record, its heap. */
+export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
+  exports.setScratch(heapBase);
+  const record = heapBase + exports.scratchBytes();
   return {
-    variant,
-    kernels: { f64: kernelsOf(exports, "f64"), f32: kernelsOf(exports, "f32") },
-    heap: new Heap(exports.memory, exports.heapBase()),
-    sequence: exports.sequence(),
+    variant: exports.RELAXED.value ? "relaxed" : "simd",
+    kernels: byDtype(exports),
+    memory,
+    heap: new Heap(memory, record + recordBytes),
+    record,
     log: exports.log,
   };
 }
@@ -198,10 +211,12 @@ function isFused(exports: Exports): boolean {
   );
 }
 
-function kernelsOf(exports: Exports, dtype: FloatDtype): Kernels {
-  const kernels: Record<string, unknown> = {};
+/** A module's kernels by number type. */
+export function byDtype<E extends object>(exports: E): Readonly<Record<FloatDtype, KernelsOf<E>>> {
+  const kernels: Record<FloatDtype, Record<string, unknown>> = { f64: {}, f32: {} };
   for (const [name, value] of Object.entries(exports)) {
-    if (name.endsWith(`_${dtype}`)) kernels[name.slice(0, -4)] = value;
+    const [kernel, dtype] = name.split("_");
+    if (dtype) kernels[dtype as FloatDtype][kernel!] = value;
   }
-  return kernels as Kernels;
+  return kernels as Record<FloatDtype, KernelsOf<E>>;
 }

@@ -1,11 +1,14 @@
-// One typed function per loss kernel: copies what the caller gave into wasm memory, checks the copies, makes room for
-// results, calls. The formulas are in assembly/loss/.
+// One typed function per loss kernel: reads and checks its arguments, copies them into wasm memory, allocates the results and calls
+// the kernel. The formulas are in assembly/loss/.
 //
-// Targets become addresses in the kernels. So they are checked after the copy: the caller's own array can still change (a
-// SharedArrayBuffer, a getter, a `length` that lies).
+// Reading an argument may run the caller's code (a getter), and allocating may detach live views. So all arguments are read, once,
+// before the first is copied. The caller or another thread can still change their numbers until then: targets, which become
+// addresses, are checked in the copy.
 
 import { ShapeError, ValueError } from "./errors.js";
 import {
+  checkKind,
+  checkTensor,
   describe,
   dtypeOf,
   readTensor,
@@ -16,10 +19,12 @@ import {
   type FloatDtype,
   type Tensor,
 } from "./tensor.js";
-import { takeLengths, takeTensor, type Arena, type Lengths, type WasmTensor } from "./memory.js";
+import { takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
 import { floatDtype, kernelsOf, leading, pointer, type FloatTensor } from "./kernels.js";
+import { record } from "./record.js";
+import { classLossFields, elementLossFields } from "./wasm.js";
 
-/** How losses of single elements become one number: their mean, their sum, or not at all. */
+/** How the losses of elements or rows become one number: their mean, their sum, or not at all. */
 export type Reduction = "mean" | "sum" | "none";
 
 /** The sum or the mean of the losses, the losses, and the gradient with respect to the prediction. */
@@ -29,7 +34,7 @@ export interface LossResult {
   gradient: FloatTensor;
 }
 
-/** What all losses take beside prediction and target. */
+/** The arguments of all losses beside prediction and target. */
 export interface LossArguments {
   reduction?: Reduction | undefined;
   weight?: Tensor | undefined;
@@ -38,7 +43,7 @@ export interface LossArguments {
   batchFirst?: boolean | undefined;
 }
 
-/** Checks `reduction`, and says whether the total is the mean. */
+/** Whether the total is the mean; checks `reduction`. */
 function isMean(reduction: Reduction = "mean"): boolean {
   if (!["mean", "sum", "none"].includes(reduction)) {
     throw new ValueError("reduction", describe(reduction), '"mean", "sum" or "none"');
@@ -46,32 +51,36 @@ function isMean(reduction: Reduction = "mean"): boolean {
   return reduction === "mean";
 }
 
-/** A prediction of any shape, f64 or f32, checked; its numbers stay where they are (`takeTensor`). */
-function takePrediction(argument: string, prediction: Tensor): { given: Tensor; dtype: FloatDtype } {
-  const plain = readTensor(argument, prediction, "a tensor of f64 or f32");
-  const dtype = floatDtype(argument, plain);
-  return { given: takeTensor(argument, plain, dtype, ["..."]), dtype };
+/** A tensor that was read (`readTensor`), with a copy of numbers that lie in this core's memory: allocating may move that. */
+function steady(arena: Arena, { data, shape }: Tensor): Tensor {
+  return { data: arena.core.heap.holds(data) ? data.slice() : data, shape };
 }
 
-/** Class scores [..., C] and the classes' weights, checked. */
-function takeScores(argument: string, scores: Tensor, weight: Tensor | undefined) {
-  const { given, dtype } = takePrediction(argument, scores);
-  const outer = leading(given.shape);
-  const classes = given.shape[outer.length];
+/** Reads a prediction of any shape, f64 or f32. */
+function readPrediction(arena: Arena, argument: string, prediction: Tensor): { x: Tensor; dtype: FloatDtype } {
+  const x = steady(arena, readTensor(argument, prediction, "a tensor of f64 or f32"));
+  return { x, dtype: floatDtype(argument, x) };
+}
+
+/** Reads class scores [..., C] and the classes' weights. */
+function readScores(arena: Arena, argument: string, scores: Tensor, weight: Tensor | undefined) {
+  const { x, dtype } = readPrediction(arena, argument, scores);
+  const outer = leading(x.shape);
+  const classes = x.shape[outer.length];
   if (classes === undefined) throw new ShapeError(argument, "[]", "[..., C]");
   if (classes === 0) throw new ShapeError(argument, "0 classes", "at least one");
-  const weights = weight === undefined ? undefined : takeTensor("weight", weight, dtype, [classes]);
-  return { scores: given, dtype, outer, classes, weight: weights };
+  const weights = weight === undefined ? undefined : steady(arena, checkTensor("weight", weight, dtype, [classes]));
+  return { x, dtype, outer, classes, weights };
 }
 
-/** A copy in wasm memory, where there is something to copy. */
+/** A copy, in wasm memory, of a tensor that was read; undefined for none. */
 function copy<D extends Dtype>(arena: Arena, argument: string, tensor: Tensor | undefined, dtype: D) {
-  return tensor && arena.copy(argument, tensor, dtype, ["..."]);
+  return tensor && arena.copyChecked(argument, tensor, dtype);
 }
 
 /**
  * Checks targets in their copy: each is `ignoreIndex` or a class, except where its sampleWeight is 0, since the kernels do
- * not look at it there.
+ * not read it there.
  */
 function checkTargets(
   targets: WasmTensor<"i32">,
@@ -95,7 +104,7 @@ function checkIgnoreIndex(ignoreIndex: number): void {
   }
 }
 
-/** Whether targets are meant as probabilities of all classes, right or wrong ones: floating-point, with an axis of them. */
+/** Whether targets are probabilities of all classes (valid or not): floating-point, with an axis of classes. */
 function holdsProbabilities(targets: Tensor, rank: number): boolean {
   return dtypeOf(targets.data) !== "i32" && targets.shape.length === rank;
 }
@@ -112,31 +121,41 @@ export function crossEntropy(
 ): LossResult {
   const { ignoreIndex = -100, labelSmoothing } = args;
   const mean = isMean(args.reduction);
-  const { scores, dtype, outer, classes, weight } = takeScores("logits", args.logits, args.weight);
+  const { x, dtype, outer, classes, weights } = readScores(arena, "logits", args.logits, args.weight);
   if (typeof labelSmoothing !== "number" || !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ValueError("labelSmoothing", describe(labelSmoothing), "0 <= labelSmoothing <= 1");
   }
-  const given = readTensor("targets", args.targets, "a tensor { data, shape } with i32 data");
-  const soft = holdsProbabilities(given, scores.shape.length);
+  const given = steady(arena, readTensor("targets", args.targets, "a tensor { data, shape } with i32 data"));
+  const soft = holdsProbabilities(given, x.shape.length);
   if (soft && args.ignoreIndex !== undefined) {
     throw new ValueError("ignoreIndex", describe(ignoreIndex), "none where targets are probabilities");
   }
   checkIgnoreIndex(ignoreIndex);
-  const targets = soft ? takeTensor("targets", given, dtype, scores.shape) : takeTensor("targets", given, "i32", outer);
+  checkKind("targets", given, soft ? dtype : "i32", soft ? x.shape : outer);
   const steps = stepWeights(dtype, outer, outer.length, args);
-  // All that runs code of the caller is over: copy, then check the copies.
-  const logits = arena.copy("logits", scores, dtype, scores.shape);
-  const probabilities = soft ? copy(arena, "targets", targets, dtype) : undefined;
-  const indices = soft ? undefined : copy(arena, "targets", targets, "i32");
-  const weights = copy(arena, "weight", weight, dtype);
+  const logits = arena.copyChecked("logits", x, dtype);
+  const probabilities = soft ? arena.copyChecked("targets", given, dtype) : undefined;
+  const targets = soft ? undefined : arena.copyChecked("targets", given, "i32");
+  const weight = copy(arena, "weight", weights, dtype);
   const sampleWeight = copy(arena, "sampleWeight", steps, dtype);
-  if (indices) checkTargets(indices, classes, ignoreIndex, sampleWeight);
+  if (targets) checkTargets(targets, classes, ignoreIndex, sampleWeight);
   const losses = arena.allocate("losses", dtype, outer);
-  const gradient = arena.allocate("dLogits", dtype, scores.shape);
-  // prettier-ignore
-  const total = kernelsOf(arena, dtype).crossEntropy(sizeOf(outer), classes, logits.pointer, pointer(indices),
-    pointer(probabilities), pointer(weights), pointer(sampleWeight), ignoreIndex, labelSmoothing, mean, losses.pointer,
-    gradient.pointer);
+  const gradient = arena.allocate("dLogits", dtype, x.shape);
+  const fields = {
+    smoothing: labelSmoothing,
+    rows: sizeOf(outer),
+    n: classes,
+    x: logits.pointer,
+    targets: pointer(targets),
+    probabilities: pointer(probabilities),
+    weight: pointer(weight),
+    sampleWeight: pointer(sampleWeight),
+    ignoreIndex,
+    mean,
+    losses: losses.pointer,
+    dX: gradient.pointer,
+  };
+  const total = kernelsOf(arena, dtype).crossEntropy(record(arena.core, classLossFields, fields));
   return { total, losses, gradient };
 }
 
@@ -147,32 +166,49 @@ export function nll(
 ): LossResult {
   const { ignoreIndex } = args;
   const mean = isMean(args.reduction);
-  const { scores, dtype, outer, classes, weight } = takeScores("logProbabilities", args.logProbabilities, args.weight);
+  const { x, dtype, outer, classes, weights } = readScores(
+    arena,
+    "logProbabilities",
+    args.logProbabilities,
+    args.weight,
+  );
   checkIgnoreIndex(ignoreIndex);
-  const targets = takeTensor("targets", args.targets, "i32", outer);
+  const given = steady(arena, checkTensor("targets", args.targets, "i32", outer));
   const steps = stepWeights(dtype, outer, outer.length, args);
-  const x = arena.copy("logProbabilities", scores, dtype, scores.shape);
-  const indices = arena.copy("targets", targets, "i32", outer);
-  const weights = copy(arena, "weight", weight, dtype);
+  const logProbabilities = arena.copyChecked("logProbabilities", x, dtype);
+  const targets = arena.copyChecked("targets", given, "i32");
+  const weight = copy(arena, "weight", weights, dtype);
   const sampleWeight = copy(arena, "sampleWeight", steps, dtype);
-  checkTargets(indices, classes, ignoreIndex, sampleWeight);
+  checkTargets(targets, classes, ignoreIndex, sampleWeight);
   const losses = arena.allocate("losses", dtype, outer);
-  const gradient = arena.allocate("dLogProbabilities", dtype, scores.shape);
-  // prettier-ignore
-  const total = kernelsOf(arena, dtype).nll(sizeOf(outer), classes, x.pointer, indices.pointer, pointer(weights),
-    pointer(sampleWeight), ignoreIndex, mean, losses.pointer, gradient.pointer);
+  const gradient = arena.allocate("dLogProbabilities", dtype, x.shape);
+  const fields = {
+    smoothing: 0,
+    rows: sizeOf(outer),
+    n: classes,
+    x: logProbabilities.pointer,
+    targets: targets.pointer,
+    probabilities: 0,
+    weight: pointer(weight),
+    sampleWeight: pointer(sampleWeight),
+    ignoreIndex,
+    mean,
+    losses: losses.pointer,
+    dX: gradient.pointer,
+  };
+  const total = kernelsOf(arena, dtype).nll(record(arena.core, classLossFields, fields));
   return { total, losses, gradient };
 }
 
-/** Kinds of `elementwiseLoss`, as in assembly/loss/elementwise.ts. */
+/** Values of `ElementLoss.kind`, as in assembly/loss/elementwise.ts. */
 export const MSE = 0;
 export const SMOOTH_L1 = 1;
 export const BCE_WITH_LOGITS = 2;
 export const L1 = 3;
 
 /**
- * Losses of single elements. `names` are what the caller calls the prediction and the target (of one shape); weight and
- * posWeight are repeated to that shape.
+ * Losses over single elements of a prediction and a target of one shape, to which weight and posWeight are broadcast. `names`
+ * are the two arguments' names in errors.
  */
 export function elementwiseLoss(
   arena: Arena,
@@ -190,37 +226,49 @@ export function elementwiseLoss(
   if (typeof beta !== "number" || !(beta >= 0 && beta < Infinity)) {
     throw new ValueError("beta", describe(beta), "a finite number >= 0");
   }
-  const { given, dtype } = takePrediction(names[0], args.prediction);
-  const { shape } = given;
-  const givenTarget = takeTensor(names[1], args.target, dtype, shape);
-  const [givenWeight, givenPosWeight] = (["weight", "posWeight"] as const).map((name) => {
+  const { x, dtype } = readPrediction(arena, names[0], args.prediction);
+  const { shape } = x;
+  const t = steady(arena, checkTensor(names[1], args.target, dtype, shape));
+  const [weights, posWeights] = (["weight", "posWeight"] as const).map((name) => {
     const tensor = args[name];
     if (tensor === undefined) return undefined;
-    const taken = takeTensor(name, tensor, dtype, ["..."]);
-    const ones = Array<number>(Math.max(0, shape.length - taken.shape.length)).fill(1);
-    return repeat(name, taken, [...ones, ...taken.shape], dtype, shape, `what repeats to ${showShape(shape)}`);
+    const given = checkTensor(name, tensor, dtype, ["..."]);
+    const ones = Array<number>(Math.max(0, shape.length - given.shape.length)).fill(1);
+    const from = [...ones, ...given.shape];
+    return repeat(name, given, from, dtype, shape, `a shape that broadcasts to ${showShape(shape)}`);
   });
   const steps = stepWeights(dtype, shape, 0, args);
-  const prediction = arena.copy(names[0], given, dtype, shape);
-  const target = arena.copy(names[1], givenTarget, dtype, shape);
-  const weight = copy(arena, "weight", givenWeight, dtype);
-  const posWeight = copy(arena, "posWeight", givenPosWeight, dtype);
+  const prediction = arena.copyChecked(names[0], x, dtype);
+  const target = arena.copyChecked(names[1], t, dtype);
+  const weight = copy(arena, "weight", weights, dtype);
+  const posWeight = copy(arena, "posWeight", posWeights, dtype);
   const sampleWeight = copy(arena, "sampleWeight", steps, dtype);
   const losses = arena.allocate("losses", dtype, shape);
   const gradient = arena.allocate("gradient", dtype, shape);
-  const size = sizeOf(shape);
-  const inner = steps ? size / sizeOf(steps.shape) : size;
-  // prettier-ignore
-  const total = kernelsOf(arena, dtype).elementwiseLoss(kind, size, inner, prediction.pointer, target.pointer, beta,
-    pointer(weight), pointer(posWeight), pointer(sampleWeight), mean, losses.pointer, gradient.pointer);
+  const n = sizeOf(shape);
+  const fields = {
+    beta,
+    kind,
+    n,
+    inner: steps ? n / sizeOf(steps.shape) : n,
+    prediction: prediction.pointer,
+    target: target.pointer,
+    weight: pointer(weight),
+    posWeight: pointer(posWeight),
+    sampleWeight: pointer(sampleWeight),
+    mean,
+    losses: losses.pointer,
+    dPrediction: gradient.pointer,
+  };
+  const total = kernelsOf(arena, dtype).elementwiseLoss(record(arena.core, elementLossFields, fields));
   return { total, losses, gradient };
 }
 
 /**
- * How much each step counts: sampleWeight, and 0 where `lengths` say that a row has ended; nothing where all count alike.
- * `shape` holds the steps in its first axes.
+ * The weight of each step: its sampleWeight, and 0 past a row's length; undefined where all weigh 1.
  *
- * @returns a tensor over the first axes of `shape`: at least `axes` of them, and as many as sampleWeight and lengths need
+ * @param shape holds the steps in its first axes
+ * @returns a new tensor over the first axes of `shape`: at least `axes` of them, and as many as sampleWeight and lengths need
  */
 function stepWeights(
   dtype: FloatDtype,
@@ -229,7 +277,6 @@ function stepWeights(
   { sampleWeight, lengths, batchFirst = false }: LossArguments,
 ): Tensor | undefined {
   if (typeof batchFirst !== "boolean") throw new ValueError("batchFirst", describe(batchFirst), "true or false");
-  const given = sampleWeight === undefined ? undefined : takeTensor("sampleWeight", sampleWeight, dtype, ["..."]);
   let [t = 1, n = 1] = shape;
   if (batchFirst && shape.length > 1) [t, n] = [n, t];
   let valid: readonly number[] | undefined;
@@ -237,26 +284,28 @@ function stepWeights(
     if (shape.length === 0) throw new ShapeError("lengths", describe(lengths), "none where there is no axis of steps");
     valid = takeLengths(lengths, t, n);
   }
-  if (!given && !valid) return undefined;
+  if (sampleWeight === undefined && !valid) return undefined;
+  // Read after lengths, so that none of the caller's code runs before `repeat` copies it.
+  const given = sampleWeight === undefined ? undefined : checkTensor("sampleWeight", sampleWeight, dtype, ["..."]);
   const own = given?.shape ?? [];
   const steps = shape.slice(0, Math.max(axes, own.length, valid ? Math.min(2, shape.length) : 0));
-  const ones = Array<number>(Math.max(0, steps.length - own.length)).fill(1);
+  const from = [...own, ...Array<number>(Math.max(0, steps.length - own.length)).fill(1)];
   const start = given ?? { data: zeros(dtype, 1).fill(1), shape: [] };
-  const expected = `what repeats to the first axes of ${showShape(shape)}`;
+  const expected = `a shape that broadcasts to the first axes of ${showShape(shape)}`;
   if (sizeOf(shape) === 0) {
-    checkRepeats("sampleWeight", own, [...own, ...ones], steps, expected);
+    checkRepeats("sampleWeight", own, from, steps, expected);
     return undefined;
   }
-  const { data } = repeat("sampleWeight", start, [...own, ...ones], dtype, steps, expected);
+  const repeated = repeat("sampleWeight", start, from, dtype, steps, expected);
   if (valid) {
     const inner = sizeOf(steps) / (t * n);
     for (let i = 0; i < t * n; i++) {
       const step = batchFirst ? i % t : Math.floor(i / n);
       const row = batchFirst ? Math.floor(i / t) : i % n;
-      if (step >= valid[row]!) data.fill(0, i * inner, (i + 1) * inner);
+      if (step >= valid[row]!) repeated.data.fill(0, i * inner, (i + 1) * inner);
     }
   }
-  return { data, shape: steps };
+  return repeated;
 }
 
 function checkRepeats(
@@ -271,7 +320,7 @@ function checkRepeats(
   }
 }
 
-/** A copy of a tensor, read with the axes `from`, repeated to `to`: an axis of 1 repeats, the others are equal. */
+/** A copy of a tensor, viewed in the shape `from` and broadcast to `to`: an axis of 1 repeats, the others are equal. */
 function repeat(
   argument: string,
   given: Tensor,

@@ -80,14 +80,18 @@ export class Arena {
     return tensor as WasmTensor<D>;
   }
 
-  /** `upload`, but always a copy: for what must stay as it is now. */
+  /** `upload`, but always a copy, which later changes by the caller cannot reach. */
   copy<D extends Dtype>(
     argument: string,
     tensor: Tensor,
     dtype: D,
     pattern: readonly (number | string)[],
   ): WasmTensor<D> {
-    const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
+    return this.copyChecked(argument, checkTensor(argument, tensor, dtype, pattern), dtype);
+  }
+
+  /** `copy` of a tensor that was read and checked (`readTensor`, `checkTensor`). */
+  copyChecked<D extends Dtype>(argument: string, { data, shape }: Tensor, dtype: D): WasmTensor<D> {
     const numbers = this.core.heap.holds(data) ? data.slice() : data; // growth would detach a view of this memory
     const copy = this.allocate(argument, dtype, shape);
     copy.set(numbers);
@@ -109,14 +113,14 @@ export class Arena {
  *
  * @throws DtypeError, ShapeError
  */
-export function takeTensor(
+export function takeTensor<D extends Dtype>(
   argument: string,
   tensor: Tensor,
-  dtype: Dtype,
+  dtype: D,
   pattern: readonly (number | string)[],
-): Tensor {
+): Tensor<D> {
   const { data, shape } = checkTensor(argument, tensor, dtype, pattern);
-  return { data: data.slice(), shape };
+  return { data: data.slice() as TensorData<D>, shape };
 }
 
 /** The number of valid steps of each row: an array of whole numbers, an Int32Array, or a tensor of i32. */
@@ -155,20 +159,10 @@ export function withArena<R>(core: Core, body: (arena: Arena) => R): R {
   }
 }
 
-/** Runs `body` with the address of scratch bytes that are freed when it returns or throws. */
-export function withScratch(core: Core, purpose: string, bytes: number, body: (address: number) => void): void {
-  const address = core.heap.allocate(bytes, purpose);
-  try {
-    body(address);
-  } finally {
-    core.heap.free(address);
-  }
-}
-
 /** A tensor in wasm memory. */
-export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
+export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
   readonly #pointer: number;
-  #view: TensorData | undefined;
+  #view: TensorData<D> | undefined;
 
   constructor(
     readonly arena: Arena,
@@ -195,11 +189,12 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
    *
    * @throws DisposedError after its owner's dispose()
    */
-  get data(): TensorData {
+  get data(): TensorData<D> {
     const { pointer } = this;
     if (this.#view === undefined || this.#view.buffer.byteLength === 0) {
       const first = pointer / BYTES[this.dtype];
-      this.#view = this.arena.core.heap.view(this.dtype).subarray(first, first + sizeOf(this.shape));
+      const all = this.arena.core.heap.view(this.dtype) as TensorData;
+      this.#view = all.subarray(first, first + sizeOf(this.shape)) as TensorData<D>;
     }
     return this.#view;
   }
@@ -228,10 +223,10 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor {
   }
 
   /** A fresh copy that is the caller's. */
-  download(shape: readonly number[] = this.shape): Tensor {
+  download(shape: readonly number[] = this.shape): Tensor<D> {
     const first = this.pointer / BYTES[this.dtype];
-    const data = this.arena.core.heap.view(this.dtype).slice(first, first + sizeOf(this.shape));
-    return { data, shape: [...shape] };
+    const data = (this.arena.core.heap.view(this.dtype) as TensorData).slice(first, first + sizeOf(this.shape));
+    return { data: data as TensorData<D>, shape: [...shape] };
   }
 
   /** The sub-tensor of the first axis from `first` on, `count` long; the same memory. */
@@ -260,7 +255,7 @@ export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;
  * A tensor in wasm memory as users hold it: `data` is a current view, `shape` cannot change, and nothing else is within
  * reach. Whoever had the tensor itself could write anywhere in the memory.
  */
-export class LiveTensor<D extends Dtype = Dtype> implements Tensor {
+export class LiveTensor<D extends Dtype = Dtype> implements Tensor<D> {
   readonly #tensor: WasmTensor<D>;
   /** The same numbers; its view is the users', who may put properties on it, and is used for nothing else. */
   readonly #shown: WasmTensor<D>;
@@ -282,7 +277,7 @@ export class LiveTensor<D extends Dtype = Dtype> implements Tensor {
   }
 
   /** The numbers as they are now, without a copy. Ask for it again after other calls of this package. */
-  get data(): TensorData {
+  get data(): TensorData<D> {
     return this.#shown.data;
   }
 }

@@ -1,8 +1,10 @@
 // One typed function per kernel of parameter updates. `options` are those of the optimizer's group; the equations are in
 // assembly/optim.ts.
 
-import { sizeOf } from "./tensor.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
+import { record } from "./record.js";
+import { sizeOf } from "./tensor.js";
+import { adagradStepFields, adamStepFields, rmspropStepFields, sgdStepFields } from "./wasm.js";
 
 /** A parameter and its gradient, of one shape. */
 export interface Update {
@@ -11,59 +13,91 @@ export interface Update {
 }
 
 interface Common {
-  lr: number;
   weightDecay: number;
   maximize: boolean;
 }
 
-const direction = ({ maximize }: Common): number => (maximize ? -1 : 1);
+/** The fields that all records have. */
+function common({ value, grad }: Update, { weightDecay, maximize }: Common) {
+  return {
+    direction: maximize ? -1 : 1,
+    weightDecay,
+    n: sizeOf(value.shape),
+    p: value.pointer,
+    g: grad.pointer,
+  };
+}
 
 /** One step of stochastic gradient descent. */
 export function sgd(
-  { value, grad }: Update,
+  update: Update,
   buffer: FloatTensor | undefined,
-  o: Common & { momentum: number; keep: number; nesterov: boolean },
+  dampened: number,
+  options: Common & { lr: number; momentum: number; nesterov: boolean },
 ): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).sgd(sizeOf(value.shape), value.pointer, grad.pointer, pointer(buffer), o.lr,
-    direction(o), o.weightDecay, o.momentum, o.keep, o.nesterov);
+  const { arena, dtype } = update.value;
+  const { lr, momentum, nesterov } = options;
+  const fields = { ...common(update, options), lr, momentum, dampened, nesterov, buffer: pointer(buffer) };
+  kernelsOf(arena, dtype).sgd(record(arena.core, sgdStepFields, fields));
 }
 
-/** One step of Adam; `keep` of the parameter stays before it (AdamW), 1 for all of it. */
+/** One step of Adam or, with `decay` below 1, AdamW; stepSize, correction2 and decay are those of `AdamStep`. */
 export function adam(
-  { value, grad }: Update,
+  update: Update,
   expAvg: FloatTensor,
   expAvgSq: FloatTensor,
   maxExpAvgSq: FloatTensor | undefined,
-  o: Common & { stepSize: number; betas: readonly [number, number]; correction2: number; eps: number; keep: number },
+  options: Common & {
+    betas: readonly [number, number];
+    eps: number;
+    stepSize: number;
+    correction2: number;
+    decay: number;
+  },
 ): void {
-  const [beta1, beta2] = o.betas;
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).adam(sizeOf(value.shape), value.pointer, grad.pointer, expAvg.pointer,
-    expAvgSq.pointer, pointer(maxExpAvgSq), o.stepSize, beta1, 1 - beta1, beta2, 1 - beta2, o.correction2, o.eps,
-    direction(o), o.weightDecay, o.keep);
+  const { arena, dtype } = update.value;
+  const { betas, eps, stepSize, correction2, decay } = options;
+  const fields = {
+    ...common(update, options),
+    stepSize,
+    beta1: betas[0],
+    beta2: betas[1],
+    correction2,
+    eps,
+    decay,
+    expAvg: expAvg.pointer,
+    expAvgSq: expAvgSq.pointer,
+    maxExpAvgSq: pointer(maxExpAvgSq),
+  };
+  kernelsOf(arena, dtype).adam(record(arena.core, adamStepFields, fields));
 }
 
 /** One step of RMSprop. */
 export function rmsprop(
-  { value, grad }: Update,
+  update: Update,
   squareAvg: FloatTensor,
   gradAvg: FloatTensor | undefined,
   buffer: FloatTensor | undefined,
-  o: Common & { alpha: number; eps: number; momentum: number },
+  options: Common & { lr: number; alpha: number; eps: number; momentum: number },
 ): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).rmsprop(sizeOf(value.shape), value.pointer, grad.pointer, squareAvg.pointer,
-    pointer(gradAvg), pointer(buffer), o.lr, o.alpha, 1 - o.alpha, o.eps, direction(o), o.weightDecay, o.momentum);
+  const { arena, dtype } = update.value;
+  const { lr, alpha, eps, momentum } = options;
+  const fields = {
+    ...common(update, options),
+    lr,
+    alpha,
+    eps,
+    momentum,
+    squareAvg: squareAvg.pointer,
+    gradAvg: pointer(gradAvg),
+    buffer: pointer(buffer),
+  };
+  kernelsOf(arena, dtype).rmsprop(record(arena.core, rmspropStepFields, fields));
 }
 
-/** One step of Adagrad. */
-export function adagrad(
-  { value, grad }: Update,
-  sum: FloatTensor,
-  o: Common & { stepSize: number; eps: number },
-): void {
-  // prettier-ignore
-  kernelsOf(value.arena, value.dtype).adagrad(sizeOf(value.shape), value.pointer, grad.pointer, sum.pointer, o.stepSize,
-    o.eps, direction(o), o.weightDecay);
+/** One step of Adagrad; stepSize is that of `AdagradStep`. */
+export function adagrad(update: Update, sum: FloatTensor, stepSize: number, options: Common & { eps: number }): void {
+  const { arena, dtype } = update.value;
+  const fields = { ...common(update, options), stepSize, eps: options.eps, sum: sum.pointer };
+  kernelsOf(arena, dtype).adagrad(record(arena.core, adagradStepFields, fields));
 }

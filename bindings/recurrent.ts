@@ -1,21 +1,21 @@
-// One layer of a recurrent network over a sequence, in one direction, forward and backward: describes it to the kernels
-// and makes room for what they leave. The other kernels are in kernels.ts; the mathematics is in assembly/.
+// One recurrent layer over a sequence, in one direction, forward and backward: fills in the kernel's descriptor (`Sequence`)
+// and allocates its outputs. The other kernels are in kernels.ts; the mathematics is in assembly/.
 //
-// T, N, D, H: steps, batch, input size, hidden size; P: size of h, H unless an LSTM projects it; rows: of all steps, T*N
-// or, where rows differ in length, the sum of `counts` (assembly/recurrent/sequence.ts tells how they lie then).
+// T, N, D, H: steps, batch, input size, hidden size. P: size of h; H unless an LSTM projects it. G: rows of the weights.
+// rows: of all steps, T*N; in a ragged batch the sum of `batchSizes` (assembly/recurrent/sequence.ts shows the layout).
 
 import { ShapeError } from "./errors.js";
-import type { Core } from "./instantiate.js";
 import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
-import { withScratch, type Arena, type WasmTensor } from "./memory.js";
+import type { Core } from "./instantiate.js";
+import type { Arena, WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
-import { sequenceBytes, sequenceFields } from "./wasm.js";
+import { bytesOf, offsetOf, writeRecord, type Values } from "./record.js";
+import { sequenceFields } from "./wasm.js";
 
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
 /**
- * What a non-linearity of a cell can be: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. NaN
- * gives NaN.
+ * A non-linearity of a cell: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. NaN gives NaN.
  */
 export type Activation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
 
@@ -28,30 +28,31 @@ export const ACTIVATION_CODES: Readonly<Record<Activation, number>> = {
   linear: 4,
 };
 
-/** Rows of the weights, in multiples of H: i f g o; r z n. */
+/** Rows of the weights in multiples of H: i f g o; r z n. */
 export const GATES: Readonly<Record<CellKind, number>> = { RNN: 1, LSTM: 4, GRU: 3 };
 
 /** A cell and its non-linearities. */
 export interface Cell {
   readonly kind: CellKind;
-  /** Of the candidate, or of the RNN's state. */
+  /** Non-linearity of the candidate, or of the RNN's state. */
   readonly phi: Activation;
-  /** Of the gates (default sigmoid). */
+  /** Non-linearity of the gates (default sigmoid). */
   readonly sigma?: Activation | undefined;
-  /** Of c on its way to h (default phi). */
+  /** Non-linearity between c and h (default phi). */
   readonly psi?: Activation | undefined;
   /** Slope and offset of the hard sigmoid (default 0.2 and 0.5). */
   readonly hard?: readonly [slope: number, offset: number];
   /** GRU: whether r is applied after the recurrent product. */
   readonly resetAfter?: boolean;
-  /** Forward only: limit of what goes into non-linearities; whether the LSTM's f is 1 - i. */
+  /** Inference only: the inputs of the non-linearities are clipped to [-clip, clip]. */
   readonly clip?: number | undefined;
+  /** Inference only: whether the LSTM's f is 1 - i. */
   readonly coupled?: boolean;
 }
 
 /**
- * W_ih [G,D], W_hh [G,P], b_ih and b_hh [G], W_hr [P,H], peepholes of i, f, o [3,H] (forward only), gains of layer
- * normalisation [G], [G], [H] and bias [H] (all of a cell's, or none), or gradients.
+ * W_ih [G,D], W_hh [G,P], b_ih and b_hh [G], W_hr [P,H], peepholes of i, f, o [3,H] (inference only), gains of layer
+ * normalisation [G], [G], [H] and bias [H] (all that the cell has, or none); or the gradients of these.
  */
 export interface RecurrentWeights<W extends Tensor = FloatTensor> {
   weightIh: W;
@@ -66,62 +67,92 @@ export interface RecurrentWeights<W extends Tensor = FloatTensor> {
   normCBias?: W | undefined;
 }
 
-/** A layer's pass over a sequence: what goes in. */
+/** Input of one layer's pass over a sequence. */
 export interface Input {
   readonly cell: Cell;
   readonly t: number;
   readonly n: number;
-  /** [T] rows of each step, none more than the one before; N at each by default. */
-  readonly counts?: WasmTensor<"i32"> | undefined;
+  /** [T], never increasing: the rows of each step; N at each step by default. */
+  readonly batchSizes?: WasmTensor<"i32"> | undefined;
   /** Rows of all steps. */
   readonly rows: number;
   /** [rows,D], in any shape. */
   readonly x: FloatTensor;
-  /** [N,P], what h is multiplied with before the recurrent product. */
+  /** [N,P], multiplied into h before the recurrent product. */
   readonly mask?: FloatTensor | undefined;
 }
 
-/** What it leaves: for the backward pass everything, else hs and cn. */
+/** Input and results of a forward pass. In inference the results are hs and cs alone. */
 export interface Pass extends Input {
-  /** [N + rows,P], h_0 first. */
+  /** [N + rows,P]: h_0, then h of every step. */
   readonly hs: FloatTensor;
-  /** [N + rows,H], c_0 first (LSTM); without a backward pass [N,H], c_n. */
+  /** LSTM, [N + rows,H]: c_0, then c of every step. In inference [N,H]: the latest c. */
   readonly cs?: FloatTensor;
-  /** [rows,4H]: i f g o, or n r z q. The backward pass overwrites them, and phiC where there is a projection. */
+  /** [rows,4H]: i f g o, or n r z q. The backward pass overwrites them. */
   readonly gates?: FloatTensor;
-  /** [rows,H] (LSTM). */
-  readonly phiC?: FloatTensor;
-  /** Layer-normalised: what W_ih and W_hh give, [rows,G] each, and moments [8,rows]. Overwritten likewise. */
+  /** LSTM, [rows,H]: psi(c). With a projection the backward pass overwrites it. */
+  readonly psiC?: FloatTensor;
+  /** Layer normalisation: the products of W_ih and W_hh, [rows,G] each, and moments [8,rows]. The backward pass overwrites them. */
   readonly products?: FloatTensor;
   readonly recurrentProducts?: FloatTensor;
   readonly moments?: FloatTensor;
 }
 
-/** Gates of an inference pass are kept for so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
-const CHUNK = 1 << 17;
-
-type Field = keyof typeof sequenceFields;
-type Fields = Partial<Record<Field, number>>;
-
-/** Writes a `Sequence`; what is not given is 0. */
-function describeSequence(core: Core, address: number, fields: Fields): void {
-  const words = core.heap.view("i32");
-  words.fill(0, address / 4, (address + sequenceBytes) / 4);
-  for (const name in fields) {
-    const [offset, type] = sequenceFields[name as Field];
-    if (type === "f64") core.heap.view("f64")[(address + offset) / 8] = fields[name as Field]!;
-    else words[(address + offset) / 4] = fields[name as Field]!;
-  }
+/** What a pass is for. */
+export interface PassOptions {
+  /** Whether a backward pass follows: everything that it needs is saved. */
+  readonly training: boolean;
+  /**
+   * Whether to allocate everything and compute nothing. A stack of layers does this first, so that it runs out of memory
+   * before the first gradient changes, if at all.
+   */
+  readonly dryRun?: boolean;
 }
 
-/** The kernels of a cell. */
-function kernelsOfCell(arena: Arena, dtype: FloatDtype, kind: CellKind) {
+/** Inference computes the gates of so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
+const CHUNK = 1 << 17;
+
+type Fields = Partial<Values<typeof sequenceFields>>;
+
+/** The kernels of one cell, for one number type. Each takes the address of a `Sequence`. */
+interface CellKernels {
+  forward: (sequence: number) => void;
+  backward: (sequence: number) => void;
+  /** Bytes of scratch for one call. */
+  workspace: (sequence: number, backward: boolean) => number;
+  /** Bytes of the packed weights. */
+  packedBytes: (sequence: number) => number;
+  /** Packs the weights once, for a stream. */
+  pack: (sequence: number, packed: number) => void;
+}
+
+function cellKernels(arena: Arena, dtype: FloatDtype, kind: CellKind): CellKernels {
   const k = kernelsOf(arena, dtype);
   if (kind === "LSTM") {
-    return [k.lstmForward, k.lstmBackward, k.lstmWorkspace, k.lstmPackedBytes, k.lstmPack] as const;
+    return {
+      forward: k.lstmForward,
+      backward: k.lstmBackward,
+      workspace: k.lstmWorkspace,
+      packedBytes: k.lstmPackedBytes,
+      pack: k.lstmPack,
+    };
   }
-  if (kind === "GRU") return [k.gruForward, k.gruBackward, k.gruWorkspace, k.gruPackedBytes, k.gruPack] as const;
-  return [k.rnnForward, k.rnnBackward, k.rnnWorkspace, k.rnnPackedBytes, k.rnnPack] as const;
+  if (kind === "GRU") {
+    return {
+      forward: k.gruForward,
+      backward: k.gruBackward,
+      workspace: k.gruWorkspace,
+      packedBytes: k.gruPackedBytes,
+      pack: k.gruPack,
+    };
+  }
+  return {
+    forward: k.rnnForward,
+    backward: k.rnnBackward,
+    workspace: k.rnnWorkspace,
+    packedBytes: k.rnnPackedBytes,
+    pack: k.rnnPack,
+  };
 }
 
 /** H and P of a layer. */
@@ -129,9 +160,9 @@ export function sizesOf(cell: Cell, { weightIh, weightHh }: RecurrentWeights<Ten
   return { h: weightIh.shape[0]! / GATES[cell.kind], p: weightHh.shape[1]! };
 }
 
-/** The fields of forward and backward alike. */
+/** The fields that forward and backward share. */
 function commonFields(input: Input, weights: RecurrentWeights): Fields {
-  const { cell, t, n, rows, counts, x, mask } = input;
+  const { cell, t, n, rows, batchSizes, x, mask } = input;
   const [slope, offset] = cell.hard ?? [0.2, 0.5];
   return {
     hardSlope: slope,
@@ -142,7 +173,7 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     d: weights.weightIh.shape[1]!,
     ...sizesOf(cell, weights),
     rows,
-    counts: pointer(counts),
+    batchSizes: pointer(batchSizes),
     sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
     phi: ACTIVATION_CODES[cell.phi],
     psi: ACTIVATION_CODES[cell.psi ?? cell.phi],
@@ -163,29 +194,33 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
   };
 }
 
-/** Runs a kernel with room for its scratch; not where the batch is empty: there is nothing to compute then. */
-function run(
-  arena: Arena,
-  dtype: FloatDtype,
-  kind: CellKind,
-  rows: number,
-  fields: Fields,
-  backward: boolean,
-  rehearse: boolean,
-): void {
-  if (rows === 0) return;
-  const { core } = arena;
-  const address = core.sequence;
-  const [forwardKernel, backwardKernel, workspace] = kernelsOfCell(arena, dtype, kind);
-  describeSequence(core, address, fields);
-  const bytes = workspace(address, backward) >>> 0; // wasm gives a signed number
-  withScratch(core, "packed weights", bytes, (work) => {
-    core.heap.view("i32")[(address + sequenceFields.work[0]) / 4] = work;
-    if (!rehearse) (backward ? backwardKernel : forwardKernel)(address);
-  });
+/** The fields of a pass's results. */
+function resultFields({ hs, cs, gates, psiC, products, recurrentProducts, moments }: Pass): Fields {
+  return {
+    hs: hs.pointer,
+    cs: pointer(cs),
+    gates: pointer(gates),
+    psiC: pointer(psiC),
+    products: pointer(products),
+    recurrentProducts: pointer(recurrentProducts),
+    moments: pointer(moments),
+  };
 }
 
-/** Refuses a layer of no size: a sum over nothing would leave what it is stored to as it was. */
+/**
+ * Describes a pass to the kernels and allocates their scratch.
+ *
+ * @returns the address of the scratch, which the caller frees
+ */
+function prepareKernel(core: Core, { workspace }: CellKernels, fields: Fields, backward: boolean): number {
+  const { heap, record } = core;
+  writeRecord(core, record, sequenceFields, fields);
+  const work = heap.allocate(workspace(record, backward) >>> 0, "packed weights"); // wasm returns a signed number
+  heap.view("i32")[(record + offsetOf(sequenceFields, "work")) / 4] = work;
+  return work;
+}
+
+/** Refuses sizes of 0: a sum over nothing would leave its target unwritten. */
 export function checkSizes({ weightIh, weightHh }: RecurrentWeights<Tensor>): void {
   if (weightHh.shape.includes(0)) {
     throw new ShapeError("weightHh", showShape(weightHh.shape), "at least one hidden unit");
@@ -195,24 +230,24 @@ export function checkSizes({ weightIh, weightHh }: RecurrentWeights<Tensor>): vo
   }
 }
 
-/** Room for states, with the first ones copied in (or zero). */
+/** Allocates [N + rows,size] for states; the first N rows are the initial state, zeros by default. */
 export function allocateStates(
   arena: Arena,
   dtype: FloatDtype,
   purpose: string,
   { n, rows }: { n: number; rows: number },
   size: number,
-  first?: Tensor,
+  initial?: Tensor,
 ): FloatTensor {
   const all: FloatTensor = arena.allocate(purpose, dtype, [n + rows, size]);
   const slot = all.slice(0, n);
-  if (first === undefined) slot.fill(0);
-  else slot.set(first.data);
+  if (initial === undefined) slot.fill(0);
+  else slot.set(initial.data);
   return all;
 }
 
-/** The first states of a pass, [N,P] and [N,H], to be copied (zeros by default); or the buffers themselves. */
-export interface First {
+/** Initial states [N,P] and [N,H], which are copied (zeros by default); or the pass's own hs and cs, already filled in. */
+export interface InitialStates {
   h0?: Tensor | undefined;
   c0?: Tensor | undefined;
   hs?: FloatTensor | undefined;
@@ -220,73 +255,67 @@ export interface First {
 }
 
 /**
- * All steps of a layer, from what the caller has checked.
+ * Runs one layer over all steps. The caller has checked every argument.
  *
- * @param keep whether a backward pass will follow
- * @param rehearse as for sequenceBackward
+ * @returns the results, allocated in `arena`
  */
 export function sequenceForward(
   arena: Arena,
   dtype: FloatDtype,
   input: Input,
   weights: RecurrentWeights,
-  first: First,
-  keep: boolean,
-  rehearse = false,
+  initial: InitialStates,
+  { training, dryRun = false }: PassOptions,
 ): Pass {
   const { cell, t, n, rows } = input;
   const { h, p } = sizesOf(cell, weights);
   const lstm = cell.kind === "LSTM";
-  const hs = first.hs ?? allocateStates(arena, dtype, `states of ${t} steps`, input, p, first.h0);
-  const cells = { n, rows: keep ? rows : 0 };
-  const cs = lstm ? (first.cs ?? allocateStates(arena, dtype, `cells of ${t} steps`, cells, h, first.c0)) : undefined;
-  const chunk = keep ? t : Math.max(1, Math.min(t, Math.floor(CHUNK / (4 * n * h))));
-  const gateRows = keep ? rows : Math.min(rows, chunk * n);
+  const hs = initial.hs ?? allocateStates(arena, dtype, `states of ${t} steps`, input, p, initial.h0);
+  const cells = { n, rows: training ? rows : 0 };
+  const cs = lstm
+    ? (initial.cs ?? allocateStates(arena, dtype, `cells of ${t} steps`, cells, h, initial.c0))
+    : undefined;
+  const chunk = training ? t : Math.max(1, Math.min(t, Math.floor(CHUNK / (4 * n * h))));
+  const gateRows = training ? rows : Math.min(rows, chunk * n);
   const gates: FloatTensor | undefined =
     cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
-  const phiC: FloatTensor | undefined = lstm && keep ? arena.allocate("phi(c)", dtype, [rows, h]) : undefined;
-  const normalised = weights.normIh && normalisedBuffers(arena, dtype, gateRows, GATES[cell.kind] * h);
-  const pass: Pass = { ...input, hs, cs, gates, phiC, ...normalised };
-  const fields = { ...commonFields(input, weights), ...keptFields(pass), keep: keep ? 1 : 0, chunk };
-  run(arena, dtype, cell.kind, rows, fields, false, rehearse);
+  const psiC: FloatTensor | undefined = lstm && training ? arena.allocate("psi(c)", dtype, [rows, h]) : undefined;
+  const norms = weights.normIh && allocateNorms(arena, dtype, gateRows, GATES[cell.kind] * h);
+  const pass: Pass = { ...input, hs, cs, gates, psiC, ...norms };
+  if (rows === 0) return pass; // an empty batch
+  const { core } = arena;
+  const kernels = cellKernels(arena, dtype, cell.kind);
+  const fields = { ...commonFields(input, weights), ...resultFields(pass), training: training ? 1 : 0, chunk };
+  const work = prepareKernel(core, kernels, fields, false);
+  try {
+    if (!dryRun) kernels.forward(core.record);
+  } finally {
+    core.heap.free(work);
+  }
   return pass;
 }
 
-function normalisedBuffers(arena: Arena, dtype: FloatDtype, rows: number, g: number) {
+function allocateNorms(arena: Arena, dtype: FloatDtype, rows: number, g: number) {
   const allocate = (shape: number[]): FloatTensor => arena.allocate("layer normalisation", dtype, shape);
   return { products: allocate([rows, g]), recurrentProducts: allocate([rows, g]), moments: allocate([8, rows]) };
 }
 
-/** The fields of what a pass leaves. */
-function keptFields({ hs, cs, gates, phiC, products, recurrentProducts, moments }: Pass): Fields {
-  return {
-    hs: hs.pointer,
-    cs: pointer(cs),
-    gates: pointer(gates),
-    phiC: pointer(phiC),
-    products: pointer(products),
-    recurrentProducts: pointer(recurrentProducts),
-    moments: pointer(moments),
-  };
-}
-
-/** What backward takes and leaves, besides the pass: all in wasm memory. */
-export interface Backward {
-  /** [rows,P]; zeros by default. */
+/** Gradients that go into a backward pass and come out of it, all in wasm memory. */
+export interface SequenceGradients {
+  /** In: [rows,P]; zeros by default. */
   dOutput?: FloatTensor | undefined;
   /** [N,P]: in, the gradient of h_n; out, of h_0. */
   dh: FloatTensor;
-  /** [N,H]: in, the gradient of c_n; out, of c_0 (LSTM). */
+  /** LSTM, [N,H]: in, the gradient of c_n; out, of c_0. */
   dc?: FloatTensor | undefined;
-  /** [rows,D], overwritten. */
+  /** Out: [rows,D], overwritten. */
   dx?: FloatTensor | undefined;
 }
 
 /**
- * All steps of a layer backward; gradients of weights are added to.
+ * Runs one layer backward over all steps, and adds to the gradients of the weights.
  *
- * @param rehearse takes the memory that it will take and computes nothing: where memory does not do for a stack of
- *   layers, this finds out before the first gradient changes
+ * @param pass of `sequenceForward` with `training`; used up
  */
 export function sequenceBackward(
   arena: Arena,
@@ -294,17 +323,22 @@ export function sequenceBackward(
   pass: Pass,
   weights: RecurrentWeights,
   gradients: RecurrentWeights,
-  { dOutput, dh, dc, dx }: Backward,
-  rehearse = false,
+  { dOutput, dh, dc, dx }: SequenceGradients,
+  dryRun = false,
 ): void {
   const { cell, rows, hs } = pass;
+  if (rows === 0) return; // an empty batch
+  const { core } = arena;
+  const kernels = cellKernels(arena, dtype, cell.kind);
+  const da = cell.kind === "RNN" ? arena.bytes("gradients of the states", rows * hs.shape[1]! * BYTES[dtype]) : 0;
   const fields = {
     ...commonFields(pass, weights),
-    ...keptFields(pass),
+    ...resultFields(pass),
     dOutput: pointer(dOutput),
     dh: dh.pointer,
     dc: pointer(dc),
     dx: pointer(dx),
+    da,
     dWeightIh: gradients.weightIh.pointer,
     dWeightHh: gradients.weightHh.pointer,
     dBiasIh: pointer(gradients.biasIh),
@@ -315,23 +349,24 @@ export function sequenceBackward(
     dNormC: pointer(gradients.normC),
     dNormCBias: pointer(gradients.normCBias),
   };
-  if (cell.kind !== "RNN") return run(arena, dtype, cell.kind, rows, fields, true, rehearse);
-  const da = rows * hs.shape[1]! * BYTES[dtype];
-  withScratch(arena.core, "gradients of the states", da, (address) =>
-    run(arena, dtype, cell.kind, rows, { ...fields, da: address }, true, rehearse),
-  );
+  const work = prepareKernel(core, kernels, fields, true);
+  try {
+    if (!dryRun) kernels.backward(core.record);
+  } finally {
+    core.heap.free(work);
+  }
 }
 
-/** A layer that takes one step at a time: its weights packed, its `Sequence` written once. */
+/** A layer that runs one step at a time: its weights are packed and its `Sequence` is written once, when it is created. */
 export class Stepper {
-  readonly #forward: (address: number) => void;
-  readonly #address: number;
+  readonly #forward: (sequence: number) => void;
+  readonly #sequence: number;
   readonly #h: FloatTensor;
   readonly #hs: FloatTensor;
 
   /**
    * @param weights copied
-   * @param x [N,D], read at every step
+   * @param x [N,D], read in every step
    * @param h, c [N,P], [N,H]: the state, which every step replaces (c: LSTM)
    */
   constructor(
@@ -344,42 +379,41 @@ export class Stepper {
     c: FloatTensor | undefined,
   ) {
     const [n, p] = h.shape as [number, number];
-    const [forward, , workspace, packedBytes, pack] = kernelsOfCell(arena, dtype, cell.kind);
+    const { forward, workspace, packedBytes, pack } = cellKernels(arena, dtype, cell.kind);
     this.#forward = forward;
     this.#h = h;
     this.#hs = arena.zeros("states", dtype, [2, n, p]);
     const { h: hiddenSize } = sizesOf(cell, weights);
     const gates = arena.allocate("gates", dtype, [n, 4 * hiddenSize]);
-    const normalised = weights.normIh && normalisedBuffers(arena, dtype, n, GATES[cell.kind] * hiddenSize);
+    const norms = weights.normIh && allocateNorms(arena, dtype, n, GATES[cell.kind] * hiddenSize);
     const input = { cell, t: 1, n, rows: n, x };
-    // The gains are not packed: copies stand in for them, since the stream may outlive the layer.
+    // `pack` does not pack the gains: they are copied, since the stream may outlive the layer.
     const own = { ...weights };
     for (const name of ["normIh", "normHh", "normC", "normCBias"] as const) {
       const gain = weights[name];
       if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
     }
-    const address = (this.#address = arena.bytes("sequence", sequenceBytes));
+    const sequence = (this.#sequence = arena.bytes("sequence", bytesOf(sequenceFields)));
     const fields: Fields = {
       ...commonFields(input, own),
-      ...keptFields({ ...input, hs: this.#hs, cs: c, gates, ...normalised }),
+      ...resultFields({ ...input, hs: this.#hs, cs: c, gates, ...norms }),
       chunk: 1,
     };
-    describeSequence(arena.core, address, fields);
-    const packed = arena.bytes("packed weights", packedBytes(address) >>> 0);
-    pack(address, packed);
-    describeSequence(arena.core, address, { ...fields, packed });
-    const work = arena.bytes("scratch", workspace(address, false) >>> 0);
-    describeSequence(arena.core, address, { ...fields, packed, work });
+    writeRecord(arena.core, sequence, sequenceFields, fields);
+    const packed = arena.bytes("packed weights", packedBytes(sequence) >>> 0);
+    pack(sequence, packed);
+    writeRecord(arena.core, sequence, sequenceFields, { ...fields, panels: packed });
+    const work = arena.bytes("scratch", workspace(sequence, false) >>> 0);
+    writeRecord(arena.core, sequence, sequenceFields, { ...fields, panels: packed, work });
   }
 
-  /** One step. */
   step(): void {
     const numbers = this.#h.arena.core.heap.view(this.#h.dtype);
     const size = this.#h.data.length;
     const h = this.#h.pointer / numbers.BYTES_PER_ELEMENT;
-    const first = this.#hs.pointer / numbers.BYTES_PER_ELEMENT;
-    numbers.copyWithin(first, h, h + size);
-    this.#forward(this.#address);
-    numbers.copyWithin(h, first + size, first + 2 * size);
+    const before = this.#hs.pointer / numbers.BYTES_PER_ELEMENT;
+    numbers.copyWithin(before, h, h + size);
+    this.#forward(this.#sequence);
+    numbers.copyWithin(h, before + size, before + 2 * size);
   }
 }

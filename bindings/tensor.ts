@@ -8,19 +8,51 @@ export type Dtype = "f64" | "f32" | "i32";
 /** The number types that a layer can have. */
 export type FloatDtype = "f64" | "f32";
 
-/** The array that holds a tensor's numbers: of f64, f32 or i32. */
-export type TensorData = Float64Array | Float32Array | Int32Array;
+/** The typed array of each number type. */
+export interface DtypeArrays {
+  /** 64-bit floating point. */
+  f64: Float64Array;
+  /** 32-bit floating point. */
+  f32: Float32Array;
+  /** 32-bit integers. */
+  i32: Int32Array;
+}
 
-/** Numbers with a shape: row-major and dense. Any plain record `{ data, shape }` will do where a tensor is taken. */
-export interface Tensor {
-  /** The numbers, row-major: the last axis lies together. A live tensor (`Parameter.value`) gives a current view. */
-  readonly data: TensorData;
+/**
+ * The typed array that holds a tensor's numbers.
+ *
+ * @typeParam D the number type; any of the three by default
+ */
+export type TensorData<D extends Dtype = Dtype> = DtypeArrays[D];
+
+/**
+ * Numbers with a shape, row-major and dense. Every function that takes a tensor accepts any plain record `{ data, shape }`.
+ *
+ * @typeParam D the number type: the data of `Tensor<"f32">` is a Float32Array. `Tensor` alone has any of the three.
+ */
+export interface Tensor<D extends Dtype = Dtype> {
+  /** The numbers, row-major: the last axis is contiguous. The `data` of a live tensor (`Parameter.value`) is a current view. */
+  readonly data: TensorData<D>;
   /** The length of each axis; [] for a single number. */
   readonly shape: readonly number[];
 }
 
 /** A number, or arrays of numbers nested to any depth. */
 export type NestedNumbers = number | ArrayLike<NestedNumbers>;
+
+/**
+ * The number type that `tensor` gives to values when it gets no dtype: a Float32Array or an Int32Array keeps its own,
+ * everything else becomes f64.
+ *
+ * @typeParam V the type of the values
+ */
+export type InferredDtype<V> = V extends Float32Array
+  ? "f32"
+  : V extends Int32Array
+    ? "i32"
+    : Float32Array extends V // perhaps a typed array: known only when it runs
+      ? Dtype
+      : "f64";
 
 const ARRAYS = { f64: Float64Array, f32: Float32Array, i32: Int32Array } as const;
 
@@ -48,9 +80,9 @@ export const BYTES: Readonly<Record<Dtype, number>> = { f64: 8, f32: 4, i32: 4 }
  *
  * @throws OutOfMemoryError
  */
-export function zeros(dtype: Dtype, size: number): TensorData {
+export function zeros<D extends Dtype>(dtype: D, size: number): TensorData<D> {
   try {
-    return new ARRAYS[dtype](size);
+    return new ARRAYS[dtype](size) as TensorData<D>;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new OutOfMemoryError("a new array", `${size} numbers of ${dtype}`, "what the engine can allocate");
@@ -76,7 +108,7 @@ const DTYPES: Readonly<Record<string, Dtype | undefined>> = {
 };
 
 /** The type of an array's numbers; undefined where it is no array of f64, f32 or i32. */
-export function dtypeOf(data: TensorData): Dtype;
+export function dtypeOf<D extends Dtype>(data: TensorData<D>): D;
 export function dtypeOf(data: unknown): Dtype | undefined;
 export function dtypeOf(data: unknown): Dtype | undefined {
   return DTYPES[kindOf(data) ?? ""];
@@ -112,6 +144,17 @@ export function showShape(shape: readonly unknown[]): string {
  * @throws ShapeError where the nesting is ragged or the count does not fit the shape; DtypeError where a value is no
  *   number, or not a 32-bit integer for "i32"
  */
+export function tensor<V extends NestedNumbers>(
+  values: V,
+  shape?: readonly number[],
+  dtype?: undefined,
+): Tensor<InferredDtype<V>>;
+export function tensor<D extends Dtype>(
+  values: NestedNumbers,
+  shape: readonly number[] | undefined,
+  dtype: D,
+): Tensor<D>;
+export function tensor(values: NestedNumbers, shape?: readonly number[], dtype?: Dtype): Tensor;
 export function tensor(
   values: NestedNumbers,
   shape?: readonly number[],
@@ -274,15 +317,15 @@ export function readTensor(argument: string, value: Tensor, expected = "a tensor
  * @returns what was checked (`readTensor`): reading a property of `value` again may give something else
  * @throws DtypeError, ShapeError
  */
-export function checkTensor(
+export function checkTensor<D extends Dtype>(
   argument: string,
   value: Tensor,
-  dtype: Dtype,
+  dtype: D,
   pattern: readonly (number | string)[],
-): Tensor {
+): Tensor<D> {
   const plain = readTensor(argument, value, `a tensor { data, shape } with ${dtype} data`);
   checkKind(argument, plain, dtype, pattern);
-  return plain;
+  return plain as Tensor<D>;
 }
 
 /** `checkTensor` of what `readTensor` returned. */

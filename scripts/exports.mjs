@@ -1,27 +1,43 @@
-// Writes assembly/exports.ts: for each kernel `name<T>` of the files below, name_f64 and name_f32, which the host calls.
+// Reads the kernels of assembly/: writes the functions that the host calls, `name_f64` and `name_f32` for each `name<T>`, and
+// tells their signatures and the fields of the records they take.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { posix } from "node:path";
 
-/** Files of assembly/ whose exported functions the host calls; each with those that only other kernels call. */
-const files = {
-  "gemm/gemm": ["packedSize", "packedBytes", "packWeight", "gemmPacked"],
-  activation: ["activateArray"],
-  elementwise: ["add"],
-  "recurrent/rnn": [],
-  "recurrent/lstm": [],
-  "recurrent/gru": [],
-  linear: [],
-  rows: [],
-  "loss/softmax": ["maximum", "expShifted"],
-  "loss/classes": [],
-  "loss/elementwise": [],
-  layernorm: [],
-  optim: [],
-  orthonormal: [],
+/** Files of each module, relative to its folder; each with the exported functions that only other kernels call. */
+const modules = {
+  core: {
+    folder: "assembly",
+    files: {
+      "gemm/gemm": ["gemmScratchBytes", "setGemmScratch", "packedSize", "packedBytes", "packWeight", "gemmPacked"],
+      activation: ["activateArray"],
+      elementwise: ["add"],
+      "recurrent/rnn": [],
+      "recurrent/lstm": [],
+      "recurrent/gru": [],
+      linear: [],
+      rows: [],
+      "loss/softmax": ["maximum", "expShifted"],
+      "loss/classes": [],
+      "loss/elementwise": [],
+      layernorm: [],
+      optim: [],
+      orthonormal: [],
+    },
+  },
+  graph: {
+    folder: "assembly/graph",
+    files: { elementwise: [] },
+  },
 };
 
-/** The exported functions of a source; inlined ones are parts of kernels, and have no export. */
-function kernelsOf(source) {
+/** Types of parameters and results, and what they are in TypeScript; any other type is a record, given by its address. */
+const TYPES = { i32: "number", usize: "number", f32: "number", f64: "number", bool: "boolean", void: "void" };
+
+const read = (path) => readFileSync(path, "utf8").replaceAll("\r", "");
+
+/** The exported functions of a source, but for inlined ones: those are parts of kernels. */
+function functionsOf(source) {
   const declaration = /(^@inline\n)?^export function (\w+)(<T>)?\(([^)]*)\): (\w+) \{$/gm;
   return [...source.matchAll(declaration)]
     .filter(([, inlined]) => !inlined)
@@ -33,27 +49,75 @@ function kernelsOf(source) {
     }));
 }
 
+const concrete = (declared, type) => (declared === "T" ? type : declared);
+
 function wrapper({ name, types, parameters, result }, type) {
-  const concrete = (declared) => (declared === "T" ? type : declared);
-  const list = parameters.map(([parameter, declared]) => `${parameter}: ${concrete(declared)}`).join(", ");
+  const list = parameters.map(([parameter, declared]) => `${parameter}: ${concrete(declared, type)}`).join(", ");
   const call = `${name}${types.length > 1 ? `<${type}>` : ""}(${parameters.map(([parameter]) => parameter).join(", ")})`;
   const body = result === "void" ? call : `return ${call}`;
-  return `export function ${name}_${type}(${list}): ${concrete(result)} {\n  ${body};\n}\n`;
+  return `export function ${name}_${type}(${list}): ${concrete(result, type)} {\n  ${body};\n}\n`;
 }
 
-/** Writes assembly/exports.ts; a kernel without a type parameter is one of f64. */
-export function writeExports() {
-  const imports = [];
-  const wrappers = [];
-  for (const [file, internal] of Object.entries(files)) {
-    const all = kernelsOf(readFileSync(`assembly/${file}.ts`, "utf8").replaceAll("\r", ""));
-    const unknown = internal.filter((name) => !all.some((kernel) => kernel.name === name));
-    if (unknown.length) throw new Error(`scripts/exports.mjs: assembly/${file}.ts has no ${unknown.join(", ")}`);
-    const kernels = all.filter(({ name }) => !internal.includes(name));
-    imports.push(`import { ${kernels.map(({ name }) => name).join(", ")} } from "./${file}";`);
-    for (const kernel of kernels) for (const type of kernel.types) wrappers.push(wrapper(kernel, type));
+/** A function's property of the exports, in TypeScript. */
+function signature(name, { parameters, result }, type) {
+  const list = parameters.map(
+    ([parameter, declared]) => `${parameter}: ${TYPES[concrete(declared, type)] ?? "number"}`,
+  );
+  return `  readonly ${name}: (${list.join(", ")}) => ${TYPES[concrete(result, type)]};`;
+}
+
+/** All sources but the tests, by their paths. */
+export function sourcesOf(folder) {
+  const names = readdirSync(folder, { recursive: true }).map((name) => name.replaceAll("\\", "/"));
+  return names.filter((name) => /^(?!__tests__\/).*\.ts$/.test(name)).map((name) => `${folder}/${name}`);
+}
+
+/** The record class `name`: its file, and its fields in order, of f64 and after them of 4 bytes. */
+function recordOf(name) {
+  const head = `@unmanaged\nexport class ${name} {\n`;
+  const path = sourcesOf("assembly").find((each) => read(each).includes(head));
+  if (!path) throw new Error(`scripts/exports.mjs: no @unmanaged class ${name} in assembly/`);
+  const [body] = read(path).split(head)[1].split("\n}\n");
+  const fields = [...body.matchAll(/^ {2}(\w+): (\w+);$/gm)].map(([, field, type]) => ({ field, type }));
+  const ofType = (...types) => fields.filter(({ type }) => types.includes(type)).map(({ field }) => field);
+  const [f64, i32] = [ofType("f64"), ofType("i32", "usize")];
+  if (fields.map(({ field }) => field).join() !== [...f64, ...i32].join()) {
+    throw new Error(`${path}: ${name} must have fields of f64, then of i32 and usize, and no others`);
   }
+  return { name, path, f64, i32 };
+}
+
+function writeModule({ folder, files }) {
+  const kernels = [];
+  const imports = [];
+  for (const [file, internal] of Object.entries(files)) {
+    const all = functionsOf(read(`${folder}/${file}.ts`));
+    const unknown = internal.filter((name) => !all.some((kernel) => kernel.name === name));
+    if (unknown.length) throw new Error(`scripts/exports.mjs: ${folder}/${file}.ts has no ${unknown.join(", ")}`);
+    const exported = all.filter(({ name }) => !internal.includes(name));
+    imports.push(`import { ${exported.map(({ name }) => name).join(", ")} } from "./${file}";`);
+    kernels.push(...exported);
+  }
+  const types = kernels.flatMap(({ parameters }) => parameters.map(([, type]) => type));
+  const records = [...new Set(types)].filter((type) => type !== "T" && !TYPES[type]).map(recordOf);
+  for (const { name, path } of records) {
+    imports.push(`import { ${name} } from "./${posix.relative(folder, path).replace(/\.ts$/, "")}";`);
+  }
+  const wrappers = kernels.flatMap((kernel) => kernel.types.map((type) => wrapper(kernel, type)));
   const head = "// Generated by scripts/exports.mjs from the kernels' signatures: do not edit.\n";
-  const lines = [head, ...imports, 'import { Sequence } from "./recurrent/sequence";\n', ...wrappers];
-  writeFileSync("assembly/exports.ts", lines.join("\n"));
+  writeFileSync(`${folder}/exports.ts`, [head, ...imports, "", ...wrappers].join("\n"));
+  const signatures = [
+    ...functionsOf(read(`${folder}/index.ts`)).map((each) => signature(each.name, each, "f64")),
+    ...kernels.flatMap((kernel) => kernel.types.map((type) => signature(`${kernel.name}_${type}`, kernel, type))),
+  ];
+  return { signatures, records };
+}
+
+/**
+ * Writes exports.ts of each module. A kernel without a type parameter is one of f64.
+ *
+ * @returns for each module, the signatures of its functions and the records that they take
+ */
+export function writeExports() {
+  return Object.fromEntries(Object.entries(modules).map(([name, module]) => [name, writeModule(module)]));
 }

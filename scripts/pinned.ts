@@ -12,7 +12,9 @@ function readJson<T>(folder: string, path: string): T {
 /** The version of a package that is installed in a folder. */
 export function installedVersion(folder: string, name: string): string | undefined {
   const path = `node_modules/${name}/package.json`;
-  return existsSync(join(folder, path)) ? readJson<{ version: string }>(folder, path).version : undefined;
+  return existsSync(join(folder, path))
+    ? readJson<{ version: string }>(folder, path).version.replace(/^v/, "")
+    : undefined;
 }
 
 /**

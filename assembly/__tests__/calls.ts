@@ -8,6 +8,7 @@ import { rnnBackward, rnnForward, rnnPack, rnnPackedBytes, rnnWorkspace } from "
 import { Sequence } from "../recurrent/sequence";
 import { bytes } from "../simd";
 import { Buffer, expectClose, expectSame, expectSameRange, output, wide } from "./helpers";
+import "./scratch";
 import { Case, COUPLED, LSTM, NO_DX, RAGGED, RNN } from "./sequence";
 
 /** A descriptor of nothing, between canaries: the address of a `Sequence`. */
@@ -38,7 +39,7 @@ export class Call<T> {
     s.h = c.h;
     s.p = c.p;
     s.rows = c.rows;
-    s.counts = c.flags & RAGGED ? c.counts.p : 0;
+    s.batchSizes = c.flags & RAGGED ? c.batchSizes.p : 0;
     s.sigma = c.sigma;
     s.phi = c.phi;
     s.psi = c.psi;
@@ -64,7 +65,7 @@ export class Call<T> {
     s.hs = kept.hs.p;
     s.cs = address<T>(kept.cs);
     s.gates = address<T>(kept.gates);
-    s.phiC = address<T>(kept.phiC);
+    s.psiC = address<T>(kept.psiC);
     s.products = address<T>(kept.products);
     s.recurrentProducts = address<T>(kept.recurrentProducts);
     s.moments = address<T>(kept.moments);
@@ -79,7 +80,7 @@ export class Call<T> {
     s.dx = address<T>(grad.dx);
     if (this.c.cell == RNN) s.da = grad.gates.p;
     else s.gates = grad.gates.p;
-    s.phiC = address<T>(grad.phiC);
+    s.psiC = address<T>(grad.psiC);
     s.products = address<T>(grad.products);
     s.recurrentProducts = address<T>(grad.recurrentProducts);
     s.dWeightIh = grad.weightIh.p;
@@ -121,19 +122,19 @@ export class Call<T> {
   narrow(i: i32): void {
     const c = this.c;
     const s = this.s;
-    const m = c.counts[i];
+    const m = c.batchSizes[i];
     const row = c.start(i);
     const before = c.before(i, 0);
     s.t = 1;
-    s.n = i == 0 ? c.n : c.counts[i - 1];
+    s.n = i == 0 ? c.n : c.batchSizes[i - 1];
     s.rows = m;
-    s.counts = m == s.n ? 0 : c.counts.p + 4 * <usize>i;
+    s.batchSizes = m == s.n ? 0 : c.batchSizes.p + 4 * <usize>i;
     s.chunk = min(s.chunk, 1);
     s.x += bytes<T>(row * c.d);
     s.hs += bytes<T>(before * c.p);
-    if (s.phiC) s.cs += bytes<T>(before * c.h);
-    if (s.phiC) s.phiC += bytes<T>(row * c.h);
-    if (s.keep || s.dh) {
+    if (s.psiC) s.cs += bytes<T>(before * c.h);
+    if (s.psiC) s.psiC += bytes<T>(row * c.h);
+    if (s.training || s.dh) {
       s.gates += bytes<T>(row * c.columns);
       if (c.normed) {
         s.products += bytes<T>(row * c.g);
@@ -152,7 +153,7 @@ export class Kept<T> {
   hs: Buffer<T>;
   cs: Buffer<T>;
   gates: Buffer<T>;
-  phiC: Buffer<T>;
+  psiC: Buffer<T>;
   products: Buffer<T>;
   recurrentProducts: Buffer<T>;
   moments: Buffer<T>;
@@ -169,7 +170,7 @@ export class Kept<T> {
     this.cs = states<T>(c.c0, kept);
     const rows = c.start(chunk); // of the longest chunk
     this.gates = output<T>(rows * c.columns);
-    this.phiC = output<T>(kept);
+    this.psiC = output<T>(kept);
     this.products = output<T>(c.normed ? rows * c.g : 0);
     this.recurrentProducts = output<T>(c.normed ? rows * c.g : 0);
     this.moments = output<T>(c.normed ? 8 * rows : 0);
@@ -179,9 +180,9 @@ export class Kept<T> {
   call(packed: usize = 0): Call<T> {
     const call = new Call<T>(this.c);
     call.point(this);
-    call.s.packed = packed;
+    call.s.panels = packed;
     if (this.c.cell != RNN) {
-      call.s.keep = this.keep;
+      call.s.training = this.keep;
       call.s.chunk = this.chunk;
     }
     return call;
@@ -195,7 +196,7 @@ export class Kept<T> {
     let to = 0;
     for (let i = 0; i < c.t; i++) {
       for (let moment = 0; moment < 8; moment++) {
-        for (let r = 0; r < c.counts[i]; r++) bySteps[to++] = this.moments[moment * c.rows + c.start(i) + r];
+        for (let r = 0; r < c.batchSizes[i]; r++) bySteps[to++] = this.moments[moment * c.rows + c.start(i) + r];
       }
     }
     return bySteps;
@@ -205,7 +206,7 @@ export class Kept<T> {
     expectSame<T>(`hs, ${what}`, this.hs, other.hs);
     expectSame<T>(`cs, ${what}`, this.cs, other.cs);
     expectSame<T>(`gates, ${what}`, this.gates, other.gates);
-    expectSame<T>(`psi(c), ${what}`, this.phiC, other.phiC);
+    expectSame<T>(`psi(c), ${what}`, this.psiC, other.psiC);
     expectSame<T>(`products, ${what}`, this.products, other.products);
     expectSame<T>(`recurrent products, ${what}`, this.recurrentProducts, other.recurrentProducts);
     expectSame<T>(`moments, ${what}`, this.momentsBySteps(), other.momentsBySteps());
@@ -272,7 +273,7 @@ export class Gradients<T> {
   dh: Buffer<T>;
   dc: Buffer<T>;
   gates: Buffer<T>;
-  phiC: Buffer<T>;
+  psiC: Buffer<T>;
   weightIh: Buffer<T>;
   weightHh: Buffer<T>;
   biasIh: Buffer<T>;
@@ -294,7 +295,7 @@ export class Gradients<T> {
     this.dh = c.dhn.copy();
     this.dc = c.dcn.copy();
     this.gates = c.cell == RNN ? output<T>(c.rows * c.h) : kept.gates.copy();
-    this.phiC = kept.phiC.copy();
+    this.psiC = kept.psiC.copy();
     this.weightIh = sums ? sums.weightIh : some<T>(c.weightIh.length);
     this.weightHh = sums ? sums.weightHh : some<T>(c.weightHh.length);
     this.biasIh = sums ? sums.biasIh : some<T>(c.biasIh.length);
@@ -306,7 +307,7 @@ export class Gradients<T> {
     this.normHh = sums ? sums.normHh : some<T>(c.normHh.length);
     this.normC = sums ? sums.normC : some<T>(c.normC.length);
     this.normCBias = sums ? sums.normCBias : some<T>(c.normCBias.length);
-    if (!c.projected) this.phiC.freeze();
+    if (!c.projected) this.psiC.freeze();
   }
 
   /** A call that starts from what `kept` holds, which must not change. */

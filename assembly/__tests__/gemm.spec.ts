@@ -1,9 +1,10 @@
 // Matrix products, to the bit, against the plain triple loop that sums over k in ascending order.
 
 import { bytes } from "../simd";
-import { gemm, gemmPacked, packedBytes, packWeight } from "../gemm/gemm";
+import { gemm, gemmPacked, OVERWRITE, packedBytes, packWeight, gemmScratchBytes, setGemmScratch } from "../gemm/gemm";
 import { Buffer, endOfMemory, expectIntact, expectSame, fail, input, maddScalar, output, SIZES } from "./helpers";
 import { COLUMNS, LAYOUTS, Matrix, PADDED, ROWS, SPREAD, TRANSPOSED } from "./matrix";
+import { scratch } from "./scratch";
 
 // What C starts from.
 const ZEROS: i32 = 0;
@@ -44,16 +45,16 @@ function check<T>(a: Matrix<T>, b: Matrix<T>, start: i32, ldc: i32): Buffer<T> {
   const ap = a.buffer.p;
   const bp = b.buffer.p;
 
-  const from: usize = start == ZEROS ? 0 : start == BIAS ? bias.p : c.p;
-  const fromRow = start == ITSELF ? ldc : 0;
-  gemm<T>(m, n, k, ap, a.rowStride, a.columnStride, bp, b.rowStride, b.columnStride, from, fromRow, c.p, ldc);
+  const from = start == ZEROS ? OVERWRITE : start == BIAS ? bias.p : c.p;
+  gemm<T>(m, n, k, ap, a.rowStride, a.columnStride, bp, b.rowStride, b.columnStride, from, c.p, ldc);
   expectSame<T>(`gemm ${what}`, c, expected);
 
   const packed = output<T>(<i32>(packedBytes<T>(k, n) / sizeof<T>()));
   packWeight<T>(k, n, bp, b.rowStride, b.columnStride, packed.p);
   packed.freeze();
   const from2 = start == ITSELF ? c2.p : from;
-  gemmPacked<T>(m, n, k, ap, a.rowStride, a.columnStride, packed.p, from2, fromRow, c2.p, ldc);
+  const rows = a.columnStride == 1 ? a : a.dense();
+  gemmPacked<T>(m, n, k, rows.buffer.p, rows.rowStride, packed.p, from2, c2.p, ldc);
   expectSame<T>(`gemmPacked ${what}`, c2, expected);
   expectIntact(what);
   return expected;
@@ -157,7 +158,7 @@ function atEndOfMemory<T>(): void {
       const bias = input<T>(n);
       const c = output<T>(m * n);
       const last = output<T>(m * n);
-      gemm<T>(m, n, k, a.p, k, 1, b.p, n, 1, bias.p, 0, c.p, n);
+      gemm<T>(m, n, k, a.p, k, 1, b.p, n, 1, bias.p, c.p, n);
       for (let operand = 0; operand < 4; operand++) {
         const original = operand == 0 ? a : operand == 1 ? b : operand == 2 ? bias : c;
         const size = bytes<T>(original.length);
@@ -167,14 +168,14 @@ function atEndOfMemory<T>(): void {
         const bp = operand == 1 ? end : b.p;
         const biasP = operand == 2 ? end : bias.p;
         const cp = operand == 3 ? end : last.p;
-        gemm<T>(m, n, k, ap, k, 1, bp, n, 1, biasP, 0, cp, n);
+        gemm<T>(m, n, k, ap, k, 1, bp, n, 1, biasP, cp, n);
         if (memory.compare(cp, c.p, bytes<T>(m * n)) != 0) fail(`operand ${operand} of ${m} x ${n} at the end`);
       }
       const packed = output<T>(<i32>(packedBytes<T>(k, n) / sizeof<T>()));
       packWeight<T>(k, n, b.p, n, 1, packed.p);
       const end = endOfMemory(packedBytes<T>(k, n));
       memory.copy(end, packed.p, packedBytes<T>(k, n));
-      gemmPacked<T>(m, n, k, a.p, k, 1, end, bias.p, 0, last.p, n);
+      gemmPacked<T>(m, n, k, a.p, k, end, bias.p, last.p, n);
       expectSame<T>(`a packed operand of ${m} x ${n} at the end`, last, c);
       expectIntact("the end of memory");
     }
@@ -186,15 +187,37 @@ function empty<T>(): void {
   const a = input<T>(15);
   const b = input<T>(15);
   const c = input<T>(15);
-  gemm<T>(0, 3, 5, a.p, 5, 1, b.p, 3, 1, 0, 0, c.p, 3);
-  gemm<T>(3, 0, 5, a.p, 5, 1, b.p, 3, 1, 0, 0, c.p, 3);
-  gemm<T>(1, 0, 5, a.p, 5, 1, b.p, 3, 1, 0, 0, c.p, 3);
-  gemmPacked<T>(0, 3, 5, a.p, 5, 1, b.p, 0, 0, c.p, 3);
-  gemmPacked<T>(1, 0, 5, a.p, 5, 1, b.p, 0, 0, c.p, 3);
+  gemm<T>(0, 3, 5, a.p, 5, 1, b.p, 3, 1, OVERWRITE, c.p, 3);
+  gemm<T>(3, 0, 5, a.p, 5, 1, b.p, 3, 1, OVERWRITE, c.p, 3);
+  gemm<T>(1, 0, 5, a.p, 5, 1, b.p, 3, 1, OVERWRITE, c.p, 3);
+  gemmPacked<T>(0, 3, 5, a.p, 5, b.p, OVERWRITE, c.p, 3);
+  gemmPacked<T>(1, 0, 5, a.p, 5, b.p, OVERWRITE, c.p, 3);
   expectIntact("an empty product");
 }
 
+/** An instance writes to its own scratch alone: nothing outside of it, nothing in the one that it had before. */
+function ownScratch(): void {
+  const length = <i32>(gemmScratchBytes() / 8);
+  const before = output<f64>(length);
+  setGemmScratch(before.p);
+  const a = new Matrix<f64>(67, 259, ROWS);
+  const b = new Matrix<f64>(259, 517, ROWS);
+  const c = output<f64>(67 * 517);
+  gemm<f64>(67, 517, 259, a.buffer.p, 259, 1, b.buffer.p, 517, 1, OVERWRITE, c.p, 517);
+  before.freeze();
+  const after = output<f64>(length);
+  setGemmScratch(after.p);
+  const again = output<f64>(67 * 517);
+  gemm<f64>(67, 517, 259, a.buffer.p, 259, 1, b.buffer.p, 517, 1, OVERWRITE, again.p, 517);
+  expectSame<f64>("a product in another scratch", again, c);
+  expectSame<f64>("what it left there", after, before);
+  expect(isNaN(after[0])).toBe(false);
+  setGemmScratch(scratch);
+  expectIntact("a product in its own scratch");
+}
+
 describe("gemm", () => {
+  test("scratch of its own", () => ownScratch());
   test("odd sizes f64", () => oddSizes<f64>());
   test("odd sizes f32", () => oddSizes<f32>());
   test("every layout, start and gap f64", () => everything<f64>());

@@ -1,6 +1,7 @@
 // The dense layer, to the bit, against one multiply-add after the other.
 
 import { linearBackward, linearForward } from "../linear";
+import "./scratch";
 import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES, state } from "./helpers";
 
 function check<T>(rows: i32, inFeatures: i32, outFeatures: i32): void {

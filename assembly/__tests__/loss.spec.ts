@@ -1,7 +1,7 @@
 // Softmax and the losses, against f64 loops of the standard library.
 
-import { crossEntropy, nll } from "../loss/classes";
-import { elementwiseLoss } from "../loss/elementwise";
+import { ClassLoss, crossEntropy, nll } from "../loss/classes";
+import { ElementLoss, elementwiseLoss } from "../loss/elementwise";
 import { logSoftmax, softmax } from "../loss/softmax";
 import {
   bitsOf,
@@ -130,6 +130,24 @@ function stepWeights<T>(n: i32): Buffer<T> {
   return buffer;
 }
 
+/** The record of a loss over classes: a sum over all rows, by default. */
+function classLoss<T>(x: Buffer<T>, n: i32, targets: usize, losses: Buffer<T>, dX: Buffer<T>): ClassLoss {
+  const c = new ClassLoss();
+  c.smoothing = 0;
+  c.rows = losses.length;
+  c.n = n;
+  c.x = x.p;
+  c.targets = targets;
+  c.probabilities = 0;
+  c.weight = 0;
+  c.sampleWeight = 0;
+  c.ignoreIndex = -100;
+  c.mean = 0;
+  c.losses = losses.p;
+  c.dX = dX.p;
+  return c;
+}
+
 /**
  * Losses, their sum or mean and gradients. option: bit 0 weight, 1 label smoothing, 2 probabilities, 3 sampleWeight: rows
  * of weight 0 then hold NaN and targets that are no class.
@@ -155,20 +173,14 @@ function crossEntropySizes<T>(option: i32): void {
         logits.freeze();
         const losses = output<T>(rows);
         const dLogits = output<T>(rows * n);
-        const total = crossEntropy<T>(
-          rows,
-          n,
-          logits.p,
-          option & 4 ? 0 : targets.p,
-          option & 4 ? probabilities.p : 0,
-          option & 1 ? weight.p : 0,
-          sampled ? sampleWeight.p : 0,
-          ignoreIndex,
-          smoothing,
-          mean,
-          losses.p,
-          dLogits.p,
-        );
+        const c = classLoss<T>(logits, n, option & 4 ? 0 : targets.p, losses, dLogits);
+        if (option & 4) c.probabilities = probabilities.p;
+        if (option & 1) c.weight = weight.p;
+        if (sampled) c.sampleWeight = sampleWeight.p;
+        c.ignoreIndex = ignoreIndex;
+        c.smoothing = smoothing;
+        c.mean = mean;
+        const total = crossEntropy<T>(c);
         const y = naiveSoftmax<T>(rows, n, logits);
         const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
@@ -211,14 +223,17 @@ function crossEntropySpecials<T>(): void {
   logits.freeze();
   const losses = output<T>(5);
   const dLogits = output<T>(15);
-  const total = crossEntropy<T>(5, 3, logits.p, targets.p, 0, 0, 0, -100, 0, false, losses.p, dLogits.p);
+  const c = classLoss<T>(logits, 3, targets.p, losses, dLogits);
+  const total = crossEntropy<T>(c);
   expect(isNaN(total)).toBe(true);
   const ln2 = Math.log(2);
   expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
   expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
-  // The same by probabilities: what has none counts nothing, even where the logit is -infinity.
+  // The same by probabilities: a class of probability 0 adds nothing, even where its logit is -infinity.
   const onehot = given<T>([1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
-  crossEntropy<T>(5, 3, logits.p, 0, onehot.p, 0, 0, -100, 0, false, losses.p, dLogits.p);
+  c.targets = 0;
+  c.probabilities = onehot.p;
+  crossEntropy<T>(c);
   expectClose<T>("losses", losses, [Infinity, ln2, NaN, 0, 0]);
   expectClose<T>("dLogits", dLogits, [-1, 0.5, 0.5, 0, -0.5, 0.5, NaN, NaN, NaN, 0, 0, 0, 0, 0, 0]);
   expectIntact("specials");
@@ -240,9 +255,12 @@ function nllSizes<T>(): void {
         const sampleWeight = stepWeights<T>(rows);
         const losses = output<T>(rows);
         const dx = output<T>(rows * n);
-        const weightP = option & 1 ? weight.p : 0;
-        const sampleP = sampled ? sampleWeight.p : 0;
-        const total = nll<T>(rows, n, x.p, targets.p, weightP, sampleP, ignoreIndex, mean, losses.p, dx.p);
+        const c = classLoss<T>(x, n, targets.p, losses, dx);
+        if (option & 1) c.weight = weight.p;
+        if (sampled) c.sampleWeight = sampleWeight.p;
+        c.ignoreIndex = ignoreIndex;
+        c.mean = mean;
+        const total = nll<T>(c);
         const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
         let totalExpected: f64 = 0;
@@ -275,6 +293,24 @@ const L1: i32 = 3;
 /** -posWeight t log(sigmoid(x)) - (1 - t) log(1 - sigmoid(x)), which loses digits only far from 0. */
 function naiveBce(x: f64, t: f64, posWeight: f64): f64 {
   return posWeight * t * Math.log1p(Math.exp(-x)) + (1 - t) * Math.log1p(Math.exp(x));
+}
+
+/** The record of a loss over elements: a sum without weights, by default. */
+function elementLoss<T>(kind: i32, x: Buffer<T>, t: Buffer<T>, losses: Buffer<T>, d: Buffer<T>): ElementLoss {
+  const e = new ElementLoss();
+  e.beta = 0;
+  e.kind = kind;
+  e.n = x.length;
+  e.inner = x.length;
+  e.prediction = x.p;
+  e.target = t.p;
+  e.weight = 0;
+  e.posWeight = 0;
+  e.sampleWeight = 0;
+  e.mean = 0;
+  e.losses = losses.p;
+  e.dPrediction = d.p;
+  return e;
 }
 
 /** option: bit 0 weight, 1 posWeight, 2 beta 0 instead of 0.75, 3 mean, 4 sampleWeight of every three elements. */
@@ -326,20 +362,14 @@ function elementwiseSizes<T>(kind: i32): void {
       for (let i = 0; mean && i < n; i++) d[i] = d[i] == 0 ? 0 : d[i] / divisor;
       const losses = output<T>(n);
       const dx = output<T>(n);
-      const total = elementwiseLoss<T>(
-        kind,
-        n,
-        inner,
-        x.p,
-        t.p,
-        beta,
-        option & 1 ? weight.p : 0,
-        option & 2 ? posWeight.p : 0,
-        sampled ? sampleWeight.p : 0,
-        mean,
-        losses.p,
-        dx.p,
-      );
+      const e = elementLoss<T>(kind, x, t, losses, dx);
+      e.inner = inner;
+      e.beta = beta;
+      if (option & 1) e.weight = weight.p;
+      if (option & 2) e.posWeight = posWeight.p;
+      if (sampled) e.sampleWeight = sampleWeight.p;
+      e.mean = mean;
+      const total = elementwiseLoss<T>(e);
       expectClose<T>(`losses, ${what}`, losses, lossesExpected);
       expectClose<T>(`dPrediction, ${what}`, dx, d);
       expectTotal<T>(what, total, totalExpected);
@@ -355,21 +385,25 @@ function elementwiseSpecials<T>(): void {
   const nan = <T>NaN;
   const x = given<T>([1, nan, 3, 2, -1e30]);
   const t = given<T>([0, 0, 5, 2, 0]);
-  expect(isNaN(elementwiseLoss<T>(MSE, 4, 4, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
+  const four = elementLoss<T>(MSE, x, t, losses, dx);
+  four.n = four.inner = 4;
+  expect(isNaN(elementwiseLoss<T>(four))).toBe(true);
   expectClose<T>("mse", losses, [1, NaN, 4, 0, NaN]);
   expectClose<T>("mse, d", dx, [2, NaN, -4, 0, NaN]);
-  expect(isNaN(elementwiseLoss<T>(L1, 5, 5, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
+  expect(isNaN(elementwiseLoss<T>(elementLoss<T>(L1, x, t, losses, dx)))).toBe(true);
   expectClose<T>("l1", losses, [1, NaN, 2, 0, 1e30]);
   expectClose<T>("l1, d", dx, [1, 0, -1, 0, -1]);
-  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, 5, x.p, t.p, 0, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
+  const smooth = elementLoss<T>(SMOOTH_L1, x, t, losses, dx);
+  expect(isNaN(elementwiseLoss<T>(smooth))).toBe(true);
   expectClose<T>("smooth l1, beta 0", losses, [1, NaN, 2, 0, 1e30]);
   expectClose<T>("smooth l1, beta 0, d", dx, [1, NaN, -1, 0, -1]);
-  expect(isNaN(elementwiseLoss<T>(SMOOTH_L1, 5, 5, x.p, t.p, 2, 0, 0, 0, false, losses.p, dx.p))).toBe(true);
+  smooth.beta = 2;
+  expect(isNaN(elementwiseLoss<T>(smooth))).toBe(true);
   expectClose<T>("smooth l1", losses, [0.25, NaN, 1, 0, 1e30]);
   expectClose<T>("smooth l1, d", dx, [0.5, NaN, -1, 0, -1]);
   const logits = given<T>([2000, -2000, 2000, -40, nan]);
   const labels = given<T>([1, 0, 0, 0, 1]);
-  elementwiseLoss<T>(BCE_WITH_LOGITS, 5, 5, logits.p, labels.p, 0, 0, 0, 0, false, losses.p, dx.p);
+  elementwiseLoss<T>(elementLoss<T>(BCE_WITH_LOGITS, logits, labels, losses, dx));
   expectClose<T>("bce", losses, [0, 0, 2000, Math.exp(-40), NaN]);
   expectClose<T>("bce, d", dx, [0, 0, 1, Math.exp(-40), NaN]);
   const relative = abs(<f64>losses[3] / Math.exp(-40) - 1);

@@ -42,6 +42,16 @@ export class Matrix<T> {
     this.buffer.freeze();
   }
 
+  /** The same numbers in dense rows. */
+  dense(): Matrix<T> {
+    const copy = new Matrix<T>(this.rows, this.columns, ROWS);
+    for (let i = 0; i < this.rows; i++) {
+      for (let j = 0; j < this.columns; j++) copy.buffer[i * this.columns + j] = this.get(i, j);
+    }
+    copy.buffer.freeze();
+    return copy;
+  }
+
   get(i: i32, j: i32): T {
     return this.buffer[i * this.rowStride + j * this.columnStride];
   }

@@ -48,7 +48,7 @@ export class Naive<T> {
   hs: StaticArray<f64>;
   cs: StaticArray<f64>;
   gates: StaticArray<f64>;
-  phiC: StaticArray<f64>;
+  psiC: StaticArray<f64>;
   dx: StaticArray<f64>;
   dh: StaticArray<f64>;
   dc: StaticArray<f64>;
@@ -108,7 +108,7 @@ export class Naive<T> {
     this.hs = new StaticArray<f64>((rows + c.n) * c.p);
     this.cs = new StaticArray<f64>((rows + c.n) * c.h);
     this.gates = new StaticArray<f64>(rows * c.columns);
-    this.phiC = new StaticArray<f64>(c.cell == LSTM ? rows * c.h : 0);
+    this.psiC = new StaticArray<f64>(c.cell == LSTM ? rows * c.h : 0);
     this.dx = new StaticArray<f64>(rows * c.d);
     this.dh = wide<T>(c.dhn);
     this.dc = wide<T>(c.dcn);
@@ -153,7 +153,7 @@ export class Naive<T> {
     for (let i = 0; i < c.h0.length; i++) this.hs[i] = <f64>c.h0[i];
     for (let i = 0; i < c.c0.length; i++) this.cs[i] = <f64>c.c0[i];
     for (let i = 0; i < c.t; i++) {
-      for (let r = 0; r < c.counts[i]; r++) this.forward(i, r);
+      for (let r = 0; r < c.batchSizes[i]; r++) this.forward(i, r);
     }
   }
 
@@ -216,9 +216,9 @@ export class Naive<T> {
       addScaled(h, 1, this.normCBias, 0, this.seenC, 0);
     }
     for (let j = 0; j < h; j++) {
-      const phiC = activate<T>(c, c.psi, this.limited(this.seenC[j]));
-      this.phiC[row * h + j] = phiC;
-      this.hidden[j] = this.gates[row * 4 * h + 3 * h + j] * phiC;
+      const psiC = activate<T>(c, c.psi, this.limited(this.seenC[j]));
+      this.psiC[row * h + j] = psiC;
+      this.hidden[j] = this.gates[row * 4 * h + 3 * h + j] * psiC;
     }
     for (let p = 0; p < c.p; p++) {
       const out = c.projected ? dot(h, this.weightHr, p * h, this.hidden, 0) : this.hidden[p];
@@ -341,7 +341,7 @@ export class Naive<T> {
   backward(): this {
     const c = this.c;
     for (let i = c.t - 1; i >= 0; i--) {
-      for (let r = 0; r < c.counts[i]; r++) this.backwardRow(i, r);
+      for (let r = 0; r < c.batchSizes[i]; r++) this.backwardRow(i, r);
     }
     return this;
   }
@@ -390,17 +390,17 @@ export class Naive<T> {
     const h = c.h;
     for (let j = 0; j < h; j++) {
       const o = this.gates[row * 4 * h + 3 * h + j];
-      const phiC = this.phiC[row * h + j];
+      const psiC = this.psiC[row * h + j];
       if (c.projected) {
         this.hidden[j] = 0;
         for (let p = 0; p < c.p; p++) {
           this.hidden[j] += this.dhRow[p] * this.weightHr[p * h + j];
-          this.dWeightHr[p * h + j] += this.dhRow[p] * (o * phiC);
+          this.dWeightHr[p * h + j] += this.dhRow[p] * (o * psiC);
         }
       } else {
         this.hidden[j] = this.dhRow[j];
       }
-      this.dSeenC[j] = this.hidden[j] * o * derivative<T>(c, c.psi, phiC);
+      this.dSeenC[j] = this.hidden[j] * o * derivative<T>(c, c.psi, psiC);
     }
     if (c.normed) {
       addScaled(h, 1, this.dSeenC, 0, this.dNormCBias, 0);
@@ -411,13 +411,13 @@ export class Naive<T> {
       const f = this.gates[row * 4 * h + h + j];
       const g = this.gates[row * 4 * h + 2 * h + j];
       const o = this.gates[row * 4 * h + 3 * h + j];
-      const phiC = this.phiC[row * h + j];
+      const psiC = this.psiC[row * h + j];
       const dHidden = this.hidden[j];
       const dc = this.dc[r * h + j] + this.dSeenC[j];
       const di = dc * g * derivative<T>(c, c.sigma, i);
       const df = dc * this.cs[before * h + j] * derivative<T>(c, c.sigma, f);
       const dg = dc * i * derivative<T>(c, c.phi, g);
-      const dO = dHidden * phiC * derivative<T>(c, c.sigma, o);
+      const dO = dHidden * psiC * derivative<T>(c, c.sigma, o);
       setFour(this.dGates, row, h, j, di, df, dg, dO);
       setFour(this.fromX, 0, h, j, di, df, dg, dO);
       setFour(this.fromH, 0, h, j, di, df, dg, dO);
@@ -469,7 +469,7 @@ export class Naive<T> {
     if (kept.keep) {
       if (c.cell == LSTM) this.close("cs", kept.cs, this.cs);
       this.close("gates", kept.gates, this.gates);
-      this.close("psi(c)", kept.phiC, this.phiC);
+      this.close("psi(c)", kept.psiC, this.psiC);
       expectClose<T>(`products, ${c.name}`, kept.products, this.products);
       this.close("recurrent products", kept.recurrentProducts, this.recurrentProducts);
       this.close("moments", kept.moments, this.moments);

@@ -1,10 +1,87 @@
 // Parameter updates, every option on and off, over several steps, against scalar f64 loops of PyTorch's equations.
 
-import { adagrad, adam, rmsprop, sgd } from "../optim";
+import { adagrad, AdagradStep, adam, AdamStep, rmsprop, RmspropStep, sgd, SgdStep } from "../optim";
 import { Buffer, expectClose, expectIntact, expectSame, fail, input, output, SIZES, state, wide } from "./helpers";
 
 const STEPS: i32 = 4;
 const LR: f64 = 0.1;
+
+function sgdStep<T>(
+  p: Buffer<T>,
+  g: Buffer<T>,
+  buffer: usize,
+  lr: f64,
+  direction: f64,
+  weightDecay: f64,
+  momentum: f64,
+  dampened: f64,
+  nesterov: bool,
+): void {
+  const r = new SgdStep();
+  r.lr = lr;
+  r.direction = direction;
+  r.weightDecay = weightDecay;
+  r.momentum = momentum;
+  r.dampened = dampened;
+  r.n = p.length;
+  r.p = p.p;
+  r.g = g.p;
+  r.buffer = buffer;
+  r.nesterov = nesterov;
+  sgd<T>(r);
+}
+
+/** Without weight decay: stepSize 1, both betas 0.5. */
+function adamStep<T>(p: Buffer<T>, g: Buffer<T>, m: Buffer<T>, v: Buffer<T>, largest: usize): AdamStep {
+  const r = new AdamStep();
+  r.stepSize = 1;
+  r.beta1 = 0.5;
+  r.beta2 = 0.5;
+  r.correction2 = 1;
+  r.eps = 1;
+  r.direction = 1;
+  r.weightDecay = 0;
+  r.decay = 1;
+  r.n = p.length;
+  r.p = p.p;
+  r.g = g.p;
+  r.expAvg = m.p;
+  r.expAvgSq = v.p;
+  r.maxExpAvgSq = largest;
+  return r;
+}
+
+/** Without weight decay and momentum: lr and eps 1, alpha 0.5. */
+function rmspropStep<T>(p: Buffer<T>, g: Buffer<T>, squareAvg: Buffer<T>, gradAvg: usize, buffer: usize): RmspropStep {
+  const r = new RmspropStep();
+  r.lr = 1;
+  r.alpha = 0.5;
+  r.eps = 1;
+  r.direction = 1;
+  r.weightDecay = 0;
+  r.momentum = 0;
+  r.n = p.length;
+  r.p = p.p;
+  r.g = g.p;
+  r.squareAvg = squareAvg.p;
+  r.gradAvg = gradAvg;
+  r.buffer = buffer;
+  return r;
+}
+
+/** Without weight decay: stepSize 1. */
+function adagradStep<T>(p: Buffer<T>, g: Buffer<T>, sum: Buffer<T>, eps: f64): AdagradStep {
+  const r = new AdagradStep();
+  r.stepSize = 1;
+  r.eps = eps;
+  r.direction = 1;
+  r.weightDecay = 0;
+  r.n = p.length;
+  r.p = p.p;
+  r.g = g.p;
+  r.sum = sum.p;
+  return r;
+}
 
 /** option: bit 0 weight decay, 1 momentum, 2 nesterov, 3 dampening, 4 maximize. */
 function sgdSizes<T>(): void {
@@ -24,16 +101,16 @@ function sgdSizes<T>(): void {
       const bufferExpected = new StaticArray<f64>(n);
       for (let step = 0; step < STEPS; step++) {
         const g = input<T>(n);
-        const keep = step == 0 ? 1 : 1 - dampening;
+        const dampened = step == 0 ? 1 : 1 - dampening;
         for (let i = 0; i < n; i++) {
           const gradient = direction * <f64>g[i] + decay * expected[i];
-          bufferExpected[i] = momentum * bufferExpected[i] + keep * gradient;
+          bufferExpected[i] = momentum * bufferExpected[i] + dampened * gradient;
           let d = gradient;
           if (momentum) d = nesterov ? gradient + momentum * bufferExpected[i] : bufferExpected[i];
           expected[i] -= LR * d;
         }
         const bufferP = momentum ? buffer.p : 0;
-        sgd<T>(n, p.p, g.p, bufferP, <T>LR, <T>direction, <T>decay, <T>momentum, <T>keep, nesterov);
+        sgdStep<T>(p, g, bufferP, LR, direction, decay, momentum, dampened, nesterov);
         expectClose<T>(`${what}, step ${step}`, p, expected);
         if (momentum) expectClose<T>(`buffer, ${what}, step ${step}`, buffer, bufferExpected);
         else expectSame<T>(`buffer, ${what}`, buffer, output<T>(n));
@@ -50,7 +127,7 @@ function adamSizes<T>(): void {
       const n = SIZES[s];
       const what = `adam of ${n}, option ${option}`;
       const decay: f64 = option & 1 ? 0.01 : 0;
-      const keep: f64 = option & 2 ? 0.98 : 1;
+      const factor: f64 = option & 2 ? 0.98 : 1;
       const amsgrad = (option & 4) != 0;
       const direction: f64 = option & 8 ? -1 : 1;
       const beta1: f64 = 0.8;
@@ -74,7 +151,7 @@ function adamSizes<T>(): void {
         const stepSize = LR / (1 - power1);
         const correction2 = sqrt(1 - power2);
         for (let i = 0; i < n; i++) {
-          expected[i] *= keep;
+          expected[i] *= factor;
           const gradient = direction * <f64>g[i] + decay * expected[i];
           mExpected[i] = beta1 * mExpected[i] + (1 - beta1) * gradient;
           vExpected[i] = beta2 * vExpected[i] + (1 - beta2) * gradient * gradient;
@@ -83,24 +160,16 @@ function adamSizes<T>(): void {
           const vHat = (amsgrad ? largestExpected[i] : vExpected[i]) / (1 - power2);
           expected[i] -= (LR * mHat) / (sqrt(vHat) + eps);
         }
-        adam<T>(
-          n,
-          p.p,
-          g.p,
-          m.p,
-          v.p,
-          amsgrad ? largest.p : 0,
-          <T>stepSize,
-          <T>beta1,
-          <T>(1 - beta1),
-          <T>beta2,
-          <T>(1 - beta2),
-          <T>correction2,
-          <T>eps,
-          <T>direction,
-          <T>decay,
-          <T>keep,
-        );
+        const r = adamStep<T>(p, g, m, v, amsgrad ? largest.p : 0);
+        r.stepSize = stepSize;
+        r.beta1 = beta1;
+        r.beta2 = beta2;
+        r.correction2 = correction2;
+        r.eps = eps;
+        r.direction = direction;
+        r.weightDecay = decay;
+        r.decay = factor;
+        adam<T>(r);
         expectClose<T>(`${what}, step ${step}`, p, expected);
         expectClose<T>(`expAvg, ${what}, step ${step}`, m, mExpected);
         expectClose<T>(`expAvgSq, ${what}, step ${step}`, v, vExpected);
@@ -146,21 +215,14 @@ function rmspropSizes<T>(): void {
           bufferExpected[i] = momentum * bufferExpected[i] + u;
           expected[i] -= LR * (momentum ? bufferExpected[i] : u);
         }
-        rmsprop<T>(
-          n,
-          p.p,
-          g.p,
-          squareAvg.p,
-          centered ? gradAvg.p : 0,
-          momentum ? buffer.p : 0,
-          <T>LR,
-          <T>alpha,
-          <T>(1 - alpha),
-          <T>eps,
-          <T>direction,
-          <T>decay,
-          <T>momentum,
-        );
+        const r = rmspropStep<T>(p, g, squareAvg, centered ? gradAvg.p : 0, momentum ? buffer.p : 0);
+        r.lr = LR;
+        r.alpha = alpha;
+        r.eps = eps;
+        r.direction = direction;
+        r.weightDecay = decay;
+        r.momentum = momentum;
+        rmsprop<T>(r);
         expectClose<T>(`${what}, step ${step}`, p, expected);
         expectClose<T>(`squareAvg, ${what}, step ${step}`, squareAvg, squaresExpected);
         if (centered) expectClose<T>(`gradAvg, ${what}, step ${step}`, gradAvg, averagesExpected);
@@ -195,7 +257,11 @@ function adagradSizes<T>(): void {
           sumExpected[i] += gradient * gradient;
           expected[i] -= (stepSize * gradient) / (sqrt(sumExpected[i]) + eps);
         }
-        adagrad<T>(n, p.p, g.p, sum.p, <T>stepSize, <T>eps, <T>direction, <T>decay);
+        const r = adagradStep<T>(p, g, sum, eps);
+        r.stepSize = stepSize;
+        r.direction = direction;
+        r.weightDecay = decay;
+        adagrad<T>(r);
         expectClose<T>(`${what}, step ${step}`, p, expected);
         expectClose<T>(`sum, ${what}, step ${step}`, sum, sumExpected);
       }
@@ -222,25 +288,25 @@ function nan<T>(): void {
     const broken = g.copy();
     broken[at] = <T>NaN;
     const clean = p.copy();
-    sgd<T>(n, clean.p, g.p, 0, 1, 1, 1, 0, 1, false);
+    sgdStep<T>(clean, g, 0, 1, 1, 1, 0, 1, false);
     const p1 = p.copy();
-    sgd<T>(n, p1.p, broken.p, 0, 1, 1, 1, 0, 1, false);
+    sgdStep<T>(p1, broken, 0, 1, 1, 1, 0, 1, false);
     expectOnly<T>("sgd", at, p1, clean);
     const v = new Buffer<T>(n).fill(1);
     const clean2 = p.copy();
-    adam<T>(n, clean2.p, g.p, m.copy().p, v.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
+    adam<T>(adamStep<T>(clean2, g, m.copy(), v.copy(), v.copy().p));
     const p2 = p.copy();
-    adam<T>(n, p2.p, broken.p, m.copy().p, v.copy().p, v.copy().p, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
+    adam<T>(adamStep<T>(p2, broken, m.copy(), v.copy(), v.copy().p));
     expectOnly<T>("adam", at, p2, clean2);
     const clean3 = p.copy();
-    rmsprop<T>(n, clean3.p, g.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
+    rmsprop<T>(rmspropStep<T>(clean3, g, v.copy(), 0, 0));
     const p3 = p.copy();
-    rmsprop<T>(n, p3.p, broken.p, v.copy().p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
+    rmsprop<T>(rmspropStep<T>(p3, broken, v.copy(), 0, 0));
     expectOnly<T>("rmsprop", at, p3, clean3);
     const clean4 = p.copy();
-    adagrad<T>(n, clean4.p, g.p, v.copy().p, 1, 1, 1, 0);
+    adagrad<T>(adagradStep<T>(clean4, g, v.copy(), 1));
     const p4 = p.copy();
-    adagrad<T>(n, p4.p, broken.p, v.copy().p, 1, 1, 1, 0);
+    adagrad<T>(adagradStep<T>(p4, broken, v.copy(), 1));
     expectOnly<T>("adagrad", at, p4, clean4);
     expectIntact("NaN");
   }
@@ -278,7 +344,6 @@ function halved<T>(x: T, least: T): T {
  */
 function flushes<T>(): void {
   const least = leastNormal<T>();
-  const half = <T>0.5;
   for (let n = 1; n <= 13; n++) {
     const moments = smallMoments<T>(n, least);
     const flushed = new Buffer<T>(n);
@@ -294,14 +359,16 @@ function flushes<T>(): void {
     const g = zeros.copy();
     const p = idle.copy();
     let m = moments.copy();
-    sgd<T>(n, p.p, g.p, m.p, 1, 1, 0, half, 1, false);
+    sgdStep<T>(p, g, m.p, 1, 1, 0, 0.5, 1, false);
     expectSame<T>(`sgd of ${n}: buffer`, m, flushed);
     for (let squared = 0; squared < 2; squared++) {
-      const eps = <T>(squared ? 1e-8 : 0);
+      const eps: f64 = squared ? 1e-8 : 0;
       m = moments.copy();
       let v = squares.copy();
       const largest = kept.copy();
-      adam<T>(n, p.p, g.p, m.p, v.p, largest.p, 1, half, half, half, half, 1, eps, 1, 0, 1);
+      const a = adamStep<T>(p, g, m, v, largest.p);
+      a.eps = eps;
+      adam<T>(a);
       expectSame<T>(`adam of ${n}, eps ${eps}: maxExpAvgSq`, largest, squared ? squaresFlushed : kept);
       expectSame<T>(`adam of ${n}: expAvg`, m, flushed);
       expectSame<T>(`adam of ${n}, eps ${eps}: expAvgSq`, v, squared ? squaresFlushed : kept);
@@ -309,25 +376,30 @@ function flushes<T>(): void {
       v = squares.copy();
       const average = moments.copy();
       const step = idle.copy();
-      rmsprop<T>(n, step.p, g.p, v.p, average.p, m.p, 1, half, half, eps, 1, 0, half);
+      const r = rmspropStep<T>(step, g, v, average.p, m.p);
+      r.eps = eps;
+      r.momentum = 0.5;
+      rmsprop<T>(r);
       expectSame<T>(`rmsprop of ${n}: gradAvg`, average, flushed);
       expectSame<T>(`rmsprop of ${n}, eps ${eps}: squareAvg`, v, squared ? zeros : kept);
       if (squared) {
         m = moments.copy();
-        rmsprop<T>(n, step.p, g.p, v.p, 0, m.p, 1, half, half, eps, 1, 0, half);
+        r.gradAvg = 0;
+        r.buffer = m.p;
+        rmsprop<T>(r);
         expectSame<T>(`rmsprop of ${n}: buffer`, m, flushed);
       }
       v = kept.copy();
-      adagrad<T>(n, step.p, g.p, v.p, 1, eps, 1, 0);
+      adagrad<T>(adagradStep<T>(step, g, v, eps));
       expectSame<T>(`adagrad of ${n}, eps ${eps}: sum`, v, squared ? zeros : kept);
     }
     // A gradient whose square is 0: the step is not 0, so the squares stay.
     for (let i = 0; i < n; i++) g[i] = least;
     let v = squares.copy();
-    rmsprop<T>(n, p.p, g.p, v.p, 0, 0, 1, half, half, 1, 1, 0, 0);
+    rmsprop<T>(rmspropStep<T>(p, g, v, 0, 0));
     expectSame<T>(`rmsprop of ${n}, tiny gradients: squareAvg`, v, kept);
     v = kept.copy();
-    adagrad<T>(n, p.p, g.p, v.p, 1, 1, 1, 0);
+    adagrad<T>(adagradStep<T>(p, g, v, 1));
     expectSame<T>(`adagrad of ${n}, tiny gradients: sum`, v, kept);
     expectIntact("flushes");
   }
@@ -341,14 +413,14 @@ function infinite<T>(): void {
     const g = new Buffer<T>(n).fill(0.5);
     const one = new Buffer<T>(n).fill(1);
     const v = one.copy();
-    sgd<T>(n, p.p, g.p, 0, 1, 1, 0, 0, 1, false);
+    sgdStep<T>(p, g, 0, 1, 1, 0, 0, 1, false);
     expectSame<T>("sgd", p, expected);
-    adam<T>(n, p.p, g.p, one.copy().p, v.p, 0, 1, <T>0.5, <T>0.5, <T>0.5, <T>0.5, 1, 1, 1, 0, 1);
+    adam<T>(adamStep<T>(p, g, one.copy(), v, 0));
     expectSame<T>("adam", p, expected);
     expectClose<T>("adam, expAvgSq", v, wide<T>(new Buffer<T>(n).fill(0.625)));
-    rmsprop<T>(n, p.p, g.p, v.p, 0, 0, 1, <T>0.5, <T>0.5, 1, 1, 0, 0);
+    rmsprop<T>(rmspropStep<T>(p, g, v, 0, 0));
     expectSame<T>("rmsprop", p, expected);
-    adagrad<T>(n, p.p, g.p, v.p, 1, 1, 1, 0);
+    adagrad<T>(adagradStep<T>(p, g, v, 1));
     expectSame<T>("adagrad", p, expected);
     expectIntact("infinite");
   }

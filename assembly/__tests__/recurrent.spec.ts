@@ -1,7 +1,7 @@
 // What the recurrent layers share: packed weights, the recurrent product's input, the gradients of the weights, column sums.
 // All to the bit.
 
-import { gemmPacked } from "../gemm/gemm";
+import { gemmPacked, OVERWRITE } from "../gemm/gemm";
 import { addColumnSums, addWeightGradient, gatesBackward } from "../recurrent/gradients";
 import { masked, recurrentInputs, recurrentInputsBytes } from "../recurrent/products";
 import { Sequence } from "../recurrent/sequence";
@@ -21,6 +21,7 @@ import {
   state,
 } from "./helpers";
 import { Matrix, PADDED, ROWS } from "./matrix";
+import "./scratch";
 
 /** sums += rows of m, from first to last. */
 function addRows<T>(m: Matrix<T>, sums: Buffer<T>): Buffer<T> {
@@ -113,17 +114,17 @@ function packed<T>(): void {
 
         const x = input<T>(rows * d);
         const fromX = output<T>(rows * g);
-        gemmPacked<T>(rows, g, d, x.p, d, 1, weights.p, start, 0, fromX.p, g);
+        gemmPacked<T>(rows, g, d, x.p, d, weights.p, start, fromX.p, g);
         expectSame<T>(`from x, ${what}`, fromX, product<T>(rows, g, d, x, weightIh, bias));
         const hPrev = input<T>(rows * p);
         const fromH = output<T>(rows * g);
-        gemmPacked<T>(rows, g, p, hPrev.p, p, 1, packedHh<T>(s, g, weights.p), 0, 0, fromH.p, g);
+        gemmPacked<T>(rows, g, p, hPrev.p, p, packedHh<T>(s, g, weights.p), OVERWRITE, fromH.p, g);
         expectSame<T>(`from h, ${what}`, fromH, product<T>(rows, g, p, hPrev, weightHh, zeros));
         if (flags & 1) {
           const hidden = input<T>(rows * h);
           const projected = output<T>(rows * p);
           const hr = packedHr<T>(s, g, weights.p);
-          gemmPacked<T>(rows, p, h, hidden.p, h, 1, hr, 0, 0, projected.p, p);
+          gemmPacked<T>(rows, p, h, hidden.p, h, hr, OVERWRITE, projected.p, p);
           expectSame<T>(`projected, ${what}`, projected, product<T>(rows, p, h, hidden, weightHr, zeros));
         }
         expectIntact(what);
@@ -134,7 +135,7 @@ function packed<T>(): void {
 
 /** What the recurrent product takes: the states as they are, or packed, or times the mask. */
 function inputs<T>(): void {
-  const counts = given<i32>([4, 4, 3, 1, 0]);
+  const batchSizes = given<i32>([4, 4, 3, 1, 0]);
   for (let size = 0; size < SIZES.length; size++) {
     for (let flags = 0; flags < 4; flags++) {
       const ragged = flags & 1;
@@ -151,14 +152,14 @@ function inputs<T>(): void {
       s.p = p;
       s.rows = rows;
       s.hs = hs.p;
-      s.counts = ragged ? counts.p : 0;
+      s.batchSizes = ragged ? batchSizes.p : 0;
       s.mask = flags & 2 ? mask.p : 0;
       block.freeze();
       const expected = new Buffer<T>(rows * p);
       let from = 0; // the block of states that a step starts from
       let to = 0;
       for (let i = 0; i < 5; i++) {
-        const m = ragged ? counts[i] : n;
+        const m = ragged ? batchSizes[i] : n;
         const scratch = output<T>(m * p);
         const seen = masked<T>(s, m, hs.p + bytes<T>(from * p), scratch.p);
         for (let j = 0; j < m * p; j++) {
@@ -170,7 +171,7 @@ function inputs<T>(): void {
         } else {
           expect(seen).toBe(hs.p + bytes<T>(from * p));
         }
-        from += i == 0 ? n : ragged ? counts[i - 1] : n;
+        from += i == 0 ? n : ragged ? batchSizes[i - 1] : n;
         to += m;
       }
       const out = output<T>(<i32>(recurrentInputsBytes<T>(s) / sizeof<T>()));

@@ -39,7 +39,7 @@ export class Case<T> {
   readonly g: i32;
   readonly columns: i32;
   /** Rows of each step, and of all. */
-  readonly counts: Buffer<i32>;
+  readonly batchSizes: Buffer<i32>;
   readonly rows: i32;
 
   x: Buffer<T>;
@@ -76,15 +76,15 @@ export class Case<T> {
     this.p = p;
     this.g = g;
     this.columns = cell == RNN ? 0 : 4 * h;
-    const counts = new Buffer<i32>(t).fill(0);
+    const batchSizes = new Buffer<i32>(t).fill(0);
     let rows = 0;
     for (let r = 0; r < n; r++) {
       const length = flags & RAGGED ? <i32>(randomBits() % (t + 1)) : t;
-      for (let i = 0; i < length; i++) counts[i] = counts[i] + 1;
+      for (let i = 0; i < length; i++) batchSizes[i] = batchSizes[i] + 1;
       rows += length;
     }
-    counts.freeze();
-    this.counts = counts;
+    batchSizes.freeze();
+    this.batchSizes = batchSizes;
     this.rows = rows;
 
     this.x = input<T>(rows * d);
@@ -139,14 +139,14 @@ export class Case<T> {
   /** Steps of row r of the batch. */
   lengthOf(r: i32): i32 {
     let length = 0;
-    while (length < this.t && this.counts[length] > r) length++;
+    while (length < this.t && this.batchSizes[length] > r) length++;
     return length;
   }
 
   /** The first row of step i among those of all steps. */
   start(i: i32): i32 {
     let rows = 0;
-    for (let before = 0; before < i; before++) rows += this.counts[before];
+    for (let before = 0; before < i; before++) rows += this.batchSizes[before];
     return rows;
   }
 

@@ -1,10 +1,40 @@
-// Losses of classes, each with its gradient in the same pass.
+// Losses over classes, each with its gradient in the same pass.
 
 import { scale } from "../elementwise";
 import { log } from "../math";
 import { at, bytes } from "../simd";
 import { expShifted, maximum } from "./softmax";
 import { weightAt } from "./weight";
+
+/** What `crossEntropy` and `nll` take; bindings/loss.ts fills it in. 0 stands for an array that is left out. */
+@unmanaged
+export class ClassLoss {
+  /** Label smoothing; `crossEntropy` only. */
+  smoothing: f64;
+  rows: i32;
+  /** Classes. */
+  n: i32;
+  /** in: [rows,n], logits or log-probabilities. */
+  x: usize;
+  /**
+   * in: [rows] i32, each ignoreIndex or in [0, n), except where the row's sampleWeight is 0: the caller checks. 0 where
+   * there are probabilities.
+   */
+  targets: usize;
+  /** in: [rows,n]; `crossEntropy` only. */
+  probabilities: usize;
+  /** in: [n]; by default ones. */
+  weight: usize;
+  /** in: [rows]; by default ones. */
+  sampleWeight: usize;
+  ignoreIndex: i32;
+  /** Whether the total is the mean: `factor` is then 1 / `classDivisor`, else 1. */
+  mean: i32;
+  /** out: [rows]. */
+  losses: usize;
+  /** out: [rows,n], the gradient of x. */
+  dX: usize;
+}
 
 /** a_j of `crossEntropy`. */
 function share<T>(j: i32, n: i32, target: i32, probabilities: usize, weight: usize, smoothing: f64): f64 {
@@ -13,17 +43,17 @@ function share<T>(j: i32, n: i32, target: i32, probabilities: usize, weight: usi
 }
 
 /**
- * The divisor of a mean over classes: the sum of weight[target] sampleWeight over the rows that count; for probabilities
- * (targets 0), the sum of sampleWeight alone.
+ * The divisor of a mean over classes: the sum of weight[target] sampleWeight over the rows that count; for probabilities,
+ * the sum of sampleWeight alone.
  */
-function classDivisor<T>(rows: i32, targets: usize, weight: usize, sampleWeight: usize, ignoreIndex: i32): f64 {
+function classDivisor<T>(c: ClassLoss): f64 {
   let sum: f64 = 0;
-  for (let r = 0; r < rows; r++) {
-    const s = weightAt<T>(sampleWeight, r);
+  for (let r = 0; r < c.rows; r++) {
+    const s = weightAt<T>(c.sampleWeight, r);
     if (s == 0) continue;
-    if (targets) {
-      const target = load<i32>(at<i32>(targets, r));
-      if (target != ignoreIndex) sum += s * weightAt<T>(weight, target);
+    if (c.targets) {
+      const target = load<i32>(at<i32>(c.targets, r));
+      if (target != c.ignoreIndex) sum += s * weightAt<T>(c.weight, target);
     } else sum += s;
   }
   return sum;
@@ -32,43 +62,30 @@ function classDivisor<T>(rows: i32, targets: usize, weight: usize, sampleWeight:
 /**
  * Softmax and cross-entropy, forward and backward in one pass over the rows:
  *
- *   a_j                = s weight_j ((1 - smoothing) p_j + smoothing / n)     p: probabilities, or onehot(target)
- *   losses [rows]      = sum over j of a_j (log(sum e^x) - x_j)
- *   dLogits [rows,n]   = factor ((sum of a) softmax(x) - a)
+ *   a_j            = s weight_j ((1 - smoothing) p_j + smoothing / n)     p: probabilities, or onehot(target)
+ *   losses [rows]  = sum over j of a_j (log(sum e^x) - x_j)
+ *   dX [rows,n]    = factor ((sum of a) softmax(x) - a)
  *
  * s is the row's sampleWeight. A row does not count where s is 0 or its target is ignoreIndex: its loss and gradient are
- * 0, whatever its numbers are. A class with a_j = 0 counts nothing, also where x_j is -infinity.
+ * then 0, whatever its numbers are. A class with a_j = 0 adds nothing, even where x_j is -infinity.
  *
- *   logits         in: [rows,n]
- *   targets        in: [rows] i32, each ignoreIndex or 0 <= target < n (checked by the caller) where the row's sampleWeight
- *                  is not 0, any number elsewhere; 0: probabilities are given
- *   probabilities  in: [rows,n], or 0
- *   weight         in: [n], or 0 for ones
- *   sampleWeight   in: [rows], or 0 for ones
- *   mean           whether the total is the mean; factor is then 1 / `classDivisor`, else 1
  * Returns the total: the sum of the losses, in f64, times factor.
  */
-export function crossEntropy<T>(
-  rows: i32,
-  n: i32,
-  logits: usize,
-  targets: usize,
-  probabilities: usize,
-  weight: usize,
-  sampleWeight: usize,
-  ignoreIndex: i32,
-  smoothing: f64,
-  mean: bool,
-  losses: usize,
-  dLogits: usize,
-): f64 {
-  const factor: f64 = mean ? 1 / classDivisor<T>(rows, targets, weight, sampleWeight, ignoreIndex) : 1;
+export function crossEntropy<T>(c: ClassLoss): f64 {
+  const n = c.n;
+  const targets = c.targets;
+  const weight = c.weight;
+  const smoothing = c.smoothing;
+  const factor: f64 = c.mean ? 1 / classDivisor<T>(c) : 1;
+  let logits = c.x;
+  let dLogits = c.dX;
+  let probabilities = c.probabilities;
   let total: f64 = 0;
-  for (let r = 0; r < rows; r++) {
+  for (let r = 0; r < c.rows; r++) {
     const target = targets ? load<i32>(at<i32>(targets, r)) : -1;
-    const s = weightAt<T>(sampleWeight, r);
+    const s = weightAt<T>(c.sampleWeight, r);
     let loss: f64 = 0;
-    if (s == 0 || (targets && target == ignoreIndex)) {
+    if (s == 0 || (targets && target == c.ignoreIndex)) {
       memory.fill(dLogits, 0, bytes<T>(n));
     } else {
       const shift = maximum<T>(n, logits);
@@ -96,7 +113,7 @@ export function crossEntropy<T>(
       }
       loss *= s;
     }
-    store<T>(at<T>(losses, r), <T>loss);
+    store<T>(at<T>(c.losses, r), <T>loss);
     total += loss;
     if (probabilities) probabilities += bytes<T>(n);
     logits += bytes<T>(n);
@@ -106,35 +123,29 @@ export function crossEntropy<T>(
 }
 
 /**
- * The negative log-likelihood of log-probabilities x [rows,n]: losses [rows] = -s weight[target] x[target] and
- * dX [rows,n] = -factor s weight[target] onehot(target); both 0 where a row does not count. targets, weight, sampleWeight,
- * mean, factor and the total are those of `crossEntropy`.
+ * The negative log-likelihood of log-probabilities x [rows,n], with s, factor, the total and the rows that count as for
+ * `crossEntropy`:
+ *
+ *   losses [rows]  = -s weight[target] x[target]
+ *   dX [rows,n]    = -factor s weight[target] onehot(target)
  */
-export function nll<T>(
-  rows: i32,
-  n: i32,
-  x: usize,
-  targets: usize,
-  weight: usize,
-  sampleWeight: usize,
-  ignoreIndex: i32,
-  mean: bool,
-  losses: usize,
-  dX: usize,
-): f64 {
-  const factor: f64 = mean ? 1 / classDivisor<T>(rows, targets, weight, sampleWeight, ignoreIndex) : 1;
+export function nll<T>(c: ClassLoss): f64 {
+  const n = c.n;
+  const factor: f64 = c.mean ? 1 / classDivisor<T>(c) : 1;
+  let x = c.x;
+  let dX = c.dX;
   let total: f64 = 0;
-  for (let r = 0; r < rows; r++) {
-    const target = load<i32>(at<i32>(targets, r));
-    const s = weightAt<T>(sampleWeight, r);
+  for (let r = 0; r < c.rows; r++) {
+    const target = load<i32>(at<i32>(c.targets, r));
+    const s = weightAt<T>(c.sampleWeight, r);
     let loss: f64 = 0;
     memory.fill(dX, 0, bytes<T>(n));
-    if (s != 0 && target != ignoreIndex) {
-      const w = s * weightAt<T>(weight, target);
+    if (s != 0 && target != c.ignoreIndex) {
+      const w = s * weightAt<T>(c.weight, target);
       loss = -w * <f64>load<T>(at<T>(x, target));
       store<T>(at<T>(dX, target), <T>(-factor * w));
     }
-    store<T>(at<T>(losses, r), <T>loss);
+    store<T>(at<T>(c.losses, r), <T>loss);
     total += loss;
     x += bytes<T>(n);
     dX += bytes<T>(n);

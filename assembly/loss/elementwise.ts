@@ -1,14 +1,39 @@
-// Losses of single elements, each with its gradient in the same pass.
+// Losses over single elements, each with its gradient in the same pass.
 
 import { expNonPositive, log } from "../math";
 import { at, bytes } from "../simd";
 import { weightAt } from "./weight";
 
-// Kinds of elementwiseLoss.
+// Values of ElementLoss.kind.
 const MSE: i32 = 0;
 const SMOOTH_L1: i32 = 1;
 const BCE_WITH_LOGITS: i32 = 2;
 const L1: i32 = 3;
+
+/** What `elementwiseLoss` takes; bindings/loss.ts fills it in. 0 stands for an array that is left out. */
+@unmanaged
+export class ElementLoss {
+  /** SMOOTH_L1 only. */
+  beta: f64;
+  kind: i32;
+  n: i32;
+  /** Elements to each number of sampleWeight. */
+  inner: i32;
+  /** in: x and t, [n]. */
+  prediction: usize;
+  target: usize;
+  /** in: [n]; by default ones. */
+  weight: usize;
+  posWeight: usize;
+  /** in: [n / inner]; by default ones. */
+  sampleWeight: usize;
+  /** Whether the total is the mean: `factor` is then 1 / `elementDivisor`, else 1. */
+  mean: i32;
+  /** out: [n]. */
+  losses: usize;
+  /** out: [n], the gradient of x. */
+  dPrediction: usize;
+}
 
 /** e^-|x|. */
 function expNegativeAbs(x: f64): f64 {
@@ -22,24 +47,28 @@ function log1p(e: f64): f64 {
 }
 
 /**
- * The divisor of a mean over elements: the sum of weight sampleWeight over those that count; the sum of sampleWeight alone
- * for BCE_WITH_LOGITS (PyTorch's rule).
+ * The divisor of a mean over elements: the sum of weight times sampleWeight over those that count; for BCE_WITH_LOGITS the sum
+ * of sampleWeight alone, as in PyTorch.
  */
-function elementDivisor<T>(kind: i32, n: i32, inner: i32, weight: usize, sampleWeight: usize): f64 {
-  const weighted = weight != 0 && kind != BCE_WITH_LOGITS;
-  if (!weighted && !sampleWeight) return <f64>n;
+function elementDivisor<T>(e: ElementLoss): f64 {
+  const inner = e.inner;
+  const weighted = e.weight != 0 && e.kind != BCE_WITH_LOGITS;
+  if (!weighted && !e.sampleWeight) return <f64>e.n;
   let sum: f64 = 0;
-  for (let i = 0, step = 0; i < n; i += inner, step++) {
-    const s = weightAt<T>(sampleWeight, step);
+  for (let i = 0, step = 0; i < e.n; i += inner, step++) {
+    const s = weightAt<T>(e.sampleWeight, step);
     if (s == 0) continue;
-    if (weighted) for (let j = 0; j < inner; j++) sum += s * weightAt<T>(weight, i + j);
+    if (weighted) for (let j = 0; j < inner; j++) sum += s * weightAt<T>(e.weight, i + j);
     else sum += s * <f64>inner;
   }
   return sum;
 }
 
 /**
- * Losses of single elements, losses [n] = s weight l(x, t), and dPrediction [n] = factor s weight dl/dx:
+ * Losses over single elements:
+ *
+ *   losses [n]       = s weight l(x, t)
+ *   dPrediction [n]  = factor s weight dl/dx
  *
  *   MSE              l = (x - t)^2
  *   SMOOTH_L1        l = |x - t| < beta ? (x - t)^2 / (2 beta) : |x - t| - beta / 2        beta = 0: |x - t|
@@ -48,30 +77,22 @@ function elementDivisor<T>(kind: i32, n: i32, inner: i32, weight: usize, sampleW
  *
  * s is the sampleWeight of the step. Where it is 0, losses and gradients are 0, whatever the numbers are.
  *
- *   prediction, target  in: x and t, [n]
- *   weight, posWeight   in: [n], or 0 for ones
- *   sampleWeight        in: [n / inner], one for each `inner` elements, or 0 for ones
- *   mean                whether the total is the mean; factor is then 1 / `elementDivisor`, else 1
- * Returns the total: the sum of the losses times factor, in f64, as are all intermediate numbers.
+ * Returns the total: the sum of the losses times factor. It and all intermediate numbers are f64.
  */
-export function elementwiseLoss<T>(
-  kind: i32,
-  n: i32,
-  inner: i32,
-  prediction: usize,
-  target: usize,
-  beta: f64,
-  weight: usize,
-  posWeight: usize,
-  sampleWeight: usize,
-  mean: bool,
-  losses: usize,
-  dPrediction: usize,
-): f64 {
-  const factor: f64 = mean ? 1 / elementDivisor<T>(kind, n, inner, weight, sampleWeight) : 1;
+export function elementwiseLoss<T>(e: ElementLoss): f64 {
+  const kind = e.kind;
+  const inner = e.inner;
+  const prediction = e.prediction;
+  const target = e.target;
+  const weight = e.weight;
+  const posWeight = e.posWeight;
+  const losses = e.losses;
+  const dPrediction = e.dPrediction;
+  const beta = e.beta;
+  const factor: f64 = e.mean ? 1 / elementDivisor<T>(e) : 1;
   let total: f64 = 0;
-  for (let start = 0, step = 0; start < n; start += inner, step++) {
-    const s = weightAt<T>(sampleWeight, step);
+  for (let start = 0, step = 0; start < e.n; start += inner, step++) {
+    const s = weightAt<T>(e.sampleWeight, step);
     if (s == 0) {
       memory.fill(at<T>(losses, start), 0, bytes<T>(inner));
       memory.fill(at<T>(dPrediction, start), 0, bytes<T>(inner));
@@ -93,14 +114,14 @@ export function elementwiseLoss<T>(
           loss = 0.5 * error * slope;
         } else {
           loss = distance - 0.5 * beta;
-          slope = distance > 0 ? copysign<f64>(1, error) : kind == L1 ? 0 : error; // of 0 it is 0, of NaN as PyTorch's
+          slope = distance > 0 ? copysign<f64>(1, error) : kind == L1 ? 0 : error; // 0 at 0; at NaN as in PyTorch
         }
       } else {
-        const e = expNegativeAbs(x);
-        const rest = log1p(e);
+        const exp = expNegativeAbs(x);
+        const rest = log1p(exp);
         const positive = weightAt<T>(posWeight, i) * t;
-        const sigmoid = (x < 0 ? e : 1) / (1 + e);
-        const sigmoidNegative = (x < 0 ? 1 : e) / (1 + e);
+        const sigmoid = (x < 0 ? exp : 1) / (1 + exp);
+        const sigmoidNegative = (x < 0 ? 1 : exp) / (1 + exp);
         loss = (1 - t) * (max<f64>(x, 0) + rest) + positive * (max<f64>(-x, 0) + rest);
         slope = (1 - t) * sigmoid - positive * sigmoidNegative;
       }

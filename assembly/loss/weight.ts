@@ -1,4 +1,4 @@
-// Weights that may be left out.
+// Optional weights.
 
 import { at } from "../simd";
 

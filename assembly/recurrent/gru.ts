@@ -1,82 +1,85 @@
-// The gated recurrent unit, forward and backward: one step, then all steps.
+// The gated recurrent unit (Cho et al. 2014), forward and backward: one step, then all steps.
 //
-//   r = s(W_ir x_t + b_ir + W_hr h' + b_hr)                     h' = m h_(t-1); m: the mask, where there is one
-//   z = s(W_iz x_t + b_iz + W_hz h' + b_hz)
-//   n = phi(W_in x_t + b_in + r q), q = W_hn h' + b_hn          resetAfter: cuDNN, PyTorch
-//   n = phi(W_in x_t + b_in + b_hn + W_hn q), q = r h'          resetBefore: Cho et al. 2014 (version 1), ONNX's default
+//   h' = mask h_(t-1)                                               mask: 1 where there is none
+//   r = sigma(W_ir x_t + b_ir + W_hr h' + b_hr)                     sigma = sigmoid, phi = tanh, or others
+//   z = sigma(W_iz x_t + b_iz + W_hz h' + b_hz)
+//   n = phi(W_in x_t + b_in + r q), q = W_hn h' + b_hn              resetAfter: version 1 on arXiv, cuDNN, PyTorch
+//   n = phi(W_in x_t + b_in + b_hn + W_hn q), q = r h'              resetBefore: version 3, ONNX's default
 //   h_t = (1 - z) n + z h_(t-1)
 //
-//   dh  = dOutput_t + dh_t                                      dh_t: what step t + 1 hands down (dh_n at the last step)
-//   dz  = dh (h_(t-1) - n) s'(z),  dn = dh (1 - z) phi'(n)
-//   resetAfter:   dq = dn r,  dr = dn q s'(r)
-//                 dh_(t-1) = dh z + m W_hh^T [dr dz dq]
-//   resetBefore:  dq = W_hn^T dn,  dr = dq h' s'(r)
-//                 dh_(t-1) = dh z + m (dq r + W_h(r,z)^T [dr dz])
+//   dh = dOutput_t + dh_t                                           dh_t: handed back by step t + 1; dh_n at the last step
+//   dz = dh (h_(t-1) - n) sigma'(z), dn = dh (1 - z) phi'(n)
+//   resetAfter:   dq = dn r, dr = dn q sigma'(r)
+//                 dh_(t-1) = dh z + mask W_hh^T [dr dz dq]
+//   resetBefore:  dq = W_hn^T dn, dr = dq h' sigma'(r)
+//                 dh_(t-1) = dh z + mask (dq r + W_h(r,z)^T [dr dz])
 //
-// Layer-normalised, resetAfter only (Ba, Kiros & Hinton 2016, equations 29 to 31): gain LN(...) of what W_i(r,z), W_h(r,z), W_in
-// and W_hn give, the first two over 2H, then the biases.
+// Derivatives are computed from the outputs of the non-linearities.
 //
-// s = sigmoid, phi = tanh, or other ones. G' = 3H: weights in the order r z n. Rows of gates are n r z q, G = 4H: what W_ih
-// gives lies side by side, and so does what W_hh gives. P = H. The fields of a sequence are described in sequence.ts.
+// Layer-normalised, resetAfter only (Ba, Kiros & Hinton 2016, equations 29 to 31): gain LN(...) of W_i(r,z) x, W_h(r,z) h',
+// W_in x and W_hn h', the first two over 2H, then the biases.
+//
+// P = H, G' = 3H: weights in the order r z n. G = 4H: gates in the order n r z q, in which the columns of either product are
+// neighbours, [n r z] of W_ih x and [r z q] of W_hh h'. The fields of a sequence are described in sequence.ts.
 
 import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
 import { one } from "../math";
 import { activate, activateBackward, activateGate, activateGateBackward } from "../activation";
 import { add, clip, mul } from "../elementwise";
-import { gemm, gemmPacked, packedBytes, packedSize, packWeight } from "../gemm/gemm";
+import { gemm, gemmPacked, OVERWRITE, packedBytes, packedSize, packWeight } from "../gemm/gemm";
 import { addColumnSums, addWeightGradient } from "./gradients";
-import { masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import { addNormalised, masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
 import { block, firstBlock } from "./scratch";
-import { hardOf, rowsAt, rowsBefore, Sequence } from "./sequence";
+import { dOutputAt, hAfter, hardOf, hBefore, rowsAt, rowsBetween, Sequence } from "./sequence";
 
 // Packed weights: W_in^T [D,H] | W_i(r,z)^T [D,2H] | resetAfter: W_hh^T [H,3H]; else W_h(r,z)^T [H,2H] | W_hn^T [H,H]
 // | biases of n r z q [4H].
 
-/** Bytes of packed weights. */
+/** Bytes of the packed weights. */
 export function gruPackedBytes<T>(s: Sequence): usize {
   return fitting(packedWeightsSize<T>(s));
 }
 
 function packedWeightsSize<T>(s: Sequence): u64 {
   const h = s.h;
-  const hidden = s.resetAfter ? packedSize<T>(h, 3 * h) : packedSize<T>(h, 2 * h) + packedSize<T>(h, h);
-  return packedSize<T>(s.d, h) + packedSize<T>(s.d, 2 * h) + hidden + <u64>bytes<T>(4 * h);
+  const recurrent = s.resetAfter ? packedSize<T>(h, 3 * h) : packedSize<T>(h, 2 * h) + packedSize<T>(h, h);
+  return packedSize<T>(s.d, h) + packedSize<T>(s.d, 2 * h) + recurrent + <u64>bytes<T>(4 * h);
 }
 
 // @ts-ignore: decorator
 @inline
-function packedIrz<T>(s: Sequence, packed: usize): usize {
-  return packed + packedBytes<T>(s.d, s.h);
+function packedIrz<T>(s: Sequence, panels: usize): usize {
+  return panels + packedBytes<T>(s.d, s.h);
 }
 
 // @ts-ignore: decorator
 @inline
-function packedHh<T>(s: Sequence, packed: usize): usize {
-  return packedIrz<T>(s, packed) + packedBytes<T>(s.d, 2 * s.h);
+function packedHh<T>(s: Sequence, panels: usize): usize {
+  return packedIrz<T>(s, panels) + packedBytes<T>(s.d, 2 * s.h);
 }
 
 // @ts-ignore: decorator
 @inline
-function packedHn<T>(s: Sequence, packed: usize): usize {
-  return packedHh<T>(s, packed) + packedBytes<T>(s.h, 2 * s.h);
+function packedHn<T>(s: Sequence, panels: usize): usize {
+  return packedHh<T>(s, panels) + packedBytes<T>(s.h, 2 * s.h);
 }
 
 // @ts-ignore: decorator
 @inline
-function packedBias<T>(s: Sequence, packed: usize): usize {
-  if (s.resetAfter) return packedHh<T>(s, packed) + packedBytes<T>(s.h, 3 * s.h);
-  return packedHn<T>(s, packed) + packedBytes<T>(s.h, s.h);
+function packedBias<T>(s: Sequence, panels: usize): usize {
+  if (s.resetAfter) return packedHh<T>(s, panels) + packedBytes<T>(s.h, 3 * s.h);
+  return packedHn<T>(s, panels) + packedBytes<T>(s.h, s.h);
 }
 
-/** Packs the weights, once for many passes with `s.packed`. */
-export function gruPack<T>(s: Sequence, packed: usize): void {
+/** Packs the weights, once for many passes with `s.panels`; panels: out. */
+export function gruPack<T>(s: Sequence, panels: usize): void {
   const h = s.h;
   const d = s.d;
-  packWeight<T>(d, h, at<T>(s.weightIh, 2 * h * d), 1, d, packed);
-  packWeight<T>(d, 2 * h, s.weightIh, 1, d, packedIrz<T>(s, packed));
-  packWeight<T>(h, s.resetAfter ? 3 * h : 2 * h, s.weightHh, 1, h, packedHh<T>(s, packed));
-  if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), 1, h, packedHn<T>(s, packed));
-  const n = packedBias<T>(s, packed);
+  packWeight<T>(d, h, at<T>(s.weightIh, 2 * h * d), 1, d, panels);
+  packWeight<T>(d, 2 * h, s.weightIh, 1, d, packedIrz<T>(s, panels));
+  packWeight<T>(h, s.resetAfter ? 3 * h : 2 * h, s.weightHh, 1, h, packedHh<T>(s, panels));
+  if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), 1, h, packedHn<T>(s, panels));
+  const n = packedBias<T>(s, panels);
   const rz = at<T>(n, h);
   const q = at<T>(n, 3 * h);
   memory.fill(n, 0, bytes<T>(4 * h));
@@ -91,23 +94,23 @@ export function gruPack<T>(s: Sequence, packed: usize): void {
 /** The head of `work`: addresses of scratch. */
 @unmanaged
 class Work {
-  /** Packed; backward: W_hh, or with resetBefore W_h(r,z), alone. */
+  /** forward: all weights, packed; backward: W_hh, or with resetBefore W_h(r,z), packed. */
   weights: usize;
-  /** backward: packed W_hn, resetBefore. */
+  /** backward: W_hn, packed, with resetBefore. */
   weightsN: usize;
-  /** [N,H], h times the mask. */
+  /** forward: [N,H], h'. */
   masked: usize;
-  /** backward: [rows,H], as of `recurrentInputs`. */
+  /** backward: [rows,H], for `recurrentInputs`. */
   inputs: usize;
-  /** [N,2H], for layer normalisation. */
+  /** forward: [N,2H], layer-normalised. */
   normalised: usize;
-  /** backward: [N,H], the gradient that comes through the recurrent product. */
-  through: usize;
+  /** backward: [N,H], the gradient of h'. */
+  dMasked: usize;
 }
 
 function layOutForward<T>(s: Sequence, work: usize): u64 {
   let end = firstBlock(work);
-  end = block(work, offsetof<Work>("weights"), end, s.packed ? 0 : packedWeightsSize<T>(s));
+  end = block(work, offsetof<Work>("weights"), end, s.panels ? 0 : packedWeightsSize<T>(s));
   end = block(work, offsetof<Work>("masked"), end, s.mask ? matrixBytes<T>(s.n, s.h) : 0);
   return block(work, offsetof<Work>("normalised"), end, s.normIh ? matrixBytes<T>(s.n, 2 * s.h) : 0);
 }
@@ -118,7 +121,7 @@ function layOutBackward<T>(s: Sequence, work: usize): u64 {
   end = block(work, offsetof<Work>("weights"), end, packedSize<T>(s.resetAfter ? 3 * h : 2 * h, h));
   end = block(work, offsetof<Work>("weightsN"), end, s.resetAfter ? 0 : packedSize<T>(h, h));
   end = block(work, offsetof<Work>("inputs"), end, recurrentInputsBytes<T>(s));
-  return block(work, offsetof<Work>("through"), end, matrixBytes<T>(s.n, h));
+  return block(work, offsetof<Work>("dMasked"), end, matrixBytes<T>(s.n, h));
 }
 
 /** Bytes of `work` for gruForward, or for gruBackward. */
@@ -126,33 +129,135 @@ export function gruWorkspace<T>(s: Sequence, backward: bool): usize {
   return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
-/** Limits columns first..first + count of m rows of gates. */
-function limit<T>(s: Sequence, m: i32, gates: usize, first: i32, count: i32): void {
-  for (let row = 0; row < m; row++) clip<T>(count, at<T>(gates, row * 4 * s.h + first), <T>s.clip);
+/** [n r z] of the gates = W_ih x + b, or gain LN(W_ih x) + b, for the `rows` rows of a chunk. */
+function inputProduct<T>(s: Sequence, rows: i32, x: usize, weights: usize, bias: usize): void {
+  const h = s.h;
+  const g = 4 * h;
+  const d = s.d;
+  const irz = packedIrz<T>(s, weights);
+  const biasRz = at<T>(bias, h);
+  const gatesRz = at<T>(s.gates, h);
+  if (!s.normIh) {
+    gemmPacked<T>(rows, h, d, x, d, weights, bias, s.gates, g);
+    gemmPacked<T>(rows, 2 * h, d, x, d, irz, biasRz, gatesRz, g);
+    return;
+  }
+  const n = s.products;
+  const rz = at<T>(n, h);
+  const gainN = at<T>(s.normIh, 2 * h);
+  gemmPacked<T>(rows, h, d, x, d, weights, OVERWRITE, n, 3 * h);
+  gemmPacked<T>(rows, 2 * h, d, x, d, irz, OVERWRITE, rz, 3 * h);
+  normalise<T>(rows, h, n, 3 * h, gainN, bias, s.gates, g, s.moments, rows);
+  normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, gatesRz, g, at<T>(s.moments, 2 * rows), rows);
 }
 
-/** r and z of m rows, in place; q = r h' with resetBefore. */
-function gruGates<T>(s: Sequence, m: i32, gates: usize, h0: usize): void {
+/**
+ * The recurrent product of m rows, which are rows offset .. offset + m of those of the chunk: [r z] of the gates += W_h(r,z) h',
+ * and with resetAfter q = W_hn h' + b_hn; or gain LN(...) of each product.
+ *
+ *   hMasked  in: [m,H], h'
+ *   hh       in: W_hh, or with resetBefore W_h(r,z), packed
+ *   bias     in: [4H], of n r z q
+ */
+function recurrentProduct<T>(
+  s: Sequence,
+  m: i32,
+  hMasked: usize,
+  hh: usize,
+  bias: usize,
+  offset: i32,
+  rows: i32,
+): void {
+  const h = s.h;
+  const g = 4 * h;
+  const rz = at<T>(s.gates, offset * g + h);
+  const q = at<T>(s.gates, offset * g + 3 * h);
+  const biasQ = at<T>(bias, 3 * h);
+  if (s.normIh) {
+    const product = at<T>(s.recurrentProducts, offset * 3 * h);
+    const productQ = at<T>(product, 2 * h);
+    const gainQ = at<T>(s.normHh, 2 * h);
+    const momentsRz = at<T>(s.moments, 4 * rows + offset);
+    const momentsQ = at<T>(s.moments, 6 * rows + offset);
+    const scratch = changetype<Work>(s.work).normalised;
+    gemmPacked<T>(m, 3 * h, h, hMasked, h, hh, OVERWRITE, product, 3 * h);
+    addNormalised<T>(m, 2 * h, product, 3 * h, s.normHh, rz, g, momentsRz, rows, scratch);
+    normalise<T>(m, h, productQ, 3 * h, gainQ, biasQ, q, g, momentsQ, rows);
+  } else if (s.resetAfter) {
+    for (let row = 0; row < m; row++) memory.copy(at<T>(q, row * g), biasQ, bytes<T>(h)); // q = b_hn
+    gemmPacked<T>(m, 3 * h, h, hMasked, h, hh, rz, rz, g); // [r z q] += W_hh h'
+  } else {
+    gemmPacked<T>(m, 2 * h, h, hMasked, h, hh, rz, rz, g); // [r z] += W_h(r,z) h'
+  }
+}
+
+/** The gradient of W_ih x of all steps, its columns [n r z]: the gates' own, or that of `products`. */
+function inputProductBackward<T>(s: Sequence): usize {
+  if (!s.normIh) return s.gates;
+  const h = s.h;
+  const g = 4 * h;
+  const n = s.products;
+  const rz = at<T>(n, h);
+  const gainN = at<T>(s.normIh, 2 * h);
+  const dGainN = at<T>(s.dNormIh, 2 * h);
+  const momentsRz = at<T>(s.moments, 2 * s.rows);
+  normaliseBackward<T>(s.rows, h, n, 3 * h, gainN, s.gates, g, s.moments, s.rows, dGainN);
+  normaliseBackward<T>(s.rows, 2 * h, rz, 3 * h, s.normIh, at<T>(s.gates, h), g, momentsRz, s.rows, s.dNormIh);
+  return n;
+}
+
+/** The gradient of W_hh h' of one step, its columns [r z q]: the gates' own, or that of `recurrentProducts`. */
+function recurrentProductBackward<T>(s: Sequence, m: i32, row: i32): usize {
+  const h = s.h;
+  const g = 4 * h;
+  const drz = at<T>(s.gates, row * g + h);
+  if (!s.normIh) return drz;
+  const dq = at<T>(drz, 2 * h);
+  const rz = at<T>(s.recurrentProducts, row * 3 * h);
+  const q = at<T>(rz, 2 * h);
+  const gainQ = at<T>(s.normHh, 2 * h);
+  const dGainQ = at<T>(s.dNormHh, 2 * h);
+  const momentsRz = at<T>(s.moments, 4 * s.rows + row);
+  const momentsQ = at<T>(s.moments, 6 * s.rows + row);
+  normaliseBackward<T>(m, 2 * h, rz, 3 * h, s.normHh, drz, g, momentsRz, s.rows, s.dNormHh);
+  normaliseBackward<T>(m, h, q, 3 * h, gainQ, dq, g, momentsQ, s.rows, dGainQ);
+  return rz;
+}
+
+/**
+ * r and z of m rows.
+ *
+ *   gates    in/out: [m,4H], columns r and z; out, with resetBefore: q = r h'
+ *   hMasked  in: [m,H], h'
+ */
+function gruGates<T>(s: Sequence, m: i32, gates: usize, hMasked: usize): void {
   const h = s.h;
   const hard = hardOf(s);
   const sigma = s.sigma;
   const before = !s.resetAfter;
+  if (s.clip != 0) for (let row = 0; row < m; row++) clip<T>(2 * h, at<T>(gates, row * 4 * h + h), <T>s.clip);
   for (let row = 0; row < m; row++) {
     for (let j = 0; j < h; j += lanes<T>()) {
       const rest = h - j;
       const pr = at<T>(gates, h + j);
       const pz = at<T>(gates, 2 * h + j);
-      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest), hard);
+      const r = activateGate<T>(sigma, loadLanes<T>(pr, rest), hard); // r = sigma(r)
       storeLanes<T>(pr, r, rest);
-      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest), hard), rest);
-      if (before) storeLanes<T>(at<T>(gates, 3 * h + j), v128.mul<T>(r, loadLanes<T>(at<T>(h0, j), rest)), rest);
+      storeLanes<T>(pz, activateGate<T>(sigma, loadLanes<T>(pz, rest), hard), rest); // z = sigma(z)
+      if (before) storeLanes<T>(at<T>(gates, 3 * h + j), v128.mul<T>(r, loadLanes<T>(at<T>(hMasked, j), rest)), rest); // q = r h'
     }
     gates += bytes<T>(4 * h);
-    h0 += bytes<T>(h);
+    hMasked += bytes<T>(h);
   }
 }
 
-/** n and h_t of m rows, from r, z and (resetAfter) q. */
+/**
+ * n and h_t of m rows.
+ *
+ *   gates  in/out: [m,4H], column n; in: z and, with resetAfter, r and q
+ *   hPrev  in: [m,H]
+ *   hNext  out: [m,H]
+ */
 function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usize): void {
   const h = s.h;
   const hard = hardOf(s);
@@ -168,12 +273,12 @@ function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usi
       let n = loadLanes<T>(pn, rest);
       if (after) {
         const r = loadLanes<T>(at<T>(gates, h + j), rest);
-        n = madd<T>(r, loadLanes<T>(at<T>(gates, 3 * h + j), rest), n);
+        n = madd<T>(r, loadLanes<T>(at<T>(gates, 3 * h + j), rest), n); // n += r q
       }
-      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high), hard);
+      n = activate<T>(phi, v128.pmin<T>(v128.pmax<T>(n, low), high), hard); // n = phi(n)
       storeLanes<T>(pn, n, rest);
-      const keptH = v128.mul<T>(z, loadLanes<T>(at<T>(hPrev, j), rest));
-      storeLanes<T>(at<T>(hNext, j), madd<T>(v128.sub<T>(one<T>(), z), n, keptH), rest);
+      const zh = v128.mul<T>(z, loadLanes<T>(at<T>(hPrev, j), rest));
+      storeLanes<T>(at<T>(hNext, j), madd<T>(v128.sub<T>(one<T>(), z), n, zh), rest); // h_t = (1 - z) n + z h_(t-1)
     }
     gates += bytes<T>(4 * h);
     hPrev += bytes<T>(h);
@@ -181,81 +286,13 @@ function gruState<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, hNext: usi
   }
 }
 
-/** All steps: hs from x and h_0. */
-export function gruForward<T>(s: Sequence): void {
-  const h = s.h;
-  const g = 4 * h;
-  layOutForward<T>(s, s.work);
-  const work = changetype<Work>(s.work);
-  const weights = s.packed ? s.packed : work.weights;
-  if (!s.packed) gruPack<T>(s, weights);
-  const bias = packedBias<T>(s, weights);
-  const irz = packedIrz<T>(s, weights);
-  const hh = packedHh<T>(s, weights);
-  const hn = packedHn<T>(s, weights);
-  let x = s.x;
-  let hPrev = s.hs;
-  let hNext = hPrev + bytes<T>(s.n * h);
-  for (let first = 0; first < s.t; first += s.chunk) {
-    const end = min(first + s.chunk, s.t);
-    let rows = 0;
-    for (let i = first; i < end; i++) rows += rowsAt(s, i);
-    let gates = s.gates;
-    let moments = s.moments;
-    let product = s.recurrentProducts;
-    if (s.normIh) {
-      const n = s.products;
-      const rz = at<T>(n, h);
-      const gainN = at<T>(s.normIh, 2 * h);
-      gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, 0, 0, n, 3 * h);
-      gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, 0, 0, rz, 3 * h);
-      const m2 = at<T>(moments, 2 * rows);
-      normalise<T>(rows, h, n, 3 * h, gainN, bias, gates, g, moments, rows, false, 0);
-      const biasRz = at<T>(bias, h);
-      normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, at<T>(gates, h), g, m2, rows, false, 0);
-    } else {
-      gemmPacked<T>(rows, h, s.d, x, s.d, 1, weights, bias, 0, gates, g);
-      gemmPacked<T>(rows, 2 * h, s.d, x, s.d, 1, irz, at<T>(bias, h), 0, at<T>(gates, h), g);
-    }
-    x += bytes<T>(rows * s.d);
-    for (let i = first; i < end; i++) {
-      const m = rowsAt(s, i);
-      const h0 = masked<T>(s, m, hPrev, work.masked);
-      const rz = at<T>(gates, h);
-      if (s.normIh) {
-        const q = at<T>(gates, 3 * h);
-        const gainQ = at<T>(s.normHh, 2 * h);
-        const m4 = at<T>(moments, 4 * rows);
-        const m6 = at<T>(moments, 6 * rows);
-        gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, 0, 0, product, 3 * h);
-        normalise<T>(m, 2 * h, product, 3 * h, s.normHh, 0, rz, g, m4, rows, true, work.normalised);
-        const productQ = at<T>(product, 2 * h);
-        normalise<T>(m, h, productQ, 3 * h, gainQ, at<T>(bias, 3 * h), q, g, m6, rows, false, 0);
-        moments += bytes<T>(m);
-        product += bytes<T>(3 * m * h);
-      } else if (s.resetAfter) {
-        for (let row = 0; row < m; row++) {
-          memory.copy(at<T>(gates, row * g + 3 * h), at<T>(bias, 3 * h), bytes<T>(h)); // q starts from its bias
-        }
-        gemmPacked<T>(m, 3 * h, h, h0, h, 1, hh, rz, g, rz, g);
-      } else {
-        gemmPacked<T>(m, 2 * h, h, h0, h, 1, hh, rz, g, rz, g);
-      }
-      if (s.clip != 0) limit<T>(s, m, gates, h, 2 * h);
-      gruGates<T>(s, m, gates, h0);
-      if (!s.resetAfter) gemmPacked<T>(m, h, h, at<T>(gates, 3 * h), g, 1, hn, gates, g, gates, g);
-      gruState<T>(s, m, gates, hPrev, hNext);
-      gates += bytes<T>(m * g);
-      hPrev = hNext;
-      hNext += bytes<T>(m * h);
-    }
-  }
-}
-
 /**
- * dz and dn of m rows, and (resetAfter) dr and dq; dh: out dh z.
+ * The backward pass of gruState and, with resetAfter, of r.
  *
- *   gates   in: n r z q; out: dn r dz q, or (resetAfter) dn dr dz dq
+ *   gates    in: [m,4H], n r z q; out: dn r dz q, or with resetAfter dn dr dz dq
+ *   hPrev    in: [m,H]
+ *   dOutput  in: [m,H], or 0
+ *   s.dh     in: dh_t; out: dh z
  */
 function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dOutput: usize): void {
   const h = s.h;
@@ -274,17 +311,18 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
       const n = loadLanes<T>(pn, rest);
       const z = loadLanes<T>(pz, rest);
       let d = loadLanes<T>(at<T>(dh, j), rest);
-      if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, j), rest), d);
-      const toward = v128.sub<T>(loadLanes<T>(at<T>(hPrev, j), rest), n);
-      storeLanes<T>(pz, activateGateBackward<T>(sigma, v128.mul<T>(d, toward), z, hard), rest);
-      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n, hard);
+      if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, j), rest), d); // dh = dOutput_t + dh_t
+      const difference = v128.sub<T>(loadLanes<T>(at<T>(hPrev, j), rest), n);
+      const dz = activateGateBackward<T>(sigma, v128.mul<T>(d, difference), z, hard); // dz = dh (h_(t-1) - n) sigma'(z)
+      storeLanes<T>(pz, dz, rest);
+      const dn = activateBackward<T>(phi, v128.mul<T>(d, v128.sub<T>(one<T>(), z)), n, hard); // dn = dh (1 - z) phi'(n)
       storeLanes<T>(pn, dn, rest);
-      storeLanes<T>(at<T>(dh, j), v128.mul<T>(d, z), rest);
+      storeLanes<T>(at<T>(dh, j), v128.mul<T>(d, z), rest); // dh z
       if (after) {
         const r = loadLanes<T>(pr, rest);
         const q = loadLanes<T>(pq, rest);
-        storeLanes<T>(pq, v128.mul<T>(dn, r), rest);
-        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r, hard), rest);
+        storeLanes<T>(pq, v128.mul<T>(dn, r), rest); // dq = dn r
+        storeLanes<T>(pr, activateGateBackward<T>(sigma, v128.mul<T>(dn, q), r, hard), rest); // dr = dn q sigma'(r)
       }
     }
     gates += bytes<T>(4 * h);
@@ -294,8 +332,14 @@ function gruStateBackward<T>(s: Sequence, m: i32, gates: usize, hPrev: usize, dO
   }
 }
 
-/** resetBefore: dr of m rows from dq, which becomes dq r. */
-function gruResetBackward<T>(s: Sequence, m: i32, gates: usize, h0: usize, dq: usize): void {
+/**
+ * resetBefore: the backward pass of q = r h', of m rows.
+ *
+ *   gates    in: r; out: dr
+ *   hMasked  in: [m,H], h'
+ *   dq       in: [m,H]; out: dq r
+ */
+function gruResetBackward<T>(s: Sequence, m: i32, gates: usize, hMasked: usize, dq: usize): void {
   const h = s.h;
   const hard = hardOf(s);
   for (let row = 0; row < m; row++) {
@@ -304,97 +348,110 @@ function gruResetBackward<T>(s: Sequence, m: i32, gates: usize, h0: usize, dq: u
       const pr = at<T>(gates, h + j);
       const r = loadLanes<T>(pr, rest);
       const d = loadLanes<T>(at<T>(dq, j), rest);
-      storeLanes<T>(
-        pr,
-        activateGateBackward<T>(s.sigma, v128.mul<T>(d, loadLanes<T>(at<T>(h0, j), rest)), r, hard),
-        rest,
-      );
-      storeLanes<T>(at<T>(dq, j), v128.mul<T>(d, r), rest);
+      const dqh = v128.mul<T>(d, loadLanes<T>(at<T>(hMasked, j), rest));
+      storeLanes<T>(pr, activateGateBackward<T>(s.sigma, dqh, r, hard), rest); // dr = dq h' sigma'(r)
+      storeLanes<T>(at<T>(dq, j), v128.mul<T>(d, r), rest); // dq r
     }
     gates += bytes<T>(4 * h);
-    h0 += bytes<T>(h);
+    hMasked += bytes<T>(h);
     dq += bytes<T>(h);
   }
 }
 
-/** All steps backward, from what gruForward kept. */
+/** All steps: hs from x and h_0. */
+export function gruForward<T>(s: Sequence): void {
+  const h = s.h;
+  const g = 4 * h;
+  layOutForward<T>(s, s.work);
+  const work = changetype<Work>(s.work);
+  const weights = s.panels ? s.panels : work.weights;
+  if (!s.panels) gruPack<T>(s, weights);
+  const bias = packedBias<T>(s, weights);
+  const hh = packedHh<T>(s, weights);
+  const hn = packedHn<T>(s, weights);
+  let row = 0;
+  for (let start = 0; start < s.t; start += s.chunk) {
+    const end = min(start + s.chunk, s.t);
+    const rows = rowsBetween(s, start, end);
+    const chunkRow = row;
+    inputProduct<T>(s, rows, at<T>(s.x, row * s.d), weights, bias);
+    for (let i = start; i < end; i++) {
+      const m = rowsAt(s, i);
+      const offset = row - chunkRow;
+      const gates = at<T>(s.gates, offset * g);
+      const q = at<T>(gates, 3 * h);
+      const hPrev = hBefore<T>(s, i, row);
+      const hMasked = masked<T>(s, m, hPrev, work.masked);
+      recurrentProduct<T>(s, m, hMasked, hh, bias, offset, rows);
+      gruGates<T>(s, m, gates, hMasked);
+      if (!s.resetAfter) gemmPacked<T>(m, h, h, q, g, hn, gates, gates, g); // n += W_hn q
+      gruState<T>(s, m, gates, hPrev, hAfter<T>(s, row));
+      row += m;
+    }
+  }
+}
+
+/** All steps backward, from what gruForward saved in training. */
 export function gruBackward<T>(s: Sequence): void {
   const h = s.h;
-  const d = s.d;
   const g = 4 * h;
   layOutBackward<T>(s, s.work);
   const work = changetype<Work>(s.work);
   const weights = work.weights;
   const weightsN = work.weightsN;
-  const through = work.through;
+  const dMasked = work.dMasked;
+  const stride = s.normIh ? 3 * h : g; // of the gradients of the products
   packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, weights);
   if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, weightsN);
-  const h0s = recurrentInputs<T>(s, work.inputs);
+  const inputs = recurrentInputs<T>(s, work.inputs);
   let row = s.rows;
   for (let i = s.t - 1; i >= 0; i--) {
     const m = rowsAt(s, i);
     row -= m;
     const gates = at<T>(s.gates, row * g);
-    const rz = at<T>(gates, h);
-    const hPrev = at<T>(s.hs, i == 0 ? 0 : (s.n + row - rowsBefore(s, i)) * h);
-    gruStateBackward<T>(s, m, gates, hPrev, s.dOutput ? at<T>(s.dOutput, row * h) : 0);
-    let dRecurrent = rz;
-    let stride = g;
-    if (s.normIh) {
-      dRecurrent = at<T>(s.recurrentProducts, row * 3 * h);
-      stride = 3 * h;
-      const m4 = at<T>(s.moments, 4 * s.rows + row);
-      const m6 = at<T>(s.moments, 6 * s.rows + row);
-      const q = at<T>(dRecurrent, 2 * h);
-      const gainQ = at<T>(s.normHh, 2 * h);
-      const dq = at<T>(gates, 3 * h);
-      normaliseBackward<T>(m, 2 * h, dRecurrent, stride, s.normHh, rz, g, m4, s.rows, s.dNormHh, 0);
-      normaliseBackward<T>(m, h, q, stride, gainQ, dq, g, m6, s.rows, at<T>(s.dNormHh, 2 * h), 0);
-    }
-    if (s.resetAfter && !s.mask) {
-      gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, s.dh, h, s.dh, h);
-      continue;
-    }
+    gruStateBackward<T>(s, m, gates, hBefore<T>(s, i, row), dOutputAt<T>(s, row));
     if (s.resetAfter) {
-      gemmPacked<T>(m, h, 3 * h, dRecurrent, stride, 1, weights, 0, 0, through, h);
+      const dProduct = recurrentProductBackward<T>(s, m, row);
+      if (!s.mask) {
+        gemmPacked<T>(m, h, 3 * h, dProduct, stride, weights, s.dh, s.dh, h); // dh z + W_hh^T [dr dz dq]
+        continue;
+      }
+      gemmPacked<T>(m, h, 3 * h, dProduct, stride, weights, OVERWRITE, dMasked, h); // W_hh^T [dr dz dq]
     } else {
-      gemmPacked<T>(m, h, h, gates, g, 1, weightsN, 0, 0, through, h);
-      gruResetBackward<T>(s, m, gates, at<T>(h0s, row * h), through);
-      gemmPacked<T>(m, h, 2 * h, rz, g, 1, weights, through, h, through, h);
+      gemmPacked<T>(m, h, h, gates, g, weightsN, OVERWRITE, dMasked, h); // dq = W_hn^T dn
+      gruResetBackward<T>(s, m, gates, at<T>(inputs, row * h), dMasked);
+      gemmPacked<T>(m, h, 2 * h, at<T>(gates, h), g, weights, dMasked, dMasked, h); // dq r + W_h(r,z)^T [dr dz]
     }
-    if (s.mask) mul<T>(m * h, through, s.mask, through);
-    add<T>(m * h, s.dh, through, s.dh);
+    if (s.mask) mul<T>(m * h, dMasked, s.mask, dMasked);
+    add<T>(m * h, s.dh, dMasked, s.dh); // dh_(t-1) = dh z + mask (...)
   }
+  weightsBackward<T>(s, inputs, inputProductBackward<T>(s), stride);
+}
 
+/**
+ * dx and the gradients of weights and biases, over all steps at once.
+ *
+ *   inputs     in: [rows,H], h'
+ *   dProducts  in: [rows,3H], columns [n r z] of the gradient of W_ih x, rows `stride` numbers apart
+ */
+function weightsBackward<T>(s: Sequence, inputs: usize, dProducts: usize, stride: i32): void {
+  const h = s.h;
+  const d = s.d;
+  const g = 4 * h;
   const dn = s.gates;
   const drz = at<T>(s.gates, h);
-  const q = at<T>(s.gates, 3 * h); // dq with resetAfter
-  // Gradients of what the weights gave: n r z of W_ih, r z q of W_hh.
-  let pn = dn;
-  let prz = drz;
-  let hrz = drz;
-  let pStride = g;
-  let hStride = g;
-  if (s.normIh) {
-    pn = s.products;
-    prz = at<T>(pn, h);
-    hrz = s.recurrentProducts;
-    pStride = hStride = 3 * h;
-    const m2 = at<T>(s.moments, 2 * s.rows);
-    const gainN = at<T>(s.normIh, 2 * h);
-    const dGainN = at<T>(s.dNormIh, 2 * h);
-    normaliseBackward<T>(s.rows, h, pn, pStride, gainN, dn, g, s.moments, s.rows, dGainN, 0);
-    normaliseBackward<T>(s.rows, 2 * h, prz, pStride, s.normIh, drz, g, m2, s.rows, s.dNormIh, 0);
-  }
-  if (s.dx) {
-    gemm<T>(s.rows, d, 2 * h, prz, pStride, 1, s.weightIh, d, 1, 0, 0, s.dx, d);
-    gemm<T>(s.rows, d, h, pn, pStride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, d, s.dx, d);
-  }
-  addWeightGradient<T>(s.rows, 2 * h, d, prz, pStride, s.x, s.dWeightIh);
-  addWeightGradient<T>(s.rows, h, d, pn, pStride, s.x, at<T>(s.dWeightIh, 2 * h * d));
-  addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, hrz, hStride, h0s, s.dWeightHh);
+  const q = at<T>(s.gates, 3 * h); // with resetAfter dq
+  const dProductsRz = at<T>(dProducts, h);
+  const dRecurrent = s.normIh ? s.recurrentProducts : drz;
   const dWeightHn = at<T>(s.dWeightHh, 2 * h * h);
-  if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, h, dWeightHn, h);
+  if (s.dx) {
+    gemm<T>(s.rows, d, 2 * h, dProductsRz, stride, 1, s.weightIh, d, 1, OVERWRITE, s.dx, d);
+    gemm<T>(s.rows, d, h, dProducts, stride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, s.dx, d);
+  }
+  addWeightGradient<T>(s.rows, 2 * h, d, dProductsRz, stride, s.x, s.dWeightIh);
+  addWeightGradient<T>(s.rows, h, d, dProducts, stride, s.x, at<T>(s.dWeightIh, 2 * h * d));
+  addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, dRecurrent, stride, inputs, s.dWeightHh);
+  if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, dWeightHn, h); // dW_hn += dn^T q
   if (s.dBiasIh) {
     addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
     addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));

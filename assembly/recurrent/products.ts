@@ -1,11 +1,11 @@
-// The input of the recurrent product, and the layer normalisation of products on their way to the gates.
+// The input of the recurrent product, and layer normalisation of both products on their way to the gates.
 
 import { add, mul } from "../elementwise";
 import { layerNormBackward, layerNormForward } from "../layernorm";
 import { at, bytes, matrixBytes } from "../simd";
-import { rowsAt, rowsBefore, Sequence } from "./sequence";
+import { hBefore, rowsAt, Sequence } from "./sequence";
 
-/** What the recurrent product takes at one step of m rows: h, or h times the mask, which goes to `scratch`. */
+/** mask h, for the m rows of one step: written to `scratch` [m,P], or h itself where there is no mask. */
 // @ts-ignore: decorator
 @inline
 export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize {
@@ -16,25 +16,25 @@ export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize 
 
 /** Bytes of `out` for `recurrentInputs`. */
 export function recurrentInputsBytes<T>(s: Sequence): u64 {
-  return s.counts || s.mask ? matrixBytes<T>(s.rows, s.p) : 0;
+  return s.batchSizes || s.mask ? matrixBytes<T>(s.rows, s.p) : 0;
 }
 
-/** [rows,P], what the recurrent product took at every step: the first rows of hs, or `out`. */
+/** mask h_(t-1) of all steps, [rows,P]: written to `out`, or the first rows of hs where those are the same. */
 export function recurrentInputs<T>(s: Sequence, out: usize): usize {
-  if (!s.counts && !s.mask) return s.hs;
-  let h = s.hs;
-  let to = out;
+  if (!s.batchSizes && !s.mask) return s.hs;
+  let row = 0;
   for (let i = 0; i < s.t; i++) {
-    const size = rowsAt(s, i) * s.p;
-    if (s.mask) mul<T>(size, h, s.mask, to);
-    else memory.copy(to, h, bytes<T>(size));
-    h += bytes<T>(rowsBefore(s, i)) * <usize>s.p;
-    to += bytes<T>(size);
+    const m = rowsAt(s, i);
+    const h = hBefore<T>(s, i, row);
+    const to = at<T>(out, row * s.p);
+    if (s.mask) mul<T>(m * s.p, h, s.mask, to);
+    else memory.copy(to, h, bytes<T>(m * s.p));
+    row += m;
   }
   return out;
 }
 
-/** What is added to a variance before its root is taken. */
+/** Added to a variance before its square root is taken. */
 // @ts-ignore: decorator
 @inline
 function epsilon<T>(): T {
@@ -42,12 +42,13 @@ function epsilon<T>(): T {
 }
 
 /**
- * Layer normalisation of a product of m rows, columns first..first + count of `stride`, on its way to the gates:
+ * to [m,count] = gain LN(product) + bias, each row normalised on its own.
  *
- *   to [m,count] = (accumulate ? to : 0) + gain LN(product) + bias
- *
- *   moments   out: the moments of these rows, means here and 1 / standard deviations `rows` numbers further
- *   scratch   [m,count], where it accumulates
+ *   product   in: [m,count], rows `stride` numbers apart
+ *   gain      in: [count]
+ *   bias      in: [count], or 0 for none
+ *   to        out: rows toStride numbers apart
+ *   moments   out: [m] means here, and [m] 1 / standard deviations `rows` numbers further
  */
 export function normalise<T>(
   m: i32,
@@ -60,22 +61,32 @@ export function normalise<T>(
   toStride: i32,
   moments: usize,
   rows: i32,
-  accumulate: bool,
-  scratch: usize,
 ): void {
   const rstd = at<T>(moments, rows);
-  if (!accumulate) {
-    layerNormForward<T>(m, count, product, stride, gain, bias, epsilon<T>(), to, toStride, moments, rstd);
-    return;
-  }
-  layerNormForward<T>(m, count, product, stride, gain, bias, epsilon<T>(), scratch, count, moments, rstd);
+  layerNormForward<T>(m, count, product, stride, gain, bias, epsilon<T>(), to, toStride, moments, rstd);
+}
+
+/** to [m,count] += gain LN(product); scratch: [m,count]. The rest as of `normalise`. */
+export function addNormalised<T>(
+  m: i32,
+  count: i32,
+  product: usize,
+  stride: i32,
+  gain: usize,
+  to: usize,
+  toStride: i32,
+  moments: usize,
+  rows: i32,
+  scratch: usize,
+): void {
+  normalise<T>(m, count, product, stride, gain, 0, scratch, count, moments, rows);
   for (let i = 0; i < m; i++) {
     add<T>(count, to, at<T>(scratch, i * count), to);
     to += bytes<T>(toStride);
   }
 }
 
-/** The gradient of `normalise`: product becomes its own; dGain (or 0) is added to. */
+/** The gradient of both: product is replaced by its gradient, dGain += its own. */
 export function normaliseBackward<T>(
   m: i32,
   count: i32,
@@ -87,8 +98,7 @@ export function normaliseBackward<T>(
   moments: usize,
   rows: i32,
   dGain: usize,
-  dBias: usize,
 ): void {
   const rstd = at<T>(moments, rows);
-  layerNormBackward<T>(m, count, product, stride, moments, rstd, gain, dTo, dToStride, product, stride, dGain, dBias);
+  layerNormBackward<T>(m, count, product, stride, moments, rstd, gain, dTo, dToStride, product, stride, dGain, 0);
 }

@@ -1,46 +1,46 @@
-// The simple recurrent network (Elman 1990), forward and backward: one step, then all steps.
+// The simple recurrent network (Elman 1990, "Finding Structure in Time"), forward and backward: one step, then all steps.
 //
-//   h_t = phi(W_ih x_t + b_ih + W_hh (m h_(t-1)) + b_hh)        phi = tanh, ReLU ...; m: the mask, where there is one
+//   h_t = phi(W_ih x_t + b_ih + W_hh (mask h_(t-1)) + b_hh)        phi = tanh, ReLU ...; mask: 1 where there is none
 //
-//   da_t = (dOutput_t + dh_t) phi'(h_t)                         dh_t: what step t + 1 hands down (dh_n at the last step)
-//   dh_(t-1) = m W_hh^T da_t
+//   da_t = (dOutput_t + dh_t) phi'(h_t)                            dh_t: handed back by step t + 1; dh_n at the last step
+//   dh_(t-1) = mask W_hh^T da_t
 //
-// G = G' = P = H. The fields of a sequence are described in sequence.ts.
+// G' = P = H. The fields of a sequence are described in sequence.ts.
 
-import { at, bytes, fitting, lanes, loadLanes, matrixBytes, storeLanes } from "../simd";
+import { at, fitting, lanes, loadLanes, matrixBytes, storeLanes } from "../simd";
 import { activateArray, activateBackward } from "../activation";
 import { clip, mul } from "../elementwise";
-import { gemmPacked, packedSize, packWeight } from "../gemm/gemm";
+import { gemmPacked, OVERWRITE, packedSize, packWeight } from "../gemm/gemm";
 import { gatesBackward } from "./gradients";
 import { masked, recurrentInputs, recurrentInputsBytes } from "./products";
 import { block, firstBlock } from "./scratch";
-import { hardOf, rowsAt, Sequence } from "./sequence";
+import { dOutputAt, hAfter, hardOf, hBefore, rowsAt, Sequence } from "./sequence";
 import { packWeights, packedBias, packedHh, packedWeightsBytes } from "./weights";
 
-/** Bytes of packed weights. */
+/** Bytes of the packed weights. */
 export function rnnPackedBytes<T>(s: Sequence): usize {
   return fitting(packedWeightsBytes<T>(s, s.h));
 }
 
-/** Packs the weights, once for many passes with `s.packed`. */
-export function rnnPack<T>(s: Sequence, packed: usize): void {
-  packWeights<T>(s, s.h, packed);
+/** Packs the weights, once for many passes with `s.panels`; panels: out. */
+export function rnnPack<T>(s: Sequence, panels: usize): void {
+  packWeights<T>(s, s.h, panels);
 }
 
 /** The head of `work`: addresses of scratch. */
 @unmanaged
 class Work {
-  /** Packed. */
+  /** forward: all weights, packed; backward: W_hh, packed. */
   weights: usize;
-  /** [N,H], h times the mask. */
+  /** forward: [N,H], mask h. */
   masked: usize;
-  /** backward: [rows,H], as of `recurrentInputs`. */
+  /** backward: [rows,H], for `recurrentInputs`. */
   inputs: usize;
 }
 
 function layOutForward<T>(s: Sequence, work: usize): u64 {
   let end = firstBlock(work);
-  end = block(work, offsetof<Work>("weights"), end, s.packed ? 0 : packedWeightsBytes<T>(s, s.h));
+  end = block(work, offsetof<Work>("weights"), end, s.panels ? 0 : packedWeightsBytes<T>(s, s.h));
   return block(work, offsetof<Work>("masked"), end, s.mask ? matrixBytes<T>(s.n, s.h) : 0);
 }
 
@@ -55,15 +55,16 @@ export function rnnWorkspace<T>(s: Sequence, backward: bool): usize {
   return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
-/** da [count] = (dOutput + dh) phi'(h); dOutput may be 0. */
+/** One step backward, for `count` numbers of h; dOutput may be 0. */
 function rnnStepBackward<T>(s: Sequence, count: i32, h: usize, dOutput: usize, dh: usize, da: usize): void {
   const phi = s.phi;
   const hard = hardOf(s);
   for (let i = 0; i < count; i += lanes<T>()) {
     const rest = count - i;
     let d = loadLanes<T>(at<T>(dh, i), rest);
-    if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, i), rest), d);
-    storeLanes<T>(at<T>(da, i), activateBackward<T>(phi, d, loadLanes<T>(at<T>(h, i), rest), hard), rest);
+    if (dOutput) d = v128.add<T>(loadLanes<T>(at<T>(dOutput, i), rest), d); // d = dOutput_t + dh_t
+    const a = activateBackward<T>(phi, d, loadLanes<T>(at<T>(h, i), rest), hard); // da = d phi'(h_t)
+    storeLanes<T>(at<T>(da, i), a, rest);
   }
 }
 
@@ -72,20 +73,20 @@ export function rnnForward<T>(s: Sequence): void {
   const h = s.h;
   layOutForward<T>(s, s.work);
   const work = changetype<Work>(s.work);
-  const weights = s.packed ? s.packed : work.weights;
-  if (!s.packed) rnnPack<T>(s, weights);
+  const weights = s.panels ? s.panels : work.weights;
+  if (!s.panels) rnnPack<T>(s, weights);
   const hh = packedHh<T>(s, h, weights);
   const bias = packedBias<T>(s, h, weights);
-  let hPrev = s.hs;
-  let hNext = hPrev + bytes<T>(s.n * h);
-  gemmPacked<T>(s.rows, h, s.d, s.x, s.d, 1, weights, bias, 0, hNext, h);
+  gemmPacked<T>(s.rows, h, s.d, s.x, s.d, weights, bias, hAfter<T>(s, 0), h); // h_t = W_ih x_t + b, all steps
+  let row = 0;
   for (let i = 0; i < s.t; i++) {
     const m = rowsAt(s, i);
-    gemmPacked<T>(m, h, h, masked<T>(s, m, hPrev, work.masked), h, 1, hh, hNext, h, hNext, h);
+    const hMasked = masked<T>(s, m, hBefore<T>(s, i, row), work.masked);
+    const hNext = hAfter<T>(s, row);
+    gemmPacked<T>(m, h, h, hMasked, h, hh, hNext, hNext, h); // h_t += W_hh (mask h_(t-1))
     if (s.clip != 0) clip<T>(m * h, hNext, <T>s.clip);
-    activateArray<T>(s.phi, m * h, hNext, hNext, hardOf(s));
-    hPrev = hNext;
-    hNext += bytes<T>(m * h);
+    activateArray<T>(s.phi, m * h, hNext, hNext, hardOf(s)); // h_t = phi(h_t)
+    row += m;
   }
 }
 
@@ -94,16 +95,14 @@ export function rnnBackward<T>(s: Sequence): void {
   const h = s.h;
   layOutBackward<T>(s, s.work);
   const work = changetype<Work>(s.work);
-  const weights = work.weights;
-  packWeight<T>(h, h, s.weightHh, h, 1, weights);
+  packWeight<T>(h, h, s.weightHh, h, 1, work.weights);
   let row = s.rows;
   for (let i = s.t - 1; i >= 0; i--) {
     const m = rowsAt(s, i);
     row -= m;
     const da = at<T>(s.da, row * h);
-    const hNext = at<T>(s.hs, (s.n + row) * h);
-    rnnStepBackward<T>(s, m * h, hNext, s.dOutput ? at<T>(s.dOutput, row * h) : 0, s.dh, da);
-    gemmPacked<T>(m, h, h, da, h, 1, weights, 0, 0, s.dh, h);
+    rnnStepBackward<T>(s, m * h, hAfter<T>(s, row), dOutputAt<T>(s, row), s.dh, da);
+    gemmPacked<T>(m, h, h, da, h, work.weights, OVERWRITE, s.dh, h); // dh_(t-1) = W_hh^T da
     if (s.mask) mul<T>(m * h, s.dh, s.mask, s.dh);
   }
   gatesBackward<T>(s, h, s.da, recurrentInputs<T>(s, work.inputs), s.da, s.da);

@@ -1,14 +1,14 @@
-// The scratch of a pass, s.work: a record of addresses, and after it the blocks that they point to. Nothing is kept outside of
-// it, so that passes of several instances may share a memory. Sizes come from the same function as addresses, with work = 0.
+// The scratch of a pass, s.work: a record of addresses, followed by the blocks that they point to. Kernels keep nothing else
+// between their lines, so several instances may share a memory. The functions that lay the scratch out also size it: work = 0.
 
-/** Where the first block lies: after a record of up to 16 addresses. */
+/** Start of the first block: after a record of at most 16 addresses. */
 export function firstBlock(work: usize): u64 {
   return <u64>work + 64;
 }
 
 /**
- * Lays out one block of so many bytes at `start`, and returns where the next one starts, which may be past the end of any
- * memory. The block's address goes to `work + field`, unless work is 0.
+ * Lays out a block at `start`, stores its address at `work + field` (unless work is 0), and returns the start of the next
+ * one, which may be past the end of any memory.
  */
 export function block(work: usize, field: usize, start: u64, bytes: u64): u64 {
   if (work) store<usize>(work + field, <usize>start);

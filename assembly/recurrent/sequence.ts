@@ -1,24 +1,29 @@
-// What the kernels of rnn.ts, lstm.ts and gru.ts take: one layer's pass over a sequence, in one direction. Nothing is
+// The argument of the kernels in rnn.ts, lstm.ts and gru.ts: one layer's pass over a sequence, in one direction. Nothing is
 // computed here.
 //
-// T, N, D, H: steps, batch, input size, hidden size. P: size of the state h, H unless the LSTM projects it. G: gate
-// columns kept for each row, H (RNN) or 4H (LSTM, GRU).
+// T, N, D, H: steps, batch, input size, hidden size. P: size of the state h, H unless the LSTM projects it. G': rows of the
+// weights, H (RNN), 4H (LSTM, i f g o) or 3H (GRU, r z n). G: columns of the saved gates, 4H (LSTM, GRU); the RNN saves none.
 //
-// Sequences of different lengths come packed: rows sorted by length, longest first; step t has the first counts[t] rows
-// of the batch and no others, and the steps lie one behind the other ("rows" below: T N of them where all have one length).
-// The states have N rows in front, for step -1, so that the states that step t starts from are the first rows of what
-// step t - 1 left.
+// Sequences of different lengths are sorted by length, longest first, and stored as PyTorch's PackedSequence: step t has only
+// the first batchSizes[t] rows of the batch, and the steps follow one another without gaps. rows: of all steps, T N where
+// all have one length.
+//
+// States have N rows more, in front: h_0. Step t starts from the first rows of the block that step t - 1 wrote:
+//
+//     hs:  | h_0: N rows | h_1: batchSizes[0] rows | h_2: batchSizes[1] rows | ...
+
+import { at } from "../simd";
 
 /**
- * All buffers are dense, row-major, and do not overlap. 0 stands for a buffer that is not there. The fields, in this order,
- * are also what bindings/recurrent.ts writes (scripts/build.mjs reads them off this file).
+ * Buffers are dense and row-major, do not overlap, and belong to the caller; the kernels keep no address after a call.
+ * 0 stands for a buffer that is not there. The host fills the fields by their names (scripts/build.mjs reads them here).
  */
 @unmanaged
 export class Sequence {
-  /** Slope and offset of the hard sigmoid; first, since `hardOf` gives their address. */
+  /** Slope and offset of the hard sigmoid; in front, since `hardOf` returns their address. */
   hardSlope: f64;
   hardOffset: f64;
-  /** Limit of what goes into a non-linearity, or 0; forward only. */
+  /** Limit of the inputs of non-linearities, or 0; forward only. */
   clip: f64;
 
   t: i32;
@@ -26,10 +31,9 @@ export class Sequence {
   d: i32;
   h: i32;
   p: i32;
-  /** Rows of all steps. */
   rows: i32;
-  /** in: [T] i32, the rows of each step, none larger than the one before; 0: N at each. */
-  counts: usize;
+  /** in: [T] i32, rows of each step, non-increasing; 0: N at each. */
+  batchSizes: usize;
 
   /** Codes of activation.ts: of the gates, of the candidate (or of the RNN's state), of c on its way to h. */
   sigma: i32;
@@ -39,14 +43,14 @@ export class Sequence {
   resetAfter: i32;
   /** LSTM, forward only: whether f = 1 - i. */
   coupled: i32;
-  /** Whether a backward pass will follow. */
-  keep: i32;
-  /** Steps whose gates are computed at once, and kept: T where a backward pass will follow. */
+  /** forward: whether to save the gates (and an LSTM's c and psi(c)) for a backward pass. */
+  training: i32;
+  /** forward: steps whose input product is computed at once; T in training. */
   chunk: i32;
 
   /** in: [rows,D]. */
   x: usize;
-  /** in: the weights, [G',D], [G',P]; G' is H, 4H (i f g o) or 3H (r z n). */
+  /** in: [G',D], [G',P]. */
   weightIh: usize;
   weightHh: usize;
   /** in: [G'] each; both or none. */
@@ -56,30 +60,30 @@ export class Sequence {
   weightHr: usize;
   /** in: [3,H], the LSTM's peepholes of i, f, o; forward only. */
   peephole: usize;
-  /** in: [N,P], what h is multiplied with before the recurrent product. */
+  /** in: [N,P], multiplies h on its way into the recurrent product, the same at every step. */
   mask: usize;
   /**
-   * Layer-normalised LSTM and GRU (resetAfter) only. in: the gains of what W_ih gives and of what W_hh gives, [G'] each;
-   * LSTM: gain and bias of c on its way to h, [H] each.
+   * Layer-normalised LSTM and GRU (resetAfter) only. in: gains of W_ih x and of W_hh h, [G'] each; LSTM: gain and bias of c,
+   * [H] each.
    */
   normIh: usize;
   normHh: usize;
   normC: usize;
   normCBias: usize;
-  /** in: the weights as `pack` of the cell packs them; 0: they are packed anew. */
-  packed: usize;
+  /** in: the weights, packed by the cell's `pack` function; 0: each forward pass packs them. */
+  panels: usize;
   /** scratch, as long as the cell's workspace function says. */
   work: usize;
 
-  /** [N + rows,P]: in h_0, out the states. */
+  /** in/out: [N + rows,P]: h_0, then every state. */
   hs: usize;
-  /** LSTM: [N + rows,H] where a backward pass follows: in c_0, out the states; else [N,H], in c_0, out c_n. */
+  /** LSTM, in/out: in training [N + rows,H], c_0, then every state; else [N,H], c_0 replaced by c_n. */
   cs: usize;
-  /** out: [chunk rows,G]: i f g o (LSTM) or n r z q (GRU), if `keep`. backward: out, their gradients. */
+  /** out: [chunk rows,G]: i f g o (LSTM) or n r z q (GRU), in training. backward: in/out, replaced by their gradients. */
   gates: usize;
-  /** LSTM, out: [rows,H], psi(c), if `keep`. */
-  phiC: usize;
-  /** Layer-normalised, out: [chunk rows,G'] each, what W_ih and W_hh give; backward: out, their gradients. */
+  /** LSTM, out: [rows,H], psi(c), in training. backward: in, with a projection replaced by o psi(c). */
+  psiC: usize;
+  /** Layer-normalised, out: [chunk rows,G'] each, W_ih x and W_hh h. backward: in/out, replaced by their gradients. */
   products: usize;
   recurrentProducts: usize;
   /** Layer-normalised, out: [8,chunk rows], means and 1 / standard deviations. */
@@ -87,7 +91,7 @@ export class Sequence {
 
   /** in: [rows,P], or 0. */
   dOutput: usize;
-  /** in: [N,P] and (LSTM) [N,H], gradients of the last states; out: of the first. */
+  /** in/out: [N,P] and (LSTM) [N,H], gradients of the last states, replaced by those of the initial states. */
   dh: usize;
   dc: usize;
   /** out: [rows,D], overwritten, or 0. */
@@ -106,23 +110,51 @@ export class Sequence {
   dNormCBias: usize;
 }
 
-/** The hard sigmoid's constants, as activation.ts takes them. */
+/** Address of the hard sigmoid's constants, as activation.ts takes it. */
 // @ts-ignore: decorator
 @inline
 export function hardOf(s: Sequence): usize {
   return changetype<usize>(s) + offsetof<Sequence>("hardSlope");
 }
 
+// The head of step i. `row`: the step's first row among those of all steps.
+
 /** Rows of step i. */
 // @ts-ignore: decorator
 @inline
 export function rowsAt(s: Sequence, i: i32): i32 {
-  return s.counts ? load<i32>(s.counts + 4 * <usize>i) : s.n;
+  return s.batchSizes ? load<i32>(s.batchSizes + 4 * <usize>i) : s.n;
 }
 
-/** Rows of the block of states that step i starts from. */
+/** Rows of the steps [start, end). */
+export function rowsBetween(s: Sequence, start: i32, end: i32): i32 {
+  let rows = 0;
+  for (let i = start; i < end; i++) rows += rowsAt(s, i);
+  return rows;
+}
+
+/** Row of hs and cs at which the states that step i starts from begin. */
+export function rowBefore(s: Sequence, i: i32, row: i32): i32 {
+  return i == 0 ? 0 : s.n + row - rowsAt(s, i - 1);
+}
+
+/** h_(t-1), the states that step i starts from. */
 // @ts-ignore: decorator
 @inline
-export function rowsBefore(s: Sequence, i: i32): i32 {
-  return i == 0 ? s.n : rowsAt(s, i - 1);
+export function hBefore<T>(s: Sequence, i: i32, row: i32): usize {
+  return at<T>(s.hs, rowBefore(s, i, row) * s.p);
+}
+
+/** h_t, the states that the step writes. */
+// @ts-ignore: decorator
+@inline
+export function hAfter<T>(s: Sequence, row: i32): usize {
+  return at<T>(s.hs, (s.n + row) * s.p);
+}
+
+/** dOutput of the step, or 0. */
+// @ts-ignore: decorator
+@inline
+export function dOutputAt<T>(s: Sequence, row: i32): usize {
+  return s.dOutput ? at<T>(s.dOutput, row * s.p) : 0;
 }

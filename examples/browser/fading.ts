@@ -2,12 +2,14 @@
 // the last character alone. The text is read one step at a time: the backward pass of a step gives the gradient of the
 // state before it, which is handed to the step before.
 
-import { crossEntropy, LSTM, type GRU, type RNN, type Tensor } from "../../src/index.js";
+import { crossEntropy, LSTM, type FloatDtype, type GRU, type RNN, type Tensor } from "../../src/index.js";
 import { layersOf } from "./layers.js";
 import type { Training } from "./training.js";
 
 const STEPS_BACK = 60;
 const PLACES = 32;
+
+type Recurrent = LSTM<FloatDtype> | GRU<FloatDtype> | RNN<FloatDtype>;
 
 /** h and, for LSTM, c, [layers, N, H]; or the loss' gradients with respect to them. */
 interface State {
@@ -57,14 +59,14 @@ export function fading(training: Training): number[] {
 }
 
 /** The state after one step. */
-function forward(layers: LSTM | GRU | RNN, x: Tensor, { h, c }: State): State {
+function forward(layers: Recurrent, x: Tensor, { h, c }: State): State {
   if (!(layers instanceof LSTM)) return { h: layers.forward(x, { h0: h }).hn };
   const { hn, cn } = layers.forward(x, { h0: h, c0: c });
   return { h: hn, c: cn };
 }
 
 /** The gradients of the state before the latest step, from those of the state after it. */
-function backward(layers: LSTM | GRU | RNN, { h, c }: State): State {
+function backward(layers: Recurrent, { h, c }: State): State {
   if (!(layers instanceof LSTM)) return { h: layers.backward({ hn: h }).h0 };
   const { h0, c0 } = layers.backward({ hn: h, cn: c });
   return { h: h0, c: c0 };

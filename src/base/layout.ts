@@ -8,7 +8,11 @@ import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor 
  *
  * @param part of the last axis of x only `length` numbers from `start`
  */
-export function permute(x: Tensor, axes: readonly number[], part?: { start: number; length: number }): Tensor {
+export function permute<D extends Dtype>(
+  x: Tensor<D>,
+  axes: readonly number[],
+  part?: { start: number; length: number },
+): Tensor<D> {
   const last = x.shape.length - 1;
   const extent = (axis: number) => (axis === last && part ? part.length : x.shape[axis]!);
   const stride = (axis: number) => (axis === last ? 1 : axis === last - 1 ? x.shape[last]! : x.shape[1]! * x.shape[2]!);
@@ -16,7 +20,7 @@ export function permute(x: Tensor, axes: readonly number[], part?: { start: numb
   const [a, b, c] = last === 1 ? [1, ...shape] : shape;
   const [sa, sb, sc] = last === 1 ? [0, ...axes.map(stride)] : axes.map(stride);
   const from = x.data;
-  const data = zeros(dtypeOf(from), sizeOf(shape));
+  const data = zeros(dtypeOf<D>(from), sizeOf(shape));
   if (data.length === 0) return { data, shape }; // its axes may still be long
   let next = 0;
   for (let i = 0; i < a!; i++) {
@@ -29,7 +33,7 @@ export function permute(x: Tensor, axes: readonly number[], part?: { start: numb
 }
 
 /** The same numbers in another shape. */
-export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+export function reshape<D extends Dtype>(x: Tensor<D>, shape: readonly number[]): Tensor<D> {
   return { data: x.data, shape };
 }
 
@@ -47,9 +51,9 @@ export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonl
   return { data: numbers, shape };
 }
 
-/** `count` of the first axis from `first` on: the same memory. */
-export function slice(x: Tensor, first: number, count: number): Tensor {
+/** The part start..start+count-1 of the first axis; the same memory. */
+export function slice(x: Tensor, start: number, count: number): Tensor {
   const rest = x.shape.slice(1);
   const size = sizeOf(rest);
-  return { data: x.data.subarray(first * size, (first + count) * size), shape: [count, ...rest] };
+  return { data: x.data.subarray(start * size, (start + count) * size), shape: [count, ...rest] };
 }

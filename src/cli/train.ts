@@ -137,7 +137,7 @@ async function save(training: Training, reporter: Reporter): Promise<void> {
 }
 
 async function drawCurve({ trainer, files }: Training): Promise<Buffer> {
-  const { lossCurve } = await import("./chart.js"); // echarts is not loaded for anything else
+  const { lossCurve } = await import("./chart.js");
   const title = escapeControls(`${basename(files.model)}: loss by step`);
   return Buffer.from(lossCurve(title, trainer.history));
 }

@@ -32,7 +32,7 @@ export interface Saved {
   readonly x: Tensor; // [T,N,D]
   readonly hs: Tensor; // [T+1,N,H]
   readonly cs?: Tensor; // [T+1,N,H]
-  readonly phiC?: Tensor; // [T,N,H]
+  readonly psiC?: Tensor; // [T,N,H]
   readonly gates?: Tensor; // [T,N,4H], i f g o
 }
 
@@ -89,7 +89,7 @@ function upload(arena: Arena, dtype: FloatDtype, { weightIh, weightHh, biasIh }:
  * @param project is called with the output [T,N,H] in wasm memory
  */
 export function forward<R>(
-  input: Omit<Saved, "hs" | "cs" | "phiC" | "gates"> & { h0: Tensor; c0?: Tensor },
+  input: Omit<Saved, "hs" | "cs" | "psiC" | "gates"> & { h0: Tensor; c0?: Tensor },
   project: (arena: Arena, output: FloatTensor) => R,
 ): { saved: Saved; projected: R } {
   const { h0, c0, ...given } = input;
@@ -101,11 +101,11 @@ export function forward<R>(
     const on = arena.upload("x", x, dtype, ["T", "N", "D"]);
     const pass = { cell: cellOf(given), t, n, rows: t * n, x: on };
     checkSizes(resident);
-    const { hs, cs, phiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, true);
+    const { hs, cs, psiC, gates } = sequenceForward(arena, dtype, pass, resident, { h0, c0 }, { training: true });
     const projected = project(arena, hs.slice(n, t * n).reshape([t, n, h]));
     const steps = (of: FloatTensor | undefined) => of?.download([t, n, of.shape[1]!]);
     const [all, cells] = [hs, cs].map((of) => of?.download([t + 1, n, h]));
-    return { saved: { ...given, hs: all!, cs: cells, phiC: steps(phiC), gates: steps(gates) }, projected };
+    return { saved: { ...given, hs: all!, cs: cells, psiC: steps(psiC), gates: steps(gates) }, projected };
   });
 }
 
@@ -124,7 +124,7 @@ export interface CourseGradients {
  * @param dcNext  [N,H]; zeros where it is left out
  */
 export function backward(saved: Saved, dOutput: Tensor, dcNext?: Tensor): CourseGradients {
-  const { dtype, x, hs, cs, phiC, gates } = saved;
+  const { dtype, x, hs, cs, psiC, gates } = saved;
   const [t, n, h] = dOutput.shape as [number, number, number];
   return withArena(currentCore(), (arena) => {
     const weights = upload(arena, dtype, saved.weights);
@@ -137,7 +137,7 @@ export function backward(saved: Saved, dOutput: Tensor, dcNext?: Tensor): Course
     };
     const up = (of: Tensor, steps = t): FloatTensor =>
       arena.upload("cache", slice(of, 0, steps), dtype, ["T", "N", "H"]).reshape([steps * n, of.shape[2]!]);
-    const lstm = cs && phiC && gates && { cs: up(cs, t + 1), phiC: up(phiC), gates: up(gates) };
+    const lstm = cs && psiC && gates && { cs: up(cs, t + 1), psiC: up(psiC), gates: up(gates) };
     const pass: Pass = { cell: cellOf(saved), t, n, rows: t * n, x: up(x), hs: up(hs, t + 1), ...lstm };
     const dh = arena.zeros("dh", dtype, [n, h]);
     const dc = dcNext ? arena.copy("dcNext", dcNext, dtype, [n, h]) : arena.zeros("dc", dtype, [n, h]);

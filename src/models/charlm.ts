@@ -4,7 +4,7 @@
 
 import { DisposedError, StateError, ValueError } from "../../bindings/errors.js";
 import { checkIndices } from "../../bindings/kernels.js";
-import { checkTensor, describe, type Tensor } from "../../bindings/tensor.js";
+import { checkTensor, describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkCount, checkOptions } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { Embedding } from "../nn/embedding.js";
@@ -77,9 +77,9 @@ export interface StepOptimizer {
 export class CharLM {
   readonly #vocabulary: Vocabulary;
   readonly #architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
-  readonly #embedding: Embedding;
-  readonly #recurrent: LSTM | GRU | RNN;
-  readonly #linear: Linear;
+  readonly #embedding: Embedding<FloatDtype>;
+  readonly #recurrent: LSTM<FloatDtype> | GRU<FloatDtype> | RNN<FloatDtype>;
+  readonly #linear: Linear<FloatDtype>;
   readonly #parameters: Parameter[];
   #state: CharLMState | undefined;
   #warmUp = "";

@@ -19,7 +19,7 @@ import { checkOptions } from "../base/check.js";
 import { permute, reshape, slice } from "../base/layout.js";
 import { numberTypeOf } from "../formats/arrays.js";
 import { peepholesFromOnnx, rowsOf } from "../formats/gates.js";
-import { forwardDirection, residentPacking } from "../recurrent/direction.js";
+import { forwardDirection, uploadRagged } from "../recurrent/direction.js";
 import { activeSteps } from "../recurrent/sequences.js";
 
 /** The operators. */
@@ -169,7 +169,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const directionsFirst = (state: Tensor | undefined) => (state && layout ? permute(state, [1, 0, 2]) : state);
   const h0 = directionsFirst(take("initial_h", stateShape));
   const c0 = directionsFirst(take("initial_c", stateShape));
-  const batch = { unbatched: false, batchFirst: false, backwards: false, t, n };
+  const batch = { unbatched: false, batchFirst: false, reversed: false, t, n };
   const lengths = take("sequence_lens", [n])?.data as Int32Array | undefined;
   lengths?.forEach((length, row) => {
     if (length < 0 || length > t) {
@@ -181,10 +181,10 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const Y = zeros(dtype, t * d * n * h);
   const Yh = zeros(dtype, d * n * h);
   const Yc = zeros(dtype, opType === "LSTM" ? d * n * h : 0);
-  reverse.forEach((backwards, i) => {
+  reverse.forEach((reversed, i) => {
     withArena(core, (arena) => {
       const own = (all: Tensor | undefined): Tensor | undefined => all && reshape(slice(all, i, 1), all.shape.slice(1)); // this direction's part
-      const packing = residentPacking(arena, active, backwards, t, n);
+      const ragged = uploadRagged(arena, active, reversed, t, n);
       const {
         states,
         h: hn,
@@ -192,20 +192,20 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
       } = forwardDirection(arena, arena, dtype, {
         cell: cells[i]!,
         weights: uploadWeights(arena, dtype, opType, { W: own(W)!, R: own(R)!, B: own(B), P: own(P) }),
-        packing,
+        ragged,
         x: arena.upload("X", layout ? permute(x, [1, 0, 2]) : x, dtype, [t, n, size]),
         mask: undefined,
-        first: { h0: own(h0), c0: own(c0) },
-        keep: false,
-        every: Infinity,
+        initial: { h0: own(h0), c0: own(c0) },
+        training: false,
+        checkpoint: Infinity,
       });
       const from = states.data;
       for (let row = 0; row < t * n; row++) {
-        const place = packing ? packing.packing.place[row]! : row;
-        if (place < 0) continue;
+        const packed = ragged ? ragged.indices.packedRows[row]! : row;
+        if (packed < 0) continue;
         const step = Math.floor(row / n);
         const to = layout ? ((row % n) * t + step) * d + i : (step * d + i) * n + (row % n);
-        Y.set(from.subarray(place * h, (place + 1) * h), to * h);
+        Y.set(from.subarray(packed * h, (packed + 1) * h), to * h);
       }
       Yh.set(hn.data, i * n * h);
       if (cn) Yc.set(cn.data, i * n * h);

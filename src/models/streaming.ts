@@ -86,7 +86,7 @@ export class StreamingModel {
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
     this.#checkAlive();
-    this.#input.take(x);
+    this.#input.read(x);
     this.#run();
     return this.#output.data as Float64Array | Float32Array;
   }

@@ -1,53 +1,72 @@
 // Dropout: numbers set to 0 at random while training.
 
 import { ValueError } from "../../bindings/errors.js";
-import { mul, type FloatTensor } from "../../bindings/kernels.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
+import { mul } from "../../bindings/kernels.js";
+import type { Arena, WasmTensor } from "../../bindings/memory.js";
+import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
-import { Layer, LayerMemory, type LayerOptions } from "./layer.js";
+import { Layer, LayerMemory, type LayerOptions, type Module } from "./layer.js";
 
-/** Options of `Dropout`; the seed is that of the masks. */
-export type DropoutOptions = LayerOptions;
+/**
+ * Options of `Dropout`; the seed is that of the masks.
+ *
+ * @typeParam D the number type
+ */
+export type DropoutOptions<D extends FloatDtype = FloatDtype> = LayerOptions<D>;
 
 export function checkProbability(argument: string, p: number): void {
   if (typeof p !== "number" || !(p >= 0 && p <= 1))
     throw new ValueError(argument, describe(p), `0 <= ${argument} <= 1`);
 }
 
-/** Fills a mask: 0 with probability p, else 1 / (1 - p). One draw of 32 bits for each number, none for p = 0. */
-export function drawMask(mask: FloatTensor, p: number, random: Random): void {
-  if (p === 0) return mask.fill(1);
+/** A new mask: 0 with probability p, else 1 / (1 - p). One draw of 32 bits for each number; none for p = 0. */
+export function drawMask<D extends FloatDtype>(
+  arena: Arena,
+  purpose: string,
+  dtype: D,
+  shape: readonly number[],
+  p: number,
+  random: Random,
+): WasmTensor<D> {
+  const mask = arena.allocate(`mask of ${purpose}`, dtype, shape);
   const threshold = p * 2 ** 32;
   const kept = p === 1 ? 0 : 1 / (1 - p);
   const { data } = mask;
-  for (let i = 0; i < data.length; i++) data[i] = Number(random.uint32() >= threshold) * kept; // a branch takes twice the time
+  if (p === 0) data.fill(1);
+  // Number(...) * kept: a branch takes twice the time
+  else for (let i = 0; i < data.length; i++) data[i] = Number(random.uint32() >= threshold) * kept;
+  return mask;
 }
 
 /**
- * In training mode sets each number to 0 with probability p and multiplies the others by 1 / (1 - p), a new choice in each
- * forward pass; after eval() lets everything through (Srivastava et al. 2014), as PyTorch's
+ * In training mode sets each number to 0 with probability p and scales the others by 1 / (1 - p), a new choice in
+ * each forward pass; in inference mode changes nothing (Srivastava et al. 2014). As PyTorch's
  * [nn.Dropout](https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html). It has no parameters.
+ *
+ * @typeParam D the number type
  */
-export class Dropout extends Layer {
-  readonly #memory: LayerMemory<FloatTensor>;
-  /** The source of the masks; its `state` continues a sequence of them. */
+export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements Module<D> {
+  readonly #memory: LayerMemory<D, WasmTensor<D>>;
+  /** The generator of the masks. Setting its `state` continues from there. */
   readonly random: Random;
 
   /**
-   * @param p the probability of a 0, 0 to 1 (default 0.5)
+   * Creates the layer.
+   *
+   * @param p probability of a 0, from 0 to 1 (default 0.5)
    * @param options dtype, and the seed of the masks
    * @throws ValueError, UnsupportedError
    */
   constructor(
-    /** The probability of a 0. */
+    /** Probability of a 0. */
     readonly p = 0.5,
-    options: DropoutOptions = {},
+    options: DropoutOptions<D> = {},
   ) {
     checkProbability("p", p);
     const { dtype, seed } = checkOptions("Dropout", options, ["dtype", "seed"]);
     const random = new Random(seed);
-    const memory = new LayerMemory<FloatTensor>("Dropout", dtype);
+    const memory = new LayerMemory<D, WasmTensor<D>>("Dropout", dtype);
     super(memory);
     this.#memory = memory;
     this.random = random;
@@ -55,29 +74,26 @@ export class Dropout extends Layer {
   }
 
   /**
-   * Drops out, in training mode by a new mask.
+   * Drops numbers at random in training mode.
    *
    * @param x [...]
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor): {
     /** In the shape of x. */
-    output: Tensor;
+    output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.record((saved, scratch, training) => {
+    return this.#memory.runForward((saved, scratch, training) => {
       const output = scratch.copy("x", x, dtype, ["..."]);
-      const mask: FloatTensor = saved.allocate("mask", dtype, output.shape);
-      if (training) {
-        drawMask(mask, this.p, this.random);
-        mul(output, mask);
-      }
-      return { result: { output: output.download() }, values: mask };
+      const mask = training ? drawMask(saved, "dropout", dtype, output.shape, this.p, this.random) : undefined;
+      if (mask) mul(output, mask);
+      return { result: { output: output.download() }, values: mask! }; // saved in training mode only
     });
   }
 
   /**
-   * By the mask of the latest forward in training mode, which it consumes.
+   * Applies the mask of the latest forward in training mode, and uses it up.
    *
    * @param gradients of what forward returned
    * @param gradients.output in the shape of x
@@ -85,11 +101,11 @@ export class Dropout extends Layer {
    */
   backward(gradients: { output: Tensor }): {
     /** The gradient of x, in its shape. */
-    x: Tensor;
+    x: Tensor<D>;
   } {
     const { output } = checkOptions("Dropout.backward", gradients, ["output"]);
-    return this.#memory.replay((mask, scratch) => {
-      const d: FloatTensor = scratch.copy("output", output, mask.dtype, mask.shape);
+    return this.#memory.runBackward((mask, scratch) => {
+      const d = scratch.copy("output", output, mask.dtype, mask.shape);
       mul(d, mask);
       return { x: d.download() };
     });

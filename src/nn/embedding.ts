@@ -3,38 +3,46 @@
 import { ValueError } from "../../bindings/errors.js";
 import { embeddingBackward, embeddingForward, uploadIndices } from "../../bindings/kernels.js";
 import type { WasmTensor } from "../../bindings/memory.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
+import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
-import { Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { Layer, LayerMemory, type LayerOptions, type Module, type WasmParameter } from "./layer.js";
 
-/** Options of `Embedding`. */
-export interface EmbeddingOptions extends LayerOptions {
+/**
+ * Options of `Embedding`.
+ *
+ * @typeParam D the number type
+ */
+export interface EmbeddingOptions<D extends FloatDtype = FloatDtype> extends LayerOptions<D> {
   /** The index whose row starts as zeros and gets no gradient; negative counts from the end (default: none). */
-  paddingIdx?: number;
+  paddingIdx?: number | undefined;
 }
 
 /**
  * Rows of a table by index, as PyTorch's [nn.Embedding](https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html):
  * `weight` [numEmbeddings, embeddingDim], drawn from N(0, 1).
+ *
+ * @typeParam D the number type
  */
-export class Embedding extends Layer {
-  readonly #memory: LayerMemory<WasmTensor<"i32">>;
-  readonly #weight: WasmParameter;
+export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements Module<D> {
+  readonly #memory: LayerMemory<D, WasmTensor<"i32">>;
+  readonly #weight: WasmParameter<D>;
   readonly #paddingIdx: number;
 
   /**
-   * @param numEmbeddings rows of the table
-   * @param embeddingDim numbers of a row
+   * Creates the table with random numbers.
+   *
+   * @param numEmbeddings number of rows
+   * @param embeddingDim size of a row
    * @param options paddingIdx, dtype, seed
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(
-    /** Rows of the table. */
+    /** Number of rows. */
     readonly numEmbeddings: number,
-    /** Numbers of a row. */
+    /** Size of a row. */
     readonly embeddingDim: number,
-    options: EmbeddingOptions = {},
+    options: EmbeddingOptions<D> = {},
   ) {
     checkSize("numEmbeddings", numEmbeddings);
     checkSize("embeddingDim", embeddingDim);
@@ -46,36 +54,36 @@ export class Embedding extends Layer {
       }
     }
     const random = new Random(seed);
-    const memory = new LayerMemory<WasmTensor<"i32">>("Embedding", dtype);
+    const memory = new LayerMemory<D, WasmTensor<"i32">>("Embedding", dtype);
     super(memory);
     this.#memory = memory;
     const shapes = [["weight", [numEmbeddings, embeddingDim]]] as const;
-    [this.#weight] = memory.addParameters(shapes, () => random.normal()) as [WasmParameter];
+    [this.#weight] = memory.addParameters(shapes, () => random.normal()) as [WasmParameter<D>];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
     lockFields(this);
   }
 
   /**
-   * Looks rows up.
+   * Looks up rows.
    *
    * @param x indices [...] (i32), each from 0 to numEmbeddings - 1
    * @throws ValueError (index out of range), DtypeError, ShapeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor): {
     /** The rows [..., embeddingDim]. */
-    output: Tensor;
+    output: Tensor<D>;
   } {
-    return this.#memory.record((saved, scratch) => {
+    return this.#memory.runForward((saved, scratch) => {
       const values = uploadIndices(saved, "x", x, this.numEmbeddings);
       const args = { indices: values, weight: this.#weight.value };
       const output = embeddingForward(scratch, this.#memory.dtype, args);
-      return { result: { output: output.download() }, values };
+      return { result: { output: output.download() as Tensor<D> }, values };
     });
   }
 
   /**
-   * The gradient of the table is added to; belongs to the latest forward in training mode, and consumes it.
+   * Adds to the gradient of the table. It belongs to the latest forward in training mode, and uses it up.
    *
    * @param gradients of what forward returned
    * @param gradients.output [..., embeddingDim]
@@ -84,7 +92,7 @@ export class Embedding extends Layer {
    */
   backward(gradients: { output: Tensor }): Record<string, never> {
     const { output } = checkOptions("Embedding.backward", gradients, ["output"]);
-    return this.#memory.replay((indices, scratch) => {
+    return this.#memory.runBackward((indices, scratch) => {
       embeddingBackward(scratch, this.#memory.dtype, {
         indices,
         dOutput: output,

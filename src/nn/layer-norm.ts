@@ -4,52 +4,60 @@ import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { layerNormBackward, layerNormForward, type FloatTensor, type Normalized } from "../../bindings/kernels.js";
 import { checkDimensions, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
-import { Layer, LayerMemory, type WasmParameter } from "./layer.js";
+import { Layer, LayerMemory, type Module, type WasmParameter } from "./layer.js";
 
-/** Options of `LayerNorm`. */
-export interface LayerNormOptions {
+/**
+ * Options of `LayerNorm`.
+ *
+ * @typeParam D the number type
+ */
+export interface LayerNormOptions<D extends FloatDtype = FloatDtype> {
   /** Added to the variance (default 1e-5). */
-  eps?: number;
+  eps?: number | undefined;
   /** Whether there are `weight` and `bias` (default true). */
-  elementwiseAffine?: boolean;
-  /** "f64" (default) or "f32". */
-  dtype?: FloatDtype;
+  elementwiseAffine?: boolean | undefined;
+  /** Number type of the parameters, inputs and outputs: "f64" (default) or "f32". */
+  dtype?: D | undefined;
 }
 
 /**
  * y = weight (x - mean) / sqrt(variance + eps) + bias, with mean and variance over the last axes of x (Ba, Kiros & Hinton
- * 2016), as PyTorch's [nn.LayerNorm](https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html): `weight` starts with
- * ones, `bias` with zeros, both in the shape of those axes.
+ * 2016), as PyTorch's [nn.LayerNorm](https://docs.pytorch.org/docs/stable/generated/torch.nn.LayerNorm.html): `weight` starts as
+ * ones, `bias` as zeros, both in the shape of those axes.
+ *
+ * @typeParam D the number type
  */
-export class LayerNorm extends Layer {
-  readonly #memory: LayerMemory<Normalized>;
+export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements Module<D> {
+  readonly #memory: LayerMemory<D, Normalized>;
   /** The lengths of the last axes of x, over which mean and variance are taken. */
   readonly normalizedShape: readonly number[];
-  /** What is added to the variance. */
+  /** Added to the variance. */
   readonly eps: number;
   readonly #size: number;
-  readonly #weight: WasmParameter | undefined;
-  readonly #bias: WasmParameter | undefined;
+  readonly #weight: WasmParameter<D> | undefined;
+  readonly #bias: WasmParameter<D> | undefined;
 
   /**
+   * Creates the layer.
+   *
    * @param normalizedShape the lengths of the last axes of x, or of the last one
    * @param options eps, elementwiseAffine, dtype
    * @throws ShapeError, ValueError, UnsupportedError, OutOfMemoryError
    */
-  constructor(normalizedShape: number | readonly number[], options: LayerNormOptions = {}) {
+  constructor(normalizedShape: number | readonly number[], options: LayerNormOptions<D> = {}) {
     const shape = Array.isArray(normalizedShape)
       ? checkDimensions("normalizedShape", normalizedShape)
       : [normalizedShape as number];
     if (shape.length === 0) throw new ShapeError("normalizedShape", "[]", "at least one axis");
     for (const n of shape) checkSize("normalizedShape", n);
     if (sizeOf(shape) >= 2 ** 31) throw new ShapeError("normalizedShape", `${sizeOf(shape)} numbers`, "below 2^31");
-    const taken = checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "dtype"]);
-    const { eps = 1e-5, elementwiseAffine = true, dtype } = taken;
+    const given = checkOptions("LayerNorm", options, ["eps", "elementwiseAffine", "dtype"]);
+    const { eps = 1e-5, elementwiseAffine = true, dtype } = given;
     if (typeof eps !== "number" || !(eps >= 0 && eps < Infinity)) {
       throw new ValueError("eps", describe(eps), "a finite number >= 0");
     }
     checkFlag("elementwiseAffine", elementwiseAffine);
-    const memory = new LayerMemory<Normalized>("LayerNorm", dtype);
+    const memory = new LayerMemory<D, Normalized>("LayerNorm", dtype);
     super(memory);
     this.#memory = memory;
     this.normalizedShape = Object.freeze(shape);
@@ -57,28 +65,28 @@ export class LayerNorm extends Layer {
     this.#size = sizeOf(shape);
     if (elementwiseAffine) {
       const shapes = ["weight", "bias"].map((name) => [name, shape] as const);
-      [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter, WasmParameter];
+      [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter<D>, WasmParameter<D>];
       this.#bias.value.fill(0);
     }
     lockFields(this);
   }
 
   /**
-   * Normalises.
+   * Normalises x.
    *
    * @param x [..., normalizedShape]
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor): {
     /** y, in the shape of x. */
-    output: Tensor;
+    output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.record((saved, scratch) => {
-      const taken: FloatTensor = saved.copy("x", x, dtype, ["...", ...this.normalizedShape]);
-      const rows = taken.shape.slice(0, -this.normalizedShape.length);
+    return this.#memory.runForward((saved, scratch) => {
+      const input: FloatTensor = saved.copy("x", x, dtype, ["...", ...this.normalizedShape]);
+      const rows = input.shape.slice(0, -this.normalizedShape.length);
       const statistic = (name: string): FloatTensor => saved.allocate(name, dtype, rows);
-      const values = { x: taken, mean: statistic("mean"), rstd: statistic("rstd") };
+      const values = { x: input, mean: statistic("mean"), rstd: statistic("rstd") };
       const output = layerNormForward(scratch, dtype, {
         ...values,
         n: this.#size,
@@ -86,12 +94,12 @@ export class LayerNorm extends Layer {
         bias: this.#bias?.value,
         eps: this.eps,
       });
-      return { result: { output: output.download() }, values };
+      return { result: { output: output.download() as Tensor<D> }, values };
     });
   }
 
   /**
-   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
+   * Adds to the gradients of the parameters. It belongs to the latest forward in training mode, and uses it up.
    *
    * @param gradients of what forward returned
    * @param gradients.output in the shape of x
@@ -99,10 +107,10 @@ export class LayerNorm extends Layer {
    */
   backward(gradients: { output: Tensor }): {
     /** The gradient of x, in its shape. */
-    x: Tensor;
+    x: Tensor<D>;
   } {
     const { output } = checkOptions("LayerNorm.backward", gradients, ["output"]);
-    return this.#memory.replay((values, scratch) => {
+    return this.#memory.runBackward((values, scratch) => {
       const dx = layerNormBackward(scratch, this.#memory.dtype, {
         ...values,
         n: this.#size,
@@ -111,7 +119,7 @@ export class LayerNorm extends Layer {
         dWeight: this.#weight?.grad,
         dBias: this.#bias?.grad,
       });
-      return { x: dx.download() };
+      return { x: dx.download() as Tensor<D> };
     });
   }
 }

@@ -18,72 +18,110 @@ import {
 import { checkDict, checkDtype } from "../base/check.js";
 import type { Random } from "../base/random.js";
 
-/** A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view. */
-export interface Parameter {
+/**
+ * A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view.
+ *
+ * @typeParam D the number type
+ */
+export interface Parameter<D extends FloatDtype = FloatDtype> {
   /** As in PyTorch's state_dict, such as weight_ih_l0. */
   readonly name: string;
   /** The numbers; writing to `.data` changes the layer. */
-  readonly value: Tensor;
+  readonly value: Tensor<D>;
   /** The sum of the gradients of all backward passes since `zeroGrad`, in the shape of `value`. */
-  readonly grad: Tensor;
+  readonly grad: Tensor<D>;
 }
 
-/** A parameter as layers and optimizers have it, in wasm memory. */
-export interface WasmParameter {
+/** A parameter in wasm memory, for layers and optimizers. */
+export interface WasmParameter<D extends FloatDtype = FloatDtype> {
   readonly name: string;
-  readonly value: WasmTensor<FloatDtype>;
-  readonly grad: WasmTensor<FloatDtype>;
-  /** As users hold it. */
-  readonly shown: Parameter;
+  readonly value: WasmTensor<D>;
+  readonly grad: WasmTensor<D>;
+  /** The same parameter as users hold it. */
+  readonly shown: Parameter<D>;
 }
 
-/** Options that all layers have. */
-export interface LayerOptions {
-  /** The type of the parameters and of what goes in and comes out: "f64" (default) or "f32". */
-  dtype?: FloatDtype;
-  /** Seed of the initial weights, an integer >= 0; by default another one each time. */
-  seed?: number;
+/**
+ * Options that all layers have.
+ *
+ * @typeParam D the number type
+ */
+export interface LayerOptions<D extends FloatDtype = FloatDtype> {
+  /** Number type of the parameters, inputs and outputs: "f64" (default) or "f32". */
+  dtype?: D | undefined;
+  /** Seed of the initial weights, an integer >= 0; a different one each time by default. */
+  seed?: number | undefined;
 }
 
-/** How PyTorch's layers start: draws of U(-1/sqrt(size), 1/sqrt(size)). */
+/**
+ * A layer, or a model of your own that can stand where a layer stands: whatever runs forward and backward and has
+ * parameters. All layers of this package are modules; cells are not, since their `forward` returns one step's states.
+ *
+ * @typeParam D the number type
+ */
+export interface Module<D extends FloatDtype = FloatDtype> {
+  /** Computes the output. */
+  forward(x: Tensor): { output: Tensor<D> };
+  /** Adds to the gradients of the parameters, and returns that of x (none where x is indices). */
+  backward(gradients: { output: Tensor }): { x?: Tensor<D> };
+  /** The parameters, live. */
+  parameters(): Parameter<D>[];
+  /** Sets all gradients to zero. */
+  zeroGrad(): void;
+  /** Switches to training mode. */
+  train(): this;
+  /** Switches to inference mode. */
+  eval(): this;
+  /** Copies of the parameters, by name. */
+  stateDict(): Record<string, Tensor<D>>;
+  /** Sets all parameters from tensors, by name. */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>): void;
+  /** Frees the memory. */
+  dispose(): void;
+}
+
+/** PyTorch's initial weights: draws of U(-1/sqrt(size), 1/sqrt(size)). */
 export function initialDraw(random: Random, size: number): () => number {
   const bound = 1 / Math.sqrt(size);
   return () => (2 * random.uniform() - 1) * bound;
 }
 
 /**
- * What a layer keeps to itself: its memory, the parameters there, and what the latest forward pass in training mode saved
- * for the backward pass. A layer holds it in a private field: whoever reached it could write anywhere in wasm memory.
+ * The private part of a layer: its memory, its parameters, and what the latest forward pass in training mode saved for the
+ * backward pass. A layer holds it in a private field: whoever reached it could write anywhere in wasm memory.
  *
+ * @typeParam D the number type
  * @typeParam Saved what a forward pass saves
  */
-export class LayerMemory<Saved = never> {
+export class LayerMemory<D extends FloatDtype, Saved = never> {
   readonly arena: Arena;
-  readonly parameters: WasmParameter[] = [];
+  readonly dtype: D;
+  readonly parameters: WasmParameter<D>[] = [];
   /** Whether the layer is in training mode. */
   training = true;
   #saved: { arena: Arena; values: Saved } | undefined;
 
   /**
    * @param kind the layer's name in errors
-   * @param dtype of the parameters
+   * @param dtype "f64" by default, which D is then
    */
   constructor(
     readonly kind: string,
-    readonly dtype: FloatDtype = "f64",
+    dtype = "f64" as D,
   ) {
     checkDtype(dtype);
+    this.dtype = dtype;
     this.arena = new Arena(currentCore(), true);
   }
 
   /**
-   * Adds parameters whose numbers come from `draw`, one after the other in row-major order: all, or, where memory does
-   * not do, none, and the layer is disposed of.
+   * Adds parameters whose numbers come from `draw`, in row-major order. Where memory does not suffice for all of them, the
+   * layer is disposed of.
    */
   addParameters(
     shapes: readonly (readonly [name: string, shape: readonly number[]])[],
     draw: () => number,
-  ): WasmParameter[] {
+  ): WasmParameter<D>[] {
     const { arena, dtype, parameters } = this;
     try {
       const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
@@ -107,10 +145,12 @@ export class LayerMemory<Saved = never> {
   }
 
   /**
-   * A forward pass: `body` saves what backward needs in the arena `saved`, everything else in `scratch`. In training mode
-   * what it saved replaces what the pass before it did.
+   * Runs a forward pass. In training mode the arena and the values of this pass replace those of the pass before; in
+   * inference mode, or where `body` throws, the arena is freed.
+   *
+   * @param body allocates in `saved` what the backward pass needs, and returns it as `values`; the rest in `scratch`
    */
-  record<R>(body: (saved: Arena, scratch: Arena, training: boolean) => { result: R; values: Saved }): R {
+  runForward<R>(body: (saved: Arena, scratch: Arena, training: boolean) => { result: R; values: Saved }): R {
     this.checkAlive();
     const { training } = this;
     const { core } = this.arena;
@@ -130,8 +170,8 @@ export class LayerMemory<Saved = never> {
     }
   }
 
-  /** A backward pass: takes what the latest forward pass in training mode saved, and frees it when it succeeds. */
-  replay<R>(body: (values: Saved, scratch: Arena) => R): R {
+  /** Runs a backward pass with the values that the latest forward pass in training mode saved; frees them if it succeeds. */
+  runBackward<R>(body: (values: Saved, scratch: Arena) => R): R {
     this.checkAlive();
     const saved = this.#saved;
     if (!saved) {
@@ -157,18 +197,21 @@ export class LayerMemory<Saved = never> {
     this.#saved = undefined;
   }
 }
-
 /** `LayerMemory`, whatever a forward pass saves there. */
-type Memory = Omit<LayerMemory<unknown>, "record" | "replay">;
+type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" | "runBackward">;
 
-/** A part of a network with parameters. */
-export abstract class Layer {
-  /** The number type of the parameters, and of what goes in and comes out. */
-  readonly dtype: FloatDtype;
-  readonly #memory: Memory;
+/**
+ * A part of a network with parameters: what layers and cells share.
+ *
+ * @typeParam D the number type
+ */
+export abstract class Layer<D extends FloatDtype = FloatDtype> {
+  /** Number type of the parameters, inputs and outputs. */
+  readonly dtype: D;
+  readonly #memory: Memory<D>;
 
   /** @internal */
-  protected constructor(memory: Memory) {
+  protected constructor(memory: Memory<D>) {
     if (!(memory instanceof LayerMemory)) {
       throw new StateError("Layer", "a call of its constructor", "a layer of this package");
     }
@@ -176,23 +219,23 @@ export abstract class Layer {
     this.dtype = memory.dtype;
   }
 
-  /** Whether the layer is in training mode, in which `forward` keeps what `backward` needs. A new layer is. */
+  /** Whether the layer is in training mode, in which `forward` saves what `backward` needs. A new layer is. */
   get training(): boolean {
     return this.#memory.training;
   }
 
   /**
-   * The parameters, in PyTorch's order, as they live in the layer: no copies.
+   * The parameters in PyTorch's order, live: no copies.
    *
    * @throws DisposedError
    */
-  parameters(): Parameter[] {
+  parameters(): Parameter<D>[] {
     this.#memory.checkAlive();
     return this.#memory.parameters.map(({ shown }) => shown);
   }
 
   /**
-   * Sets all gradients to zero, as PyTorch's Module.zero_grad: backward passes add to them.
+   * Sets all gradients to zero, as PyTorch's Module.zero_grad. Backward passes add to them.
    *
    * @throws DisposedError
    */
@@ -202,7 +245,7 @@ export abstract class Layer {
   }
 
   /**
-   * Training mode, in which a new layer is: `forward` keeps what `backward` needs, and drops out.
+   * Switches to training mode: `forward` saves what `backward` needs, and dropout is active. A new layer is in it.
    *
    * @returns the layer
    * @throws DisposedError
@@ -214,7 +257,7 @@ export abstract class Layer {
   }
 
   /**
-   * Inference mode: `forward` keeps nothing, and no dropout.
+   * Switches to inference mode: `forward` saves nothing, and there is no dropout.
    *
    * @returns the layer
    * @throws DisposedError
@@ -230,21 +273,21 @@ export abstract class Layer {
    *
    * @throws DisposedError
    */
-  stateDict(): Record<string, Tensor> {
+  stateDict(): Record<string, Tensor<D>> {
     return stateDictOf(this.parameters());
   }
 
   /**
    * Sets all parameters from tensors by name; f32 and f64 convert.
    *
-   * @param dict an entry for each parameter, and no other, as `stateDict` or `readSafetensors` gives them
+   * @param dict an entry for each parameter and no other, such as `stateDict` or `readSafetensors` returns
    * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
     loadStateDictInto(this.parameters(), dict);
   }
 
-  /** Gives the layer's memory back at once. The layer and its parameters cannot be used any more. */
+  /** Frees the layer's memory. The layer and its parameters cannot be used any more. */
   dispose(): void {
     this.#memory.dispose();
   }
@@ -256,8 +299,8 @@ export abstract class Layer {
 }
 
 /** Copies of the values of parameters, by name. */
-export function stateDictOf(parameters: readonly Parameter[]): Record<string, Tensor> {
-  return Object.fromEntries(parameters.map(({ name, value }) => [name, wasmTensorOf(value)!.download()]));
+export function stateDictOf<D extends FloatDtype>(parameters: readonly Parameter<D>[]): Record<string, Tensor<D>> {
+  return Object.fromEntries(parameters.map(({ name, value }) => [name, wasmTensorOf(value)!.download() as Tensor<D>]));
 }
 
 /**
@@ -280,7 +323,7 @@ export function loadStateDictInto(parameters: readonly Parameter[], dict: Readon
   parameters.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
 }
 
-/** A copy of the numbers of an entry that must have a shape; f64 and f32 will do. */
+/** A copy of the numbers of an entry, which must have the shape, of f64 or f32. */
 export function copyEntry(name: string, entry: Tensor, shape: readonly number[]): TensorData {
   const argument = `dict["${name}"]`;
   const plain = readTensor(argument, entry);

@@ -1,38 +1,46 @@
 // The dense layer.
 
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
-import type { Tensor } from "../../bindings/tensor.js";
+import type { FloatDtype, Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
-import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { initialDraw, Layer, LayerMemory, type LayerOptions, type Module, type WasmParameter } from "./layer.js";
 
-/** Options of `Linear`. */
-export interface LinearOptions extends LayerOptions {
+/**
+ * Options of `Linear`.
+ *
+ * @typeParam D the number type
+ */
+export interface LinearOptions<D extends FloatDtype = FloatDtype> extends LayerOptions<D> {
   /** Whether there is a bias (default true). */
-  bias?: boolean;
+  bias?: boolean | undefined;
 }
 
 /**
  * y = x W^T + b, as PyTorch's [nn.Linear](https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html): `weight` [out,in] and
  * `bias` [out], drawn from U(-1/sqrt(in), 1/sqrt(in)).
+ *
+ * @typeParam D the number type
  */
-export class Linear extends Layer {
-  readonly #memory: LayerMemory<FloatTensor>;
-  readonly #weight: WasmParameter;
-  readonly #bias: WasmParameter | undefined;
+export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Module<D> {
+  readonly #memory: LayerMemory<D, FloatTensor>;
+  readonly #weight: WasmParameter<D>;
+  readonly #bias: WasmParameter<D> | undefined;
 
   /**
-   * @param inFeatures numbers of an input
-   * @param outFeatures numbers of an output
+   * Creates the layer with random weights.
+   *
+   * @param inFeatures size of an input row
+   * @param outFeatures size of an output row
    * @param options bias, dtype, seed
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
   constructor(
-    /** Numbers of an input. */
+    /** Size of an input row. */
     readonly inFeatures: number,
-    /** Numbers of an output. */
+    /** Size of an output row. */
     readonly outFeatures: number,
-    options: LinearOptions = {},
+    options: LinearOptions<D> = {},
   ) {
     checkSize("inFeatures", inFeatures);
     checkSize("outFeatures", outFeatures);
@@ -41,33 +49,33 @@ export class Linear extends Layer {
     const draw = initialDraw(new Random(seed), inFeatures);
     const shapes: [string, number[]][] = [["weight", [outFeatures, inFeatures]]];
     if (bias) shapes.push(["bias", [outFeatures]]);
-    const memory = new LayerMemory<FloatTensor>("Linear", dtype);
+    const memory = new LayerMemory<D, FloatTensor>("Linear", dtype);
     super(memory);
     this.#memory = memory;
-    [this.#weight, this.#bias] = memory.addParameters(shapes, draw) as [WasmParameter, WasmParameter | undefined];
+    [this.#weight, this.#bias] = memory.addParameters(shapes, draw) as [WasmParameter<D>, WasmParameter<D> | undefined];
     lockFields(this);
   }
 
   /**
-   * Every row of x on its own.
+   * Computes y for every row of x.
    *
    * @param x [..., in]
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor): {
     /** y [..., out]. */
-    output: Tensor;
+    output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.record((saved, scratch) => {
+    return this.#memory.runForward((saved, scratch) => {
       const values: FloatTensor = saved.copy("x", x, dtype, ["...", this.inFeatures]);
       const y = linearForward(scratch, dtype, { x: values, weight: this.#weight.value, bias: this.#bias?.value });
-      return { result: { output: y.download() }, values };
+      return { result: { output: y.download() as Tensor<D> }, values };
     });
   }
 
   /**
-   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
+   * Adds to the gradients of the parameters. It belongs to the latest forward in training mode, and uses it up.
    *
    * @param gradients of what forward returned
    * @param gradients.output [..., out]
@@ -75,10 +83,10 @@ export class Linear extends Layer {
    */
   backward(gradients: { output: Tensor }): {
     /** The gradient of x [..., in]. */
-    x: Tensor;
+    x: Tensor<D>;
   } {
     const { output } = checkOptions("Linear.backward", gradients, ["output"]);
-    return this.#memory.replay((x, scratch) => {
+    return this.#memory.runBackward((x, scratch) => {
       const dx = linearBackward(scratch, this.#memory.dtype, {
         x,
         weight: this.#weight.value,
@@ -86,7 +94,7 @@ export class Linear extends Layer {
         dWeight: this.#weight.grad,
         dBias: this.#bias?.grad,
       });
-      return { x: dx.download() };
+      return { x: dx.download() as Tensor<D> };
     });
   }
 }

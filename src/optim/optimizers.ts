@@ -32,8 +32,8 @@ const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = /* @__PURE__ */ sealed({
   },
   state: ({ momentum }) => (momentum === 0 ? [] : ["momentum_buffer"]),
   update(parameter, state, options, t) {
-    const keep = t === 1 ? 1 : 1 - options.dampening; // PyTorch starts the buffer with the whole gradient
-    sgd(parameter, state.momentum_buffer, { ...options, keep });
+    const dampened = t === 1 ? 1 : 1 - options.dampening; // PyTorch starts the buffer with the whole gradient
+    sgd(parameter, state.momentum_buffer, dampened, options);
   },
 });
 
@@ -92,7 +92,7 @@ function adamRules(kind: string, weightDecay: number, decoupled: boolean): Rules
         ...options,
         stepSize: lr / (1 - power1),
         correction2: Math.sqrt(1 - power2),
-        ...(decoupled ? { weightDecay: 0, keep: 1 - lr * weightDecay } : { keep: 1 }),
+        ...(decoupled ? { weightDecay: 0, decay: 1 - lr * weightDecay } : { decay: 1 }),
       });
     },
   });
@@ -203,7 +203,7 @@ const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = /* @__PURE__ */ sealed({
   state: () => ["sum"],
   start: ({ initialAccumulatorValue }) => initialAccumulatorValue,
   update(parameter, state, options, t) {
-    adagrad(parameter, state.sum!, { ...options, stepSize: options.lr / (1 + (t - 1) * options.lrDecay) });
+    adagrad(parameter, state.sum!, options.lr / (1 + (t - 1) * options.lrDecay), options);
   },
 });
 

@@ -10,38 +10,51 @@ import {
   type Pass,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
-import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
+import { describe, readTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { checkSealed, sealed } from "../base/sealed.js";
 import { initialDraw, Layer, LayerMemory, type LayerOptions } from "../nn/layer.js";
 import { checkNonlinearity } from "./options.js";
 import { weightShapes, weightsOf } from "./parameters.js";
+import { readOptional } from "./sequences.js";
 
-/** Options that all cells have. */
-export interface CellOptions extends LayerOptions {
+/**
+ * Options that all cells have.
+ *
+ * @typeParam D the number type
+ */
+export interface CellOptions<D extends FloatDtype = FloatDtype> extends LayerOptions<D> {
   /** Whether there are biases (default true). */
-  bias?: boolean;
+  bias?: boolean | undefined;
 }
 
-/** Options of `RNNCell`. */
-export interface RNNCellOptions extends CellOptions {
+/**
+ * Options of `RNNCell`.
+ *
+ * @typeParam D the number type
+ */
+export interface RNNCellOptions<D extends FloatDtype = FloatDtype> extends CellOptions<D> {
   /** "tanh" (default) or "relu". */
-  nonlinearity?: "tanh" | "relu";
+  nonlinearity?: "tanh" | "relu" | undefined;
 }
 
-/** Options of `GRUCell`. */
-export interface GRUCellOptions extends CellOptions {
+/**
+ * Options of `GRUCell`.
+ *
+ * @typeParam D the number type
+ */
+export interface GRUCellOptions<D extends FloatDtype = FloatDtype> extends CellOptions<D> {
   /** Whether the reset gate is applied after the recurrent product (default true) or before. */
-  resetAfter?: boolean;
+  resetAfter?: boolean | undefined;
 }
 
-/** What a cache stands for. A map, not private fields: a bundler leaves it out of apps without cells. */
+/** The contents of caches. A map instead of private fields: a bundler leaves it out of apps without cells. */
 const contents = /* @__PURE__ */ new WeakMap<object, { owner: object; arena: Arena; pass: Pass | undefined }>();
 
 /**
- * What one step in training mode saved for its backward pass; as many steps may wait as a loop has. `dispose` gives its
- * memory back. In inference mode (`eval`) a step saves nothing.
+ * What one step in training mode saved for its backward pass. A loop may hold as many as it has steps; `dispose` frees one
+ * that is not needed. In inference mode a step saves nothing.
  */
 export class CellCache {
   /** @internal */
@@ -50,7 +63,7 @@ export class CellCache {
     contents.set(this, { owner, arena, pass });
   }
 
-  /** Gives the memory back at once; a backward does so itself. */
+  /** Frees the memory; `backward` does so itself. */
   dispose(): void {
     contents.get(this)?.arena.dispose();
   }
@@ -61,32 +74,88 @@ export class CellCache {
   }
 }
 
-/** The state of `RNNCell` and `GRUCell`, or its gradient. */
+/** The state of `RNNCell` and `GRUCell`, or the gradient of the next state. */
 export interface CellState {
   /** [N,H], or [H] where x is [D]; zeros by default. */
-  h?: Tensor;
+  h?: Tensor | undefined;
 }
 
-/** The state of `LSTMCell`, or its gradient. */
+/** The state of `LSTMCell`, or the gradient of the next state. */
 export interface LSTMCellState extends CellState {
   /** [N,H], or [H] where x is [D]; zeros by default. */
-  c?: Tensor;
+  c?: Tensor | undefined;
 }
 
-/** What the cells share. */
-abstract class Cell extends Layer {
-  readonly #memory: LayerMemory;
+/**
+ * Results of `forward` of `RNNCell` and `GRUCell`.
+ *
+ * @typeParam D the number type
+ */
+export type CellOutput<D extends FloatDtype = FloatDtype> = {
+  /** The next h: [N,H] or [H]. */
+  h: Tensor<D>;
+  /** An argument of `backward` for this step. */
+  cache: CellCache;
+};
+
+/**
+ * Results of `LSTMCell.forward`.
+ *
+ * @typeParam D the number type
+ */
+export type LSTMCellOutput<D extends FloatDtype = FloatDtype> = CellOutput<D> & {
+  /** The next c: [N,H] or [H]. */
+  c: Tensor<D>;
+};
+
+/**
+ * Results of `backward` of `RNNCell` and `GRUCell`.
+ *
+ * @typeParam D the number type
+ */
+export type CellInputGradients<D extends FloatDtype = FloatDtype> = {
+  /** The gradient of x, in its shape. */
+  x: Tensor<D>;
+  /** The gradient of the previous h: [N,H] or [H]. */
+  h: Tensor<D>;
+};
+
+/**
+ * Results of `LSTMCell.backward`.
+ *
+ * @typeParam D the number type
+ */
+export type LSTMCellInputGradients<D extends FloatDtype = FloatDtype> = CellInputGradients<D> & {
+  /** The gradient of the previous c: [N,H] or [H]. */
+  c: Tensor<D>;
+};
+
+/**
+ * What the cells share.
+ *
+ * @typeParam D the number type
+ * @typeParam State the state, or the gradient of the next state
+ * @typeParam Output what forward returns
+ * @typeParam InputGradients what backward returns
+ */
+abstract class Cell<
+  D extends FloatDtype,
+  State extends CellState,
+  Output extends CellOutput<D>,
+  InputGradients extends CellInputGradients<D>,
+> extends Layer<D> {
+  readonly #memory: LayerMemory<D>;
   readonly #cell: CellOf;
   readonly #weights: RecurrentWeights;
   readonly #gradients: RecurrentWeights;
 
   protected constructor(
     cell: CellOf,
-    /** Size D of what goes in. */
+    /** Size D of x. */
     readonly inputSize: number,
     /** Size H of the state. */
     readonly hiddenSize: number,
-    options: CellOptions,
+    options: CellOptions<D>,
   ) {
     checkSealed("Cell", cell, "RNNCell, LSTMCell or GRUCell");
     checkSize("inputSize", inputSize);
@@ -94,7 +163,7 @@ abstract class Cell extends Layer {
     const { bias = true, dtype, seed } = options;
     checkFlag("bias", bias);
     const random = new Random(seed);
-    const memory = new LayerMemory(`${cell.kind}Cell`, dtype);
+    const memory = new LayerMemory<D>(`${cell.kind}Cell`, dtype);
     super(memory);
     this.#memory = memory;
     this.#cell = cell;
@@ -105,67 +174,73 @@ abstract class Cell extends Layer {
     lockFields(this);
   }
 
-  protected step(x: Tensor, state: LSTMCellState): { h: Tensor; c: Tensor | undefined; cache: CellCache } {
+  /**
+   * Runs one step.
+   *
+   * @param x [N,D] or [D]
+   * @param state the previous state
+   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  forward(x: Tensor, state: State = {} as State): Output {
     this.#memory.checkAlive();
-    const { hiddenSize } = this;
     const { dtype, kind, training } = this.#memory;
-    const { core } = this.#memory.arena;
-    const taken = checkOptions(`${kind}.forward`, state, this.#stateNames());
+    const given: LSTMCellState = checkOptions(`${kind}.forward`, state, this.#stateNames());
     const plain = readTensor("x", x);
     const axes = plain.shape.length === 1 ? [] : ["N"];
     const input = takeTensor("x", plain, dtype, [...axes, this.inputSize]);
     const batch = input.shape.slice(0, -1);
     const n = batch[0] ?? 1;
-    const take = (name: "h" | "c") => {
-      const value = taken[name];
-      return value === undefined ? undefined : takeTensor(name, value, dtype, [...batch, hiddenSize]);
+    const shape = [...batch, this.hiddenSize];
+    const initial = {
+      h0: readOptional("h", given.h, dtype, shape),
+      c0: readOptional("c", given.c, dtype, shape),
     };
-    const first = { h0: take("h"), c0: take("c") };
     this.#memory.checkAlive(); // code of the caller's may have run
-    const saved = new Arena(core, training);
-    let kept = false;
+    const saved = new Arena(this.#memory.arena.core, training);
+    let handedOut = false;
     try {
-      const on: FloatTensor = saved.copy("x", input, dtype, input.shape);
-      const step = { cell: this.#cell, t: 1, n, rows: n, x: on };
-      const pass = sequenceForward(saved, dtype, step, this.#weights, first, training);
-      const shape = [...batch, hiddenSize];
+      const step = { cell: this.#cell, t: 1, n, rows: n, x: saved.copy("x", input, dtype, input.shape) as FloatTensor };
+      const pass = sequenceForward(saved, dtype, step, this.#weights, initial, { training });
       const h = pass.hs.slice(n, n).download(shape);
       const c = pass.cs && (training ? pass.cs.slice(n, n) : pass.cs).download(shape);
       const cache = new CellCache(this, saved, training ? pass : undefined);
-      kept = training;
-      return { h, c, cache };
+      handedOut = training;
+      return (c ? { h, c, cache } : { h, cache }) as unknown as Output;
     } finally {
-      if (!kept) saved.dispose();
+      if (!handedOut) saved.dispose();
     }
   }
 
-  protected stepBackward(gradients: LSTMCellState, cache: CellCache): { x: Tensor; h: Tensor; c: Tensor | undefined } {
+  /**
+   * Runs one step backward, and adds to the gradients of the parameters. It uses the cache up.
+   *
+   * @param gradients of what forward returned; those left out are zero
+   * @param cache of that forward, which need not be the latest
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: State, cache: CellCache): InputGradients {
     this.#memory.checkAlive();
     const { hiddenSize } = this;
     const { dtype, kind } = this.#memory;
     const lstm = this.#cell.kind === "LSTM";
-    const given = checkOptions(`${kind}.backward`, gradients, this.#stateNames());
+    const given: LSTMCellState = checkOptions(`${kind}.backward`, gradients, this.#stateNames());
     const { n, x } = this.#passOf(cache);
-    const batch = x.shape.slice(0, -1);
-    const take = (name: "h" | "c") => {
-      const value = given[name];
-      return value === undefined ? undefined : takeTensor(name, value, dtype, [...batch, hiddenSize]);
-    };
-    const [givenH, givenC] = [take("h"), take("c")];
+    const shape = [...x.shape.slice(0, -1), hiddenSize];
+    const [h, c] = [readOptional("h", given.h, dtype, shape), readOptional("c", given.c, dtype, shape)];
     this.#memory.checkAlive(); // code of the caller's may have run
     const pass = this.#passOf(cache);
     return withArena(this.#memory.arena.core, (scratch) => {
-      const gradient = (name: "h" | "c", value: Tensor | undefined): FloatTensor => {
-        if (value === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
-        return scratch.copy(name, value, dtype, value.shape);
+      const upload = (name: "h" | "c", gradient: Tensor | undefined): FloatTensor => {
+        if (gradient === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
+        return scratch.copy(name, gradient, dtype, gradient.shape);
       };
-      const dh = gradient("h", givenH);
-      const dc = lstm ? gradient("c", givenC) : undefined;
+      const dh = upload("h", h);
+      const dc = lstm ? upload("c", c) : undefined;
       const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
       sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
       contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
-      const shape = [...batch, hiddenSize];
-      return { x: dx.download(), h: dh.download(shape), c: dc?.download(shape) };
+      const states = { x: dx.download(), h: dh.download(shape) };
+      return (dc ? { ...states, c: dc.download(shape) } : states) as unknown as InputGradients;
     });
   }
 
@@ -173,7 +248,7 @@ abstract class Cell extends Layer {
     return this.#cell.kind === "LSTM" ? ["h", "c"] : ["h"];
   }
 
-  /** What the step of a cache from outside saved. */
+  /** The pass that a cache from outside saved. */
   #passOf(cache: CellCache): Pass {
     const content = contents.get(cache);
     if (!content) throw new DtypeError("cache", describe(cache), "what forward returned as cache");
@@ -186,67 +261,28 @@ abstract class Cell extends Layer {
   }
 }
 
-/** A cell whose state is h alone. */
-abstract class SingleStateCell extends Cell {
-  /**
-   * One step.
-   *
-   * @param x [N,D] or [D]
-   * @param state the state before
-   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  forward(
-    x: Tensor,
-    state: CellState = {},
-  ): {
-    /** The next state: [N,H] or [H]. */
-    h: Tensor;
-    /** What `backward` of this step takes. */
-    cache: CellCache;
-  } {
-    const { h, cache } = this.step(x, state);
-    return { h, cache };
-  }
-
-  /**
-   * Gradients of the parameters are added to; the cache is consumed.
-   *
-   * @param gradients of what forward returned; what is left out counts as zeros
-   * @param cache of that forward, which may be any earlier one
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(
-    gradients: CellState,
-    cache: CellCache,
-  ): {
-    /** The gradient of x, in its shape. */
-    x: Tensor;
-    /** The gradient of the state before: [N,H] or [H]. */
-    h: Tensor;
-  } {
-    const { x, h } = this.stepBackward(gradients, cache);
-    return { x, h };
-  }
-}
-
 /**
  * One step of an RNN, as PyTorch's [nn.RNNCell](https://docs.pytorch.org/docs/stable/generated/torch.nn.RNNCell.html):
  * h' = phi(W_ih x + b_ih + W_hh h + b_hh).
  *
  * Parameters weight_ih [H,D], weight_hh [H,H], bias_ih, bias_hh [H], drawn from U(-1/sqrt(H), 1/sqrt(H)).
+ *
+ * @typeParam D the number type
  */
-export class RNNCell extends SingleStateCell {
+export class RNNCell<D extends FloatDtype = "f64"> extends Cell<D, CellState, CellOutput<D>, CellInputGradients<D>> {
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a cell with random weights.
+   *
+   * @param inputSize D, the size of x
+   * @param hiddenSize H, the size of the state
    * @param options the non-linearity, bias, dtype, seed
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions = {}) {
-    const taken = checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
-    const { nonlinearity = "tanh" } = taken;
+  constructor(inputSize: number, hiddenSize: number, options: RNNCellOptions<D> = {}) {
+    const given = checkOptions("RNNCell", options, ["nonlinearity", "bias", "dtype", "seed"]);
+    const { nonlinearity = "tanh" } = given;
     checkNonlinearity(nonlinearity);
-    super(sealed({ kind: "RNN", phi: nonlinearity }), inputSize, hiddenSize, taken);
+    super(sealed({ kind: "RNN", phi: nonlinearity }), inputSize, hiddenSize, given);
   }
 }
 
@@ -256,59 +292,26 @@ export class RNNCell extends SingleStateCell {
  *
  * Parameters weight_ih [4H,D], weight_hh [4H,H], bias_ih, bias_hh [4H], in the gate order i f g o, drawn from
  * U(-1/sqrt(H), 1/sqrt(H)).
+ *
+ * @typeParam D the number type
  */
-export class LSTMCell extends Cell {
+export class LSTMCell<D extends FloatDtype = "f64"> extends Cell<
+  D,
+  LSTMCellState,
+  LSTMCellOutput<D>,
+  LSTMCellInputGradients<D>
+> {
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a cell with random weights.
+   *
+   * @param inputSize D, the size of x
+   * @param hiddenSize H, the size of the state
    * @param options bias, dtype, seed
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: CellOptions = {}) {
-    const taken = checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
-    super(sealed({ kind: "LSTM", phi: "tanh" }), inputSize, hiddenSize, taken);
-  }
-
-  /**
-   * One step.
-   *
-   * @param x [N,D] or [D]
-   * @param state the state before
-   * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  forward(
-    x: Tensor,
-    state: LSTMCellState = {},
-  ): {
-    /** The next h: [N,H] or [H]. */
-    h: Tensor;
-    /** The next c: [N,H] or [H]. */
-    c: Tensor;
-    /** What `backward` of this step takes. */
-    cache: CellCache;
-  } {
-    return this.step(x, state) as { h: Tensor; c: Tensor; cache: CellCache };
-  }
-
-  /**
-   * Gradients of the parameters are added to; the cache is consumed.
-   *
-   * @param gradients of what forward returned; what is left out counts as zeros
-   * @param cache of that forward, which may be any earlier one
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(
-    gradients: LSTMCellState,
-    cache: CellCache,
-  ): {
-    /** The gradient of x, in its shape. */
-    x: Tensor;
-    /** The gradient of h before: [N,H] or [H]. */
-    h: Tensor;
-    /** The gradient of c before: [N,H] or [H]. */
-    c: Tensor;
-  } {
-    return this.stepBackward(gradients, cache) as { x: Tensor; h: Tensor; c: Tensor };
+  constructor(inputSize: number, hiddenSize: number, options: CellOptions<D> = {}) {
+    const given = checkOptions("LSTMCell", options, ["bias", "dtype", "seed"]);
+    super(sealed({ kind: "LSTM", phi: "tanh" }), inputSize, hiddenSize, given);
   }
 }
 
@@ -318,18 +321,22 @@ export class LSTMCell extends Cell {
  *
  * Parameters weight_ih [3H,D], weight_hh [3H,H], bias_ih, bias_hh [3H], in the gate order r z n, drawn from
  * U(-1/sqrt(H), 1/sqrt(H)).
+ *
+ * @typeParam D the number type
  */
-export class GRUCell extends SingleStateCell {
+export class GRUCell<D extends FloatDtype = "f64"> extends Cell<D, CellState, CellOutput<D>, CellInputGradients<D>> {
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a cell with random weights.
+   *
+   * @param inputSize D, the size of x
+   * @param hiddenSize H, the size of the state
    * @param options resetAfter, bias, dtype, seed
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions = {}) {
-    const taken = checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
-    const { resetAfter = true } = taken;
+  constructor(inputSize: number, hiddenSize: number, options: GRUCellOptions<D> = {}) {
+    const given = checkOptions("GRUCell", options, ["resetAfter", "bias", "dtype", "seed"]);
+    const { resetAfter = true } = given;
     checkFlag("resetAfter", resetAfter);
-    super(sealed({ kind: "GRU", phi: "tanh", resetAfter }), inputSize, hiddenSize, taken);
+    super(sealed({ kind: "GRU", phi: "tanh", resetAfter }), inputSize, hiddenSize, given);
   }
 }

@@ -1,4 +1,4 @@
-// One layer of a recurrent stack in one direction: packs what must be packed, keeps all states or some, runs the kernels.
+// One recurrent layer in one direction: packs ragged batches, saves all states or only checkpoints, and runs the kernels.
 
 import type { Core } from "../../bindings/instantiate.js";
 import { gatherRows, scatterRows, type Columns, type FloatTensor } from "../../bindings/kernels.js";
@@ -9,271 +9,281 @@ import {
   sequenceForward,
   sizesOf,
   type Cell,
-  type First,
+  type InitialStates,
   type Input,
   type Pass,
+  type PassOptions,
   type RecurrentWeights,
 } from "../../bindings/recurrent.js";
 import { zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import { pack, type Active, type Packing } from "./ragged.js";
+import { raggedBatch, type ActiveSteps, type RaggedBatch } from "./ragged.js";
 
-/** A packing whose indices lie in wasm memory. */
-export interface Resident {
-  readonly packing: Packing;
-  readonly counts: WasmTensor<"i32"> | undefined;
-  readonly from: WasmTensor<"i32">;
-  readonly place: WasmTensor<"i32">;
-  readonly output: WasmTensor<"i32"> | undefined;
-  /** [N,size] in the order of the batch to that of the packing, and back. */
-  sort(of: Tensor): Tensor;
-  unsort(of: Tensor): Tensor;
+/** A ragged batch whose indices are in wasm memory, too. */
+export interface WasmRaggedBatch {
+  readonly indices: RaggedBatch;
+  readonly batchSizes: WasmTensor<"i32"> | undefined;
+  readonly paddedRows: WasmTensor<"i32">;
+  readonly packedRows: WasmTensor<"i32">;
+  readonly outputRows: WasmTensor<"i32"> | undefined;
 }
 
-/** The packing of a direction; none where all steps of all rows run from first to last. */
-export function residentPacking(
+/** The ragged batch of one direction; undefined where all rows run over all steps, first to last. */
+export function uploadRagged(
   arena: Arena,
-  active: Active | undefined,
-  reverse: boolean,
+  active: ActiveSteps | undefined,
+  reversed: boolean,
   t: number,
   n: number,
-): Resident | undefined {
-  if (!active && !reverse) return undefined;
-  const packing = pack(active ?? { t, n, flags: new Uint8Array(t * n).fill(1), repeat: false }, reverse);
-  const { counts, from, place, output, order } = packing;
+): WasmRaggedBatch | undefined {
+  if (!active && !reversed) return undefined;
+  const indices = raggedBatch(active ?? { t, n, flags: new Uint8Array(t * n).fill(1), repeat: false }, reversed);
+  const { batchSizes, paddedRows, packedRows, outputRows } = indices;
   const upload = (data: Int32Array) => arena.copy("packing", { data, shape: [data.length] }, "i32", ["rows"]);
   return {
-    packing,
-    counts: counts && upload(counts),
-    from: upload(from),
-    place: upload(place),
-    output: output && upload(output),
-    sort: (of) => moveRows(of, (i) => [i, order[i]!]),
-    unsort: (of) => moveRows(of, (i) => [order[i]!, i]),
+    indices,
+    batchSizes: batchSizes && upload(batchSizes),
+    paddedRows: upload(paddedRows),
+    packedRows: upload(packedRows),
+    outputRows: outputRows && upload(outputRows),
   };
 }
 
-/** A copy of [N,size] whose row `to` is row `from`, for every [to, from] that `move` tells. */
-function moveRows(of: Tensor, move: (i: number) => [to: number, from: number]): Tensor {
-  const [n, size] = of.shape as [number, number];
-  const { data } = of;
+/** A copy of [N,size] whose row i is row `indices[i]`. */
+function selectRows({ data, shape }: Tensor, indices: Int32Array): Tensor {
+  const size = shape[1]!;
   const copy = data.slice();
-  for (let i = 0; i < n; i++) {
-    const [to, from] = move(i);
-    copy.set(data.subarray(from * size, (from + 1) * size), to * size);
-  }
-  return { data: copy, shape: of.shape };
+  indices.forEach((row, i) => copy.set(data.subarray(row * size, (row + 1) * size), i * size));
+  return { data: copy, shape };
 }
 
-/** Steps from `first` on: where a pass is cut, and the states there, [rows of the step before,*]. */
+/** A tensor [N,size] in the order of the ragged batch, longest row first. */
+export function sortRows<T extends Tensor | undefined>(tensor: T, ragged: WasmRaggedBatch | undefined): Tensor | T {
+  return ragged && tensor ? selectRows(tensor, ragged.indices.sortedIndices) : tensor;
+}
+
+/** A copy of a tensor [N,size] in the order of the caller's batch. */
+function unsortRows(tensor: FloatTensor, ragged: WasmRaggedBatch | undefined): Tensor {
+  return ragged ? selectRows(tensor, ragged.indices.unsortedIndices) : tensor.download();
+}
+
+/** A part of a pass: it starts at step `start` from the states h, c [rows of the step before,*]. */
 interface Segment {
-  readonly first: number;
+  readonly start: number;
   readonly h: FloatTensor;
   readonly c: FloatTensor | undefined;
 }
 
-/** What a direction's backward pass needs: the pass, or where only some states were kept, those. */
-export interface DirectionTape {
-  /** Without x, which is packed anew. */
+/** What the backward pass of a direction needs: the forward pass, or, with checkpoints, the states that segments start from. */
+export interface DirectionPass {
+  /** Without x, which is packed again. */
   readonly input: Omit<Input, "x">;
-  /** [T,N,D], in the order of the batch. */
+  /** [T,N,D], in the order of the caller's batch. */
   readonly x: FloatTensor;
-  readonly packing: Resident | undefined;
+  readonly ragged: WasmRaggedBatch | undefined;
   readonly pass: Omit<Pass, "x"> | undefined;
   readonly segments: readonly Segment[];
-  /** States are kept every so many steps. */
-  readonly every: number;
+  /** Steps of a segment. */
+  readonly checkpoint: number;
 }
 
-interface Forward {
+interface ForwardArgs {
   cell: Cell;
   weights: RecurrentWeights;
-  packing: Resident | undefined;
+  ragged: WasmRaggedBatch | undefined;
   /** [T,N,D] */
   x: FloatTensor;
-  /** [N,P], in the order of the packing. */
+  /** [N,P], in the order of the ragged batch. */
   mask: FloatTensor | undefined;
-  /** [N,*], in the order of the batch. */
-  first: { h0: Tensor | undefined; c0: Tensor | undefined };
-  /** Whether a backward pass will follow. */
-  keep: boolean;
-  every: number;
+  /** [N,*], in the order of the caller's batch. */
+  initial: { h0: Tensor | undefined; c0: Tensor | undefined };
+  /** Whether a backward pass follows. */
+  training: boolean;
+  /** In training, states are saved every so many steps; Infinity: all are. */
+  checkpoint: number;
 }
 
 /**
- * @param keep   for what a backward pass needs (or an inference pass's states)
- * @param scratch for what is needed no longer than the states
- * @returns states [rows,P], packed, and the last ones [N,*] in the order of the batch
+ * Runs one layer in one direction.
+ *
+ * @param saved   for what the backward pass needs, in inference for the states
+ * @param scratch for the rest; must live as long as the states that are returned
+ * @returns states [rows,P], packed, and the last ones [N,*] in the order of the caller's batch
  */
 export function forwardDirection(
-  keep: Arena,
+  saved: Arena,
   scratch: Arena,
   dtype: FloatDtype,
-  args: Forward,
-): { tape: DirectionTape; states: FloatTensor; h: Tensor; c: Tensor | undefined } {
-  const { cell, weights, packing, x, mask, every } = args;
+  args: ForwardArgs,
+): { saved: DirectionPass; states: FloatTensor; h: Tensor; c: Tensor | undefined } {
+  const { cell, weights, ragged, x, mask, training, checkpoint } = args;
   const [t, n] = x.shape as [number, number];
-  const { steps, rows, last } = packing?.packing ?? { steps: t, rows: t * n, last: undefined };
-  const input: Omit<Input, "x"> = { cell, t: steps, n, counts: packing?.counts, rows, mask };
-  const sort = (of: Tensor | undefined) => (of && packing ? packing.sort(of) : of);
-  const first = { h0: sort(args.first.h0), c0: sort(args.first.c0) };
-  const packed = { ...input, x: packedInput(scratch, dtype, x, packing) };
-  const inSegments = args.keep && every < steps && rows > 0;
+  const { steps, rows, lastRows } = ragged?.indices ?? { steps: t, rows: t * n, lastRows: undefined };
+  const input: Omit<Input, "x"> = { cell, t: steps, n, batchSizes: ragged?.batchSizes, rows, mask };
+  const { h0, c0 } = args.initial;
+  const initial = { h0: sortRows(h0, ragged), c0: sortRows(c0, ragged) };
+  const packed = { ...input, x: packInput(scratch, dtype, x, ragged) };
+  const inSegments = training && checkpoint < steps && rows > 0;
   const { pass, segments } = inSegments
-    ? forwardSegments(keep, scratch, dtype, packed, weights, first, packing?.packing.counts, every)
-    : { pass: sequenceForward(keep, dtype, packed, weights, first, args.keep), segments: [] };
+    ? forwardSegments(saved, scratch, dtype, packed, weights, initial, ragged?.indices.batchSizes, checkpoint)
+    : { pass: sequenceForward(saved, dtype, packed, weights, initial, { training }), segments: [] };
   const { hs, cs } = pass;
-  const tape = { input, x, packing, segments, pass: inSegments ? undefined : pass, every };
-  // Where not all are kept, the cells are one [N,H], in the order of the packing.
-  const keptCells = args.keep && !inSegments;
-  const c = cs && (keptCells ? lastStates(cs, n, rows, last) : unsorted(cs, packing));
-  return { tape, states: hs.slice(n, rows), h: lastStates(hs, n, rows, last), c };
+  const allCells = training && !inSegments; // else cs is the latest c, [N,H], in the order of the ragged batch
+  const c = cs && (allCells ? lastStates(cs, n, rows, lastRows) : unsortRows(cs, ragged));
+  return {
+    saved: { input, x, ragged, segments, pass: inSegments ? undefined : pass, checkpoint },
+    states: hs.slice(n, rows),
+    h: lastStates(hs, n, rows, lastRows),
+    c,
+  };
 }
 
-/** x packed, or as it is: [rows,D]. */
-function packedInput(arena: Arena, dtype: FloatDtype, x: FloatTensor, packing: Resident | undefined): FloatTensor {
+/** x [T,N,D] as [rows,D]: packed, or the same memory. */
+function packInput(arena: Arena, dtype: FloatDtype, x: FloatTensor, ragged: WasmRaggedBatch | undefined): FloatTensor {
   const [t, n, d] = x.shape as [number, number, number];
-  if (!packing) return x.reshape([t * n, d]);
-  const { rows } = packing.packing;
+  if (!ragged) return x.reshape([t * n, d]);
+  const { rows } = ragged.indices;
   const packed: FloatTensor = arena.allocate("packed x", dtype, [rows, d]);
-  gatherRows(dtype, rows, packing.from, whole(x), whole(packed));
+  gatherRows(dtype, rows, ragged.paddedRows, allColumns(x), allColumns(packed));
   return packed;
 }
 
-/** All columns of a tensor. */
-function whole(of: FloatTensor): Columns {
-  return { of, first: 0, width: of.shape[of.shape.length - 1]! };
+function allColumns(tensor: FloatTensor): Columns {
+  return { of: tensor, first: 0, width: tensor.shape[tensor.shape.length - 1]! };
 }
 
-/** A copy of the last states of [N + rows,*]: the rows `last`, or the last N. */
-function lastStates(all: FloatTensor, n: number, rows: number, last: Int32Array | undefined): Tensor {
-  if (!last) return all.slice(rows, n).download();
-  const size = all.shape[1]!;
-  const from = all.data;
-  const data = zeros(all.dtype, n * size);
-  last.forEach((row, i) => data.set(from.subarray(row * size, (row + 1) * size), i * size));
+/** A copy [N,*] of the last states in [N + rows,*]: the rows `lastRows`, or the last N. */
+function lastStates(states: FloatTensor, n: number, rows: number, lastRows: Int32Array | undefined): Tensor {
+  if (!lastRows) return states.slice(rows, n).download();
+  const size = states.shape[1]!;
+  const numbers = states.data;
+  const data = zeros(states.dtype, n * size);
+  lastRows.forEach((row, i) => data.set(numbers.subarray(row * size, (row + 1) * size), i * size));
   return { data, shape: [n, size] };
 }
 
-function unsorted(of: FloatTensor, packing: Resident | undefined): Tensor {
-  return packing ? packing.unsort(of) : of.download();
-}
-
-/** Rows of the steps first..end (not included) of a pass, and the pass cut down to them. */
-function segmentOf(input: Input, counts: Int32Array | undefined, first: number, end: number) {
-  const sum = (from: number, to: number) =>
-    counts ? counts.subarray(from, to).reduce((a, b) => a + b, 0) : (to - from) * input.n;
-  const offset = sum(0, first);
-  const rows = sum(first, end);
-  const n = first > 0 && counts ? counts[first - 1]! : input.n; // rows of the states that it starts from
+/** The input of the steps start..end-1, and the packed row `offset` that it starts at. */
+function segmentOf(input: Input, batchSizes: Int32Array | undefined, start: number, end: number) {
+  const rowsOf = (from: number, to: number) =>
+    batchSizes ? batchSizes.subarray(from, to).reduce((a, b) => a + b, 0) : (to - from) * input.n;
+  const offset = rowsOf(0, start);
+  const rows = rowsOf(start, end);
+  const n = start > 0 && batchSizes ? batchSizes[start - 1]! : input.n; // rows of the state before it
   const x = input.x.slice(offset, rows);
-  return { ...input, t: end - first, n, rows, x, counts: input.counts?.slice(first, end - first), offset };
+  return { ...input, t: end - start, n, rows, x, batchSizes: input.batchSizes?.slice(start, end - start), offset };
 }
 
-/** All steps, of which only the states that segments start from are kept. */
+/** Runs all steps in segments, and saves only the states that the segments start from. */
 function forwardSegments(
-  keep: Arena,
+  saved: Arena,
   scratch: Arena,
   dtype: FloatDtype,
   input: Input,
   weights: RecurrentWeights,
-  first: First,
-  counts: Int32Array | undefined,
-  every: number,
+  initial: InitialStates,
+  batchSizes: Int32Array | undefined,
+  checkpoint: number,
 ): { pass: Pass; segments: Segment[] } {
   const { cell, t, n, rows } = input;
   const { h, p } = sizesOf(cell, weights);
-  const hs = allocateStates(scratch, dtype, "states", { n, rows }, p, first.h0);
-  const cs = cell.kind === "LSTM" ? allocateStates(scratch, dtype, "cells", { n, rows: 0 }, h, first.c0) : undefined;
+  const hs = allocateStates(scratch, dtype, "states", { n, rows }, p, initial.h0);
+  const cs = cell.kind === "LSTM" ? allocateStates(scratch, dtype, "cells", { n, rows: 0 }, h, initial.c0) : undefined;
   const segments: Segment[] = [];
-  for (let step = 0; step < t; step += every) {
-    const segment = segmentOf(input, counts, step, Math.min(step + every, t));
-    const before = hs.slice(n + segment.offset - segment.n, segment.n);
-    const copy = (purpose: string, of: FloatTensor) => keep.copy(purpose, of, dtype, of.shape);
-    segments.push({ first: step, h: copy("states", before), c: cs && copy("cells", cs.slice(0, segment.n)) });
-    withArena(scratch.core, (arena) => {
-      const states = hs.slice(n + segment.offset - segment.n, segment.n + segment.rows);
-      sequenceForward(arena, dtype, segment, weights, { hs: states, cs }, false);
+  for (let start = 0; start < t; start += checkpoint) {
+    const segment = segmentOf(input, batchSizes, start, Math.min(start + checkpoint, t));
+    const save = (purpose: string, state: FloatTensor) => saved.copy(purpose, state, dtype, state.shape);
+    const states = hs.slice(n + segment.offset - segment.n, segment.n + segment.rows);
+    segments.push({
+      start,
+      h: save("states", states.slice(0, segment.n)),
+      c: cs && save("cells", cs.slice(0, segment.n)),
     });
+    withArena(scratch.core, (arena) =>
+      sequenceForward(arena, dtype, segment, weights, { hs: states, cs }, { training: false }),
+    );
   }
   return { pass: { ...input, hs, cs }, segments };
 }
 
-interface Backward {
-  tape: DirectionTape;
+interface BackwardArgs {
+  saved: DirectionPass;
   weights: RecurrentWeights;
   gradients: RecurrentWeights;
-  /** Of [T,N,*]. */
+  /** Gradient of the output, columns of [T,N,*]; zeros by default. */
   dOutput: Columns | undefined;
-  /** [N,*], in the order of the batch. */
+  /** [N,*], in the order of the caller's batch; zeros by default. */
   dhn: Tensor | undefined;
   dcn: Tensor | undefined;
-  /** out: [T,N,D]. */
+  /** Out: [T,N,D]. */
   dx: FloatTensor;
-  /** Whether dx is added to, not overwritten. */
+  /** Whether to add to dx instead of overwriting it. */
   add: boolean;
-  /** Whether only the memory is taken, and nothing changed. */
-  rehearse: boolean;
+  /** Whether to allocate everything and change nothing. */
+  dryRun: boolean;
 }
 
-/** Gradients of the first states, [N,*], in the order of the batch. */
-export function backwardDirection(core: Core, dtype: FloatDtype, args: Backward): { h: Tensor; c: Tensor | undefined } {
-  const { tape, weights, gradients, dOutput, dx, add, rehearse } = args;
-  const { input, packing, pass, segments } = tape;
+/**
+ * Runs one layer in one direction backward.
+ *
+ * @returns the gradients of the initial states, [N,*], in the order of the caller's batch
+ */
+export function backwardDirection(
+  core: Core,
+  dtype: FloatDtype,
+  args: BackwardArgs,
+): { h: Tensor; c: Tensor | undefined } {
+  const { saved, weights, gradients, dOutput, dx, add, dryRun } = args;
+  const { input, ragged, pass, segments, checkpoint } = saved;
   const { cell, n, rows, t } = input;
   const { h, p } = sizesOf(cell, weights);
   return withArena(core, (arena) => {
-    const x = packedInput(arena, dtype, tape.x, packing);
-    const dStates = dOutput && packedGradient(arena, dtype, dOutput, rows, packing);
-    const carried = (purpose: string, gradient: Tensor | undefined, size: number): FloatTensor => {
+    const x = packInput(arena, dtype, saved.x, ragged);
+    const dStates = dOutput && packGradient(arena, dtype, dOutput, rows, ragged);
+    const stateGradient = (purpose: string, gradient: Tensor | undefined, size: number): FloatTensor => {
       if (!gradient) return arena.zeros(purpose, dtype, [n, size]);
-      return arena.copy(purpose, packing ? packing.sort(gradient) : gradient, dtype, [n, size]);
+      return arena.copy(purpose, sortRows(gradient, ragged), dtype, [n, size]);
     };
-    const dh = carried("dhn", args.dhn, p);
-    const dc = cell.kind === "LSTM" ? carried("dcn", args.dcn, h) : undefined;
-    const direct = !packing && !add;
+    const dh = stateGradient("dhn", args.dhn, p);
+    const dc = cell.kind === "LSTM" ? stateGradient("dcn", args.dcn, h) : undefined;
+    const direct = !ragged && !add;
     const d = x.shape[1]!;
     const dInput: FloatTensor = direct ? dx.reshape([rows, d]) : arena.allocate("packed dx", dtype, [rows, d]);
-    const run = (of: Pass, first: number, arena: Arena) => {
-      const part = { dOutput: dStates?.slice(first, of.rows), dh, dc, dx: dInput.slice(first, of.rows) };
-      sequenceBackward(arena, dtype, of, weights, gradients, part, rehearse);
+    const run = (part: Pass, offset: number, arena: Arena) => {
+      const [dOutput, dx] = [dStates?.slice(offset, part.rows), dInput.slice(offset, part.rows)];
+      sequenceBackward(arena, dtype, part, weights, gradients, { dOutput, dh, dc, dx }, dryRun);
     };
     if (pass) run({ ...pass, x }, 0, arena);
-    for (const { first, h: h0, c: c0 } of [...segments].reverse()) {
-      const { offset, ...segment } = segmentOf(
-        { ...input, x },
-        packing?.packing.counts,
-        first,
-        Math.min(first + tape.every, t),
-      );
+    for (const { start, h: h0, c: c0 } of [...segments].reverse()) {
+      const end = Math.min(start + checkpoint, t);
+      const { offset, ...segment } = segmentOf({ ...input, x }, ragged?.indices.batchSizes, start, end);
       withArena(core, (scratch) => {
-        const again = sequenceForward(scratch, dtype, segment, weights, { h0, c0 }, true, rehearse);
-        run(again, offset, scratch);
+        const options: PassOptions = { training: true, dryRun };
+        run(sequenceForward(scratch, dtype, segment, weights, { h0, c0 }, options), offset, scratch);
       });
     }
-    if (!direct && !rehearse) {
-      if (add) scatterRows(dtype, rows, packing?.from, whole(dInput), whole(dx));
-      else gatherRows(dtype, dx.shape[0]! * n, packing!.place, whole(dInput), whole(dx));
+    if (!direct && !dryRun) {
+      if (add) scatterRows(dtype, rows, ragged?.paddedRows, allColumns(dInput), allColumns(dx));
+      else gatherRows(dtype, dx.shape[0]! * n, ragged!.packedRows, allColumns(dInput), allColumns(dx));
     }
-    return { h: unsorted(dh, packing), c: dc && unsorted(dc, packing) };
+    return { h: unsortRows(dh, ragged), c: dc && unsortRows(dc, ragged) };
   });
 }
 
-/** [rows,P] from gradients of the output. */
-function packedGradient(
+/** The gradient of the states [rows,P] from that of the output. */
+function packGradient(
   arena: Arena,
   dtype: FloatDtype,
   dOutput: Columns,
   rows: number,
-  packing: Resident | undefined,
+  ragged: WasmRaggedBatch | undefined,
 ): FloatTensor {
-  const { of, width } = dOutput;
-  if (!packing && of.shape[of.shape.length - 1] === width) return of.reshape([rows, width]);
+  const { of: tensor, width } = dOutput;
+  if (!ragged && tensor.shape[tensor.shape.length - 1] === width) return tensor.reshape([rows, width]);
   const packed: FloatTensor = arena.allocate("packed dOutput", dtype, [rows, width]);
-  if (packing?.output) {
-    packed.fill(0); // some rows gave the output of several steps, others of none
-    scatterRows(dtype, of.shape[0]! * of.shape[1]!, packing.output, dOutput, whole(packed));
+  if (ragged?.outputRows) {
+    packed.fill(0); // a packed row may be the output of several steps, or of none
+    scatterRows(dtype, tensor.shape[0]! * tensor.shape[1]!, ragged.outputRows, dOutput, allColumns(packed));
   } else {
-    gatherRows(dtype, rows, packing?.from, dOutput, whole(packed));
+    gatherRows(dtype, rows, ragged?.paddedRows, dOutput, allColumns(packed));
   }
   return packed;
 }

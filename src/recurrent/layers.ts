@@ -1,8 +1,9 @@
-// The recurrent layers: RNN, LSTM and GRU. What runs a stack of them is in stack.ts; the mathematics is in assembly/.
+// The recurrent layers RNN, LSTM and GRU: their options and parameters. forward and backward are in stack.ts; the mathematics
+// is in assembly/.
 
 import { UnsupportedError } from "../../bindings/errors.js";
 import type { Activation } from "../../bindings/recurrent.js";
-import type { Tensor } from "../../bindings/tensor.js";
+import type { FloatDtype } from "../../bindings/tensor.js";
 import { checkFlag, lockFields } from "../base/check.js";
 import { sealed } from "../base/sealed.js";
 import {
@@ -10,52 +11,16 @@ import {
   checkNonlinearity,
   checkRecurrentOptions,
   type GRUOptions,
+  type LSTMInputGradients,
   type LSTMOptions,
+  type LSTMOutput,
   type LSTMState,
+  type RNNInputGradients,
   type RNNOptions,
+  type RNNOutput,
   type RNNState,
 } from "./options.js";
 import { Recurrent } from "./stack.js";
-
-/** A stack whose state is h alone. */
-abstract class SingleState extends Recurrent {
-  /**
-   * All steps of all layers.
-   *
-   * @param x [T,N,D], [N,T,D] with batchFirst, or [T,D]; T >= 1
-   * @param state first states, and which steps take part
-   * @throws ShapeError, DtypeError, ValueError (lengths, mask), StateError (lengths and mask; stateful: another N),
-   *   DisposedError, OutOfMemoryError
-   */
-  forward(
-    x: Tensor,
-    state: RNNState = {},
-  ): {
-    /** h of the last layer at every step: [T,N,directions*H], laid out as x. */
-    output: Tensor;
-    /** The last states: [numLayers*directions,N,H], without N for [T,D]. */
-    hn: Tensor;
-  } {
-    const { output, hn } = this.run(x, state);
-    return { output, hn };
-  }
-
-  /**
-   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
-   *
-   * @param gradients of what forward returned, in its shapes; what is left out counts as zeros
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(gradients: { output?: Tensor; hn?: Tensor }): {
-    /** The gradient of x, in its shape. */
-    x: Tensor;
-    /** The gradient of h0, in its shape, also where forward took none. */
-    h0: Tensor;
-  } {
-    const { x, h0 } = this.runBackward(gradients);
-    return { x, h0 };
-  }
-}
 
 /**
  * A stack of simple recurrent layers (Elman 1990), as PyTorch's
@@ -63,23 +28,27 @@ abstract class SingleState extends Recurrent {
  *
  * Parameters weight_ih_l0 [H,D], weight_hh_l0 [H,H], bias_ih_l0, bias_hh_l0 [H], ..., weight_ih_l0_reverse ..., drawn from
  * U(-1/sqrt(H), 1/sqrt(H)).
+ *
+ * @typeParam D the number type
  */
-export class RNN extends SingleState {
+export class RNN<D extends FloatDtype = "f64"> extends Recurrent<D, RNNState, RNNOutput<D>, RNNInputGradients<D>> {
   /** phi: the option `activation`, or else `nonlinearity`. */
   readonly nonlinearity: Activation;
 
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a stack with random weights.
+   *
+   * @param inputSize D, the size of the input at a step
+   * @param hiddenSize H, the size of the state
    * @param options layers, directions, dropout ...; one layer in one direction by default
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: RNNOptions = {}) {
-    const taken = checkRecurrentOptions("RNN", options, ["nonlinearity", "activation"]);
-    const { nonlinearity = "tanh", activation = nonlinearity } = taken;
+  constructor(inputSize: number, hiddenSize: number, options: RNNOptions<D> = {}) {
+    const given = checkRecurrentOptions("RNN", options, ["nonlinearity", "activation"]);
+    const { nonlinearity = "tanh", activation = nonlinearity } = given;
     checkNonlinearity(nonlinearity);
     checkActivation("activation", activation);
-    super(sealed({ kind: "RNN", phi: activation }), inputSize, hiddenSize, taken);
+    super(sealed({ kind: "RNN", phi: activation }), inputSize, hiddenSize, given);
     this.nonlinearity = activation;
     lockFields(this);
   }
@@ -92,66 +61,31 @@ export class RNN extends SingleState {
  *
  * Parameters weight_ih_l0 [4H,D], weight_hh_l0 [4H,P], bias_ih_l0, bias_hh_l0 [4H], with projSize weight_hr_l0 [P,H], ...,
  * weight_ih_l0_reverse ..., in the gate order i f g o, drawn from U(-1/sqrt(H), 1/sqrt(H)). P is projSize, or H.
+ *
+ * @typeParam D the number type
  */
-export class LSTM extends Recurrent {
+export class LSTM<D extends FloatDtype = "f64"> extends Recurrent<D, LSTMState, LSTMOutput<D>, LSTMInputGradients<D>> {
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a stack with random weights.
+   *
+   * @param inputSize D, the size of the input at a step
+   * @param hiddenSize H, the size of the state
    * @param options layers, directions, dropout ...; one layer in one direction by default
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: LSTMOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: LSTMOptions<D> = {}) {
     const own = ["projSize", "unitForgetBias", "activation", "recurrentActivation", "layerNorm"];
-    const taken = checkRecurrentOptions("LSTM", options, own);
-    const { activation = "tanh", recurrentActivation = "sigmoid", unitForgetBias = false } = taken;
+    const given = checkRecurrentOptions("LSTM", options, own);
+    const { activation = "tanh", recurrentActivation = "sigmoid", unitForgetBias = false } = given;
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("unitForgetBias", unitForgetBias);
-    super(sealed({ kind: "LSTM", phi: activation, sigma: recurrentActivation }), inputSize, hiddenSize, taken);
+    super(sealed({ kind: "LSTM", phi: activation, sigma: recurrentActivation }), inputSize, hiddenSize, given);
     if (!unitForgetBias) return;
     for (const { name, value } of this.parameters()) {
       if (name.startsWith("bias_")) value.data.fill(0);
       if (name.startsWith("bias_ih")) value.data.fill(1, hiddenSize, 2 * hiddenSize);
     }
-  }
-
-  /**
-   * All steps of all layers.
-   *
-   * @param x [T,N,D], [N,T,D] with batchFirst, or [T,D]; T >= 1
-   * @param state first states, and which steps take part
-   * @throws ShapeError, DtypeError, ValueError (lengths, mask), StateError (lengths and mask; stateful: another N),
-   *   DisposedError, OutOfMemoryError
-   */
-  forward(
-    x: Tensor,
-    state: LSTMState = {},
-  ): {
-    /** h of the last layer at every step: [T,N,directions*P], laid out as x. */
-    output: Tensor;
-    /** The last h: [numLayers*directions,N,P], without N for [T,D]. */
-    hn: Tensor;
-    /** The last c: [numLayers*directions,N,H], without N for [T,D]. */
-    cn: Tensor;
-  } {
-    return this.run(x, state) as { output: Tensor; hn: Tensor; cn: Tensor };
-  }
-
-  /**
-   * Gradients of the parameters are added to; belongs to the latest forward in training mode, and consumes it.
-   *
-   * @param gradients of what forward returned, in its shapes; what is left out counts as zeros
-   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
-   */
-  backward(gradients: { output?: Tensor; hn?: Tensor; cn?: Tensor }): {
-    /** The gradient of x, in its shape. */
-    x: Tensor;
-    /** The gradient of h0, in its shape, also where forward took none. */
-    h0: Tensor;
-    /** The gradient of c0, in its shape, also where forward took none. */
-    c0: Tensor;
-  } {
-    return this.runBackward(gradients) as { x: Tensor; h0: Tensor; c0: Tensor };
   }
 }
 
@@ -163,32 +97,36 @@ export class LSTM extends Recurrent {
  *
  * Parameters weight_ih_l0 [3H,D], weight_hh_l0 [3H,H], bias_ih_l0, bias_hh_l0 [3H], ..., weight_ih_l0_reverse ..., in the
  * gate order r z n, drawn from U(-1/sqrt(H), 1/sqrt(H)).
+ *
+ * @typeParam D the number type
  */
-export class GRU extends SingleState {
+export class GRU<D extends FloatDtype = "f64"> extends Recurrent<D, RNNState, RNNOutput<D>, RNNInputGradients<D>> {
   /** Whether r is applied after the recurrent product. */
   readonly resetAfter: boolean;
 
   /**
-   * @param inputSize D, the numbers that go in at a step
-   * @param hiddenSize H, the numbers of the state
+   * Creates a stack with random weights.
+   *
+   * @param inputSize D, the size of the input at a step
+   * @param hiddenSize H, the size of the state
    * @param options layers, directions, dropout ...; one layer in one direction by default
    * @throws ShapeError (sizes), ValueError, UnsupportedError (an unknown option; layerNorm with resetAfter false), OutOfMemoryError
    */
-  constructor(inputSize: number, hiddenSize: number, options: GRUOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, options: GRUOptions<D> = {}) {
     const own = ["resetAfter", "activation", "recurrentActivation", "layerNorm"];
-    const taken = checkRecurrentOptions("GRU", options, own);
-    const { activation = "tanh", recurrentActivation = "sigmoid", resetAfter = true } = taken;
+    const given = checkRecurrentOptions("GRU", options, own);
+    const { activation = "tanh", recurrentActivation = "sigmoid", resetAfter = true } = given;
     checkActivation("activation", activation);
     checkActivation("recurrentActivation", recurrentActivation);
     checkFlag("resetAfter", resetAfter);
-    if (!resetAfter && taken.layerNorm) {
+    if (!resetAfter && given.layerNorm) {
       throw new UnsupportedError("layerNorm", "resetAfter false", "resetAfter true, whose products are normalised");
     }
     super(
       sealed({ kind: "GRU", phi: activation, sigma: recurrentActivation, resetAfter }),
       inputSize,
       hiddenSize,
-      taken,
+      given,
     );
     this.resetAfter = resetAfter;
     lockFields(this);

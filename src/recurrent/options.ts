@@ -1,99 +1,181 @@
-// The options of the recurrent layers, what their forward takes besides x, and the checks of both that are not the stack's.
+// Options, arguments and results of the recurrent layers, and the checks of the options that one kind of layer has.
 
 import { ValueError } from "../../bindings/errors.js";
+import type { Lengths } from "../../bindings/memory.js";
 import type { Activation, CellKind } from "../../bindings/recurrent.js";
-import { describe, type Tensor } from "../../bindings/tensor.js";
+import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { type LayerOptions } from "../nn/layer.js";
 
-/** Options that all recurrent layers have. */
-export interface RecurrentOptions extends LayerOptions {
-  /** Layers on top of each other (default 1). */
-  numLayers?: number;
+/**
+ * Options that all recurrent layers have.
+ *
+ * @typeParam D the number type
+ */
+export interface RecurrentOptions<D extends FloatDtype = FloatDtype> extends LayerOptions<D> {
+  /** Number of stacked layers (default 1). */
+  numLayers?: number | undefined;
   /** Whether there are biases (default true). */
-  bias?: boolean;
-  /** Whether sequences come as [N,T,D] instead of [T,N,D] (default false). Does not change the states' shapes. */
-  batchFirst?: boolean;
-  /** Whether a second set of layers reads every sequence from its end (default false); outputs stand side by side. */
-  bidirectional?: boolean;
+  bias?: boolean | undefined;
+  /** Whether sequences are [N,T,D] instead of [T,N,D] (default false). The shapes of states do not change. */
+  batchFirst?: boolean | undefined;
   /**
-   * Probability with which an output of every layer but the last is dropped in training, the others times 1 / (1 - dropout)
+   * Whether a second set of layers reads every sequence from its end (default false). Each output is that of the first
+   * set, followed by that of the second.
+   */
+  bidirectional?: boolean | undefined;
+  /**
+   * Probability of dropping an output of every layer but the last in training; the others are scaled by 1 / (1 - dropout)
    * (default 0).
    */
-  dropout?: number;
-  /** Probability with which a unit of h is dropped before the recurrent product in training: the same units at all steps
-   * of a sequence (Gal & Ghahramani 2016; default 0). */
-  recurrentDropout?: number;
+  dropout?: number | undefined;
   /**
-   * Keep states only every so many steps, and recompute the others in backward (Chen et al. 2016; default: keep all). Near
-   * sqrt(T) it takes the least memory.
+   * Probability of dropping a unit of h before the recurrent product in training, the same units at all steps of a
+   * sequence (Gal & Ghahramani 2016; default 0).
    */
-  checkpoint?: number;
-  /** Read sequences from the last step to the first; outputs come in that order (Keras' go_backwards; default false). */
-  goBackwards?: boolean;
-  /** Start from the states that the pass before ended with, until `resetState()` (Keras' stateful; default false). */
-  stateful?: boolean;
+  recurrentDropout?: number | undefined;
+  /**
+   * Save the states of only every so many steps, and compute the others again in backward (Chen et al. 2016; default: save
+   * all). Memory is least near sqrt(T).
+   */
+  checkpoint?: number | undefined;
+  /** Whether to read sequences from the last step to the first; outputs are in that order (Keras' go_backwards; default false). */
+  goBackwards?: boolean | undefined;
+  /** Whether each pass starts from the last states of the pass before, until `resetState()` (Keras' stateful; default false). */
+  stateful?: boolean | undefined;
 }
 
-/** Options of `RNN`. */
-export interface RNNOptions extends RecurrentOptions {
+/**
+ * Options of `RNN`.
+ *
+ * @typeParam D the number type
+ */
+export interface RNNOptions<D extends FloatDtype = FloatDtype> extends RecurrentOptions<D> {
   /** phi: "tanh" (default) or "relu". */
-  nonlinearity?: "tanh" | "relu";
-  /** Any other non-linearity, for models from elsewhere, in place of `nonlinearity`. */
-  activation?: Activation;
+  nonlinearity?: "tanh" | "relu" | undefined;
+  /** Any other non-linearity, for models from elsewhere; used instead of `nonlinearity`. */
+  activation?: Activation | undefined;
 }
 
-/** What LSTM and GRU have for models from elsewhere. */
-export interface GatedOptions extends RecurrentOptions {
-  /** Of the candidate, and of the LSTM's c on its way to h (default "tanh"). */
-  activation?: Activation;
-  /** Of the gates (default "sigmoid"); "hardSigmoid" is Keras 2's min(max(0.2 x + 0.5, 0), 1). */
-  recurrentActivation?: Activation;
+/**
+ * Options that LSTM and GRU share.
+ *
+ * @typeParam D the number type
+ */
+export interface GatedOptions<D extends FloatDtype = FloatDtype> extends RecurrentOptions<D> {
+  /** Non-linearity of the candidate, and of the LSTM between c and h (default "tanh"). */
+  activation?: Activation | undefined;
+  /** Non-linearity of the gates (default "sigmoid"); "hardSigmoid" is Keras 2's min(max(0.2 x + 0.5, 0), 1). */
+  recurrentActivation?: Activation | undefined;
   /**
-   * Whether what the weights give, and the LSTM's c on its way to h, are layer-normalised (Ba et al. 2016; default false):
-   * parameters weight_norm_ih_l0, weight_norm_hh_l0 [4H or 3H], LSTM also weight_norm_c_l0, bias_norm_c_l0 [H], ..., which
-   * start as ones and zeros. A GRU normalises r and z together, and n on its own; an LSTM all four gates together.
+   * Whether to layer-normalise the products of the weights, and the LSTM's c before psi (Ba et al. 2016; default false).
+   * Adds the parameters weight_norm_ih_l0, weight_norm_hh_l0 [4H or 3H], LSTM also weight_norm_c_l0, bias_norm_c_l0 [H],
+   * ..., which start as ones and zeros. An LSTM normalises its four gates together; a GRU normalises r and z together, and n
+   * alone.
    */
-  layerNorm?: boolean;
+  layerNorm?: boolean | undefined;
 }
 
-/** Options of `LSTM`. */
-export interface LSTMOptions extends GatedOptions {
-  /** Size P < H to which h is projected, by W_hr (Sak, Senior & Beaufays 2014; default 0: not at all). */
-  projSize?: number;
+/**
+ * Options of `LSTM`.
+ *
+ * @typeParam D the number type
+ */
+export interface LSTMOptions<D extends FloatDtype = FloatDtype> extends GatedOptions<D> {
+  /** Size P < H to which W_hr projects h (Sak, Senior & Beaufays 2014; default 0: no projection). */
+  projSize?: number | undefined;
   /**
    * Whether bias_ih of the forget gate starts as 1 and all other biases as 0 (Jozefowicz, Zaremba & Sutskever 2015; Keras'
    * unit_forget_bias; default false).
    */
-  unitForgetBias?: boolean;
+  unitForgetBias?: boolean | undefined;
 }
 
-/** Options of `GRU`. */
-export interface GRUOptions extends GatedOptions {
-  /** Whether the reset gate is applied after the recurrent product (default true, as PyTorch, cuDNN, Keras 3) or before. */
-  resetAfter?: boolean;
+/**
+ * Options of `GRU`.
+ *
+ * @typeParam D the number type
+ */
+export interface GRUOptions<D extends FloatDtype = FloatDtype> extends GatedOptions<D> {
+  /** Whether the reset gate is applied after the recurrent product (default true, as in PyTorch, cuDNN, Keras 3) or before. */
+  resetAfter?: boolean | undefined;
 }
 
-/** What `forward` takes besides x: first states, and which steps take part. */
+/** Initial states of `RNN` and `GRU`, and which steps take part. */
 export interface RNNState {
   /** [numLayers * directions,N,P] (P = H without projSize), without N for unbatched x; zeros by default. */
-  h0?: Tensor;
-  /** [N] steps of each row, 0 to T: the output behind them is zeros, and the last state is that of the row's last step. */
-  lengths?: Tensor | readonly number[] | Int32Array;
-  /** The axes of x without the last; 0 or 1 (i32): a masked step (0) repeats the output and state before it, as in Keras. Not with `lengths`. */
-  mask?: Tensor;
+  h0?: Tensor | undefined;
+  /** [N] the number of valid steps of each row, 0 to T. Past a row's end outputs are zero; hn is the state at its end. */
+  lengths?: Lengths | undefined;
+  /**
+   * [T,N], [N,T] with batchFirst, or [T] unbatched, of 0 or 1 (i32). A step with 0 is skipped: it repeats the output and the
+   * state before it, as in Keras. Not together with `lengths`.
+   */
+  mask?: Tensor | undefined;
 }
-/** What `LSTM.forward` takes besides x. */
+
+/** Initial states of `LSTM`, and which steps take part. */
 export interface LSTMState extends RNNState {
   /** [numLayers * directions,N,H], without N for unbatched x; zeros by default. */
-  c0?: Tensor;
+  c0?: Tensor | undefined;
 }
+
+/**
+ * Results of `RNN.forward` and `GRU.forward`.
+ *
+ * @typeParam D the number type
+ */
+export type RNNOutput<D extends FloatDtype = FloatDtype> = {
+  /** h of the last layer at every step: [T,N,directions*P], in the layout of x (P = H without projSize). */
+  output: Tensor<D>;
+  /** The last h: [numLayers*directions,N,P], without N for unbatched x. */
+  hn: Tensor<D>;
+};
+
+/**
+ * Results of `LSTM.forward`.
+ *
+ * @typeParam D the number type
+ */
+export type LSTMOutput<D extends FloatDtype = FloatDtype> = RNNOutput<D> & {
+  /** The last c: [numLayers*directions,N,H], without N for unbatched x. */
+  cn: Tensor<D>;
+};
+
+/**
+ * Gradients that go into `backward`: of the results of `forward`, in their shapes. A gradient that is left out is zero.
+ *
+ * @typeParam Output the results of forward
+ */
+export type OutputGradients<Output> = { [Name in keyof Output]?: Tensor | undefined };
+
+/**
+ * Results of `RNN.backward` and `GRU.backward`.
+ *
+ * @typeParam D the number type
+ */
+export type RNNInputGradients<D extends FloatDtype = FloatDtype> = {
+  /** The gradient of x, in its shape. */
+  x: Tensor<D>;
+  /** The gradient of h0, in its shape, also where forward got none. */
+  h0: Tensor<D>;
+};
+
+/**
+ * Results of `LSTM.backward`.
+ *
+ * @typeParam D the number type
+ */
+export type LSTMInputGradients<D extends FloatDtype = FloatDtype> = RNNInputGradients<D> & {
+  /** The gradient of c0, in its shape, also where forward got none. */
+  c0: Tensor<D>;
+};
 
 const OPTIONS = ["numLayers", "bias", "batchFirst", "bidirectional", "dropout", "recurrentDropout", "checkpoint"];
 const MORE_OPTIONS = ["goBackwards", "stateful", "dtype", "seed"];
 const ACTIVATIONS: readonly Activation[] = ["tanh", "relu", "sigmoid", "hardSigmoid", "linear"];
 
-/** A copy of options (`checkOptions`), which must be those of all recurrent layers or this kind's `own`. */
+/** A copy of options, which must be those of all recurrent layers or the kind's `own` (`checkOptions`). */
 export function checkRecurrentOptions<Options extends RecurrentOptions>(
   kind: CellKind,
   options: Options,

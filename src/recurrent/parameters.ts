@@ -1,14 +1,14 @@
-// The parameters of one recurrent layer in one direction: PyTorch's names and shapes, and how the kernels take them.
+// The parameters of one recurrent layer in one direction: PyTorch's names and shapes.
 
 import { GATES, type CellKind, type RecurrentWeights } from "../../bindings/recurrent.js";
 import type { WasmParameter } from "../nn/layer.js";
 
-/** The parameters' names, each with `suffix`, and shapes, in the order in which they are drawn. */
+/** Names, each with `suffix`, and shapes of the parameters, in the order in which they are drawn. */
 export function weightShapes(
   kind: CellKind,
   inputSize: number,
   hiddenSize: number,
-  options: { bias?: boolean; projSize?: number; layerNorm?: boolean },
+  options: { bias?: boolean | undefined; projSize?: number | undefined; layerNorm?: boolean | undefined },
   suffix = "",
 ): [name: string, shape: number[]][] {
   const { bias = true, projSize, layerNorm } = options;
@@ -24,18 +24,18 @@ export function weightShapes(
   return shapes.map(([name, shape]) => [name + suffix, shape]);
 }
 
-/** What kernels take of the parameters of `weightShapes`: the values or the gradients. */
-export function weightsOf(parameters: readonly WasmParameter[], what: "value" | "grad"): RecurrentWeights {
-  const of = (kind: string) => parameters.find(({ name }) => name.startsWith(kind))?.[what];
+/** The values or the gradients of the parameters of `weightShapes`, as the kernels name them. */
+export function weightsOf(parameters: readonly WasmParameter[], part: "value" | "grad"): RecurrentWeights {
+  const find = (prefix: string) => parameters.find(({ name }) => name.startsWith(prefix))?.[part];
   return {
-    weightIh: of("weight_ih")!,
-    weightHh: of("weight_hh")!,
-    biasIh: of("bias_ih"),
-    biasHh: of("bias_hh"),
-    weightHr: of("weight_hr"),
-    normIh: of("weight_norm_ih"),
-    normHh: of("weight_norm_hh"),
-    normC: of("weight_norm_c"),
-    normCBias: of("bias_norm_c"),
+    weightIh: find("weight_ih")!,
+    weightHh: find("weight_hh")!,
+    biasIh: find("bias_ih"),
+    biasHh: find("bias_hh"),
+    weightHr: find("weight_hr"),
+    normIh: find("weight_norm_ih"),
+    normHh: find("weight_norm_hh"),
+    normC: find("weight_norm_c"),
+    normCBias: find("bias_norm_c"),
   };
 }

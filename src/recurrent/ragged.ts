@@ -1,62 +1,81 @@
-// Sequences of different lengths, with masked steps, or read from their ends: which steps of which rows a direction runs
-// over, and where its results go. The kernels take them packed: see assembly/recurrent/sequence.ts.
+// Ragged batches: rows of different lengths, masked steps, or rows read from their ends. Computes which steps of which rows
+// one direction runs over, and where its results go. The kernels read these steps packed (assembly/recurrent/sequence.ts).
 
-/** How one direction's steps lie packed, and where they come from. A row of [T,N,*] has the number t*N + n. */
-export interface Packing {
-  /** Steps of the longest row, and rows of all steps. */
+/**
+ * How the steps of one direction are packed, in PyTorch's terms (torch.nn.utils.rnn.PackedSequence). Padded row t*N + n
+ * is row [t,n] of [T,N,*].
+ */
+export interface RaggedBatch {
+  /** Steps of the longest row. */
   readonly steps: number;
+  /** Packed rows: those of all steps. */
   readonly rows: number;
-  /** [steps] rows of each step; undefined where all are the whole batch. */
-  readonly counts: Int32Array | undefined;
-  /** [N] the batch row at each place, longest first. */
-  readonly order: Int32Array;
-  /** [rows] the row of [T,N,*] that each packed row comes from. */
-  readonly from: Int32Array;
-  /** [T*N] the packed row of each row of [T,N,*]; -1: none. */
-  readonly place: Int32Array;
-  /** [T*N] the packed row that each row of the output comes from, where that is another one; -1: none, it is zeros. */
-  readonly output: Int32Array | undefined;
-  /** [N] the row of hs ([N + rows,*], first states in front) where each batch row ends. */
-  readonly last: Int32Array;
+  /** [steps] the number of rows at each step; undefined where it is N at all of them. */
+  readonly batchSizes: Int32Array | undefined;
+  /** [N] the rows of the batch, longest first. */
+  readonly sortedIndices: Int32Array;
+  /** [N] the place of each row of the batch in that order. */
+  readonly unsortedIndices: Int32Array;
+  /** [rows] the padded row of each packed row. */
+  readonly paddedRows: Int32Array;
+  /** [T*N] the packed row of each padded row; -1: none. */
+  readonly packedRows: Int32Array;
+  /** [T*N] the packed row that each row of the output is copied from, where that is another one; -1: none, it is zero. */
+  readonly outputRows: Int32Array | undefined;
+  /** [N] the row of hs ([N + rows,*], the initial states first) with the last state of each row of the batch. */
+  readonly lastRows: Int32Array;
 }
 
-/** Steps that take part: [T*N], 1 or 0. */
-export interface Active {
+/** Which steps take part. */
+export interface ActiveSteps {
   readonly t: number;
   readonly n: number;
+  /** [T*N], 1 or 0. */
   readonly flags: Uint8Array;
-  /** Whether a step that takes no part repeats the output before it (Keras) or gives zeros (PyTorch). */
+  /** Whether the output of a step that takes no part repeats the one before (Keras) or is zero (PyTorch). */
   readonly repeat: boolean;
 }
 
-/** @param reverse whether each row runs from its own end to its start */
-export function pack({ t, n, flags, repeat }: Active, reverse: boolean): Packing {
+/** @param reversed whether each row is read from its own end to its start */
+export function raggedBatch({ t, n, flags, repeat }: ActiveSteps, reversed: boolean): RaggedBatch {
   const lengths = new Int32Array(n);
   for (let i = 0; i < flags.length; i++) lengths[i % n]! += flags[i]!;
-  const order = Int32Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
-  const steps = n === 0 ? 0 : lengths[order[0]!]!;
-  const counts = new Int32Array(steps);
-  for (const length of lengths) for (let s = 0; s < length; s++) counts[s]!++;
+  const sortedIndices = Int32Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const unsortedIndices = new Int32Array(n);
+  const steps = n === 0 ? 0 : lengths[sortedIndices[0]!]!;
+  const batchSizes = new Int32Array(steps);
+  for (const length of lengths) for (let s = 0; s < length; s++) batchSizes[s]!++;
   const offsets = new Int32Array(steps + 1);
-  for (let s = 0; s < steps; s++) offsets[s + 1] = offsets[s]! + counts[s]!;
+  for (let s = 0; s < steps; s++) offsets[s + 1] = offsets[s]! + batchSizes[s]!;
   const rows = offsets[steps]!;
-  const from = new Int32Array(rows);
-  const place = new Int32Array(t * n).fill(-1);
-  const output = repeat ? new Int32Array(t * n) : undefined;
-  const last = new Int32Array(n);
-  order.forEach((row, i) => {
+  const paddedRows = new Int32Array(rows);
+  const packedRows = new Int32Array(t * n).fill(-1);
+  const outputRows = repeat ? new Int32Array(t * n) : undefined;
+  const lastRows = new Int32Array(n);
+  sortedIndices.forEach((row, i) => {
+    unsortedIndices[row] = i;
     let latest = -1;
     let s = 0;
     for (let step = 0; step < t; step++) {
-      const at = (reverse ? t - 1 - step : step) * n + row;
-      if (flags[at]) {
+      const padded = (reversed ? t - 1 - step : step) * n + row;
+      if (flags[padded]) {
         latest = offsets[s++]! + i;
-        from[latest] = at;
-        place[at] = latest;
+        paddedRows[latest] = padded;
+        packedRows[padded] = latest;
       }
-      if (output) output[at] = latest;
+      if (outputRows) outputRows[padded] = latest;
     }
-    last[row] = s === 0 ? i : n + latest;
+    lastRows[row] = s === 0 ? i : n + latest;
   });
-  return { steps, rows, counts: rows === steps * n ? undefined : counts, order, from, place, output, last };
+  return {
+    steps,
+    rows,
+    batchSizes: rows === steps * n ? undefined : batchSizes,
+    sortedIndices,
+    unsortedIndices,
+    paddedRows,
+    packedRows,
+    outputRows,
+    lastRows,
+  };
 }

@@ -1,78 +1,93 @@
-// Sequences as users have them ([T,N,*], [N,T,*] or [T,*]; lengths; masks), and as the core has them: [T,N,*].
+// Sequences in the caller's layout ([T,N,*], [N,T,*] or [T,*], with lengths or masks) and in the core's: [T,N,*].
 
 import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
-import { takeLengths, takeTensor, WasmTensor, type Lengths } from "../../bindings/memory.js";
-import { describe, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { takeLengths, takeTensor, type Lengths } from "../../bindings/memory.js";
+import {
+  describe,
+  readTensor,
+  showShape,
+  type Dtype,
+  type FloatDtype,
+  type Tensor,
+  type TensorData,
+} from "../../bindings/tensor.js";
 import { permute } from "../base/layout.js";
-import type { Active } from "./ragged.js";
+import type { ActiveSteps } from "./ragged.js";
 
-/** How the time, batch and feature axes of a sequence lie. */
+/** The axes of the caller's sequence, and in which order time is read. */
 export interface Layout {
   readonly unbatched: boolean;
   readonly batchFirst: boolean;
-  /** Whether time runs from the last step to the first. */
-  readonly backwards: boolean;
+  /** Whether time is read from the last step to the first. */
+  readonly reversed: boolean;
   readonly t: number;
   readonly n: number;
 }
 
-/** x from outside, and its layout. */
-export function takeInput(
+/** A copy of the caller's x, and its layout. */
+export function readSequence<D extends FloatDtype>(
   x: Tensor,
-  dtype: FloatDtype,
+  dtype: D,
   inputSize: number,
   batchFirst: boolean,
-  backwards: boolean,
-): { sequence: Tensor; layout: Layout } {
+  reversed: boolean,
+): { sequence: Tensor<D>; layout: Layout } {
   const plain = readTensor("x", x);
   const unbatched = plain.shape.length === 2;
-  const order = unbatched ? ["T"] : batchFirst ? ["N", "T"] : ["T", "N"];
-  const sequence = takeTensor("x", plain, dtype, [...order, inputSize]);
+  const axes = unbatched ? ["T"] : batchFirst ? ["N", "T"] : ["T", "N"];
+  const sequence = takeTensor("x", plain, dtype, [...axes, inputSize]);
   const [first, second] = sequence.shape as [number, number];
   const rowsFirst = batchFirst && !unbatched;
   const [t, n] = unbatched ? [first, 1] : rowsFirst ? [second, first] : [first, second];
   if (t === 0) throw new ShapeError("x", showShape(sequence.shape), "at least one step");
-  return { sequence, layout: { unbatched, batchFirst: rowsFirst, backwards, t, n } };
+  return { sequence, layout: { unbatched, batchFirst: rowsFirst, reversed, t, n } };
 }
 
+/** A copy of a tensor of the caller's, or undefined where it was left out. */
+export function readOptional<D extends FloatDtype>(
+  argument: string,
+  tensor: Tensor | undefined,
+  dtype: D,
+  pattern: readonly (number | string)[],
+): Tensor<D> | undefined {
+  return tensor === undefined ? undefined : takeTensor(argument, tensor, dtype, pattern);
+}
+
+/** The shape of a sequence in the caller's layout. */
 export function sequenceShape({ unbatched, batchFirst, t, n }: Layout, features: number): number[] {
   if (unbatched) return [t, features];
   return batchFirst ? [n, t, features] : [t, n, features];
 }
 
-/** A sequence from outside as [T,N,features]. */
-export function toTimeFirst(x: Tensor, { batchFirst, t, n }: Layout): Tensor {
+/** [T,N,features] from a sequence in the caller's layout. */
+export function toTimeFirst<D extends Dtype>(x: Tensor<D>, { batchFirst, t, n }: Layout): Tensor<D> {
   const features = x.shape[x.shape.length - 1]!;
   return batchFirst ? permute(x, [1, 0, 2]) : { data: x.data, shape: [t, n, features] };
 }
 
-/** A copy of [T,N,features] as the caller has sequences. */
-export function fromTimeFirst(x: Tensor, layout: Layout): Tensor {
+/** A copy of [T,N,features] in the caller's layout. */
+export function fromTimeFirst<D extends Dtype>(x: Tensor<D>, layout: Layout): Tensor<D> {
   if (layout.batchFirst) return permute(x, [1, 0, 2]);
   const shape = sequenceShape(layout, x.shape[2]!);
-  return x instanceof WasmTensor ? x.download(shape) : { data: x.data.slice(), shape };
+  return { data: x.data.slice() as TensorData<D>, shape };
 }
 
-/** [T,N,features] in the order in which the layer reads it, or back: where it goes backwards, turned round. */
-export function inOrder(x: Tensor, { backwards }: Layout): Tensor {
-  return backwards ? reverseTime(x) : x;
-}
-
-/** A copy with the first axis turned round. */
-function reverseTime({ data, shape }: Tensor): Tensor {
-  const t = shape[0]!;
+/** [T,N,features] in the order in which the layer reads it, and back. */
+export function readingOrder<D extends Dtype>(x: Tensor<D>, { reversed, t }: Layout): Tensor<D> {
+  if (!reversed) return x;
+  const { data, shape } = x;
   const size = data.length / t;
-  const reversed = data.slice();
-  for (let i = 0; size > 0 && i < t; i++) reversed.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
-  return { data: reversed, shape };
+  const copy = data.slice() as TensorData<D>;
+  for (let i = 0; i < t; i++) copy.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
+  return { data: copy, shape };
 }
 
-/** Which steps take part, where not all do. */
+/** The steps that take part; undefined where all do. */
 export function activeSteps(
   layout: Layout,
   lengths: Lengths | undefined,
   mask: Tensor | undefined,
-): Active | undefined {
+): ActiveSteps | undefined {
   const { t, n } = layout;
   if (lengths !== undefined && mask !== undefined) throw new StateError("mask", "lengths as well", "one of the two");
   if (lengths === undefined && mask === undefined) return undefined;
@@ -88,11 +103,6 @@ export function activeSteps(
     }
     flags = Uint8Array.from(toTimeFirst({ data: given.data, shape: [...given.shape, 1] }, layout).data);
   }
-  if (layout.backwards) flags = reverseFlags(flags, n);
+  if (layout.reversed) flags = flags.map((_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
   return flags.includes(0) ? { t, n, flags, repeat: mask !== undefined } : undefined;
-}
-
-function reverseFlags(flags: Uint8Array, n: number): Uint8Array<ArrayBuffer> {
-  const t = flags.length / n;
-  return Uint8Array.from(flags, (_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
 }

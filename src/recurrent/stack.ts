@@ -1,8 +1,8 @@
-// What the recurrent layers share: a stack of them over whole sequences, in one direction or both, forward and backward.
-// What runs one layer in one direction is in direction.ts, one step at a time in stream.ts; the public classes are in
-// recurrent.ts.
+// What the recurrent layers share: a stack over whole sequences, in one direction or both, forward and backward. One layer in
+// one direction is in direction.ts, running step by step in stream.ts; the public classes are in layers.ts.
 
 import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import type { Core } from "../../bindings/instantiate.js";
 import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
@@ -15,68 +15,99 @@ import { initialDraw, Layer, LayerMemory } from "../nn/layer.js";
 import {
   backwardDirection,
   forwardDirection,
-  residentPacking,
-  type DirectionTape,
-  type Resident,
+  sortRows,
+  uploadRagged,
+  type DirectionPass,
+  type WasmRaggedBatch,
 } from "./direction.js";
-import type { LSTMState, RecurrentOptions } from "./options.js";
+import type { LSTMOutput, LSTMState, OutputGradients, RecurrentOptions, RNNState } from "./options.js";
 import { weightShapes, weightsOf } from "./parameters.js";
 import {
   activeSteps,
   fromTimeFirst,
-  inOrder,
+  readingOrder,
+  readOptional,
+  readSequence,
   sequenceShape,
-  takeInput,
   toTimeFirst,
   type Layout,
 } from "./sequences.js";
 import { Stream, type StreamOptions } from "./stream.js";
 
-/** No stack is that deep: a size that was meant for another argument is. */
+/** No stack is that deep: the size was meant for another argument. */
 const MAX_LAYERS = 65536;
-
-interface SavedStack {
-  layout: Layout;
-  packings: readonly (Resident | undefined)[];
-  /** By layer, then direction. */
-  passes: DirectionTape[][];
-  /** Dropout masks [T,N,*] of what goes into each layer; none for the first. */
-  dropped: (FloatTensor | undefined)[];
-}
 
 interface States {
   h: Tensor | undefined;
   c: Tensor | undefined;
 }
 
-/** What RNN, LSTM and GRU share. */
-export abstract class Recurrent extends Layer {
-  readonly #memory: LayerMemory<SavedStack>;
-  /** Layers on top of each other. */
+/** What a forward pass saves for the backward pass. */
+interface StackPass {
+  layout: Layout;
+  /** By direction. */
+  ragged: (WasmRaggedBatch | undefined)[];
+  layers: LayerPass[];
+}
+
+interface LayerPass {
+  /** By direction. */
+  directions: DirectionPass[];
+  /** Dropout mask [T,N,*] of the output; none for the last layer. */
+  mask: FloatTensor | undefined;
+}
+
+/** A forward pass while it runs. */
+interface StackRun extends StackPass {
+  initial: States;
+  /** For what the backward pass needs. */
+  saved: Arena;
+  training: boolean;
+  /** The last states: by layer, then direction. */
+  final: States[];
+}
+
+/**
+ * What RNN, LSTM and GRU share.
+ *
+ * @typeParam D the number type
+ * @typeParam State what forward takes besides x
+ * @typeParam Output what forward returns
+ * @typeParam InputGradients what backward returns
+ */
+export abstract class Recurrent<
+  D extends FloatDtype,
+  State extends RNNState,
+  Output extends { output: Tensor<D>; hn: Tensor<D> },
+  InputGradients extends { x: Tensor<D>; h0: Tensor<D> },
+> extends Layer<D> {
+  readonly #memory: LayerMemory<D, StackPass>;
+  /** Number of stacked layers. */
   readonly numLayers: number;
-  /** Whether sequences come as [N,T,D]. */
+  /** Whether sequences are [N,T,D]. */
   readonly batchFirst: boolean;
   /** Whether a second set of layers reads every sequence from its end. */
   readonly bidirectional: boolean;
-  /** Size P of h: of the output in each direction. */
+  /** Size P of h, and of the output in each direction. */
   readonly stateSize: number;
   readonly #cell: Cell;
   readonly #options: { dropout: number; recurrentDropout: number; checkpoint: number; stateful: boolean };
   readonly #directions: 1 | 2;
-  readonly #goBackwards: boolean;
-  /** Parameters and gradients by layer, then direction. */
+  readonly #reversed: boolean;
+  /** By layer, then direction. */
   readonly #weights: RecurrentWeights[] = [];
   readonly #gradients: RecurrentWeights[] = [];
-  readonly #masks: Random;
+  readonly #random: Random;
+  /** Stateful: the last states of the pass before. */
   #state: States = { h: undefined, c: undefined };
 
   protected constructor(
     cell: Cell,
-    /** Size D of what goes in at a step. */
+    /** Size D of the input at a step. */
     readonly inputSize: number,
     /** Size H of the state. */
     readonly hiddenSize: number,
-    options: RecurrentOptions & { projSize?: number; layerNorm?: boolean },
+    options: RecurrentOptions<D> & { projSize?: number | undefined; layerNorm?: boolean | undefined },
   ) {
     checkSealed("Recurrent", cell, "RNN, LSTM or GRU");
     checkSize("inputSize", inputSize);
@@ -94,7 +125,7 @@ export abstract class Recurrent extends Layer {
     if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
       throw new ValueError("projSize", describe(projSize), `an integer from 0 to ${hiddenSize - 1}`);
     }
-    const memory = new LayerMemory<SavedStack>(cell.kind, dtype);
+    const memory = new LayerMemory<D, StackPass>(cell.kind, dtype);
     super(memory);
     this.#memory = memory;
     this.#cell = cell;
@@ -104,8 +135,8 @@ export abstract class Recurrent extends Layer {
     this.#directions = bidirectional ? 2 : 1;
     this.stateSize = projSize || hiddenSize;
     this.#options = { dropout, recurrentDropout, checkpoint: checkpoint ?? Infinity, stateful };
-    this.#goBackwards = goBackwards;
-    this.#masks = new Random(seed);
+    this.#reversed = goBackwards;
+    this.#random = new Random(seed);
     const shapes: [string, number[]][] = [];
     for (let layer = 0; layer < numLayers; layer++) {
       const width = layer === 0 ? inputSize : this.stateSize * this.#directions;
@@ -113,14 +144,14 @@ export abstract class Recurrent extends Layer {
         shapes.push(...weightShapes(cell.kind, width, hiddenSize, options, suffix));
       }
     }
-    const parameters = memory.addParameters(shapes, initialDraw(this.#masks, hiddenSize));
+    const parameters = memory.addParameters(shapes, initialDraw(this.#random, hiddenSize));
     for (const { name, value } of parameters) {
       if (name.startsWith("weight_norm")) value.fill(1);
       if (name.startsWith("bias_norm")) value.fill(0);
     }
     const each = parameters.length / (numLayers * this.#directions);
-    for (let first = 0; first < parameters.length; first += each) {
-      const own = parameters.slice(first, first + each);
+    for (let i = 0; i < parameters.length; i += each) {
+      const own = parameters.slice(i, i + each);
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
@@ -133,260 +164,307 @@ export abstract class Recurrent extends Layer {
   }
 
   /**
-   * One step at a time, with the state kept inside, from a copy of the weights as they are now.
+   * Runs all layers over all steps.
    *
-   * @param options the batch size N, 1 by default
-   * @throws UnsupportedError where the layer is bidirectional or goes backwards; ShapeError, DisposedError, OutOfMemoryError
+   * @param x [T,N,D], [N,T,D] with batchFirst, or [T,D]; T >= 1
+   * @param state the initial states, and which steps take part
+   * @throws ShapeError, DtypeError, ValueError (lengths, mask), StateError (lengths and mask; stateful: another N),
+   *   DisposedError, OutOfMemoryError
    */
-  stream(options: StreamOptions = {}): Stream {
-    this.#memory.checkAlive();
-    if (this.bidirectional || this.#goBackwards) {
-      const what = this.bidirectional ? "a bidirectional layer" : "a layer that goes backwards";
-      throw new UnsupportedError("stream", what, "a layer that reads sequences from their start");
+  forward(x: Tensor, state: State = {} as State): Output {
+    const memory = this.#memory;
+    memory.checkAlive();
+    const { dtype } = memory;
+    const lstm = this.#cell.kind === "LSTM";
+    const names = [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"];
+    const options: LSTMState = checkOptions(`${this.#cell.kind}.forward`, state, names);
+    const { sequence: given, layout } = readSequence(x, dtype, this.inputSize, this.batchFirst, this.#reversed);
+    const active = activeSteps(layout, options.lengths, options.mask);
+    const initial = this.#initialStates(layout, options);
+    const random = this.#random.state;
+    try {
+      return memory.runForward((saved, _, training) => {
+        const { t, n } = layout;
+        const ragged = [false, true]
+          .slice(0, this.#directions)
+          .map((reversed) => uploadRagged(saved, active, reversed, t, n));
+        const run: StackRun = { layout, ragged, initial, saved, training, layers: [], final: [] };
+        const sequence = readingOrder(toTimeFirst(given, layout), layout);
+        let input: FloatTensor = saved.copy("x", sequence, dtype, sequence.shape);
+        let output!: Tensor;
+        for (const [layer, arena] of this.#upwards()) {
+          input = this.#forwardLayer(run, layer, input, arena);
+          if (layer === this.numLayers - 1) output = fromTimeFirst(input, layout);
+        }
+        const shape = this.#stateShape(layout);
+        const hn = stackStates(dtype, run.final, "h", [...shape, this.stateSize]);
+        const cn = lstm ? stackStates(dtype, run.final, "c", [...shape, this.hiddenSize]) : undefined;
+        if (this.#options.stateful) this.#state = { h: copyOf(hn), c: cn && copyOf(cn) };
+        const result = (cn ? { output, hn, cn } : { output, hn }) as unknown as Output;
+        return { result, values: { layout, ragged, layers: run.layers } };
+      });
+    } catch (error) {
+      this.#random.state = random;
+      throw error;
     }
-    return new Stream(this.#memory, this.#cell, this.#weights, options);
   }
 
   /**
-   * Sets the states from which the next pass of a stateful layer starts (Keras' reset_states).
+   * Runs all layers backward, and adds to the gradients of the parameters. It belongs to the latest forward in training
+   * mode, and uses it up.
+   *
+   * @param gradients of the results of forward, in their shapes; those left out are zero
+   * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
+   */
+  backward(gradients: OutputGradients<Output>): InputGradients {
+    const memory = this.#memory;
+    return memory.runBackward((pass) => {
+      const { dtype } = memory;
+      const { layout, ragged } = pass;
+      const lstm = this.#cell.kind === "LSTM";
+      const names = lstm ? ["output", "hn", "cn"] : ["output", "hn"];
+      const given: OutputGradients<LSTMOutput> = checkOptions(`${this.#cell.kind}.backward`, gradients, names);
+      const shape = this.#stateShape(layout);
+      const [hShape, cShape] = [
+        [...shape, this.stateSize],
+        [...shape, this.hiddenSize],
+      ];
+      const output = readOptional(
+        "output",
+        given.output,
+        dtype,
+        sequenceShape(layout, this.#directions * this.stateSize),
+      );
+      const hn = readOptional("hn", given.hn, dtype, hShape);
+      const cn = readOptional("cn", given.cn, dtype, cShape);
+      memory.checkAlive(); // code of the caller's may have run
+      const args = { output: output && toTimeFirst(output, layout), hn, cn };
+      // A single layer allocates everything before it computes anything.
+      const single = this.#weights.length === 1 && this.#options.checkpoint === Infinity && ragged[0] === undefined;
+      if (!single) this.#backwardLayers(pass, args, true);
+      const { x, initial } = this.#backwardLayers(pass, args, false);
+      const h0 = stackStates(dtype, initial, "h", hShape);
+      return (lstm ? { x, h0, c0: stackStates(dtype, initial, "c", cShape) } : { x, h0 }) as unknown as InputGradients;
+    });
+  }
+
+  /**
+   * Runs step by step, with the state kept inside, on a copy of the weights as they are now.
+   *
+   * @param options the batch size N, 1 by default
+   * @throws UnsupportedError where the layer is bidirectional or reads sequences backwards; ShapeError, DisposedError,
+   *   OutOfMemoryError
+   */
+  stream(options: StreamOptions = {}): Stream<D> {
+    this.#memory.checkAlive();
+    if (this.bidirectional || this.#reversed) {
+      const received = this.bidirectional ? "a bidirectional layer" : "a layer that goes backwards";
+      throw new UnsupportedError("stream", received, "a layer that reads sequences from their start");
+    }
+    return new Stream<D>(this.#memory, this.#cell, this.#weights, options);
+  }
+
+  /**
+   * Sets the initial states of the next pass of a stateful layer (Keras' reset_states).
    *
    * @param state h0 and, for an LSTM, c0, in the shapes that forward takes; zeros by default
    * @throws StateError where the layer is not stateful; ShapeError, DtypeError, UnsupportedError, DisposedError
    */
-  resetState(state: { h0?: Tensor; c0?: Tensor } = {}): void {
+  resetState(state: Pick<State, Extract<keyof State, "h0" | "c0">> = {} as State): void {
     this.#memory.checkAlive();
     const lstm = this.#cell.kind === "LSTM";
-    const given = checkOptions(`${this.#cell.kind}.resetState`, state, lstm ? ["h0", "c0"] : ["h0"]);
+    const given: LSTMState = checkOptions(`${this.#cell.kind}.resetState`, state, lstm ? ["h0", "c0"] : ["h0"]);
     const count = this.numLayers * this.#directions;
-    let leading: readonly (number | string)[] | undefined; // axes of the first state; the second has the same
-    const take = (name: "h0" | "c0", size: number) => {
+    let leading: readonly (number | string)[] | undefined; // axes of h0 but the last; c0 has the same
+    const read = (name: "h0" | "c0", size: number) => {
       const value = given[name];
       if (value === undefined) return undefined;
       if (!this.#options.stateful) throw new StateError("resetState", `${name} without the option stateful`, "none");
       const plain = readTensor(name, value);
       leading ??= plain.shape.length === 2 ? [count] : [count, "N"];
-      const taken = takeTensor(name, plain, this.#memory.dtype, [...leading, size]);
-      leading = taken.shape.slice(0, -1);
-      return taken;
+      const copy = takeTensor(name, plain, this.#memory.dtype, [...leading, size]);
+      leading = copy.shape.slice(0, -1);
+      return copy;
     };
-    const [h, c] = [take("h0", this.stateSize), take("c0", this.hiddenSize)];
+    const [h, c] = [read("h0", this.stateSize), read("c0", this.hiddenSize)];
     this.#memory.checkAlive(); // code of the caller's may have run
     this.#state = { h, c };
   }
 
-  /** Runs the stack. */
-  protected run(x: Tensor, state: LSTMState): { output: Tensor; hn: Tensor; cn: Tensor | undefined } {
-    const { numLayers, stateSize, batchFirst } = this;
+  /**
+   * Runs one layer in all its directions.
+   *
+   * @param input [T,N,*]
+   * @param arena lives until the next layer has run
+   * @returns [T,N,directions*P]
+   */
+  #forwardLayer(
+    { layout, ragged, initial, saved, training, layers, final }: StackRun,
+    layer: number,
+    input: FloatTensor,
+    arena: Arena,
+  ): FloatTensor {
+    const { stateSize } = this;
     const { dtype } = this.#memory;
-    const directions = this.#directions;
-    const lstm = this.#cell.kind === "LSTM";
-    const names = [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"];
-    let last: States | undefined;
-    const result = this.#memory.record((keep, scratch, training) => {
-      const taken = checkOptions(`${this.#cell.kind}.forward`, state, names);
-      const { sequence, layout } = takeInput(x, dtype, this.inputSize, batchFirst, this.#goBackwards);
-      const { t, n } = layout;
-      const active = activeSteps(layout, taken.lengths, taken.mask);
-      const first = this.#firstStates(layout, taken);
-      this.#memory.checkAlive(); // code of the caller's may have run
-      const packings = [false, true]
-        .slice(0, directions)
-        .map((reverse) => residentPacking(keep, active, reverse, t, n));
-      const { checkpoint, dropout } = this.#options;
-      const ends: States[] = [];
-      const passes: DirectionTape[][] = [];
-      const dropped: (FloatTensor | undefined)[] = [undefined];
-      const passing: Arena[] = []; // inference: what a layer leaves is let go of when the layer above has run
-      const before = this.#masks.state;
-      try {
-        let input: FloatTensor = keep.copy("x", inOrder(toTimeFirst(sequence, layout), layout), dtype, ["T", "N", "D"]);
-        for (let layer = 0; layer < numLayers; layer++) {
-          const top = layer === numLayers - 1;
-          if (!training) passing.push(new Arena(keep.core));
-          const arena = passing.at(-1) ?? keep;
-          const tapes: DirectionTape[] = [];
-          // Where the states of one direction are the output as they lie, they serve as such.
-          const plain = directions === 1 && packings[0] === undefined && !(training && checkpoint < t);
-          const joined: FloatTensor | undefined = plain
-            ? undefined
-            : (top ? scratch : arena).allocate("output", dtype, [t, n, directions * stateSize]);
-          let output = joined;
-          for (let direction = 0; direction < directions; direction++) {
-            const i = layer * directions + direction;
-            const packing = packings[direction];
-            withArena(keep.core, (temporary) => {
-              const { tape, states, h, c } = forwardDirection(arena, temporary, dtype, {
-                cell: this.#cell,
-                weights: this.#weights[i]!,
-                packing,
-                x: input,
-                mask: training ? this.#recurrentMask(keep, n, packing) : undefined,
-                first: { h0: stateOf(first.h, n, i), c0: stateOf(first.c, n, i) },
-                keep: training,
-                every: checkpoint,
-              });
-              if (joined) {
-                const to = { of: joined, first: direction * stateSize, width: stateSize };
-                const from = { of: states, first: 0, width: stateSize };
-                gatherRows(dtype, t * n, packing?.output ?? packing?.place, from, to);
-              } else {
-                output = states.reshape([t, n, stateSize]);
-              }
-              ends.push({ h, c });
-              tapes.push(tape);
-            });
-          }
-          while (passing.length > 1) passing.shift()!.dispose();
-          passes.push(tapes);
-          input = output!;
-          let mask: FloatTensor | undefined;
-          if (training && dropout > 0 && !top) {
-            mask = this.#drawMask(keep, "dropout", dropout, input.shape);
-            if (plain) input = keep.copy("dropped output", input, dtype, input.shape);
-            mul(input, mask);
-          }
-          dropped.push(mask);
-        }
-        const shape = this.#stateShape(layout);
-        const hn = stackStates(dtype, ends, "h", [...shape, stateSize]);
-        const cn = lstm ? stackStates(dtype, ends, "c", [...shape, this.hiddenSize]) : undefined;
-        if (this.#options.stateful) last = { h: copyOf(hn), c: cn && copyOf(cn) };
-        const output = fromTimeFirst(input, layout);
-        return { result: { output, hn, cn }, values: { layout, packings, passes, dropped } };
-      } catch (error) {
-        this.#masks.state = before;
-        throw error;
-      } finally {
-        for (const arena of passing) arena.dispose();
-      }
-    });
-    if (last) this.#state = last;
-    return result;
-  }
-
-  /** Runs the stack backward. */
-  protected runBackward(gradients: { output?: Tensor; hn?: Tensor; cn?: Tensor }): {
-    x: Tensor;
-    h0: Tensor;
-    c0: Tensor | undefined;
-  } {
-    const { numLayers, hiddenSize, stateSize } = this;
-    const { dtype, arena: own } = this.#memory;
-    const directions = this.#directions;
-    const lstm = this.#cell.kind === "LSTM";
-    return this.#memory.replay(({ layout, packings, passes, dropped }) => {
-      const names = lstm ? ["output", "hn", "cn"] : ["output", "hn"];
-      const given = checkOptions(`${this.#cell.kind}.backward`, gradients, names);
-      const { t, n } = layout;
-      const take = (name: "output" | "hn" | "cn", shape: number[]) => {
-        const gradient = given[name];
-        return gradient === undefined ? undefined : takeTensor(name, gradient, dtype, shape);
-      };
-      const output = take("output", sequenceShape(layout, directions * stateSize));
-      const shape = this.#stateShape(layout);
-      const [hn, cn] = [take("hn", [...shape, stateSize]), take("cn", [...shape, hiddenSize])];
-      this.#memory.checkAlive(); // code of the caller's may have run
-      const upper = output && toTimeFirst(output, layout);
-      const ends: States[] = Array.from({ length: numLayers * directions });
-      let x!: Tensor;
-      const pass = (rehearse: boolean) => {
-        let dOutput: FloatTensor | undefined;
-        this.#downwards((arena, layer) => {
-          if (layer === numLayers - 1) dOutput = upper && arena.copy("dOutput", upper, dtype, ["T", "N", "H"]);
-          const d = layer === 0 ? this.inputSize : directions * stateSize;
-          const dx: FloatTensor = arena.allocate("dx", dtype, [t, n, d]);
-          for (let direction = 0; direction < directions; direction++) {
-            const i = layer * directions + direction;
-            ends[i] = backwardDirection(own.core, dtype, {
-              tape: passes[layer]![direction]!,
-              weights: this.#weights[i]!,
-              gradients: this.#gradients[i]!,
-              dOutput: dOutput && { of: dOutput, first: direction * stateSize, width: stateSize },
-              dhn: stateOf(hn, n, i),
-              dcn: stateOf(cn, n, i),
-              dx,
-              add: direction > 0,
-              rehearse,
-            });
-          }
-          const mask = dropped[layer];
-          if (mask) mul(dx, mask);
-          dOutput = dx;
-          if (layer === 0 && !rehearse) x = fromTimeFirst(inOrder(dx, layout), layout);
-        });
-      };
-      // One layer alone takes everything before it computes.
-      const alone = numLayers * directions === 1 && this.#options.checkpoint === Infinity && packings[0] === undefined;
-      if (!alone) pass(true);
-      pass(false);
-      const h0 = stackStates(dtype, ends, "h", [...shape, stateSize]);
-      return { x, h0, c0: lstm ? stackStates(dtype, ends, "c", [...shape, hiddenSize]) : undefined };
-    });
-  }
-
-  /** From the last layer to the first, each with an arena that lives until the layer below it is done. */
-  #downwards(body: (arena: Arena, layer: number) => void): void {
-    const arenas: Arena[] = [];
-    try {
-      for (let layer = this.numLayers - 1; layer >= 0; layer--) {
-        const arena = new Arena(this.#memory.arena.core);
-        arenas.push(arena);
-        body(arena, layer);
-        if (arenas.length > 1) arenas.shift()!.dispose();
-      }
-    } finally {
-      for (const arena of arenas) arena.dispose();
+    const { dropout, recurrentDropout, checkpoint } = this.#options;
+    const { t, n } = layout;
+    const top = layer === this.numLayers - 1;
+    // One direction, not ragged, no checkpoints: the states are the output already, so nothing is copied.
+    const isCopy = this.#directions > 1 || ragged[0] !== undefined || (training && checkpoint < t);
+    let output!: FloatTensor;
+    if (isCopy) {
+      const owner = training && !top ? saved : arena;
+      output = owner.allocate("output", dtype, [t, n, this.#directions * stateSize]);
     }
+    const directions = ragged.map((batch, direction) =>
+      withArena(saved.core, (scratch) => {
+        const i = layer * this.#directions + direction;
+        const result = forwardDirection(training ? saved : arena, scratch, dtype, {
+          cell: this.#cell,
+          weights: this.#weights[i]!,
+          ragged: batch,
+          x: input,
+          mask: training && recurrentDropout > 0 ? this.#recurrentMask(saved, n, batch) : undefined,
+          initial: { h0: stateOf(initial.h, n, i), c0: stateOf(initial.c, n, i) },
+          training,
+          checkpoint,
+        });
+        if (isCopy) {
+          const from = { of: result.states, first: 0, width: stateSize };
+          const to = { of: output, first: direction * stateSize, width: stateSize };
+          gatherRows(dtype, t * n, batch?.outputRows ?? batch?.packedRows, from, to);
+        } else {
+          output = result.states.reshape([t, n, stateSize]);
+        }
+        final.push({ h: result.h, c: result.c });
+        return result.saved;
+      }),
+    );
+    let mask: FloatTensor | undefined;
+    if (training && dropout > 0 && !top) {
+      mask = drawMask(saved, "dropout", dtype, output.shape, dropout, this.#random);
+      if (!isCopy) output = saved.copy("dropped output", output, dtype, output.shape);
+      mul(output, mask);
+    }
+    layers.push({ directions, mask });
+    return output;
   }
 
-  /** The axes of a state but the last, as users have them. */
+  /**
+   * Runs all layers backward.
+   *
+   * @param gradients.output [T,N,*]
+   * @param dryRun whether to allocate everything and change nothing
+   * @returns the gradients of x, in the caller's layout, and of the initial states; in a dry run no x
+   */
+  #backwardLayers(
+    { layout, layers }: StackPass,
+    gradients: { output: Tensor | undefined; hn: Tensor | undefined; cn: Tensor | undefined },
+    dryRun: boolean,
+  ): { x: Tensor; initial: States[] } {
+    const { stateSize } = this;
+    const { dtype, arena: own } = this.#memory;
+    const { t, n } = layout;
+    const initial: States[] = Array.from({ length: this.#weights.length });
+    let x!: Tensor;
+    let dOutput: FloatTensor | undefined;
+    for (const [layer, arena] of this.#downwards()) {
+      const { output, hn, cn } = gradients;
+      if (layer === this.numLayers - 1) dOutput = output && arena.copy("dOutput", output, dtype, ["T", "N", "H"]);
+      const { directions, mask } = layers[layer]!;
+      if (mask) mul(dOutput!, mask);
+      const width = layer === 0 ? this.inputSize : this.#directions * stateSize;
+      const dx: FloatTensor = arena.allocate("dx", dtype, [t, n, width]);
+      directions.forEach((saved, direction) => {
+        const i = layer * this.#directions + direction;
+        initial[i] = backwardDirection(own.core, dtype, {
+          saved,
+          weights: this.#weights[i]!,
+          gradients: this.#gradients[i]!,
+          dOutput: dOutput && { of: dOutput, first: direction * stateSize, width: stateSize },
+          dhn: stateOf(hn, n, i),
+          dcn: stateOf(cn, n, i),
+          dx,
+          add: direction > 0,
+          dryRun,
+        });
+      });
+      dOutput = dx;
+      if (layer === 0 && !dryRun) x = fromTimeFirst(readingOrder(dx, layout), layout);
+    }
+    return { x, initial };
+  }
+
+  /** The layers from the first to the last, each with an arena that is freed once the layer above has run. */
+  #upwards() {
+    return visit(this.#memory.arena.core, 0, this.numLayers, 1);
+  }
+
+  /** The layers from the last to the first, each with an arena that is freed once the layer below has run. */
+  #downwards() {
+    return visit(this.#memory.arena.core, this.numLayers - 1, -1, -1);
+  }
+
+  /** The axes of the caller's states but the last. */
   #stateShape({ unbatched, n }: Layout): number[] {
     const count = this.numLayers * this.#directions;
     return unbatched ? [count] : [count, n];
   }
 
-  /** First states, in the shape that users have them: given, or kept from the pass before, or none. */
-  #firstStates(layout: Layout, state: LSTMState): States {
+  /** The initial states in the caller's shape: given, or of the pass before, or none. */
+  #initialStates(layout: Layout, given: LSTMState): States {
     const shape = this.#stateShape(layout);
-    const take = (name: "h0" | "c0", size: number, kept: Tensor | undefined) => {
-      const { [name]: given } = state;
-      const { [name]: value = kept } = state;
-      if (given === undefined && kept && String(kept.shape) !== String([...shape, size])) {
-        const expected = `as many as in the pass before, whose state is ${showShape(kept.shape)}, or resetState()`;
+    const read = (name: "h0" | "c0", size: number, before: Tensor | undefined) => {
+      const { [name]: own } = given;
+      if (own === undefined && before && String(before.shape) !== String([...shape, size])) {
+        const expected = `as many as in the pass before, whose state is ${showShape(before.shape)}, or resetState()`;
         throw new StateError("x", `${layout.n} rows`, expected);
       }
-      if (value === undefined) return undefined;
-      return takeTensor(name, value, this.#memory.dtype, [...shape, size]);
+      return readOptional(name, own === undefined ? before : own, this.#memory.dtype, [...shape, size]);
     };
-    return { h: take("h0", this.stateSize, this.#state.h), c: take("c0", this.hiddenSize, this.#state.c) };
+    return { h: read("h0", this.stateSize, this.#state.h), c: read("c0", this.hiddenSize, this.#state.c) };
   }
 
-  #drawMask(keep: Arena, purpose: string, p: number, shape: readonly number[]): FloatTensor {
-    const mask: FloatTensor = keep.allocate(`mask of ${purpose}`, this.#memory.dtype, shape);
-    drawMask(mask, p, this.#masks);
-    return mask;
-  }
-
-  #recurrentMask(keep: Arena, n: number, packing: Resident | undefined): FloatTensor | undefined {
-    const p = this.#options.recurrentDropout;
-    if (p === 0) return undefined;
-    const mask = this.#drawMask(keep, "recurrent dropout", p, [n, this.stateSize]);
-    return packing ? keep.copy("mask", packing.sort(mask), mask.dtype, ["N", "H"]) : mask;
+  /** The mask [N,P] of the recurrent dropout. */
+  #recurrentMask(saved: Arena, n: number, ragged: WasmRaggedBatch | undefined): FloatTensor {
+    const { recurrentDropout: p } = this.#options;
+    const mask = drawMask(saved, "recurrent dropout", this.#memory.dtype, [n, this.stateSize], p, this.#random);
+    return ragged ? saved.copy("mask", sortRows(mask, ragged), mask.dtype, mask.shape) : mask;
   }
 }
 
-/** State i, [N,size], of [numLayers * directions,N,size], or of [numLayers * directions,size] for N = 1: the same memory. */
-function stateOf(all: Tensor | undefined, n: number, i: number): Tensor | undefined {
-  if (all === undefined) return undefined;
-  const size = all.shape.at(-1)!;
-  return { data: all.data.subarray(i * n * size, (i + 1) * n * size), shape: [n, size] };
+/** Visits layers, each with an arena that is freed once the next layer has run. */
+function* visit(core: Core, start: number, end: number, step: 1 | -1): Generator<[layer: number, arena: Arena]> {
+  const arenas: Arena[] = [];
+  try {
+    for (let layer = start; layer !== end; layer += step) {
+      const arena = new Arena(core);
+      arenas.push(arena);
+      yield [layer, arena];
+      if (arenas.length > 1) arenas.shift()!.dispose();
+    }
+  } finally {
+    for (const arena of arenas) arena.dispose();
+  }
 }
 
-/** The states of all layers and directions, one behind the other. */
-function stackStates(dtype: FloatDtype, all: readonly States[], name: keyof States, shape: number[]): Tensor {
-  const size = all[0]![name]!.data.length;
-  const data = zeros(dtype, all.length * size);
-  all.forEach((states, i) => data.set(states[name]!.data, i * size));
+/** State i, [N,size], of [numLayers * directions,N,size], or of [numLayers * directions,size] for N = 1; the same memory. */
+function stateOf(states: Tensor | undefined, n: number, i: number): Tensor | undefined {
+  if (states === undefined) return undefined;
+  const size = states.shape.at(-1)!;
+  return { data: states.data.subarray(i * n * size, (i + 1) * n * size), shape: [n, size] };
+}
+
+/** The states of all layers and directions, one after the other. */
+function stackStates<D extends FloatDtype>(
+  dtype: D,
+  states: readonly States[],
+  name: keyof States,
+  shape: number[],
+): Tensor<D> {
+  const size = states[0]![name]!.data.length;
+  const data = zeros(dtype, states.length * size);
+  states.forEach((state, i) => data.set(state[name]!.data, i * size));
   return { data, shape };
 }
 

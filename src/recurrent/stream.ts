@@ -1,32 +1,40 @@
-// One step at a time: a recurrent stack with its state kept in wasm memory, and no allocation in a step.
+// Runs a recurrent stack one step at a time. The state stays in wasm memory; a step allocates nothing.
 
 import { DisposedError, StateError } from "../../bindings/errors.js";
-import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena, LiveTensor, takeTensor } from "../../bindings/memory.js";
+import { Arena, LiveTensor, type WasmTensor } from "../../bindings/memory.js";
 import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
-import { BYTES, readNumbers, sizeOf, zeros, type Tensor } from "../../bindings/tensor.js";
+import {
+  BYTES,
+  readNumbers,
+  sizeOf,
+  zeros,
+  type FloatDtype,
+  type Tensor,
+  type TensorData,
+} from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "../base/check.js";
 import { LayerMemory } from "../nn/layer.js";
+import { readOptional } from "./sequences.js";
 
 /** Options of `stream()` of a recurrent layer. */
 export interface StreamOptions {
-  /** N, the rows that step together (default 1). */
-  batchSize?: number;
+  /** N, the number of rows of the batch (default 1). */
+  batchSize?: number | undefined;
 }
 
-/** The numbers of a step, taken from the caller's array into wasm memory without an allocation. */
-export class StepInput {
-  readonly #tensor: FloatTensor;
-  readonly #what: string;
-  /** What was read so far: a plain array may have getters, which run code of the caller's. */
-  readonly #numbers: Float64Array | Float32Array;
+/** Reads the numbers of a step from the caller's array into wasm memory without an allocation. */
+export class StepInput<D extends FloatDtype = FloatDtype> {
+  readonly #tensor: WasmTensor<D>;
+  readonly #expected: string;
+  /** The numbers read so far: a plain array may have getters, which run code of the caller's. */
+  readonly #numbers: TensorData<D>;
   #reading = false;
 
-  /** @param what how many numbers a step has, in words */
-  constructor(tensor: FloatTensor, what: string) {
+  /** @param expected how many numbers a step has, in words */
+  constructor(tensor: WasmTensor<D>, expected: string) {
     this.#tensor = tensor;
-    this.#what = what;
-    this.#numbers = zeros(tensor.dtype, sizeOf(tensor.shape)) as Float64Array | Float32Array;
+    this.#expected = expected;
+    this.#numbers = zeros(tensor.dtype, sizeOf(tensor.shape));
   }
 
   /**
@@ -34,11 +42,11 @@ export class StepInput {
    *
    * @throws ShapeError, DtypeError; StateError in a call from a getter of x; DisposedError where such a getter disposed
    */
-  take(x: ArrayLike<number>): void {
+  read(x: ArrayLike<number>): void {
     if (this.#reading) throw new StateError("step", "a call from a getter of x", "one step after the other");
     this.#reading = true;
     try {
-      readNumbers("x", x, this.#numbers.length, this.#what, this.#numbers);
+      readNumbers("x", x, this.#numbers.length, this.#expected, this.#numbers as Float64Array | Float32Array);
     } finally {
       this.#reading = false;
     }
@@ -46,27 +54,36 @@ export class StepInput {
   }
 }
 
-/** A recurrent stack that takes one step at a time; made by `layer.stream()`, with a copy of the layer's weights. */
-export class Stream {
+/**
+ * A recurrent stack that runs one step at a time, on a copy of the layer's weights; `layer.stream()` creates it.
+ *
+ * @typeParam D the number type
+ */
+export class Stream<D extends FloatDtype = FloatDtype> {
   /**
    * The state, live in wasm memory. Reading `.data` gives a current view; writing to it changes the state.
    */
   readonly state: {
     /** [numLayers,N,P]. */
-    readonly h: Tensor;
+    readonly h: Tensor<D>;
     /** [numLayers,N,H] (LSTM). */
-    readonly c?: Tensor;
+    readonly c?: Tensor<D>;
   };
   readonly #arena: Arena;
   readonly #layers: Stepper[] = [];
-  readonly #x: FloatTensor;
-  readonly #h: FloatTensor;
-  readonly #c: FloatTensor | undefined;
-  readonly #output: FloatTensor;
-  readonly #input: StepInput;
+  readonly #x: WasmTensor<D>;
+  readonly #h: WasmTensor<D>;
+  readonly #c: WasmTensor<D> | undefined;
+  readonly #output: WasmTensor<D>;
+  readonly #input: StepInput<D>;
 
   /** @internal */
-  constructor(memory: object, cell: Cell, weights: readonly RecurrentWeights[], options: StreamOptions) {
+  constructor(
+    memory: LayerMemory<D, unknown>,
+    cell: Cell,
+    weights: readonly RecurrentWeights[],
+    options: StreamOptions,
+  ) {
     if (!(memory instanceof LayerMemory)) throw new StateError("Stream", "a call of its constructor", "layer.stream()");
     const { batchSize: n = 1 } = checkOptions("stream", options, ["batchSize"]);
     checkSize("batchSize", n);
@@ -86,7 +103,7 @@ export class Stream {
       this.#x = arena.zeros("x", dtype, [n, d]);
       this.#h = arena.zeros("state", dtype, [layers, n, p]);
       this.#c = cell.kind === "LSTM" ? arena.zeros("state", dtype, [layers, n, h]) : undefined;
-      const state = (of: FloatTensor, layer: number) => of.slice(layer, 1).reshape([n, of.shape[2]!]);
+      const state = (all: WasmTensor<D>, layer: number) => all.slice(layer, 1).reshape([n, all.shape[2]!]);
       weights.forEach((layer, i) => {
         const x = i === 0 ? this.#x : state(this.#h, i - 1);
         const c = this.#c && state(this.#c, i);
@@ -103,17 +120,17 @@ export class Stream {
   }
 
   /**
-   * One step, to the same bits as `forward`; nothing is allocated.
+   * Runs one step, with the same bits as `forward`; nothing is allocated.
    *
-   * @param x N*D numbers, row by row
-   * @returns h of the last layer, N*P numbers: a live view, valid until the next call of this package (copy it to keep it)
+   * @param x [N,D], N*D numbers
+   * @returns h of the last layer [N,P], N*P numbers: a live view, valid until the next call of this package; copy it to keep it
    * @throws ShapeError, DtypeError, DisposedError
    */
-  step(x: ArrayLike<number>): Float64Array | Float32Array {
+  step(x: ArrayLike<number>): TensorData<D> {
     this.#checkAlive();
-    this.#input.take(x);
+    this.#input.read(x);
     for (const layer of this.#layers) layer.step();
-    return this.#output.data as Float64Array | Float32Array;
+    return this.#output.data;
   }
 
   /**
@@ -122,15 +139,11 @@ export class Stream {
    * @param state h0 [numLayers,N,P] and, for an LSTM, c0 [numLayers,N,H]; zeros by default
    * @throws ShapeError, DtypeError, UnsupportedError, DisposedError
    */
-  reset(state: { h0?: Tensor; c0?: Tensor } = {}): void {
+  reset(state: { h0?: Tensor | undefined; c0?: Tensor | undefined } = {}): void {
     this.#checkAlive();
     const given = checkOptions("reset", state, this.#c ? ["h0", "c0"] : ["h0"]);
-    const take = (name: "h0" | "c0", target: FloatTensor | undefined) => {
-      const value = given[name];
-      if (value === undefined || target === undefined) return undefined;
-      return takeTensor(name, value, target.dtype, target.shape);
-    };
-    const [h0, c0] = [take("h0", this.#h), take("c0", this.#c)];
+    const h0 = readOptional("h0", given.h0, this.#h.dtype, this.#h.shape);
+    const c0 = this.#c && readOptional("c0", given.c0, this.#c.dtype, this.#c.shape);
     this.#checkAlive(); // code of the caller's may have run
     for (const [target, value] of [
       [this.#c, c0],
@@ -141,7 +154,7 @@ export class Stream {
     }
   }
 
-  /** Gives the memory back at once. */
+  /** Frees the memory. */
   dispose(): void {
     this.#arena.dispose();
   }

@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { applyPatch, decodeHex, decodeHexHere, moduleBytes } from "../../bindings/hex.js";
-import { build, hashes } from "../../bindings/wasm.js";
+import { applyPatch, decodeHex, decodeHexHere, moduleBytes as decode } from "../../bindings/hex.js";
+import { build, hashes, relaxedPatch, simd } from "../../bindings/wasm.js";
 import type { Layer } from "../../src/index.js";
 import "../helpers/bits.js";
 import { RELAXED, root, run } from "../helpers/project.js";
@@ -16,6 +16,7 @@ import { variants, type Variant } from "../helpers/variants.js";
 
 const best: Variant = variants.includes("relaxed") ? "relaxed" : "simd";
 const real = WebAssembly;
+const moduleBytes = (variant: Variant) => decode(variant, simd, relaxedPatch);
 
 /** The package as a program has it that has just imported it. */
 async function fresh() {

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { currentCore } from "../../bindings/instantiate.js";
 import { withArena } from "../../bindings/memory.js";
 import { sequenceForward, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
-import { sequenceBytes, sequenceFields } from "../../bindings/wasm.js";
+import { writeRecord } from "../../bindings/record.js";
+import { sequenceFields } from "../../bindings/wasm.js";
 import { fromRtneural } from "../../src/audio.js";
 import * as coursera from "../../src/coursera.js";
 import * as cs231n from "../../src/cs231n.js";
@@ -39,6 +40,7 @@ import {
   TextStreams,
   ValueError,
   Vocabulary,
+  type FloatDtype,
   type Layer,
   type Parameter,
   type Tensor,
@@ -85,7 +87,7 @@ function guarded<R>(variant: Variant, body: () => R): R {
   const before = make(4);
   const hole = Array.from({ length: 24 }, (_, i) => new Linear(1 << (i % 12), 4, { seed: 1 }));
   const canaries = [...before, ...make(4)];
-  const run = (layer: LSTM) => {
+  const run = (layer: LSTM<FloatDtype>) => {
     const { data } = wave([2, 1, 3]);
     return layer.forward({ data: layer.dtype === "f32" ? Float32Array.from(data) : data, shape: [2, 1, 3] }).output
       .data;
@@ -381,7 +383,8 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
     const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 2 ** 28 - 1 }));
     const sizes = fc.record({ n: size, d: size, h: size, p: size, rows: size });
     const flags = fc.record({ after: fc.boolean(), norm: fc.boolean(), mask: fc.boolean(), projected: fc.boolean() });
-    const { kernels, heap, sequence } = currentCore();
+    const core = currentCore();
+    const { kernels, record: sequence } = core;
     const fits = ({ d, h, p }: { d: number; h: number; p: number }) => h * d < 2 ** 30 && h * p < 2 ** 30;
     fc.assert(
       fc.property(sizes.filter(fits), flags, fc.constantFrom("f64", "f32"), (s, flag, dtype) => {
@@ -390,13 +393,11 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const packed = (k: number, columns: number) => k * up(columns, width) * bytes;
         const kernel = kernels[dtype];
         const write = (p: number, projected: boolean) => {
-          const words = heap.view("i32");
-          words.fill(0, sequence / 4, (sequence + sequenceBytes) / 4);
-          const fields = { t: 1, n, d, h, p, rows, resetAfter: Number(flag.after) };
-          const pointers = { mask: flag.mask, normIh: flag.norm, weightHr: projected };
-          for (const [name, value] of Object.entries({ ...fields, ...pointers })) {
-            words[(sequence + sequenceFields[name as keyof typeof sequenceFields][0]) / 4] = Number(value);
-          }
+          const fields = { t: 1, n, d, h, p, rows, resetAfter: flag.after };
+          writeRecord(core, sequence, sequenceFields, {
+            ...fields,
+            ...{ mask: flag.mask, normIh: flag.norm, weightHr: projected },
+          });
         };
         const holds = (told: number, real: number) => {
           if (real > LIMIT) expect(told >>> 0).toBe(LIMIT);
@@ -457,7 +458,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
         const cell: Cell = { kind, phi: "tanh" };
         reserve(cell, { t: 1, n: 1, d, h: 1, p: 1, rows: 1 }, ({ arena, weights, input, hs }) => {
           refuses(
-            () => sequenceForward(arena, "f32", input, weights, { hs }, false),
+            () => sequenceForward(arena, "f32", input, weights, { hs }, { training: false }),
             OutOfMemoryError,
             "packed weights",
           );
@@ -479,10 +480,20 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
       reserve(cell, { t: 1, n, d: 8, h, p: h, rows: 1 }, ({ arena, weights, input, hs, cs }) => {
         const gain = (size: number) => arena.zeros("gain", "f32", [size]);
         const norms = { normIh: gain(4 * h), normHh: gain(4 * h), normC: gain(h), normCBias: gain(h) };
-        const counts = arena.zeros("counts", "i32", [1]);
-        counts.fill(1);
+        const batchSizes = arena.zeros("batchSizes", "i32", [1]);
+        batchSizes.fill(1);
         refuses(
-          () => sequenceForward(arena, "f32", { ...input, counts }, { ...weights, ...norms }, { hs, cs }, false),
+          () =>
+            sequenceForward(
+              arena,
+              "f32",
+              { ...input, batchSizes },
+              { ...weights, ...norms },
+              { hs, cs },
+              {
+                training: false,
+              },
+            ),
           OutOfMemoryError,
           "packed weights",
         );

@@ -174,8 +174,8 @@ describe("N1: the files that a Python block makes for the blocks after it", () =
 
 describe("U10: live views and postMessage", () => {
   test("the guide on workers copies live views, and its copies have no more than their numbers", () => {
-    const { text, blocks } = pages.find(({ path }) => path.endsWith("bundlers.md"))!;
-    const section = text.slice(text.indexOf("### Posting tensors"));
+    const { text, blocks } = pages.find(({ path }) => path.endsWith("workers.md"))!;
+    const section = text.slice(text.indexOf("## Sending tensors"));
     for (const view of [
       "stream.step()",
       "stream.state",

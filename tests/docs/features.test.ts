@@ -1,4 +1,4 @@
-// What the tables of docs/features.md and of the README claim is shown by the tests that they name: files that are there, with
+// What the tables of docs/features.md and docs/hosts.md claim is shown by the tests that they name: files that are there, with
 // those words in a title or in what is put into titles, and scripts of package.json.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -16,8 +16,7 @@ const rowsOf = (text: string): string[][] =>
     .slice(2);
 
 const features = rowsOf(read("docs/features.md")).map(([feature, ours]) => [feature!, ours!] as const);
-const [, where] = /## Where it runs(.*?)\n## /s.exec(read("README.md"))!;
-const hosts = rowsOf(where!).flatMap(([host, ...cells]) =>
+const hosts = rowsOf(read("docs/hosts.md")).flatMap(([host, ...cells]) =>
   cells.filter((cell) => !["-", "same code"].includes(cell.trim())).map((cell) => [host!.trim(), cell.trim()] as const),
 );
 

@@ -42,7 +42,7 @@ export const isTyped = (error) => errorClasses.some((each) => error instanceof e
 const inner = new Set();
 for (const folder of ["src", "bindings"]) {
   for (const path of readdirSync(join(root, folder), { recursive: true })) {
-    if (!path.endsWith(".ts") || path === "wasm.ts") continue;
+    if (!path.endsWith(".ts") || path.startsWith("wasm")) continue;
     const text = readFileSync(join(root, folder, path), "utf8");
     const modifiers = "(?:(?:override|abstract|readonly|static|async|get|set) |\\*)*";
     for (const [, name] of text.matchAll(new RegExp(`^  (?:protected|private) ${modifiers}(\\w+)[(<]`, "gm"))) {

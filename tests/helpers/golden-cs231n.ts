@@ -219,7 +219,7 @@ function oneStep(
 }
 
 /** CS231n's weights are (in, out), Linear's (out, in). */
-function affine(w: Tensor, b: Tensor, dtype: Dtype): Linear {
+function affine(w: Tensor, b: Tensor, dtype: Dtype): Linear<Dtype> {
   const linear = new Linear(w.shape[0] as number, w.shape[1] as number, { dtype });
   linear.loadStateDict({ weight: transposed(w), bias: b });
   return linear;

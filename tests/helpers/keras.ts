@@ -218,7 +218,7 @@ function recurrent(spec: RecurrentSpec, width: number, dtype: FloatDtype, both?:
   };
 }
 
-function packageLayer(spec: RecurrentSpec, width: number, dtype: FloatDtype, bidirectional: boolean): RNN | LSTM | GRU {
+function packageLayer(spec: RecurrentSpec, width: number, dtype: FloatDtype, bidirectional: boolean) {
   const { type, units, activation = "tanh", recurrent_activation, reset_after } = spec;
   const { go_backwards: goBackwards = false, stateful = false } = spec;
   const bias = spec.bias !== undefined;

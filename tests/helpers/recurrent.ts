@@ -24,7 +24,7 @@ import { concatenate, take } from "./tensors.js";
 export const KINDS = ["RNN tanh", "RNN relu", "LSTM", "LSTM projected", "GRU", "GRU before"] as const;
 export type Kind = (typeof KINDS)[number];
 
-export type Recurrent = RNN | LSTM | GRU;
+export type Recurrent = RNN<Dtype> | LSTM<Dtype> | GRU<Dtype>;
 export type Options = RecurrentOptions & Pick<GatedOptions, "activation" | "recurrentActivation">;
 
 export function makeRecurrent(kind: Kind, inputSize: number, hiddenSize: number, options: Options = {}): Recurrent {

@@ -10,7 +10,8 @@ import { gzipSync } from "node:zlib";
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CSP, findBrowser, launch, serveFolder, STRICT, visit } from "../helpers/browser.js";
-import { bundle, BUNDLERS, bundlerVersion, installBundlers } from "../helpers/bundlers.js";
+import { bundle, BUNDLERS, bundlerVersion } from "../helpers/bundlers.js";
+import { installOrReport } from "../helpers/installed.js";
 import { install, kilobytes, pack, RELAXED, script, write } from "../helpers/project.js";
 import { variants } from "../helpers/variants.js";
 
@@ -82,7 +83,7 @@ const html = (src: string, head = "") => `<!doctype html>
 `;
 
 const executable = findBrowser("Chromium");
-const ready = executable !== undefined && installBundlers();
+const ready = executable !== undefined && installOrReport("tests/bundlers");
 
 describe.skipIf(!ready)("an app that trains an LSTM", () => {
   let folder: string;

@@ -227,7 +227,7 @@ test("T4: orthogonal gives the bits of Gram-Schmidt, vector by vector, and the s
 });
 
 describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while memory grows, %s", (dtype) => {
-  const targets: [string, (layer: Linear) => Parameter | Tensor][] = [
+  const targets: [string, (layer: Linear<typeof dtype>) => Parameter | Tensor][] = [
     ["parameter", (layer) => weightOf(layer)],
     ["value", (layer) => weightOf(layer).value],
     ["plain record", (layer) => ({ data: weightOf(layer).value.data, shape: [...weightOf(layer).value.shape] })],

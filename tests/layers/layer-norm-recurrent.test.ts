@@ -12,6 +12,7 @@ import {
   configure,
   gradCheck,
   tensor,
+  type FloatDtype,
   type GRUOptions,
   type LSTMOptions,
   type Tensor,
@@ -37,14 +38,14 @@ const KINDS = ["LSTM", "LSTM projected", "GRU"] as const;
 type Kind = (typeof KINDS)[number];
 type Options = Omit<LSTMOptions & GRUOptions, "projSize">;
 
-function make(kind: Kind, d: number, h: number, options: Options = {}): LSTM | GRU {
+function make(kind: Kind, d: number, h: number, options: Options = {}): LSTM<FloatDtype> | GRU<FloatDtype> {
   const all = { layerNorm: true, seed: 1, ...options };
   if (kind === "GRU") return new GRU(d, h, all);
   return new LSTM(d, h, kind === "LSTM" ? all : { projSize: h >> 1, ...all });
 }
 
 /** Gains and biases as after some training: not ones and zeros. */
-function enliven<L extends LSTM | GRU>(layer: L): L {
+function enliven<L extends LSTM<FloatDtype> | GRU<FloatDtype>>(layer: L): L {
   const random = new Random(7);
   for (const { name, value } of layer.parameters()) {
     if (name.includes("norm")) value.data.set(value.data.map((v) => v + 0.5 * random.normal()));

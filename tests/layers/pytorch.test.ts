@@ -144,7 +144,7 @@ describe.each(variants)("%s build", (variant) => {
     });
 
     /** A layer whose weight and bias serve as the two parameters. */
-    const twoParameters = ([weight, bias]: readonly [Numbers, Numbers]): Linear => {
+    const twoParameters = ([weight, bias]: readonly [Numbers, Numbers]): Linear<typeof dtype> => {
       const [outFeatures, inFeatures] = weight.shape as [number, number];
       const layer = new Linear(inFeatures, outFeatures, { dtype });
       layer.loadStateDict({ weight: make(weight), bias: make(bias) });

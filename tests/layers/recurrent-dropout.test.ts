@@ -1,7 +1,7 @@
 // Dropout inside the recurrent layers: between the layers of a stack, and of the state. That gradients go with the masks
 // is in gradients.test.ts, that checkpoints keep them in properties.test.ts.
 import { describe, expect, test } from "vitest";
-import { GRU, LSTM, RNN, type Tensor } from "../../src/index.js";
+import { GRU, LSTM, RNN, type FloatDtype, type Tensor } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
 import {
@@ -37,14 +37,14 @@ function set(layer: Recurrent, values: Readonly<Record<string, number | "identit
 }
 
 /** A stack in which every layer gives what it is given, so that dropout shows. */
-function transparent(size: number, options: Options): RNN {
+function transparent(size: number, options: Options): RNN<FloatDtype> {
   const layer = new RNN(size, size, { activation: "linear", ...options });
   set(layer, { weight_ih: "identity" });
   return layer;
 }
 
 /** A layer that gives its first state again and again, so that dropout of the state shows. */
-function holding(size: number, options: Options): RNN {
+function holding(size: number, options: Options): RNN<FloatDtype> {
   const layer = new RNN(1, size, { activation: "linear", ...options });
   set(layer, { weight_hh: "identity" });
   return layer;

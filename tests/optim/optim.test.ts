@@ -71,7 +71,7 @@ describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
   describe.each(["f64", "f32"] as const)("%s", (dtype) => {
-    const layer = (): Linear => new Linear(5, 3, { dtype, seed: 1 });
+    const layer = () => new Linear(5, 3, { dtype, seed: 1 });
 
     describe.each(settings)("%s %j", (name, options, state) => {
       const make = (parameters: readonly Parameter[], more?: object): AnyOptimizer =>
