@@ -221,9 +221,9 @@ describe("recurrent layers", () => {
       const [x, h0, c0] = [random([3, ...batch, D], 1), random([...batch, 3], 2), random([...batch, 3], 3)];
       const [output, hn, cn] = [random([3, ...batch, 3], 4), random([...batch, 3], 5), random([...batch, 3], 6)];
       const lstm = kind === "LSTM";
-      const problem = { x, first: { h0, ...(lstm && { c0 }) }, gradients: { output, hn, ...(lstm && { cn }) } };
+      const problem = { x, initial: { h0, ...(lstm && { c0 }) }, gradients: { output, hn, ...(lstm && { cn }) } };
       const pass = loop(cell, problem);
-      const inputs = Object.entries({ x, ...problem.first });
+      const inputs = Object.entries({ x, ...problem.initial });
       const all = [
         ...cell.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
         ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
