@@ -1,4 +1,4 @@
-// What readers say to files of other kinds: they are recognised by their first bytes, or by the keys of their JSON.
+// Errors of readers on files of other kinds, which they recognise by the first bytes or by the keys of the JSON.
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural } from "../../src/audio.js";

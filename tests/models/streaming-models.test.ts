@@ -201,7 +201,7 @@ describe.each(variants)("%s build", (variant) => {
 
 const ONE = new Float32Array(1);
 
-/** What a Proteus file computes, by the layers themselves over the whole sequence. */
+/** The output of a Proteus file, computed by layers over the whole sequence. */
 function batch({ model_data: data, state_dict: dict }: ProteusFile, x: Numbers, dtype: Dtype): Tensor {
   const part = (prefix: string) =>
     Object.fromEntries(
