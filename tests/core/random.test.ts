@@ -124,7 +124,7 @@ test("refuses", () => {
   }
 });
 
-test.each(oddities())("U3: %s as a seed or a state gives a generator or a typed error", (_, value) => {
+test.each(oddities())("%s as a seed or a state gives a generator or a typed error", (_, value) => {
   const odd = value as never;
   onlyTyped(() => new Random(odd), "seed");
   const random = new Random(6);

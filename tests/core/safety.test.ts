@@ -532,7 +532,7 @@ describe.each(variants)("%s build: threads", (variant) => {
   afterAll(async () => void (await worker.terminate()));
   useVariant(variant);
 
-  test("S1: another thread writes into targets, indices, lengths, masks and texts while calls read them", () => {
+  test("another thread writes into targets, indices, lengths, masks and texts while calls read them", () => {
     guarded(variant, () => {
       const x = wave([SIZE, 4]);
       const sequence = wave([8, 8, 2]);

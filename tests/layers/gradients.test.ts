@@ -441,7 +441,7 @@ describe("gradCheck", () => {
     expect([a, b, da, db]).toEqual(before);
   });
 
-  test("U4: a loss that changes the array of parameters changes nothing of the check", () => {
+  test("a loss that changes the array of parameters changes nothing of the check", () => {
     const { loss, all } = problem();
     const expected = gradCheck(loss, all);
     for (const change of [
@@ -455,7 +455,7 @@ describe("gradCheck", () => {
     }
   });
 
-  test("U4: a loss that is no finite number is refused; values and gradients stay unchanged", () => {
+  test("a loss that is no finite number is refused; values and gradients stay unchanged", () => {
     const { all, a, b, da, db } = problem();
     const before = structuredClone([a, b, da, db]);
     for (const loss of ["1", undefined, null, 1n, NaN, Infinity, [1], {}, Symbol("1"), Promise.resolve(1)]) {
@@ -465,7 +465,7 @@ describe("gradCheck", () => {
     expect([a, b, da, db]).toEqual(before);
   });
 
-  test("U4: a loss that disposes of the layer, or swaps arrays, is a typed error", () => {
+  test("a loss that disposes of the layer, or swaps arrays, is a typed error", () => {
     const layer = new Linear(1, 1, { seed: 1 });
     const parameters = layer.parameters();
     refuses(() => gradCheck(() => (layer.dispose(), 1), parameters), DisposedError);
@@ -475,7 +475,7 @@ describe("gradCheck", () => {
     refuses(() => gradCheck(swap, [{ name: "v", value, grad }]), ShapeError, "v.value: got 1 numbers");
   });
 
-  test("U4: a list of parameters with a length and nothing in it is refused at once", () => {
+  test("a list of parameters with a length and nothing in it is refused at once", () => {
     const list = Object.assign([], { length: 2 ** 32 - 1 }) as Checked[];
     const start = performance.now();
     refuses(() => gradCheck(() => 1, list), ValueError, "parameters: got an array of length number 4294967295");

@@ -164,7 +164,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("T4: axes that hold no numbers take no time", () => {
+test("axes that hold no numbers take no time", () => {
   const none = (...shape: number[]) => ({ data: new Float64Array(0), shape });
   const started = performance.now();
   for (const shape of [
@@ -186,7 +186,7 @@ test("T4: axes that hold no numbers take no time", () => {
   refuses(() => init.orthogonal(none(2 ** 40, 0), { gates: 3 }), ValueError, "gates");
 });
 
-test("T4: orthogonal has the bits of Gram-Schmidt, vector by vector, and draws the same numbers from a seed", () => {
+test("orthogonal has the bits of Gram-Schmidt, vector by vector, and draws the same numbers from a seed", () => {
   /** Each vector less its shares in those before it, twice over. */
   const naive = (count: number, length: number, random: Random): number[][] => {
     const vectors: number[][] = [];
@@ -226,7 +226,7 @@ test("T4: orthogonal has the bits of Gram-Schmidt, vector by vector, and draws t
   }
 });
 
-describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while memory grows, %s", (dtype) => {
+describe.each(["f64", "f32"] as const)("orthogonal of a live tensor, while memory grows, %s", (dtype) => {
   const targets: [string, (layer: Linear<typeof dtype>) => Parameter | Tensor][] = [
     ["parameter", (layer) => weightOf(layer)],
     ["value", (layer) => weightOf(layer).value],
@@ -252,7 +252,7 @@ describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while m
   });
 });
 
-test("T4: a target whose getter disposes of the layer is refused, and no other layer changes", () => {
+test("a target whose getter disposes of the layer is refused, and no other layer changes", () => {
   const fills: ((target: Tensor) => void)[] = [
     (t) => init.uniform(t, { seed: 1 }),
     (t) => init.normal(t, { seed: 1 }),

@@ -572,7 +572,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
     ["f32", 2 ** -126],
     ["f64", 2 ** -1022],
   ] as const)("%s", (dtype, least) => {
-    test.each(moments)("U11: %s %o: moments below the least normal number become 0", (name, options, flushed) => {
+    test.each(moments)("%s %o: moments below the least normal number become 0", (name, options, flushed) => {
       using layer = new Embedding(3, 5, { dtype, seed: 1 });
       const [parameter] = layer.parameters() as [Parameter];
       using optimizer = makers[name]!(layer.parameters(), options);
@@ -592,7 +592,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
       expect(parameter.value.data).toEqual(before);
     });
 
-    test.each(moments)("U11: %s %o: no slower with denormal moments", (name, options) => {
+    test.each(moments)("%s %o: no slower with denormal moments", (name, options) => {
       const layers = [1, 2].map((seed) => new Embedding(1000, 64, { dtype, seed }));
       const pairs = layers.map((layer, i) => {
         const [parameter] = layer.parameters() as [Parameter];
@@ -614,7 +614,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
     });
   });
 
-  test("U11: with eps 0 squares stay: they are all that stands in the denominator", () => {
+  test("with eps 0 squares stay: they are all that stands in the denominator", () => {
     using layer = new Embedding(2, 3, { dtype: "f32", seed: 1 });
     const [parameter] = layer.parameters() as [Parameter];
     const before = parameter.value.data.slice();

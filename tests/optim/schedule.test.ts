@@ -205,7 +205,7 @@ test("the cosine", () => {
 });
 
 describe("what comes from outside", () => {
-  test.each(oddities())("U3: %s gives a schedule or a typed error", (_, value) => {
+  test.each(oddities())("%s gives a schedule or a typed error", (_, value) => {
     const odd = value as never;
     for (const [name, make] of Object.entries(makers)) {
       onlyTyped(() => make(odd), `${name}: optimizer`);
@@ -230,7 +230,7 @@ describe("what comes from outside", () => {
     }
   });
 
-  test("T5: a list of groups with a length and nothing in it takes no time", () => {
+  test("a list of groups with a length and nothing in it takes no time", () => {
     const paramGroups = Object.assign([], { length: 2 ** 32 - 1 });
     const start = performance.now();
     refuses(() => new StepLR({ paramGroups }, { stepSize: 1 }), ValueError, "paramGroups: got an array of length");
@@ -242,7 +242,7 @@ describe("what comes from outside", () => {
     expect(performance.now() - start).toBeLessThan(500);
   });
 
-  test("S3: nothing but the public methods of a schedule can be reached", () => {
+  test("nothing but the public methods of a schedule can be reached", () => {
     for (const make of Object.values(makers)) {
       const schedule = make(groups(0.1));
       expect(Reflect.ownKeys(schedule)).toEqual([]);
@@ -291,7 +291,7 @@ describe("what comes from outside", () => {
     expect(schedule.lastEpoch).toBe(1);
   });
 
-  test("U4: a state dict whose getter detaches an earlier array changes nothing", () => {
+  test("a state dict whose getter detaches an earlier array changes nothing", () => {
     const optimizer = groups(0.1, 0.2);
     const schedule = new StepLR(optimizer, { stepSize: 1 });
     const before = [structuredClone(optimizer), schedule.stateDict()];
