@@ -1,8 +1,8 @@
 // Compiles assembly/ and writes what TypeScript needs of it: bindings/wasm.ts and bindings/wasm-graph.ts. There are two modules,
 // core and graph, each in two builds, SIMD and relaxed SIMD, and each of these for a memory of its own and for a shared one.
 //
-// Low memory: 0 to the core's heapBase() has the core's constants; from there to the graph's heapBase(), those of the graph,
-// which is compiled for that address; then a record (bindings/record.ts), then the heap.
+// Memory: the core's constants, to the core's heapBase(); those of the graph, which is compiled for that address, to the graph's
+// heapBase(); the core's scratch; a record (bindings/record.ts); the heap.
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,5 +1,5 @@
-// What losses count (weight, sampleWeight, lengths) and what they give where nothing counts or numbers are not finite, against
-// PyTorch (tests/golden/losses.py) and central differences; and that targets which change while a loss runs reach nothing.
+// Losses with weight, sampleWeight and lengths, also where no element counts or numbers are not finite: against PyTorch
+// (tests/golden/losses.py) and finite differences. Targets that change during a call must do no harm.
 import { createContext, runInContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
@@ -205,7 +205,7 @@ describe.each(variants)("%s build", (variant) => {
     });
   });
 
-  describe("central differences", () => {
+  describe("finite differences", () => {
     const lengths = [3, 1, 0, 2];
     const sampleWeight = tensor([[0.5, 1, 2, 1]]);
     const positive = (shape: number[], start: number): Tensor => ({
@@ -329,7 +329,7 @@ describe.each(variants)("%s build", (variant) => {
     expect([...dx.data].map(Number.isNaN)).toEqual([false, false, false, false, true, true, true, true]);
   });
 
-  describe("targets that change reach nothing", () => {
+  describe("targets that change during a call do no harm", () => {
     const bytes = (layer: { parameters(): Parameter[] }): number[] =>
       layer.parameters().flatMap(({ value }) => [...value.data]);
     /** What a layer computes, too: the core's own tables are part of it. */
@@ -485,7 +485,7 @@ describe.each(variants)("%s build", (variant) => {
       layers.check();
     });
 
-    test("S1: typed arrays of another realm are told by what they are", () => {
+    test("S1: typed arrays of another realm are recognised", () => {
       const foreign = runInContext(
         "({ soft: Float64Array.of(0.5, 0.5, 0, 0, 0, 1), hard: Int32Array.of(0, 9) })",
         createContext(),
@@ -527,7 +527,7 @@ describe("N5: what is refused", () => {
     refuses(call({ mask: x }, kind), UnsupportedError, "mask");
   });
 
-  test("lengths of what has no steps; targets within the lengths are checked, those past them not", () => {
+  test("lengths without an axis of steps; targets past the lengths are not checked, others are", () => {
     const one = { data: Float64Array.of(1), shape: [] };
     refuses(() => mse(one, one, { lengths: [1] }), ShapeError, "lengths");
     refuses(() => crossEntropy(wave([3], "f64"), tensor(1, [], "i32"), { lengths: [1] }), ShapeError, "lengths");
@@ -557,7 +557,7 @@ describe("N5: what is refused", () => {
     );
   });
 
-  test("undefined is as if an option were not there", () => {
+  test("undefined means the default", () => {
     const nones = { weight: undefined, sampleWeight: undefined, lengths: undefined, batchFirst: undefined };
     const y = wave([3, 4, 2], "f64", 3);
     for (const loss of [mse, l1, smoothL1, bceWithLogits]) {
@@ -566,32 +566,35 @@ describe("N5: what is refused", () => {
   });
 });
 
-test.each(["f64", "f32"] as const satisfies FloatDtype[])("shapes of weights repeat as NumPy's, %s", (dtype) => {
-  const shapes = [
-    [],
-    [1],
-    [5],
-    [4, 1],
-    [4, 5],
-    [1, 5],
-    [3, 1, 1],
-    [3, 4, 1],
-    [1, 4, 5],
-    [3, 1, 5],
-    [1, 1, 1],
-    [3, 4, 5],
-  ];
-  const x = wave([3, 4, 5], dtype);
-  const y = wave([3, 4, 5], dtype, 2);
-  const { loss } = mse(x, y, { reduction: "none" });
-  for (const shape of shapes) {
-    const weight = wave(shape, dtype, 7);
-    const axes = [...Array<number>(3 - shape.length).fill(1), ...shape];
-    const at = (i: number): number => {
-      const index = [Math.floor(i / 20), Math.floor(i / 5) % 4, i % 5].map((n, axis) => (axes[axis] === 1 ? 0 : n));
-      return weight.data[(index[0]! * axes[1]! + index[1]!) * axes[2]! + index[2]!]!;
-    };
-    const expected = { shape: [3, 4, 5], data: Array.from(loss.data, (v, i) => at(i) * v) };
-    expect(mse(x, y, { reduction: "none", weight }).loss, String(shape)).toBeAllClose(expected, tolerances[dtype]);
-  }
-});
+test.each(["f64", "f32"] as const satisfies FloatDtype[])(
+  "shapes of weights broadcast by NumPy's rules, %s",
+  (dtype) => {
+    const shapes = [
+      [],
+      [1],
+      [5],
+      [4, 1],
+      [4, 5],
+      [1, 5],
+      [3, 1, 1],
+      [3, 4, 1],
+      [1, 4, 5],
+      [3, 1, 5],
+      [1, 1, 1],
+      [3, 4, 5],
+    ];
+    const x = wave([3, 4, 5], dtype);
+    const y = wave([3, 4, 5], dtype, 2);
+    const { loss } = mse(x, y, { reduction: "none" });
+    for (const shape of shapes) {
+      const weight = wave(shape, dtype, 7);
+      const axes = [...Array<number>(3 - shape.length).fill(1), ...shape];
+      const at = (i: number): number => {
+        const index = [Math.floor(i / 20), Math.floor(i / 5) % 4, i % 5].map((n, axis) => (axes[axis] === 1 ? 0 : n));
+        return weight.data[(index[0]! * axes[1]! + index[1]!) * axes[2]! + index[2]!]!;
+      };
+      const expected = { shape: [3, 4, 5], data: Array.from(loss.data, (v, i) => at(i) * v) };
+      expect(mse(x, y, { reduction: "none", weight }).loss, String(shape)).toBeAllClose(expected, tolerances[dtype]);
+    }
+  },
+);

@@ -1,4 +1,4 @@
-// Schedules: on an optimizer, saved state, what they refuse; and the cosine. Their numbers are held against PyTorch in
+// Schedules: on an optimizer, saved state, errors; and the cosine. Their numbers are compared with PyTorch's in
 // training.test.ts.
 import { describe, expect, test } from "vitest";
 import {
@@ -49,7 +49,7 @@ test("an optimizer's steps follow its schedule", () => {
 });
 
 describe.each(Object.entries(makers))("%s", (name, make) => {
-  test("its state is tensors, which a file keeps", () => {
+  test("its state consists of tensors, which a file can hold", () => {
     const one = groups(0.1, 0.2);
     const schedule = make(one);
     for (let epoch = 0; epoch < 3; epoch++) schedule.step(1);
@@ -145,7 +145,7 @@ test.each([
   expect(optimizer).toEqual(groups(0.1, 0.2));
 });
 
-test("ReduceLROnPlateau: minLr of another count, a metric that is none", () => {
+test("ReduceLROnPlateau: a minLr of the wrong length and a metric that is not a number are refused", () => {
   refuses(() => new ReduceLROnPlateau(groups(1, 2), { minLr: [0] }), ShapeError, "minLr: got 1 numbers", "2 groups");
   const schedule = new ReduceLROnPlateau(groups(1));
   for (const metric of [undefined, "1", null]) refuses(() => schedule.step(metric as never), ValueError, "metric");
@@ -179,7 +179,7 @@ test.each<[string, object]>([
   }
 });
 
-test("LinearLR goes down to 0, and no further", () => {
+test("LinearLR reaches 0 and never goes below", () => {
   for (let totalIters = 1; totalIters < 200; totalIters++) {
     const optimizer = groups(0.1);
     const schedule = new LinearLR(optimizer, { startFactor: 29 / 30, endFactor: 0, totalIters });
@@ -204,7 +204,7 @@ test("the cosine", () => {
   expect(worst).toBeLessThan(8e-16); // Math.cos gets (i / 10007) pi rounded: up to 4.4e-16 of that
 });
 
-describe("what comes from outside", () => {
+describe("hostile input", () => {
   test.each(oddities())("U3: %s gives a schedule or a typed error", (_, value) => {
     const odd = value as never;
     for (const [name, make] of Object.entries(makers)) {
