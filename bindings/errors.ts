@@ -1,12 +1,12 @@
-// The errors of the package. Each names the argument, what came, and what was expected, and is thrown before any state
-// changes.
+// The errors of the package. Each names the argument, what was received and what was expected, and is thrown before any
+// state changes.
 
-/** Characters of a text from outside that an error shows at most. */
+/** The most characters of a text from outside that an error shows. */
 const SHOWN = 200;
 
 /**
- * A text from outside as a message or a terminal may have it: at most 200 characters, control characters, format
- * characters (which turn the direction of text) and lone surrogates as \u{hex}.
+ * A text from outside, made safe for messages and terminals: at most 200 characters; control characters, format characters
+ * (which change the direction of text) and lone surrogates are escaped as \u{hex}.
  */
 export function show(text: unknown, most = SHOWN): string {
   const cut = (whole: string) => (whole.length > most ? `${whole.slice(0, most - 3)}...` : whole);
@@ -18,19 +18,19 @@ export function show(text: unknown, most = SHOWN): string {
 }
 
 abstract class ArgumentError extends Error {
-  /** The argument that was wrong, as the caller knows it. */
+  /** The argument that is wrong, by the caller's name for it. */
   readonly argument: string;
-  /** What came. */
+  /** The value that was received. */
   readonly received: string;
-  /** What would have been right. */
+  /** The values that are allowed. */
   readonly expected: string;
 
   /**
-   * Its message is "argument: got received, expected expected".
+   * Creates the error; its message is "argument: got received, expected expected".
    *
-   * @param argument the argument that was wrong, as the caller knows it
-   * @param received what came
-   * @param expected what would have been right
+   * @param argument the argument that is wrong, by the caller's name for it
+   * @param received the value that was received
+   * @param expected the values that are allowed
    */
   constructor(argument: string, received: string, expected: string) {
     const [shownArgument, shownReceived, shownExpected] = [show(argument), show(received), show(expected, 2 * SHOWN)];
@@ -41,25 +41,25 @@ abstract class ArgumentError extends Error {
   }
 }
 
-/** A shape or a size does not fit. */
+/** A shape or a size is wrong. */
 export class ShapeError extends ArgumentError {
   /** Always "ShapeError", also in minified code. */
   override readonly name = "ShapeError";
 }
 
-/** A number type (f64, f32, i32) does not fit, or a value that is no tensor came. */
+/** A number type (f64, f32, i32) is wrong, or the value is no tensor. */
 export class DtypeError extends ArgumentError {
   /** Always "DtypeError", also in minified code. */
   override readonly name = "DtypeError";
 }
 
-/** A value is outside what an option or an index allows. */
+/** An option or an index is out of range. */
 export class ValueError extends ArgumentError {
   /** Always "ValueError", also in minified code. */
   override readonly name = "ValueError";
 }
 
-/** A call came at the wrong time, for example `backward` without a `forward` before it. */
+/** A method was called at the wrong time, for example `backward` without `forward`. */
 export class StateError extends ArgumentError {
   /** Always "StateError", also in minified code. */
   override readonly name = "StateError";
@@ -71,19 +71,19 @@ export class DisposedError extends ArgumentError {
   override readonly name = "DisposedError";
 }
 
-/** More memory than a WebAssembly module can have (4 GiB), or than the engine gives, would be needed. */
+/** The call needs more memory than a WebAssembly module can have (4 GiB), or than the engine provides. */
 export class OutOfMemoryError extends ArgumentError {
   /** Always "OutOfMemoryError", also in minified code. */
   override readonly name = "OutOfMemoryError";
 }
 
-/** The engine, or this version of the package, does not have what was asked for. */
+/** This engine, or this version of the package, does not support the request. */
 export class UnsupportedError extends ArgumentError {
   /** Always "UnsupportedError", also in minified code. */
   override readonly name = "UnsupportedError";
 }
 
-/** A file (safetensors, a model's JSON) is broken or of another kind. */
+/** A file (safetensors, a model's JSON) is corrupt, or of another format. */
 export class FormatError extends ArgumentError {
   /** Always "FormatError", also in minified code. */
   override readonly name = "FormatError";

@@ -127,32 +127,16 @@ interface CellKernels {
   pack: (sequence: number, packed: number) => void;
 }
 
+/** `forward` is rnnForward, lstmForward or gruForward, and so on. */
 function cellKernels(arena: Arena, dtype: FloatDtype, kind: CellKind): CellKernels {
-  const k = kernelsOf(arena, dtype);
-  if (kind === "LSTM") {
-    return {
-      forward: k.lstmForward,
-      backward: k.lstmBackward,
-      workspace: k.lstmWorkspace,
-      packedBytes: k.lstmPackedBytes,
-      pack: k.lstmPack,
-    };
-  }
-  if (kind === "GRU") {
-    return {
-      forward: k.gruForward,
-      backward: k.gruBackward,
-      workspace: k.gruWorkspace,
-      packedBytes: k.gruPackedBytes,
-      pack: k.gruPack,
-    };
-  }
+  const kernels = kernelsOf(arena, dtype);
+  const cell = kind.toLowerCase() as "rnn" | "lstm" | "gru";
   return {
-    forward: k.rnnForward,
-    backward: k.rnnBackward,
-    workspace: k.rnnWorkspace,
-    packedBytes: k.rnnPackedBytes,
-    pack: k.rnnPack,
+    forward: kernels[`${cell}Forward`],
+    backward: kernels[`${cell}Backward`],
+    workspace: kernels[`${cell}Workspace`],
+    packedBytes: kernels[`${cell}PackedBytes`],
+    pack: kernels[`${cell}Pack`],
   };
 }
 

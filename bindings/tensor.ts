@@ -1,11 +1,11 @@
-// Tensors as users have them: a typed array and a shape. Tensors that live in wasm memory are in memory.ts.
+// Tensors on the JavaScript side: a typed array and a shape. Tensors in wasm memory are in memory.ts.
 
 import { DtypeError, OutOfMemoryError, ShapeError } from "./errors.js";
 
 /** The number types: 64-bit and 32-bit floating point, and 32-bit integers for indices. */
 export type Dtype = "f64" | "f32" | "i32";
 
-/** The number types that a layer can have. */
+/** The number types of layers. */
 export type FloatDtype = "f64" | "f32";
 
 /** The typed array of each number type. */
@@ -50,29 +50,30 @@ export type InferredDtype<V> = V extends Float32Array
   ? "f32"
   : V extends Int32Array
     ? "i32"
-    : Float32Array extends V // perhaps a typed array: known only when it runs
+    : Float32Array extends V // perhaps a typed array, which is known only at run time
       ? Dtype
       : "f64";
 
 const ARRAYS = { f64: Float64Array, f32: Float32Array, i32: Int32Array } as const;
 
-/** A getter of all typed arrays; `call` gives it its array. */
+/** A getter of every typed array, to be called with the array as `this`. */
 export type Intrinsic = (this: unknown) => unknown;
 
-// Getters that every typed array answers, whatever its own properties, its subclass or its realm (a frame, node:vm) say.
+// The engine's own getters of typed arrays: no property or subclass of the caller's overrides them, and they work on arrays
+// of any realm (a frame, node:vm).
 export const intrinsic = (name: string | symbol): Intrinsic => {
   const property = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Int8Array.prototype) as object, name)!;
-  return property.get as Intrinsic; // eslint-disable-line @typescript-eslint/unbound-method -- is called with its array
+  return property.get as Intrinsic; // eslint-disable-line @typescript-eslint/unbound-method -- called with an array as `this`
 };
 const tag = /* @__PURE__ */ intrinsic(Symbol.toStringTag);
 const length = /* @__PURE__ */ intrinsic("length");
 const buffer = /* @__PURE__ */ intrinsic("buffer");
 const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
 
-/** More axes than anyone needs; an array that contains itself has no end of them. */
+/** The most axes that a tensor can have. An array that contains itself would have infinitely many. */
 const MAX_RANK = 64;
 
-/** Bytes of one number of the type. */
+/** Bytes of one number. */
 export const BYTES: Readonly<Record<Dtype, number>> = { f64: 8, f32: 4, i32: 4 };
 
 /**
@@ -89,14 +90,14 @@ export function zeros<D extends Dtype>(dtype: D, size: number): TensorData<D> {
   }
 }
 
-/** How many numbers a shape holds; 1 for []. */
+/** The product of the dimensions; 1 for []. */
 export function sizeOf(shape: readonly number[]): number {
   let size = 1;
   for (const n of shape) size *= n;
   return size;
 }
 
-/** The class of a typed array of any realm, such as "Float64Array"; undefined for anything else. */
+/** The class name of a typed array of any realm, such as "Float64Array"; undefined for anything else. */
 export function kindOf(value: unknown): string | undefined {
   return tag.call(value) as string | undefined;
 }
@@ -107,27 +108,27 @@ const DTYPES: Readonly<Record<string, Dtype | undefined>> = {
   Int32Array: "i32",
 };
 
-/** The type of an array's numbers; undefined where it is no array of f64, f32 or i32. */
+/** The number type of an array; undefined for anything but arrays of f64, f32 or i32. */
 export function dtypeOf<D extends Dtype>(data: TensorData<D>): D;
 export function dtypeOf(data: unknown): Dtype | undefined;
 export function dtypeOf(data: unknown): Dtype | undefined {
   return DTYPES[kindOf(data) ?? ""];
 }
 
-/** How many elements a typed array really has now: 0 where its buffer is detached or has shrunk. */
+/** The current length of a typed array: 0 where its buffer is detached or has shrunk below it. */
 export function lengthOf(array: ArrayBufferView): number {
   return length.call(array) as number;
 }
 
-/** A plain view of a typed array's numbers, of fixed length; nothing that the caller has put on the array is asked. */
+/** A view of fixed length of a typed array's numbers, read by intrinsic getters alone. */
 function plainView(data: TensorData): TensorData {
   const size = lengthOf(data);
   const dtype = dtypeOf(data);
-  if (size === 0) return new ARRAYS[dtype](0); // perhaps detached: a view of it could not be made
+  if (size === 0) return new ARRAYS[dtype](0); // perhaps detached: a view would throw
   return new ARRAYS[dtype](buffer.call(data) as ArrayBuffer, byteOffset.call(data) as number, size);
 }
 
-/** A shape for people: [2, 3]. */
+/** A shape as text: [2, 3]. */
 export function showShape(shape: readonly unknown[]): string {
   const first = Array.from(shape.slice(0, 16), (n) =>
     typeof n === "number" || typeof n === "string" ? n : describe(n),
@@ -136,13 +137,13 @@ export function showShape(shape: readonly unknown[]): string {
 }
 
 /**
- * Makes a tensor.
+ * Creates a tensor.
  *
  * @param values a number, nested arrays, a flat array, or a typed array; copied
- * @param shape  by default the nesting of `values`; given, it holds the numbers of `values` in row-major order
- * @param dtype  by default that of a Float64Array, Float32Array or Int32Array, else "f64"
+ * @param shape  the shape of the numbers in row-major order; by default the nesting of `values`
+ * @param dtype  the number type; by default that of a Float64Array, Float32Array or Int32Array, else "f64"
  * @throws ShapeError where the nesting is ragged or the count does not fit the shape; DtypeError where a value is no
- *   number, or not a 32-bit integer for "i32"
+ *   number, or for "i32" no 32-bit integer
  */
 export function tensor<V extends NestedNumbers>(
   values: V,
@@ -171,7 +172,7 @@ export function tensor(
     data.set(numbers);
     return { data, shape: Object.freeze(given ?? [numbers.length]) };
   }
-  // Elements may be getters, so each is read once: the first number tells the shape, and room is made for all then.
+  // Elements may be getters, so each is read once. The first number completes the shape; all are allocated then.
   const nested: number[] = [];
   let data: TensorData | undefined;
   let next = 0;
@@ -200,7 +201,7 @@ export function tensor(
   return { data: data!, shape: Object.freeze(given ?? nested) };
 }
 
-/** `size`, which must be that of the shape, where one was given. */
+/** Checks that `size` numbers fill the shape, where there is one; returns `size`. */
 function fitting(size: number, shape: readonly number[] | undefined): number {
   if (shape === undefined || sizeOf(shape) === size) return size;
   throw new ShapeError("values", `${size} numbers`, `${sizeOf(shape)} for shape ${showShape(shape)}`);
@@ -215,10 +216,11 @@ function isArrayLike(value: unknown): value is ArrayLike<NestedNumbers> {
 }
 
 /**
- * Numbers from a plain or typed array of the caller's, each read once.
+ * Reads numbers from a plain or typed array of the caller's, each once.
  *
- * @param count   how many there must be; `what` tells where that comes from
- * @param target  is written to; the copy by default
+ * @param count   how many there must be
+ * @param what    where the count comes from, for the error message
+ * @param target  receives the numbers, and is returned
  * @throws DtypeError, ShapeError
  */
 export function readNumbers<T extends number[] | Float64Array | Float32Array>(
@@ -229,7 +231,7 @@ export function readNumbers<T extends number[] | Float64Array | Float32Array>(
   target: T,
 ): T {
   const kind = kindOf(values);
-  // A text of what is expected is made only to be thrown: making it at every step of a stream would allocate.
+  // Texts are built only where they are thrown: otherwise every step of a stream would allocate.
   if (kind === undefined ? !Array.isArray(values) : kind === "BigInt64Array" || kind === "BigUint64Array") {
     throw new DtypeError(argument, describe(values), `${count} numbers (${what})`);
   }
@@ -242,7 +244,7 @@ export function readNumbers<T extends number[] | Float64Array | Float32Array>(
     try {
       (target as Float64Array).set(values);
     } catch {
-      throw new ShapeError(argument, "an array that grows", `${count} numbers (${what})`); // by another thread
+      throw new ShapeError(argument, "an array that grows", `${count} numbers (${what})`); // another thread grows it
     }
     return target;
   }
@@ -254,7 +256,7 @@ export function readNumbers<T extends number[] | Float64Array | Float32Array>(
   return target;
 }
 
-/** What a value is, for an error message. Never throws. */
+/** A short description of a value, for error messages. Never throws. */
 export function describe(value: unknown): string {
   try {
     if (value === null || value === undefined) return String(value);
@@ -286,8 +288,8 @@ export function checkDimensions(argument: string, shape: unknown): number[] {
 }
 
 /**
- * Reads a tensor from outside, once. The result is a plain record that the caller cannot reach: a view of fixed length
- * and a copy of the shape. Its numbers are still the caller's; an index must be checked after it was copied.
+ * Reads a tensor from outside once. The caller cannot reach the record that is returned: a view of fixed length and a copy
+ * of the shape. The caller can still change the numbers, so copy indices first and check the copy.
  *
  * @throws DtypeError where the value is no tensor; ShapeError
  */
@@ -298,7 +300,7 @@ export function readTensor(argument: string, value: Tensor, expected = "a tensor
   const given: unknown = value.data;
   if (dtypeOf(given) === undefined) throw new DtypeError(argument, describe(value), expected);
   const shape = checkDimensions(argument, value.shape);
-  const data = plainView(given as TensorData); // last: what runs above may change the array's buffer
+  const data = plainView(given as TensorData); // last: the code of the caller's that runs above may change the array's buffer
   if (data.length !== sizeOf(shape)) {
     const detached = data.length === 0 ? " (a live view that has detached?)" : "";
     throw new ShapeError(
@@ -311,10 +313,10 @@ export function readTensor(argument: string, value: Tensor, expected = "a tensor
 }
 
 /**
- * Checks a tensor from outside against the type and shape it must have.
+ * Checks the dtype and the shape of a tensor from outside.
  *
- * @param pattern a number fixes a dimension, a string names a free one; "..." at the front stands for any number of them
- * @returns what was checked (`readTensor`): reading a property of `value` again may give something else
+ * @param pattern a number is a fixed dimension, a string names a free one, "..." in front stands for any number of free ones
+ * @returns the record that was checked (`readTensor`); a getter of `value` may return something else the next time
  * @throws DtypeError, ShapeError
  */
 export function checkTensor<D extends Dtype>(
@@ -328,7 +330,7 @@ export function checkTensor<D extends Dtype>(
   return plain as Tensor<D>;
 }
 
-/** `checkTensor` of what `readTensor` returned. */
+/** `checkTensor` of a result of `readTensor`. */
 export function checkKind(
   argument: string,
   { data, shape }: Tensor,

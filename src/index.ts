@@ -1,7 +1,7 @@
 /**
  * The main entry point: layers, cells, losses, optimizers, schedules, initialisers, and a character-level language model.
- * Tensors are plain records `{ data, shape }`; results are the caller's, and live views are named as such. The courses, file
- * formats and audio models have entry points of their own.
+ * Tensors are plain records `{ data, shape }`. Results belong to the caller; live views are named as such. The courses, file
+ * formats and audio models have their own entry points.
  *
  * @module wasm-rnn
  */

@@ -1,6 +1,6 @@
 // What each unit of a layer does while the model reads a text. The states are those of the layer's own stream, step by
-// step. Gates are not among what a layer returns: they are computed from the states before and the weights, by the layer's
-// equations, the products by the package's Linear. The test holds them against the caches of wasm-rnn/coursera.
+// step. A layer does not return its gates: they are computed from the previous states and the weights by the layer's equations,
+// with the package's Linear for the products. A test compares them with the caches of wasm-rnn/coursera.
 
 import type { CharLM } from "../../src/index.js";
 import { layersOf, product } from "./layers.js";

@@ -13,7 +13,7 @@ echarts.use([LineChart, GridComponent, LegendComponent, MarkLineComponent, Toolt
 /** Points of the training curve at most; beyond, each is the mean over as many steps as it takes. */
 const POINTS = 500;
 
-/** A chart that fits its element, and is drawn anew when the colours change. */
+/** A chart that fits its element, and is redrawn when the colours change. */
 abstract class Chart {
   #chart: echarts.ECharts | undefined;
 
@@ -37,7 +37,7 @@ abstract class Chart {
     return getComputedStyle(this.holder).getPropertyValue(`--${name}`).trim();
   }
 
-  /** What both charts have. */
+  /** Options of both charts. */
   protected base() {
     const [text, line, panel] = [this.color("muted"), this.color("line"), this.color("panel")];
     const axis = {
@@ -155,7 +155,7 @@ function means(losses: readonly number[]): [number, number][] {
 export interface Curve {
   /** Of the legend, which curves of a kind share. */
   name: string;
-  /** What is said of this curve alone. */
+  /** The curve's label. */
   label: string;
   /** Custom property of the style sheet without its dashes. */
   color: string;
@@ -214,7 +214,7 @@ export class FadingChart extends Chart {
   }
 }
 
-/** What echarts tells of a point under the pointer, as far as it is used. */
+/** The part of echarts' data on a point under the pointer that is used. */
 interface Hovered {
   seriesName: string;
   seriesIndex: number;

@@ -59,7 +59,7 @@ function draw(): void {
   byId("fading-summary").replaceChildren(...sentences().map((text) => element("p", text)));
 }
 
-/** What the chart shows, in words. */
+/** The chart in words. */
 function sentences(): string[] {
   const all: string[] = [];
   if (own) all.push(`${capital(own.label)}: ${reach(own.norms)}.`);

@@ -1,4 +1,4 @@
-// The picture of what units do: a canvas with a column for each character and a row for each unit, a cursor for pointer
+// The heat map of units: a canvas with a column for each character and a row for each unit, a cursor for pointer
 // and arrow keys, and the text in the colours of the unit under the cursor.
 
 import { byId, darkScheme, visible } from "./dom.js";
@@ -7,7 +7,7 @@ import type { Activations } from "./protocol.js";
 const COLUMN = 15;
 const HEAD = 22;
 
-/** What the kinds are, and the range that their colours span; c's is its own. */
+/** Names of the kinds, and the range of their colours; that of c depends on its values. */
 export const KINDS: Readonly<Record<string, { name: string; low: number }>> = {
   h: { name: "hidden state h", low: -1 },
   c: { name: "cell state c", low: -1 },

@@ -1,4 +1,4 @@
-// The layers of a character model one by one, from its state dict: what the model itself keeps to itself.
+// The layers of a character model one by one, which the model itself does not expose: made from its state dict.
 
 import { Embedding, GRU, Linear, LSTM, RNN, type CharLM, type Tensor } from "../../src/index.js";
 

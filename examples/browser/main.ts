@@ -1,4 +1,4 @@
-// The page: reads the controls, talks to the worker, shows what comes back. Nothing here computes with the model.
+// The page: reads the controls, sends messages to the worker, shows its answers. The model is in the worker.
 
 import { LossChart } from "./charts.js";
 import { byId, element, fillTable, show, showShort } from "./dom.js";
@@ -13,7 +13,7 @@ const REDRAW = 250;
 const MILESTONES = 8;
 /** Milliseconds for which milestones are not announced again: a listener wants to do something else, too. */
 const QUIET = 10_000;
-/** Milliseconds without an answer after which the page says what the worker is at. */
+/** Milliseconds without an answer after which the page says what the worker is doing. */
 const PATIENCE = 600;
 
 const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module", name: "training" });
@@ -21,7 +21,7 @@ const lossChart = new LossChart(byId("loss-chart"));
 const input = (id: string) => byId<HTMLInputElement>(id);
 const choice = (id: string) => byId<HTMLSelectElement>(id);
 
-/** What the training in the worker is like, and what it was made with; undefined before the first. */
+/** The worker's training and the text it was made with; undefined before the first. */
 let description: Description | undefined;
 let madeFrom = "";
 /** Counts the trainings that were asked for: one whose text comes when another was asked for is not wanted any more. */
@@ -30,7 +30,7 @@ let running = false;
 let step = 0;
 let comparing = false;
 
-/** What the page says while the worker is at something, and where that fails. */
+/** Messages of the page while the worker is busy, and on failure. */
 const WORDS: Readonly<Record<ToWorker["kind"], { doing?: string; failed: string }>> = {
   create: { doing: "Setting up", failed: "The training could not be set up" },
   load: { doing: "Loading", failed: "The model could not be loaded" },
@@ -56,7 +56,7 @@ function send(message: ToWorker, transfer: Transferable[] = []): void {
   waiting = window.setTimeout(() => (byId("status").textContent = `${doing} …`), PATIENCE);
 }
 
-/** The worker has answered: what was said before holds again. */
+/** The worker has answered: shows the message before again. */
 function stopWaiting(): void {
   window.clearTimeout(waiting);
   if (byId("status").textContent !== said) say(said);
@@ -114,7 +114,7 @@ function signature({ learningRate: _, ...settings } = readSettings(), source = c
   return JSON.stringify([settings, source]);
 }
 
-/** Whether the fields hold what they may; the first that does not is said and gets the focus. */
+/** Whether all fields are valid; else names and focuses the first that is not. */
 function valid(fields: Iterable<HTMLInputElement>): boolean {
   clearError();
   const wrong = [...fields].find((field) => !field.validity.valid);
@@ -122,13 +122,13 @@ function valid(fields: Iterable<HTMLInputElement>): boolean {
   wrong.closest("details")?.setAttribute("open", "");
   showError(`${wrong.labels?.[0]?.firstChild?.textContent?.trim()}: ${wrong.validationMessage}`);
   wrong.focus({ preventScroll: true });
-  wrong.scrollIntoView({ block: "center" }); // not behind the message, which sticks to the top
+  wrong.scrollIntoView({ block: "center" }); // not under the message, which sticks to the top
   return false;
 }
 
 const inputsOf = (form: string) => byId(form).querySelectorAll("input");
 
-/** A new training with what the controls say, where they make sense. */
+/** Starts a new training with the controls' settings, if they are valid. */
 async function create(start = false): Promise<void> {
   if (!valid(inputsOf("settings"))) return;
   await ask(async () => {
@@ -138,7 +138,7 @@ async function create(start = false): Promise<void> {
   });
 }
 
-/** Sends what `prepare` makes ready, unless another training is asked for before it is. */
+/** Sends the message of `prepare`, unless another training has been requested meanwhile. */
 async function ask(prepare: () => Promise<() => void>): Promise<void> {
   const mine = ++request;
   try {
@@ -157,7 +157,7 @@ function showChanged(): void {
 byId("settings").addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) return send({ kind: "pause" });
-  // before the first step, what was changed can be taken without asking
+  // before the first step, changed settings apply without asking
   if (step === 0 && signature() !== madeFrom) void create(true);
   else if (valid(inputsOf("settings"))) send({ kind: "start" });
 });
@@ -213,7 +213,7 @@ function clearError(): void {
   byId("error").textContent = "";
 }
 
-/** What was said last, which outlasts what is said of waiting. */
+/** The latest message, which is shown again after those about waiting. */
 let said = "";
 
 function say(message: string): void {
@@ -275,7 +275,7 @@ function showReady(ready: Description, source: string, loaded: boolean): void {
   );
   hideActivations();
   showOwn(undefined);
-  const past = loaded ? `Model loaded, after ${show(ready.stepsBefore)} steps. Adam starts anew.` : "Ready.";
+  const past = loaded ? `Model loaded, after ${show(ready.stepsBefore)} steps. Adam starts afresh.` : "Ready.";
   say([past, ...notes].join(" "));
   for (const id of ["figure-loss", "figure-validation", "figure-rate", "figure-gflops"]) byId(id).textContent = "–";
   showFigures();
@@ -344,7 +344,7 @@ function showFigures(): void {
 
 function showRunning(value: boolean): void {
   running = value;
-  if (!running) showFigures(); // at once, so that they agree with what is said
+  if (!running) showFigures(); // at once, so that they agree with the message
   byId("start").textContent = running ? "Pause" : step > 0 ? "Resume" : "Start";
   if (running) setComparing(false);
   const notes = step === 0 ? (description?.notes ?? []) : []; // "Ready", which said them, is gone at once

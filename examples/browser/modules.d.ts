@@ -1,4 +1,4 @@
-// What scripts/page.mjs makes while it bundles.
+// Modules that scripts/page.mjs makes while it bundles.
 
 declare module "peak:simd" {
   const bytes: Uint8Array<ArrayBuffer>;

@@ -1,4 +1,4 @@
-// The person's own text: what its field holds, or what was pasted there and is too long for a field.
+// The person's own text: that of its field, or a pasted one that is too long for a field.
 
 import { byId, show } from "./dom.js";
 

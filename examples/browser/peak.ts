@@ -1,5 +1,5 @@
-// What one core can do here at most: a loop of multiply-adds in registers, the same that the benchmarks of the project
-// are held against (bench/assembly/peak.ts). The modules come as bytes from the build script.
+// The peak of one core: a loop of multiply-adds in registers (bench/assembly/peak.ts), which the project's benchmarks use as
+// well. The modules come as bytes from the build script.
 
 import relaxed from "peak:relaxed";
 import simd from "peak:simd";

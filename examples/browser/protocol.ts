@@ -1,5 +1,4 @@
-// What the page and its worker say to each other. Everything that computes is in the worker, everything that shows is in
-// the page; both are typed by this file.
+// Messages between the page and its worker. The worker computes, the page displays.
 
 import type { CharLMCell, Variant } from "../../src/index.js";
 
@@ -41,7 +40,7 @@ export interface Description {
   frequencyLoss: number;
   /** Steps that the model had done before, in the file that it came from. */
   stepsBefore: number;
-  /** What the person should know about what was changed to make it work. */
+  /** Adjustments that the person should know of. */
   notes: string[];
 }
 
@@ -72,7 +71,7 @@ export interface Compared {
 }
 
 export type ToWorker =
-  /** `source` is how the page knows the text again; it comes back with "ready". */
+  /** `source` identifies the text for the page; it comes back with "ready". */
   | { kind: "create"; settings: Settings; text: string; source: string; start: boolean }
   | { kind: "load"; bytes: ArrayBuffer; settings: Settings; text: string; source: string }
   | { kind: "start" }

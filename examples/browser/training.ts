@@ -1,4 +1,4 @@
-// The page's training: src/train's, which the command line drives as well, with what the page shows beside the losses. It
+// The page's training: the Trainer of src/train, which the command line uses as well, and the figures that the page shows. It
 // knows neither the page nor the worker.
 
 import {
@@ -33,7 +33,7 @@ export class Training {
   readonly charactersPerStep: number;
   /**
    * Of a step, forward and backward: 3 x 2 N T G H (D + H) for each recurrent layer of G gates, and 3 x 2 N T H V for the
-   * logits. What is not a product of matrices is not counted.
+   * logits. Only matrix products are counted.
    */
   readonly flopsPerStep: number;
   readonly frequencyLoss: number;
@@ -43,7 +43,7 @@ export class Training {
 
   readonly #trainer: Trainer;
 
-  /** Throws an Error that says what is wrong where the text is too short. */
+  /** Throws an Error where the text is too short. */
   constructor(
     readonly settings: Settings,
     text: string,
@@ -162,7 +162,7 @@ export class Training {
     return { inputs: { data: inputs, shape: [length, count] }, next: { data: next, shape: [count] } };
   }
 
-  /** The model as the command line's file. Throws where that would be a file that nothing can go on from. */
+  /** The model as a file for the command line. Throws where weights are not finite. */
   file(): Uint8Array<ArrayBuffer> {
     if (!this.model.parameters().every(({ value }) => value.data.every(Number.isFinite))) {
       throw new Error("Its weights are not finite any more. Reset, and take a smaller learning rate.");

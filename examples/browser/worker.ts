@@ -1,5 +1,5 @@
 // The worker: owns the training, runs it in slices between which messages are heard, and answers the page. An error in
-// what was asked becomes a message that says so, and leaves everything as it was.
+// a request is answered by a message, and changes nothing.
 
 import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "../../src/index.js";
 import { readActivations } from "./activations.js";
@@ -8,7 +8,7 @@ import { measurePeak } from "./peak.js";
 import type { Compared, Evaluation, FromWorker, Settings, ToWorker } from "./protocol.js";
 import { Training, type Loaded } from "./training.js";
 
-/** Milliseconds of steps between two looks at what the page says. */
+/** Milliseconds of training between two checks for messages. */
 const SLICE = 40;
 /** Milliseconds between two reports to the page. */
 const REPORT = 100;
@@ -32,7 +32,7 @@ let running = false;
 /** Raised to end a comparison that is under way. */
 let comparison = 0;
 
-/** What has happened since the latest report. */
+/** Losses, evaluations and time since the latest report. */
 let losses: number[] = [];
 let evaluations: Evaluation[] = [];
 let milliseconds = 0;
@@ -46,7 +46,7 @@ function current(): Training {
 
 /** Puts a new training in the place of the one there is; `loaded` is a model from a file. */
 function begin(settings: Settings, text: string, source: string, loaded?: Loaded): void {
-  // all that can throw comes before the swap, so that the old one goes on then
+  // do everything that can throw before the swap, so that the old training continues then
   const { variant, version } = buildInfo();
   const peak = measurePeak(variant, settings.dtype);
   const next = new Training(settings, text, loaded);
@@ -122,7 +122,7 @@ function slice(): void {
   setTimeout(slice);
 }
 
-/** A step, with what is due after it. */
+/** A step, with the evaluation and sample that are due after it. */
 function advance(training: Training): void {
   const start = performance.now();
   losses.push(training.advance());
@@ -157,7 +157,7 @@ function report(training: Training): void {
   reported = performance.now();
 }
 
-/** Trains a new model of each cell for so many steps on the same text, and sends what became of them. */
+/** Trains a new model of each cell for `steps` steps on the same text, and sends the results. */
 async function compare(steps: number): Promise<void> {
   const { settings } = current();
   setRunning(false);
@@ -247,7 +247,7 @@ function answer(message: ToWorker): void | Promise<void> {
   }
 }
 
-/** Runs `work`; what it throws becomes a message, and a training that runs is stopped. */
+/** Runs `work`; sends an error as a message, and stops a running training. */
 function guarded(during: ToWorker["kind"], work: () => void | Promise<void>): void {
   const fail = (error: unknown) => {
     if (during === "start") setRunning(false);

@@ -1,13 +1,13 @@
-// Checks of what comes from outside, the same words for all: options, sizes, flags, numbers, lists.
+// Checks of arguments from outside, with the same error messages everywhere: options, sizes, flags, numbers, lists.
 
 import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, type FloatDtype } from "../../bindings/tensor.js";
 
 /**
- * A copy of options, or of any record of named arguments: each value is read once, so that all who use it see the same.
- * Refuses names that are not known, so that none is passed over in silence.
+ * A copy of options, or of any record of named arguments. Each value is read once, so that no getter can return a different
+ * one later. Unknown names are refused instead of ignored.
  *
- * @throws ValueError where it is no object; UnsupportedError naming what is not known, and the nearest that is
+ * @throws ValueError where it is no object; UnsupportedError naming the unknown name, and the nearest known one
  */
 export function checkOptions<Options extends object>(
   owner: string,
@@ -31,7 +31,10 @@ export function checkOptions<Options extends object>(
   return copy as Options;
 }
 
-/** The name that takes the fewest changes of letters (Levenshtein 1966), if they are at most a third; `_` and case are free. */
+/**
+ * The name with the smallest edit distance (Levenshtein 1966), if that is at most a third of the letters; `_` and case do not
+ * count.
+ */
 function nearest(key: string, names: readonly string[]): string | undefined {
   const plain = (name: string) => name.slice(0, 64).replaceAll("_", "").toLowerCase();
   const given = plain(key);
@@ -83,10 +86,10 @@ export function checkNumber(argument: string, value: number, limit = Infinity): 
   }
 }
 
-/** More parameters than any model has. */
+/** The longest list: no model has so many parameters. */
 const MAX_PARAMETERS = 2 ** 20;
 
-/** A copy of a list from outside, each element read once; `expected` says what of. */
+/** A copy of a list from outside, each element read once; `expected` names the elements in errors. */
 export function readList(argument: string, list: unknown, expected: string): unknown[] {
   if (!Array.isArray(list)) throw new ValueError(argument, describe(list), `an array of ${expected}`);
   const length: unknown = list.length;
@@ -102,7 +105,7 @@ export function checkDict(dict: unknown): void {
   }
 }
 
-/** Makes an object's fields as constant as `readonly` says: the kernels' sizes follow from them. */
+/** Makes an object's fields read-only at run time: the kernels' sizes depend on them. */
 export function lockFields(object: object): void {
   for (const name of Object.keys(object)) Object.defineProperty(object, name, { writable: false, configurable: false });
 }

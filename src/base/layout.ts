@@ -1,4 +1,4 @@
-// Rearranging tensors on the JavaScript side: axes, number types. Nothing here computes.
+// Tensors rearranged on the JavaScript side: axes and number types. No arithmetic.
 
 import { floatDtype } from "../../bindings/kernels.js";
 import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor } from "../../bindings/tensor.js";
@@ -6,7 +6,7 @@ import { checkKind, dtypeOf, readTensor, sizeOf, zeros, type Dtype, type Tensor 
 /**
  * A copy with its axes in another order (NumPy's transpose): axis i of the result is axis `axes[i]` of x; 2 or 3 axes.
  *
- * @param part of the last axis of x only `length` numbers from `start`
+ * @param part copies only `length` numbers of the last axis of x, from `start`
  */
 export function permute<D extends Dtype>(
   x: Tensor<D>,
@@ -38,7 +38,7 @@ export function reshape<D extends Dtype>(x: Tensor<D>, shape: readonly number[])
 }
 
 /**
- * A copy of a tensor from outside in `dtype`, of a shape that fits `pattern`; f64 and f32 convert.
+ * A copy of a tensor from outside, converted to `dtype`. It must be of f64 or f32, in a shape that fits `pattern`.
  *
  * @throws DtypeError, ShapeError naming `argument`
  */

@@ -12,9 +12,9 @@ export class Random {
   readonly #state = new Uint32Array(4);
 
   /**
-   * Starts a sequence.
+   * Creates a generator.
    *
-   * @param seed an integer from 0 to 2^53 - 1; by default one that differs from run to run
+   * @param seed an integer from 0 to 2^53 - 1; a different one in each run by default
    * @throws ValueError
    */
   constructor(seed: number = Math.floor(Math.random() * 2 ** 53)) {
@@ -40,13 +40,13 @@ export class Random {
     return typeof value === "object" && value !== null && #state in value;
   }
 
-  /** The generator's state, 4 words: a copy. Setting it continues from there. */
+  /** A copy of the generator's state, 4 words. Setting it continues from there. */
   get state(): Uint32Array {
     return this.#state.slice();
   }
 
   /**
-   * Continues from a state.
+   * Sets the state.
    *
    * @param words 4 integers from 0 to 2^32 - 1, not all of them 0
    * @throws ValueError
@@ -64,11 +64,11 @@ export class Random {
         throw new ValueError(`state[${i}]`, describe(word), expected);
       given.push(word);
     }
-    if (given.every((word) => word === 0)) throw new ValueError("state", "4 zeros", expected); // it would stay there
+    if (given.every((word) => word === 0)) throw new ValueError("state", "4 zeros", expected); // the generator would return zeros for ever
     this.#state.set(given);
   }
 
-  /** The next integer in [0, 2^32), each as likely as any other. */
+  /** The next integer, uniform in [0, 2^32). */
   uint32(): number {
     return this.#next();
   }
@@ -87,7 +87,7 @@ export class Random {
     return result;
   }
 
-  /** A number of U[0, 1) with 53 random bits: two draws of `uint32`. */
+  /** A number, uniform in [0, 1), with 53 random bits: two draws of `uint32`. */
   uniform(): number {
     return this.#fraction();
   }

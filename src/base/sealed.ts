@@ -1,18 +1,18 @@
-// What the public classes hand to the constructors of the classes that they extend. JavaScript lets anyone call those
-// constructors (`Object.getPrototypeOf(LSTM)`, `model.constructor`), and what they take decides where kernels write.
+// Marks the arguments that public classes pass to the constructors of their base classes. Anyone can call those constructors
+// (`Object.getPrototypeOf(LSTM)`, `model.constructor`), and their arguments decide where kernels write.
 
 import { StateError } from "../../bindings/errors.js";
 
 const made = /* @__PURE__ */ new WeakSet();
 
-/** Freezes what the package has made, and marks it as that. */
+/** Freezes an object of the package's own, and marks it as such. */
 export function sealed<T extends object>(value: T): T {
   made.add(value);
   return Object.freeze(value);
 }
 
 /**
- * Refuses what is not `sealed`.
+ * Checks that an object is marked by `sealed`.
  *
  * @throws StateError
  */

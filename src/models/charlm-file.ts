@@ -1,6 +1,6 @@
 // The file format of a CharLM: safetensors with the weights under their names, and architecture, vocabulary and training
-// figures in the metadata, so that one file is all that sampling needs, here or in Python. Bytes in, bytes out: disks
-// and the state that training needs to go on are handled elsewhere.
+// figures in the metadata, so that one file is all that sampling needs, here or in Python. The command line's
+// state file holds the rest that resuming a training needs.
 
 import { FormatError, ValueError } from "../../bindings/errors.js";
 import { GATES } from "../../bindings/recurrent.js";
@@ -28,7 +28,7 @@ export interface CharLMTraining {
 }
 
 /**
- * How many numbers the parameters of a CharLM are.
+ * The number of weights of a CharLM.
  *
  * @param vocabularySize V, its characters, from 0 up
  * @param sizes as of its options, each from 1 up; the cell "LSTM" by default
@@ -55,7 +55,7 @@ export function countParameters(
  * figures give equal bytes.
  *
  * @param model any CharLM
- * @param training what the file says of its training
+ * @param training figures about the training
  * @returns the bytes of the file
  * @throws ValueError (no CharLM; figures that `readCharLM` would refuse), DisposedError
  */
@@ -87,7 +87,7 @@ export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array
 }
 
 /**
- * Reads what `writeCharLM` wrote.
+ * Reads a file of `writeCharLM`.
  *
  * @param bytes the whole file
  * @throws FormatError for no safetensors file, a foreign one, or metadata that do not agree with the number of weights;
@@ -96,7 +96,7 @@ export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array
 export function readCharLM(bytes: Uint8Array): {
   /** The model, which is the caller's to dispose of. */
   model: CharLM;
-  /** What the file says of its training. */
+  /** Figures about the training. */
   training: CharLMTraining;
 } {
   const { tensors, metadata } = readSafetensors(bytes);
@@ -128,7 +128,7 @@ export function readCharLM(bytes: Uint8Array): {
   const fault = warmUpFault(warmUp, vocabulary);
   if (fault !== undefined) throw new FormatError("metadata warm_up", ...fault);
 
-  // before memory is taken by sizes that the metadata claims
+  // before anything is allocated by the sizes in the metadata
   const claimed = countParameters(vocabulary.size, { cell, ...sizes });
   const held = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
   if (claimed !== held) {
@@ -161,7 +161,7 @@ function parse(metadata: Readonly<Record<string, string>>, key: string): unknown
   return parseJson(`metadata ${key}`, text);
 }
 
-/** What figures can be, the same when they are written and read. */
+/** Kinds of figures, checked both when they are written and when they are read. */
 interface FigureKind {
   readonly expected: string;
   readonly fits: (value: unknown) => boolean;

@@ -1,6 +1,6 @@
 // CharLM: a character-level language model, Embedding -> LSTM, GRU or RNN(numLayers) -> Linear, with training by truncated
-// backpropagation through time, evaluation and sampling. Its file format is in charlm-file.ts; the vocabulary and the
-// cutting of texts are in text.ts; loops over epochs belong to the caller.
+// backpropagation through time, evaluation and sampling. charlm-file.ts has its file format, text.ts the vocabulary and the
+// windows of a text. Loops over epochs are the caller's.
 
 import { DisposedError, StateError, ValueError } from "../../bindings/errors.js";
 import { checkIndices } from "../../bindings/kernels.js";
@@ -51,18 +51,18 @@ export interface CharLMState {
 export interface SampleOptions {
   /** How many characters, >= 0. */
   length: number;
-  /** What logits are divided by, >= 0: 1 (default) draws from the model's own distribution, 0 takes its maximum. */
+  /** Divides the logits, >= 0: 1 (default) draws from the model's own distribution, 0 takes its maximum. */
   temperature?: number;
   /** Source of the draws (default: a new one, seeded differently each time). */
   random?: Random;
   /**
-   * What to do with characters of the prompt that the vocabulary lacks: "error" (default) lists them, "skip" leaves them
-   * out, "replace" puts a space in the place of each or, where the vocabulary has no space, its first character.
+   * How to treat characters of the prompt that the vocabulary lacks: "error" (default) throws and lists them, "skip" omits
+   * them, "replace" replaces each by a space or, if the vocabulary has none, by its first character.
    */
   unknown?: "error" | "skip" | "replace";
 }
 
-/** What `CharLM.trainStep` needs of an optimizer over the model's parameters. */
+/** An optimizer as `CharLM.trainStep` uses it. */
 export interface StepOptimizer {
   /** Sets the gradients to zero. */
   zeroGrad(): void;
@@ -223,7 +223,7 @@ export class CharLM {
    * @param targets the codes that follow [T,N], i32
    * @param optimizer over `parameters()`
    * @param options the clipping
-   * @param options.clip what the norm of all gradients is clipped to, >= 0, as by `clipGradNorm` (default: not clipped)
+   * @param options.clip limit of the norm of all gradients, >= 0, as in `clipGradNorm` (default: none)
    * @throws ShapeError, DtypeError, ValueError (codes, optimizer, clip), StateError (a `state` that is none of this cell),
    *   DisposedError, OutOfMemoryError; nothing is changed then
    */
@@ -364,12 +364,12 @@ export class CharLM {
    * character is taken. The arguments are checked at the call.
    *
    * The model first reads `warmUp`, up to the start of its last line (or word) where that leaves at least half of it, and
-   * then the prompt: in training, a state of zeros comes only once an epoch, and what follows it is learned badly. A model
+   * then the prompt: training starts from a zero state only once an epoch, so the model predicts badly from there. A model
    * without a warm-up starts from zeros.
    *
    * @param prompt characters of the vocabulary, "" for none; without a prompt and a warm-up, the model reads a newline or,
    *   where the vocabulary has none, its first character
-   * @param options how many characters, how boldly, from which source, and what to do with unknown characters
+   * @param options length, temperature, random source, and how to treat unknown characters
    * @throws ValueError (prompt, length, temperature, random, unknown), DisposedError; as characters are taken, StateError
    *   (outputs that are not finite), DisposedError, OutOfMemoryError
    */
@@ -449,7 +449,7 @@ export class CharLM {
 /** Characters of the longest `warmUp`. */
 const MAX_WARM_UP = 1000;
 
-/** Why a value cannot be the `warmUp` of a model: received and expected for an error, or undefined where it can. */
+/** The received and expected parts of an error for an invalid `warmUp`; undefined where it is valid. */
 export function warmUpFault(text: unknown, vocabulary: Vocabulary): [received: string, expected: string] | undefined {
   const expected = `at most ${MAX_WARM_UP} characters of the vocabulary`;
   if (typeof text !== "string") return [describe(text), expected];
@@ -504,7 +504,7 @@ function knownText(prompt: string, vocabulary: Vocabulary, unknown: "error" | "s
   );
 }
 
-/** What a state dict calls the recurrent layers: "lstm", "gru" or "rnn". */
+/** The recurrent layers' name in a state dict: "lstm", "gru" or "rnn". */
 export function recurrentName(cell: CharLMCell): string {
   return cell.toLowerCase();
 }
@@ -524,7 +524,7 @@ function pick(logits: Tensor, temperature: number, random: Random): number {
   // the maximum goes first, so that a tiny temperature cannot overflow
   const scaled = values.map((value) => (value - largest) / temperature);
   const { data } = softmax({ data: scaled, shape });
-  let left: unknown = random.uniform(); // a subclass may give anything
+  let left: unknown = random.uniform(); // a subclass may return anything
   if (typeof left !== "number" || !(left >= 0 && left < 1)) {
     throw new ValueError("random", `a draw of ${describe(left)}`, "draws in [0, 1)");
   }
@@ -532,5 +532,5 @@ function pick(logits: Tensor, temperature: number, random: Random): number {
     left -= data[i] ?? 0;
     if (left < 0) return i;
   }
-  return best; // rounding left a rest
+  return best; // the probabilities' rounded sum was below the draw
 }

@@ -1,4 +1,4 @@
-// ONNX's recurrent operators, run by the core: the operator's own tensors in and out.
+// Runs ONNX's recurrent operators on the core, from and to the operators' own tensors.
 
 import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
@@ -42,7 +42,7 @@ export interface OnnxAttributes {
   /**
    * Limits the input of every activation to [-clip, clip], as the operators' text says; > 0 (default: no limit). That
    * includes h of the LSTM: H_t = o_t h(clip(C_t)). C_t itself is not limited, neither in Y_c nor for the next step. (ONNX
-   * Runtime's CPU kernels do not limit what goes into h.)
+   * Runtime's CPU kernels do not limit the input of h.)
    */
   clip?: number;
   /** LSTM: whether f is 1 - i: 0 (default) or 1. */
@@ -61,7 +61,7 @@ export interface OnnxInputs {
   R: Tensor;
   /** Biases `[D,2*G*H]`, W's and R's (default: zeros). */
   B?: Tensor;
-  /** [N], i32: the steps of each row, 0 to T; behind them Y is zeros (default: T). */
+  /** [N], i32: the steps of each row, 0 to T; past them Y is zero (default: T). */
   sequence_lens?: Tensor;
   /** First h [D,N,H], or [N,D,H] for layout 1 (default: zeros). */
   initial_h?: Tensor;
@@ -87,7 +87,7 @@ interface OperatorSpec {
   readonly inputs: readonly (keyof OnnxInputs)[];
 }
 
-// Maps: what comes from outside must not find the properties that every object has ("constructor").
+// Maps, so that names from callers do not find the properties that every object has ("constructor").
 const OPERATORS: ReadonlyMap<unknown, OperatorSpec> = new Map<CellKind, OperatorSpec>([
   ["RNN", { activations: ["Tanh"], attributes: [], inputs: [] }],
   ["LSTM", { activations: ["Sigmoid", "Tanh", "Tanh"], attributes: ["input_forget"], inputs: ["initial_c", "P"] }],
@@ -129,7 +129,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const cells = cellsOf(opType, operator, given, d);
   const core = currentCore();
 
-  // Copies, before anything is computed: reading one tensor may run code that changes another.
+  // Copy all inputs first: reading one tensor may run code that changes another.
   const copies = new Map<keyof OnnxInputs, Tensor>();
   let type: FloatDtype | undefined;
   for (const name of [...INPUTS, ...operator.inputs]) {
@@ -226,7 +226,7 @@ function checkZeroOrOne(attribute: string, value: number): void {
   if (value !== 0 && value !== 1) throw new ValueError(attribute, describe(value), "0 or 1");
 }
 
-/** The numbers of a value from outside, and their type. */
+/** A caller's array and its number type. */
 function dtypeIn(name: keyof OnnxInputs, value: Tensor): { data: Tensor["data"]; dtype: Dtype } {
   const { data } = (value as Tensor | null) ?? {};
   const dtype = numberTypeOf(data);
@@ -262,7 +262,7 @@ function cellsOf(kind: CellKind, operator: OperatorSpec, attributes: OnnxAttribu
   }
   const alphas = scalesOf("activation_alpha", activation_alpha, count);
   const betas = scalesOf("activation_beta", activation_beta, count);
-  // Values of alpha and beta belong to those activations that take them, in their order.
+  // alpha and beta list values for those activations that have parameters, in order.
   let taken = 0;
   return Array.from({ length: d }, (_, i): Cell => {
     let hard: readonly [number, number] | undefined;
@@ -290,7 +290,7 @@ function cellsOf(kind: CellKind, operator: OperatorSpec, attributes: OnnxAttribu
   });
 }
 
-/** A copy of a list of at most as many entries as there can be activations. */
+/** A copy of a list; refuses more entries than there can be activations. */
 function listOf(attribute: string, list: unknown, expected: string): unknown[] {
   if (!Array.isArray(list)) throw new ValueError(attribute, describe(list), expected);
   const { length } = list;

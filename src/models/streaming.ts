@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// Networks that take one frame (the numbers of one moment, for example one audio sample) at a time: layers in a row, each
-// with its output in wasm memory, and no allocation in a step. What files they come from is audio.ts's business.
+// Networks that process one frame (the numbers of one moment, for example one audio sample) at a time. Each layer's output
+// stays in wasm memory, and a step allocates nothing. audio.ts makes them from files.
 
 import { DisposedError, DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
 import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
@@ -15,7 +15,7 @@ import type { StreamingLayer } from "../formats/audio/description.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
 import { StepInput } from "../recurrent/stream.js";
 
-/** A layer at work: `step` reads the output of the one before it and writes its own. */
+/** A running layer: `step` reads the output of the layer before and writes its own. */
 interface Stage {
   /** [1,n]. */
   readonly output: FloatTensor;
@@ -26,16 +26,15 @@ interface Stage {
 }
 
 /**
- * A network that takes one frame (the D numbers of one audio sample, or of one moment) at a time, with its state inside;
- * made by `fromRtneural` and `fromProteus`. It knows no sample rate: a model belongs to the one, in Hz, that it was trained
- * at.
+ * A network that takes one frame (the D numbers of one audio sample, or of one moment) at a time, and keeps its
+ * state. `fromRtneural` and `fromProteus` make it. It has no sample rate: run it at the rate that it was trained at.
  */
 export class StreamingModel {
   /** The number type that it computes in. */
   readonly dtype: FloatDtype;
-  /** Numbers D in a frame that goes in. */
+  /** D, the numbers of an input frame. */
   readonly inputSize: number;
-  /** Numbers M in a frame that comes out. */
+  /** M, the numbers of an output frame. */
   readonly outputSize: number;
   readonly #arena: Arena;
   readonly #x: FloatTensor;
@@ -78,7 +77,7 @@ export class StreamingModel {
   }
 
   /**
-   * One frame. Nothing is allocated.
+   * Processes one frame. Allocates nothing.
    *
    * @param x D numbers
    * @returns M numbers: a live view, valid until the next call of this package (copy it to keep it)
@@ -88,11 +87,11 @@ export class StreamingModel {
     this.#checkAlive();
     this.#input.read(x);
     this.#run();
-    return this.#output.data as Float64Array | Float32Array;
+    return this.#output.data;
   }
 
   /**
-   * A block of frames, one after the other; the state goes on from the block before. Nothing is allocated.
+   * Processes a block of frames in order, continuing from the state after the block before. Allocates nothing.
    *
    * @param input [T,D], frame by frame
    * @param output [T,M], written; may be `input` itself, or another view of all of it, where M is D
@@ -152,7 +151,7 @@ export class StreamingModel {
   }
 }
 
-/** How many numbers an array of the caller's has. */
+/** The length of a caller's array. */
 function checkBlock(argument: string, block: Float32Array | Float64Array): number {
   const dtype = dtypeOf(block);
   if (dtype !== "f64" && dtype !== "f32") {
@@ -161,14 +160,14 @@ function checkBlock(argument: string, block: Float32Array | Float64Array): numbe
   const length = lengthOf(block);
   if (length > 0) return length;
   try {
-    Float64Array.prototype.at.call(block, 0); // throws where the buffer is gone, which an empty array cannot be told from by its properties in Node 20
+    Float64Array.prototype.at.call(block, 0); // throws where the buffer is detached; in Node 20 no property tells that from an empty array
   } catch {
     throw new ValueError(argument, `a ${describe(block)} that has detached`, "one that is alive");
   }
   return 0;
 }
 
-/** A frame that is written must not be one that is yet to be read: only frames that lie exactly on each other may share. */
+/** Refuses an output that overwrites input frames before they are read: it may share memory only if all frames coincide. */
 function checkOverlap(
   input: Float64Array | Float32Array,
   output: Float64Array | Float32Array,

@@ -1,5 +1,5 @@
-// Text as numbers: a vocabulary of characters, and the cutting of an encoded text into streams and windows for truncated
-// backpropagation through time. Pure functions and classes; no files, no models.
+// Text as numbers: a vocabulary of characters, and encoded texts cut into streams and windows for truncated backpropagation
+// through time.
 
 import { DtypeError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
 import { describe, kindOf, lengthOf, readTensor, zeros, type Tensor } from "../../bindings/tensor.js";
@@ -96,14 +96,14 @@ export class Vocabulary {
    * One code per character.
    *
    * @param text characters of the vocabulary
-   * @param argument what an error calls the text (default "text")
+   * @param argument the text's name in errors (default "text")
    * @throws ValueError naming the first character that the vocabulary lacks, and its place, in characters;
    *   OutOfMemoryError
    */
   encode(text: string, argument = "text"): Int32Array {
     checkText("argument", argument);
     checkText(argument, text);
-    const codes = zeros("i32", text.length) as Int32Array; // at most one code per UTF-16 unit
+    const codes = zeros("i32", text.length); // at most one code per UTF-16 unit
     let count = 0;
     for (const character of text) {
       const code = this.#codes.get(character);
@@ -250,7 +250,7 @@ export function splitText(
   return { train: all.subarray(0, border), validation: all.subarray(border) };
 }
 
-/** The inputs of one step of truncated backpropagation through time, and what should follow each. */
+/** The inputs and targets of one step of truncated backpropagation through time. */
 export interface TextWindow {
   /** Codes [T,N], i32. */
   inputs: Tensor;

@@ -1,4 +1,4 @@
-// Dropout: numbers set to 0 at random while training.
+// Dropout: sets numbers to 0 at random in training.
 
 import { ValueError } from "../../bindings/errors.js";
 import { mul } from "../../bindings/kernels.js";
@@ -34,7 +34,7 @@ export function drawMask<D extends FloatDtype>(
   const kept = p === 1 ? 0 : 1 / (1 - p);
   const { data } = mask;
   if (p === 0) data.fill(1);
-  // Number(...) * kept: a branch takes twice the time
+  // a product: a branch takes twice the time
   else for (let i = 0; i < data.length; i++) data[i] = Number(random.uint32() >= threshold) * kept;
   return mask;
 }
@@ -95,7 +95,7 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
   /**
    * Applies the mask of the latest forward in training mode, and uses it up.
    *
-   * @param gradients of what forward returned
+   * @param gradients of the results of forward
    * @param gradients.output in the shape of x
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */

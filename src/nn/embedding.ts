@@ -85,7 +85,7 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
   /**
    * Adds to the gradient of the table. It belongs to the latest forward in training mode, and uses it up.
    *
-   * @param gradients of what forward returned
+   * @param gradients of the results of forward
    * @param gradients.output [..., embeddingDim]
    * @returns nothing: indices have no gradient
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError

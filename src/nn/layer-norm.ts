@@ -101,7 +101,7 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
   /**
    * Adds to the gradients of the parameters. It belongs to the latest forward in training mode, and uses it up.
    *
-   * @param gradients of what forward returned
+   * @param gradients of the results of forward
    * @param gradients.output in the shape of x
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// What every layer has: parameters in wasm memory, modes, state_dict, disposal.
+// The base of all layers: parameters in wasm memory, modes, state dictionaries, disposal; and the Module type.
 
 import { DisposedError, ShapeError, StateError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
@@ -24,9 +24,9 @@ import type { Random } from "../base/random.js";
  * @typeParam D the number type
  */
 export interface Parameter<D extends FloatDtype = FloatDtype> {
-  /** As in PyTorch's state_dict, such as weight_ih_l0. */
+  /** The name in PyTorch's state_dict, such as weight_ih_l0. */
   readonly name: string;
-  /** The numbers; writing to `.data` changes the layer. */
+  /** The numbers. Writing to `.data` changes the layer. */
   readonly value: Tensor<D>;
   /** The sum of the gradients of all backward passes since `zeroGrad`, in the shape of `value`. */
   readonly grad: Tensor<D>;
@@ -54,8 +54,8 @@ export interface LayerOptions<D extends FloatDtype = FloatDtype> {
 }
 
 /**
- * A layer, or a model of your own that can stand where a layer stands: whatever runs forward and backward and has
- * parameters. All layers of this package are modules; cells are not, since their `forward` returns one step's states.
+ * The type of every layer, and of your own models that are used like one: it has parameters and runs forward and backward.
+ * Cells are no modules: their `forward` returns the states of one step.
  *
  * @typeParam D the number type
  */
@@ -201,7 +201,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
 type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" | "runBackward">;
 
 /**
- * A part of a network with parameters: what layers and cells share.
+ * The base of all layers and cells.
  *
  * @typeParam D the number type
  */

@@ -77,7 +77,7 @@ export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Mo
   /**
    * Adds to the gradients of the parameters. It belongs to the latest forward in training mode, and uses it up.
    *
-   * @param gradients of what forward returned
+   * @param gradients of the results of forward
    * @param gradients.output [..., out]
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */

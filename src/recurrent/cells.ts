@@ -131,12 +131,12 @@ export type LSTMCellInputGradients<D extends FloatDtype = FloatDtype> = CellInpu
 };
 
 /**
- * What the cells share.
+ * The base of the cells.
  *
  * @typeParam D the number type
  * @typeParam State the state, or the gradient of the next state
- * @typeParam Output what forward returns
- * @typeParam InputGradients what backward returns
+ * @typeParam Output the results of forward
+ * @typeParam InputGradients the results of backward
  */
 abstract class Cell<
   D extends FloatDtype,
@@ -214,7 +214,7 @@ abstract class Cell<
   /**
    * Runs one step backward, and adds to the gradients of the parameters. It uses the cache up.
    *
-   * @param gradients of what forward returned; those left out are zero
+   * @param gradients of the results of forward; those left out are zero
    * @param cache of that forward, which need not be the latest
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */

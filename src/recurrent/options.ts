@@ -1,4 +1,4 @@
-// Options, arguments and results of the recurrent layers, and the checks of the options that one kind of layer has.
+// Options, arguments and results of the recurrent layers, and checks of options.
 
 import { ValueError } from "../../bindings/errors.js";
 import type { Lengths } from "../../bindings/memory.js";

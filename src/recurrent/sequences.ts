@@ -76,7 +76,7 @@ export function readingOrder<D extends Dtype>(x: Tensor<D>, { reversed, t }: Lay
   const { data, shape } = x;
   const size = data.length / t;
   const copy = data.slice() as TensorData<D>;
-  for (let i = 0; i < t; i++) copy.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
+  for (let i = 0; size > 0 && i < t; i++) copy.set(data.subarray(i * size, (i + 1) * size), (t - 1 - i) * size);
   return { data: copy, shape };
 }
 

@@ -1,5 +1,5 @@
-// What the recurrent layers share: a stack over whole sequences, in one direction or both, forward and backward. One layer in
-// one direction is in direction.ts, running step by step in stream.ts; the public classes are in layers.ts.
+// The base of the recurrent layers: a stack of them over whole sequences, in one direction or both, forward and backward. One
+// layer in one direction is in direction.ts, streams are in stream.ts, the public classes in layers.ts.
 
 import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import type { Core } from "../../bindings/instantiate.js";
@@ -34,7 +34,7 @@ import {
 } from "./sequences.js";
 import { Stream, type StreamOptions } from "./stream.js";
 
-/** No stack is that deep: the size was meant for another argument. */
+/** The most layers: a larger number was meant for another argument. */
 const MAX_LAYERS = 65536;
 
 interface States {
@@ -68,12 +68,12 @@ interface StackRun extends StackPass {
 }
 
 /**
- * What RNN, LSTM and GRU share.
+ * The base of RNN, LSTM and GRU.
  *
  * @typeParam D the number type
- * @typeParam State what forward takes besides x
- * @typeParam Output what forward returns
- * @typeParam InputGradients what backward returns
+ * @typeParam State the second argument of forward
+ * @typeParam Output the results of forward
+ * @typeParam InputGradients the results of backward
  */
 export abstract class Recurrent<
   D extends FloatDtype,
@@ -249,7 +249,7 @@ export abstract class Recurrent<
   }
 
   /**
-   * Runs step by step, with the state kept inside, on a copy of the weights as they are now.
+   * Creates a stream: it runs one step at a time, holds the state, and works on a copy of the present weights.
    *
    * @param options the batch size N, 1 by default
    * @throws UnsupportedError where the layer is bidirectional or reads sequences backwards; ShapeError, DisposedError,

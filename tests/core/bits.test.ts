@@ -1,5 +1,5 @@
-// What has the same bits however it is computed: by steps or as a sequence, in halves or whole, alone or in a batch, for
-// training or for inference. Bit patterns are compared, not numbers. Accuracy is the business of other tests.
+// The same bits by steps or as a sequence, in halves or whole, alone or in a batch, in training or inference. Bit patterns are
+// compared, not numbers. Accuracy is tested elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Linear, Random, type Tensor } from "../../src/index.js";
 import "../helpers/bits.js";
@@ -37,7 +37,7 @@ interface Sizes {
   readonly bias: boolean;
 }
 
-/** A layer, what goes in, and what comes out at once. */
+/** A layer, its inputs, and its outputs in one call. */
 interface Case {
   readonly at: Sizes;
   readonly where: string;
@@ -99,7 +99,7 @@ describe.each(variants)("%s build", (variant) => {
         for (const { layer } of cases) layer.dispose();
       });
 
-      test("the same calls again", () => {
+      test("repeated calls", () => {
         for (const { where, layer, given, whole, gradients } of cases) {
           layer.zeroGrad();
           expectBits(bothPasses(layer, given), whole, where);
@@ -131,7 +131,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test("halves with carried state and the whole", () => {
+      test("halves with the state carried over, and the whole", () => {
         const tolerance = dtype === "f64" ? 1e-12 : 1e-4;
         for (const { at, where, given, whole, gradients } of cases) {
           const { x, initial } = given;

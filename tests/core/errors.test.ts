@@ -1,5 +1,5 @@
-// What is refused, and how: every error names the argument, what came and what was expected. Calls at the wrong time, and
-// that nothing changes then, are in layers.test.ts.
+// Refused arguments: every error names the argument, what was received and what was expected. Calls at the wrong time are in
+// layers.test.ts, with checks that nothing changes.
 import { describe, expect, test } from "vitest";
 import {
   Dropout,
@@ -29,7 +29,7 @@ import { sparse, wave } from "../helpers/tensors.js";
 
 type Options = Record<string, unknown>;
 
-/** A layer with its types of forward and backward made equal. */
+/** Any layer, under one type of forward and backward. */
 interface AnyLayer extends Disposable {
   forward(x: Tensor, state?: Record<string, Tensor>): Record<string, Tensor>;
   backward(gradients: Record<string, Tensor>): Record<string, Tensor>;
@@ -173,7 +173,7 @@ describe("constructors refuse", () => {
       refuses(() => make(3, size), ShapeError, secondSize, "an integer >= 1");
     });
 
-    test("unknown options, by their names", () => {
+    test("unknown options are named", () => {
       refuses(() => make(3, 4, { dtpye: "f32" }), UnsupportedError, name, "dtpye", "dtype");
       refuses(() => make(3, 4, { embedSize: 2 }), UnsupportedError, "embedSize");
       for (const options of [null, 3, "f32"]) refuses(() => make(3, 4, options), ValueError, `${name} options`);
@@ -189,7 +189,7 @@ describe("constructors refuse", () => {
     });
   });
 
-  test("options of their own", () => {
+  test("options of one kind", () => {
     for (const make of [makers.RNN!, makers.LSTM!, makers.GRU!]) {
       for (const numLayers of [0, -1, 1.5, "2", null, 65537, 1e9]) {
         refuses(() => make(3, 4, { numLayers }), ShapeError, "numLayers");
@@ -227,7 +227,7 @@ describe("constructors refuse", () => {
   });
 });
 
-describe("layers without sizes of their own", () => {
+describe("layers without sizes", () => {
   test("Dropout", () => {
     for (const p of [-0.1, 1.1, NaN, "0.5", null]) refuses(() => new Dropout(p as number), ValueError, "p: got");
     refuses(() => new Dropout(0.5, { inplace: true } as object), UnsupportedError, "Dropout option", "inplace");
@@ -354,7 +354,7 @@ describe("losses refuse", () => {
     refuses(call(logits, logits, { pos_weight: wave([3], "f64") }), UnsupportedError, "pos_weight", "posWeight");
   });
 
-  test("softmax; without classes there is nothing", () => {
+  test("softmax; no classes give an empty result", () => {
     refuses(() => softmax(targets), DtypeError, "x: got i32");
     refuses(() => softmax(wave([], "f64")), ShapeError, "x: got []");
     refuses(() => logSoftmax(targets), DtypeError, "x: got i32");
@@ -385,7 +385,7 @@ describe("tensor()", () => {
     expect(tensor(Float64Array.of(0.1), [1], "f32").data).toEqual(Float32Array.of(0.1));
   });
 
-  test("what it refuses", () => {
+  test("refused arguments", () => {
     const circular: unknown[] = [];
     circular.push(circular);
     const call =

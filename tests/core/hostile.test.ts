@@ -53,7 +53,7 @@ function withGetter(numbers: number[], place: number, body: (reads: number) => u
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  test("S2: a step whose input disposes the stream writes to no other layer", () => {
+  test("a step whose input disposes the stream writes to no other layer", () => {
     const makers = [
       () => new LSTM(3, 8, { seed: 1 }).stream(),
       () =>
@@ -80,7 +80,7 @@ describe.each(variants)("%s build", (variant) => {
     }
   });
 
-  test("S2: an array that grows, or gives another kind of value at a later read", () => {
+  test("an array that grows, or gives another kind of value at a later read", () => {
     using stream = new LSTM(3, 4, { seed: 1 }).stream();
     const before = [...stream.state.h.data];
     let reads = 0;
@@ -102,7 +102,7 @@ describe.each(variants)("%s build", (variant) => {
     expect([...stream.state.h.data]).toEqual(before);
   });
 
-  test("S3: nothing within reach of a program leads to an address in wasm memory", () => {
+  test("nothing within reach of a program leads to an address in wasm memory", () => {
     using lstm = new LSTM(3, 4, { seed: 1 });
     using cell = new LSTMCell(3, 4, { seed: 1 });
     using stream = lstm.stream();
@@ -140,7 +140,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(weightsOf(victim)).toEqual(before);
   });
 
-  test("U4: a state_dict that detaches an entry while it is read changes nothing", () => {
+  test("a state_dict that detaches an entry while it is read changes nothing", () => {
     using layer = new LSTM(2, 2, { seed: 1 });
     const before = weightsOf(layer);
     const dict: Record<string, Tensor> = new LSTM(2, 2, { seed: 2 }).stateDict();
@@ -168,7 +168,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(weightsOf(layer)).toEqual(before);
   });
 
-  test("U4: an optimizer's state that detaches an entry while it is read changes nothing", () => {
+  test("an optimizer's state that detaches an entry while it is read changes nothing", () => {
     using layer = new Linear(2, 3, { seed: 1 });
     const optimizer = new Adam(layer.parameters());
     layer.parameters().forEach(({ grad }) => grad.data.fill(0.5));
@@ -189,7 +189,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(optimizer.stateDict()).toEqual(before);
   });
 
-  test("U5: cells keep nothing in inference mode", () => {
+  test("cells save nothing in inference mode", () => {
     for (const cell of [new RNNCell(8, 16), new LSTMCell(8, 16), new GRUCell(8, 16)]) {
       cell.eval();
       const heap = heapOf(cell);
@@ -207,7 +207,7 @@ describe.each(variants)("%s build", (variant) => {
     }
   });
 
-  test("U7: resetState sets the states of a stateful layer", () => {
+  test("resetState sets the states of a stateful layer", () => {
     using lstm = new LSTM(3, 4, { seed: 1, stateful: true });
     using plain = new LSTM(3, 4, { seed: 1 });
     const x = wave([5, 2, 3], "f64");
@@ -233,7 +233,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(gru.forward(wave([5, 3], "f64")).hn.shape).toEqual([2, 4]);
   });
 
-  test("U6: typed arrays and arrays of another realm are taken as this realm's are", () => {
+  test("typed arrays and arrays of another realm are accepted like this realm's", () => {
     const foreign = <T>(code: string): T => vm.runInNewContext(code) as T;
     const numbers = "0.1, 0.2, 0.3, 0.4, 0.5, 0.6";
     const x = { data: foreign<Float64Array>(`Float64Array.of(${numbers})`), shape: foreign<number[]>("[2, 1, 3]") };
@@ -265,14 +265,14 @@ describe.each(variants)("%s build", (variant) => {
     expect([...layer.parameters()[0]!.value.data]).toEqual([...own.data]);
   });
 
-  test("U13: a refusal for want of memory says what gives memory back", () => {
+  test("an OutOfMemoryError says how to free memory", () => {
     using layer = new Linear(2, 2);
     expect(weightsOf(layer)).toHaveLength(2);
     refuses(() => new LSTM(30_000, 30_000), OutOfMemoryError, "dispose()");
   });
 });
 
-test("T5: an optimizer of a list that only claims to be long answers at once", () => {
+test("a list whose length is a lie is refused at once", () => {
   const start = performance.now();
   for (const Kind of [SGD, Adam, AdamW, RMSprop, Adagrad]) {
     refuses(() => new Kind(Object.assign([], { length: 2 ** 31 })), ValueError, "2147483648");
@@ -286,7 +286,7 @@ test("T5: an optimizer of a list that only claims to be long answers at once", (
   expect(performance.now() - start).toBeLessThan(1000);
 });
 
-test("T6, T7: errors show at most 200 characters of what came, and no character that a terminal obeys", () => {
+test("errors show at most 200 characters of a value, and no control characters", () => {
   const long = "\u001b[2J\u202e\u0007\n".repeat(1_000_000);
   const calls = [
     () => new LSTM(2, 3, { [long]: 1 }),
@@ -316,7 +316,7 @@ test("T6, T7: errors show at most 200 characters of what came, and no character 
   }
 });
 
-test("U3: values that cannot be put into a text are described all the same", () => {
+test("values that cannot become a string are described", () => {
   const { proxy, revoke } = Proxy.revocable({}, {});
   revoke();
   const values = [
@@ -351,7 +351,7 @@ test("unknown options suggest the nearest known one", () => {
   expect(() => new LSTM(2, 3, { colour: 2 } as object)).toThrow(UnsupportedError);
 });
 
-test("U10: a live view says why it cannot be posted, and what can", () => {
+test("a live view says why it cannot be posted, and what to post instead", () => {
   using layer = new Linear(2, 3);
   const { value } = layer.parameters()[0]!;
   expect(() => structuredClone(value)).toThrow(/post \{ data: x\.data\.slice\(\), shape: x\.shape \}/);

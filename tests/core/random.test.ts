@@ -1,4 +1,4 @@
-// The random numbers behind seeds: where they come from, their distributions, and going on from a saved state.
+// Random numbers: the generator, distributions, saved states.
 import { describe, expect, test } from "vitest";
 import { Random, ValueError } from "../../src/index.js";
 import { oddities, onlyTyped } from "../helpers/oddities.js";
@@ -26,7 +26,7 @@ test("xoshiro128**: the numbers of its authors' code from the state 1 2 3 4", ()
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  test("a seed gives the numbers it always gave", () => {
+  test("a seed gives the same numbers in every version", () => {
     const random = new Random(42);
     expect(draw(2, () => random.uint32())).toEqual([660444221, 3652823732]);
     expect(draw(2, () => random.uniform())).toEqual([0.018084542542176507, 0.5348906284683476]);
@@ -39,7 +39,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("other seeds, other numbers", () => {
+test("different seeds give different numbers", () => {
   const seeds = [0, 1, 2, 3, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 52, 2 ** 53 - 1];
   expect(new Set(seeds.map((seed) => new Random(seed).uniform())).size).toBe(seeds.length);
   expect(new Random().uniform()).not.toBe(new Random().uniform());
@@ -47,7 +47,7 @@ test("other seeds, other numbers", () => {
 
 const COUNT = 100_000;
 
-test("uint32: whole numbers over all of the range, every bit as often as not", () => {
+test("uint32: integers over the whole range, every bit 1 half of the time", () => {
   const random = new Random(1);
   const numbers = draw(COUNT, () => random.uint32());
   for (const v of numbers) if (!(Number.isInteger(v) && v >= 0 && v < 2 ** 32)) expect(v).toBe("a uint32");
@@ -82,7 +82,7 @@ test("normal: mean 0, variance 1, no skew, kurtosis 3, tails", () => {
   expect(Math.max(...numbers.map(Math.abs))).toBeGreaterThan(3.5);
 });
 
-test("goes on from a saved state; the state is a copy", () => {
+test("continues from a saved state; the state is a copy", () => {
   const random = new Random(4);
   draw(7, () => random.normal());
   const { state } = random;
@@ -124,7 +124,7 @@ test("refuses", () => {
   }
 });
 
-test.each(oddities())("U3: %s as a seed or a state gives a generator or a typed error", (_, value) => {
+test.each(oddities())("%s as a seed or a state gives a generator or a typed error", (_, value) => {
   const odd = value as never;
   onlyTyped(() => new Random(odd), "seed");
   const random = new Random(6);

@@ -1,6 +1,6 @@
-// Memory safety: hostile callers, threads that write while a call reads, and sizes past 32 bits. Around every body lie
-// layers that no call has touched: they must keep every bit, as must the core's own tables. Input that is read twice is in
-// hostile.test.ts; random calls of everything are in tests/fuzz.
+// Memory safety: hostile callers, threads that write while a call reads, and sizes past 32 bits. Every test runs between
+// untouched layers, which must keep every bit, as must the core's own tables. Input that is read twice is in hostile.test.ts;
+// random calls of all exports are in tests/fuzz.
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import fc from "fast-check";
@@ -58,7 +58,7 @@ const bitsOf = (data: TensorData) => Buffer.from(data.buffer, data.byteOffset, d
 
 const TYPED: readonly string[] = Object.keys(all).filter((name) => name.endsWith("Error"));
 
-/** Whether an error is one of the package's; undefined (no error) is as well. */
+/** Whether an error is one of the package's, or undefined. */
 const isTyped = (error: unknown) => error === undefined || TYPED.includes((error as Error).name);
 
 function errorOf(call: () => unknown): unknown {
@@ -70,7 +70,7 @@ function errorOf(call: () => unknown): unknown {
   return undefined;
 }
 
-/** Bytes of a fresh instance of the build that are not 0: the tables of the kernels, where they lie. */
+/** The bytes of a fresh instance that are not 0: the tables of the kernels. */
 function tablesOf(variant: Variant): readonly (readonly [address: number, byte: number])[] {
   const path = new URL(`../../build/core${variant === "relaxed" ? ".relaxed" : ""}.wasm`, import.meta.url);
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)));
@@ -80,7 +80,7 @@ function tablesOf(variant: Variant): readonly (readonly [address: number, byte: 
   return tables;
 }
 
-/** Layers on both sides of a hole in the heap, into which what `body` makes is allocated. */
+/** Runs `body` between canaries: layers on both sides of a hole in the heap, in which `body` allocates. */
 function guarded<R>(variant: Variant, body: () => R): R {
   const make = (count: number) =>
     Array.from({ length: count }, (_, i) => new LSTM(3, 4, { seed: i, dtype: i % 2 ? "f32" : "f64" }).eval());
@@ -109,7 +109,7 @@ function guarded<R>(variant: Variant, body: () => R): R {
   return result;
 }
 
-/** A constructor as JavaScript lets anyone call it. */
+/** A constructor that anyone can call in JavaScript. */
 type AnyClass = new (...args: unknown[]) => object;
 
 const parentOf = (value: unknown) => Object.getPrototypeOf(value) as AnyClass;
@@ -121,10 +121,10 @@ const dense = () =>
     layers: [{ type: "dense", shape: [null, null, 1], weights: [[[1]], [0]] }],
   });
 
-describe.each(variants)("%s build: what JavaScript lets callers reach", (variant) => {
+describe.each(variants)("%s build: constructors, fields and prototypes within reach of callers", (variant) => {
   useVariant(variant);
 
-  test("constructors of base classes take nothing that a caller has made", () => {
+  test("constructors of base classes refuse objects of the caller's", () => {
     guarded(variant, () => {
       const rules = {
         kind: "Evil",
@@ -183,7 +183,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     });
   });
 
-  test("shapes that lie, overflow or are none decide no size", () => {
+  test("shapes that lie, overflow or are no arrays decide no size", () => {
     guarded(variant, () => {
       const linear = new Linear(2, 2);
       const norm = new LayerNorm(2);
@@ -275,7 +275,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     });
   });
 
-  test("a random generator's own methods can only change a mask", () => {
+  test("replaced methods of a random generator can only change a mask", () => {
     guarded(variant, () => {
       for (const act of [
         (layer: Dropout) => layer.dispose(),
@@ -290,7 +290,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     });
   });
 
-  test("properties that are put on a live view change nothing for others", () => {
+  test("properties set on a live view affect nobody else", () => {
     guarded(variant, () => {
       const layer = new Linear(2, 2, { seed: 1, bias: false });
       const x = wave([1, 2]);
@@ -314,7 +314,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     });
   });
 
-  test("the parameters of a CharLM stay its own", () => {
+  test("the parameters of a CharLM cannot be replaced", () => {
     const model = new CharLM(new Vocabulary("ab"), { embeddingDim: 2, hiddenSize: 2, numLayers: 1 });
     const [first] = model.parameters() as [Parameter];
     const other = new Linear(2, 2).parameters()[0]!;
@@ -323,7 +323,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     model.dispose();
   });
 
-  test("caches of the courses: what a caller changes in them decides no size", () => {
+  test("caches of the courses: changes by the caller decide no size", () => {
     guarded(variant, () => {
       const h = 64;
       const p = { Wax: wave([h, 3]), Waa: wave([h, h]), ba: wave([h, 1]) };
@@ -354,7 +354,7 @@ describe.each(variants)("%s build: what JavaScript lets callers reach", (variant
     });
   });
 
-  test("a cache whose dispose is replaced is consumed all the same", () => {
+  test("a cache whose dispose is replaced is still used up", () => {
     const cell = new LSTMCell(2, 2);
     const { cache } = cell.forward(wave([1, 2]));
     cache.dispose = () => {};
@@ -379,7 +379,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
   const LIMIT = 2 ** 32 - 1;
   const up = (n: number, to: number) => Math.ceil(n / to) * to;
 
-  test("what a pass takes of scratch is told in full, or as more than any memory has", () => {
+  test("the scratch of a pass is reported exactly, or as more than any memory has", () => {
     const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 2 ** 28 - 1 }));
     const sizes = fc.record({ n: size, d: size, h: size, p: size, rows: size });
     const flags = fc.record({ after: fc.boolean(), norm: fc.boolean(), mask: fc.boolean(), projected: fc.boolean() });
@@ -431,7 +431,7 @@ describe.each(variants)("%s build: sizes past 32 bits", (variant) => {
     );
   });
 
-  // Tensors that are only reserved: nothing is written to gigabytes before the refusal.
+  // Tensors are only reserved: nothing is written to gigabytes of memory.
   const reserve = (cell: Cell, { t, n, d, h, p, rows }: Sizes, body: (parts: Reserved) => void) =>
     withArena(currentCore(), (arena) => {
       const gates = { RNN: 1, GRU: 3, LSTM: 4 }[cell.kind] * h;
@@ -532,7 +532,7 @@ describe.each(variants)("%s build: threads", (variant) => {
   afterAll(async () => void (await worker.terminate()));
   useVariant(variant);
 
-  test("S1: another thread writes into targets, indices, lengths, masks and texts while calls read them", () => {
+  test("another thread writes into targets, indices, lengths, masks and texts while calls read them", () => {
     guarded(variant, () => {
       const x = wave([SIZE, 4]);
       const sequence = wave([8, 8, 2]);
@@ -579,10 +579,10 @@ describe.each(variants)("%s build: threads", (variant) => {
   });
 });
 
-describe.each(variants)("%s build: the end of 4 GiB", (variant) => {
+describe.each(variants)("%s build: the last byte of 4 GiB", (variant) => {
   useVariant(variant);
 
-  test("layers give the same bits where their memory ends with the last byte that WebAssembly has", () => {
+  test("layers have the same bits where their memory ends at the last byte of 4 GiB", () => {
     const { heap } = currentCore();
     const results = () => {
       const found: string[] = [];
@@ -627,7 +627,7 @@ describe.each(variants)("%s build: the end of 4 GiB", (variant) => {
     let last = 0;
     fill(64);
     expect(heap.byteLength).toBe(2 ** 32);
-    // What lies last is given back: a mebibyte, up to the last byte.
+    // Free the last mebibyte, up to the last byte.
     ballast.sort((a, b) => a - b);
     while (ballast.at(-1)! >= 2 ** 32 - 2 ** 20) heap.free(ballast.pop()!);
     try {

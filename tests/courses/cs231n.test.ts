@@ -97,7 +97,7 @@ describe("caches and states", () => {
     expect(() => cs231n.rnnStepBackward(t(2, 5), cache)).toThrow(StateError);
   });
 
-  test("S3: nothing that a user can reach of a cache decides what the backward functions read", () => {
+  test("nothing that a user can reach of a cache decides what the backward functions read", () => {
     const victim = new Linear(64, 64, { seed: 1 });
     const weights = () => victim.parameters().map(({ value }) => [...value.data]);
     const before = weights();
@@ -154,7 +154,7 @@ describe("caches and states", () => {
     victim.dispose();
   });
 
-  test("S1: inputs and parameters are read once, from any realm, and a copy of them is used", () => {
+  test("inputs and parameters are read once, from any realm, and a copy of them is used", () => {
     const make = runInNewContext("(list) => Float64Array.from(list)") as (list: unknown) => Float64Array;
     const foreign = (tensor: Tensor) => ({ data: make(tensor.data), shape: tensor.shape });
     const shared = ({ data, shape }: Tensor) => {
@@ -188,7 +188,7 @@ describe("caches and states", () => {
     }
   });
 
-  test.each(oddities())("U3: %s gives a result or a typed error", (_, value) => {
+  test.each(oddities())("%s gives a result or a typed error", (_, value) => {
     const odd = value as never;
     const rnn = { Wax: t(5, 4), Waa: t(5, 5), ba: t(5, 1) };
     const calls: Record<string, () => unknown> = {
@@ -210,7 +210,7 @@ describe("caches and states", () => {
     for (const [name, call] of Object.entries(calls)) onlyTyped(call, name);
   });
 
-  test("T4: axes that hold no numbers cost nothing, and claim no memory", () => {
+  test("axes that hold no numbers cost nothing, and claim no memory", () => {
     const empty = (...shape: number[]): Tensor => ({ data: new Float64Array(0), shape });
     const start = performance.now();
     const lstm = Object.fromEntries(["f", "i", "c", "o"].flatMap((g) => [[`W${g}`, t(5, 9)], [`b${g}`, t(5, 1)]])) as never; // prettier-ignore

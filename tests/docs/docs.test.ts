@@ -138,7 +138,7 @@ describe.each(pages)("$path", ({ path, blocks }) => {
   });
 });
 
-describe("N1: the files that a Python block makes for the blocks after it", () => {
+describe("the files that a Python block makes for the blocks after it", () => {
   const makers = pages.filter(({ blocks }) =>
     blocks.some(({ language, code }) => filesMade(language, code).length > 0),
   );
@@ -172,7 +172,7 @@ describe("N1: the files that a Python block makes for the blocks after it", () =
   });
 });
 
-describe("U10: live views and postMessage", () => {
+describe("live views and postMessage", () => {
   test("the guide on workers copies live views, and its copies have no more than their numbers", () => {
     const { text, blocks } = pages.find(({ path }) => path.endsWith("workers.md"))!;
     const section = text.slice(text.indexOf("## Sending tensors"));

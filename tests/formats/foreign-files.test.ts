@@ -1,4 +1,4 @@
-// What readers say to files of other kinds: they are recognised by their first bytes, or by the keys of their JSON.
+// Errors of readers on files of other kinds, which they recognise by the first bytes or by the keys of the JSON.
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { fromProteus, fromRtneural } from "../../src/audio.js";
@@ -62,7 +62,7 @@ const FILES: readonly (readonly [what: string, bytes: Uint8Array, name: string, 
   ["Git LFS", latin1("version https://git-lfs.github.com/spec/v1\noid sha256:1"), "a Git LFS pointer", "git lfs pull"],
 ];
 
-describe("U16: foreign files are recognised by their first bytes", () => {
+describe("foreign files are recognised by their first bytes", () => {
   test.each(FILES.map(([what, ...rest]) => [what, rest] as const))("%s", (_, [bytes, name, hint = ""]) => {
     for (const read of [readSafetensors, readCharLM]) {
       refuses(() => read(bytes), FormatError, `bytes: got ${name}`, "expected a safetensors file", hint);

@@ -260,7 +260,7 @@ describe("mutated files give typed errors alone", () => {
   });
 });
 
-describe("U1: nested JSON in a CharLM file", () => {
+describe("nested JSON in a CharLM file", () => {
   const { tensors, metadata } = readSafetensors(charlm);
   const read = (changes: Record<string, string>) => () =>
     readCharLM(writeSafetensors(tensors, { ...metadata, ...changes }));

@@ -1,5 +1,5 @@
 // toTorch and fromTorch: each convention's own equations, computed here from its own arrays, against a layer with the
-// converted weights; round trips; what is refused. Golden data of Keras and TensorFlow 1 (layers/golden.test.ts) goes
+// converted weights; round trips; errors. Golden data of Keras and TensorFlow 1 (layers/golden.test.ts) goes
 // through them as well.
 import { describe, expect, test } from "vitest";
 import * as coursera from "../../src/coursera.js";
@@ -264,7 +264,7 @@ describe.each(named)("%s", (_, convention) => {
   const convert = (a: object, more: GateOptions = {}) =>
     toTorch(source, cell, a as GateArrays[typeof source], { ...options, ...more });
 
-  test("a layer with the converted weights computes what the convention's equations do", () => {
+  test("a layer with the converted weights agrees with the convention's equations", () => {
     const bias = !convention.withoutBias;
     using layer = new LAYERS[cell](D, H, { bias, ...(cell === "GRU" && { resetAfter: true, ...options }) });
     layer.loadStateDict(convert(arrays));
@@ -435,7 +435,7 @@ describe("CuDNN's arrays", () => {
   });
 });
 
-describe("what cannot be converted is refused", () => {
+describe("errors", () => {
   const g = 4 * H;
   const dict = arraysOf({ weight_ih_l0: [g, D], weight_hh_l0: [g, H], bias_ih_l0: [g], bias_hh_l0: [g] });
   const gru = arraysOf({ weight_ih_l0: [3 * H, D], weight_hh_l0: [3 * H, H] });

@@ -1,5 +1,5 @@
 // Real models and files of other programs, with reference numbers (their README tells the schema): ../shared/models beside
-// the package, or MODELS_DIR. What no reader takes yet must be recognised, or refused by name.
+// the package, or MODELS_DIR. Files without a reader must be recognised, or refused by name.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,7 +52,7 @@ const RTNEURAL: ReadonlyMap<string, readonly string[] | undefined> = new Map([
   ["rtneural-lstm-torch", undefined],
 ]);
 
-/** RTNeural's models that do not load yet, and what the error names. */
+/** RTNeural's models that do not load, and their errors. */
 const REFUSED: ReadonlyMap<string, string> = new Map([
   ["rtneural-conv", 'layers[1].type: got "conv1d"'],
   ["rtneural-full-model", 'layers[1].type: got "conv1d"'],

@@ -10,7 +10,7 @@ export interface Numbers {
   readonly data: ArrayLike<number>;
 }
 
-/** |actual - expected| <= atol + rtol * |expected|; what is left out is 0. */
+/** |actual - expected| <= atol + rtol * |expected|; both default to 0. */
 export interface Tolerance {
   readonly rtol?: number;
   readonly atol?: number;
@@ -37,7 +37,7 @@ expect.extend({
   },
 });
 
-/** What is wrong, in words; undefined where nothing is. */
+/** A description of the first difference; undefined if there is none. */
 function difference(received: unknown, expected: Numbers, { rtol = 0, atol = 0 }: Tolerance): string | undefined {
   if (!isNumbers(received)) return `expected a tensor or a number, got ${String(received)}`;
   const actual = asNumbers(received);

@@ -1,9 +1,9 @@
-// The conformance set's results, and what they must be.
+// The results of the conformance set, and the expected ones.
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { variants, type Variant } from "./variants.js";
 
-/** What conform() in conformance/conformance.js gives. */
+/** The result of conform() in conformance/conformance.js. */
 export interface Results {
   readonly auto: Variant;
   readonly variant: Variant;

@@ -1,5 +1,5 @@
-// The Coursera and CS231n functions behind one face, so that one set of tests serves both: tensors by name in, all
-// results by name out.
+// One interface to the functions of Coursera and CS231n, so that the same tests run on both: tensors by name in, all results
+// by name out.
 import { describe, expect, test } from "vitest";
 import * as coursera from "../../src/coursera.js";
 import * as cs231n from "../../src/cs231n.js";
@@ -16,7 +16,7 @@ export interface CourseOptions {
 export interface Library {
   readonly batchAxis: number;
   readonly timeAxis: number;
-  /** Results of the forward function (states, predictions), and what it keeps for the backward function. */
+  /** Results of the forward function (states, predictions), and its cache for the backward function. */
   forward(kind: string, t: Tensors, options?: CourseOptions): { results: Tensors; cache: unknown };
   backward(kind: string, t: Tensors, cache: unknown): Tensors;
 }
@@ -135,7 +135,7 @@ export function need(t: Tensors, name: string): Tensor {
 
 // --------------------------------------------------------------------------------------------------------------------
 
-/** Everything that holds for each function of either course. */
+/** The tests of every function of a course. */
 export function describeCases(library: Library, cases: Readonly<Record<string, CourseCase>>): void {
   const all = Object.entries(cases);
   const withBackward = all.filter(([, { tensors }]) => upstream(tensors).length > 0);

@@ -40,7 +40,7 @@ export function zipFile(files: Readonly<Record<string, Uint8Array | string>>): U
   return new Uint8Array(Buffer.concat([...parts, ...directory, end]));
 }
 
-/** Milliseconds that a call takes, whatever it throws: the least of a few. */
+/** Milliseconds of a call, the least of a few; errors are ignored. */
 export function millisecondsOf(call: () => unknown, times = 3): number {
   let least = Infinity;
   for (let i = 0; i < times; i++) {
@@ -48,7 +48,7 @@ export function millisecondsOf(call: () => unknown, times = 3): number {
     try {
       call();
     } catch {
-      // what it throws is looked at elsewhere
+      // other tests check the error
     }
     least = Math.min(least, performance.now() - start);
   }

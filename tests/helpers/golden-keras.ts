@@ -153,7 +153,7 @@ function bidirectionalWithStates(
   return { forward, backward };
 }
 
-/** What a dense layer of ones gives is the GRU's first state. */
+/** The output of a dense layer of ones is the GRU's initial state. */
 function stateFromDense(
   file: { layers: [LayerSpec]; x1: NestedNumbers; x2: NestedNumbers },
   dtype: Dtype,

@@ -1,4 +1,4 @@
-// What the runners of the external golden data share: how far numbers may be apart, and parts of layers as plain tensors.
+// Shared by the runners of the external golden data: tolerances, and parts of layers as plain tensors.
 import type { Parameter, Tensor } from "../../src/index.js";
 import { type Dtype, type Tolerance, halfUnit } from "./close.js";
 import { TOLERANCES } from "./course.js";

@@ -84,7 +84,7 @@ const KEYS: Readonly<Record<LayerSpec["type"], readonly string[]>> = {
   Bidirectional: ["type", "layer", "merge_mode", "return_state"],
 };
 
-/** What a layer may be given beside x. */
+/** Optional inputs of a layer. */
 export interface Given {
   /** [N,T], i32. */
   mask?: Tensor | undefined;
@@ -95,9 +95,9 @@ export interface Given {
 export interface KerasLayer {
   /** The package's layer. */
   readonly layer: Layer;
-  /** Size of the last axis of what comes out. */
+  /** Size of the output's last axis. */
   readonly width: number;
-  /** What an optimizer changes. */
+  /** The trained parameters. */
   readonly trained: Parameter[];
   /** Outputs (several where states come out, too, or directions stay apart), and the mask for the next layer. */
   forward(x: Tensor, given?: Given): { outputs: Tensor[]; mask: Tensor | undefined };
@@ -126,7 +126,7 @@ export function makeLayer(spec: LayerSpec, width: number, dtype: FloatDtype): Ke
   }
 }
 
-/** A description with more in it than is understood here would be passed over in silence. */
+/** Refuses descriptions with unknown keys, which would otherwise be ignored. */
 function checkKeys(spec: LayerSpec): void {
   const known: readonly string[] | undefined = KEYS[spec.type];
   if (known === undefined) throw new Error(`no layer for ${(spec as { type: string }).type}`);

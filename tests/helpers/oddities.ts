@@ -5,7 +5,7 @@ import * as errors from "../../bindings/errors.js";
 
 const classes = Object.values(errors).filter((each): each is typeof errors.ValueError => typeof each === "function");
 
-/** What a proxy gives for everything that is asked of it: another thing each time. */
+/** A proxy's answers to every question: another one each time. */
 function changing(target: object): object {
   let reads = 0;
   const get = (of: object, key: PropertyKey): unknown =>
@@ -13,7 +13,7 @@ function changing(target: object): object {
   return new Proxy(target, { get });
 }
 
-/** Values of all types, with what makes each odd. */
+/** Values of all types, each with its name. */
 export function oddities(): [name: string, value: unknown][] {
   const detached = new Int32Array(4);
   structuredClone(detached.buffer, { transfer: [detached.buffer] });

@@ -1,4 +1,4 @@
-// Every kind of recurrent layer under one type, what goes into layers of any size, and passes to compare.
+// Every kind of recurrent layer under one type, random inputs for layers of any size, and passes to compare.
 import { expect } from "vitest";
 import {
   GRU,
@@ -75,7 +75,7 @@ export interface InitialStates {
   readonly c0?: Tensor;
 }
 
-/** What forward returns, or gradients of it. */
+/** The results of forward, or their gradients. */
 export interface Results {
   readonly output: Tensor;
   readonly hn: Tensor;
@@ -151,7 +151,7 @@ export function withoutUndefined<T extends object>(of: T): T {
   return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined)) as T;
 }
 
-/** The same of every tensor there is; without what is not. */
+/** Applies `change` to every tensor; drops entries that are undefined. */
 export function mapTensors<T extends object>(of: T, change: (x: Tensor, name: string) => Tensor): T {
   return Object.fromEntries(
     Object.entries(withoutUndefined(of)).map(([name, x]) => [name, change(x as Tensor, name)]),
@@ -191,8 +191,8 @@ export function sum(all: readonly (readonly Tensor[])[]): Tensor[] {
 }
 
 /**
- * A cell in a loop over all steps, and back: what a layer does at once, with states [N,H] (or x [T,D] and states [H]). The
- * gradient of a step's h is what is given for its output, and what the next step hands down.
+ * Runs a cell over all steps, and back, as a layer does in one call; states are [N,H] (or [H], with x [T,D]). The gradient of a
+ * step's h is the sum of its output's and of that from the next step.
  */
 export function loop(
   cell: AnyCell,

@@ -3,7 +3,7 @@ import type { Heap } from "../../bindings/heap.js";
 import { wasmTensorOf, type WasmTensor } from "../../bindings/memory.js";
 import type { FloatDtype, Parameter, Tensor } from "../../src/index.js";
 
-/** What a parameter's value or gradient is inside. */
+/** The wasm tensor of a parameter's value or gradient. */
 export function resident(x: Tensor): WasmTensor<FloatDtype> {
   return wasmTensorOf(x) as WasmTensor<FloatDtype>;
 }

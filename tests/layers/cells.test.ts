@@ -1,6 +1,5 @@
-// The recurrent cells: parameters, shapes, caches and who may use them, what they refuse. Their numbers are held against
-// PyTorch in recurrent.test.ts, against the layers in properties.test.ts, against difference quotients in
-// gradients.test.ts.
+// The recurrent cells: parameters, shapes, caches, refused arguments. Their numbers are compared with PyTorch in
+// recurrent.test.ts, with the layers in properties.test.ts, with finite differences in gradients.test.ts.
 import { describe, expect, test } from "vitest";
 import {
   CellCache,
@@ -52,7 +51,7 @@ describe.each(variants)("%s build", (variant) => {
         return { next, back: cell.backward(gradients, cache), gradients: gradientsOf(cell) };
       };
 
-      test("PyTorch's names and shapes; the seed decides, and gives a layer's numbers", () => {
+      test("PyTorch's names and shapes; the same seed gives the weights of the layer", () => {
         using cell = make();
         const rows = { RNN: H, LSTM: 4 * H, GRU: 3 * H }[kind.split(" ")[0] as "RNN" | "LSTM" | "GRU"];
         const shapes: [string, number[]][] = [
@@ -73,7 +72,7 @@ describe.each(variants)("%s build", (variant) => {
         layer.parameters().forEach(({ value }, i) => expect(cell.parameters()[i]!.value).toHaveBits(value));
       });
 
-      test("rows one by one, without an axis for them, and none", () => {
+      test("rows one by one, unbatched, and an empty batch", () => {
         using cell = make();
         const { next, back } = expected();
         for (let row = 0; row < N; row++) {
@@ -90,7 +89,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(cell.backward({}, cache).x.shape).toEqual([0, D]);
       });
 
-      test("states, and gradients, that are left out are zeros", () => {
+      test("missing states and gradients are zero", () => {
         using cell = make();
         const none = cell.forward(x);
         const zeros = Object.fromEntries(Object.keys(states).map((key) => [key, tensor(new Float64Array(N * H), [N, H], dtype)])); // prettier-ignore
@@ -102,7 +101,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(cell.parameters().every(({ grad }) => zero(grad))).toBe(true);
       });
 
-      test("many steps may wait, and go back in any order; gradients add up", () => {
+      test("many caches may wait, and run backward in any order; gradients accumulate", () => {
         using cell = make();
         const { bytesUsed } = heapOf(cell);
         const inputs = [0, 1, 2, 3].map((i) => wave([N, D], dtype, i));
@@ -137,7 +136,7 @@ describe.each(variants)("%s build", (variant) => {
         gradientsOf(cell).forEach((gradient, i) => expect(gradient).toHaveBits(expected().gradients[i]!));
       });
 
-      test("what a step left does not change with what comes after", () => {
+      test("later steps do not change the cache of an earlier one", () => {
         using cell = make();
         const { back } = expected();
         const [input, before] = [structuredClone(x), structuredClone(states)];
@@ -148,7 +147,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(cell.backward(gradients, cache)).toEqual(back);
       });
 
-      test("refuses, and nothing has changed", () => {
+      test("refused arguments change nothing", () => {
         using cell = make();
         const other = dtype === "f64" ? "f32" : "f64";
         const { bytesUsed } = heapOf(cell);
@@ -189,7 +188,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(cell.backward(gradients, cache)).toEqual(expected().back);
       });
 
-      test("dispose: of a cache, and of the cell", () => {
+      test("dispose of a cache and of a cell", () => {
         const cell = make();
         const { bytesUsed } = heapOf(cell);
         const { cache } = cell.forward(x);

@@ -1,4 +1,4 @@
-// Dropout: how many numbers stay, and by what factor; one mask forward and backward; seeds; eval.
+// Dropout: the share of numbers that stay, and their factor; one mask forward and backward; seeds; inference.
 import { describe, expect, test } from "vitest";
 import { currentCore } from "../../bindings/instantiate.js";
 import { DisposedError, Dropout, StateError, tensor, type Tensor } from "../../src/index.js";
@@ -34,7 +34,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(Math.abs(both / size - share)).toBeLessThan(8 * Math.sqrt((share * (1 - share)) / size));
     });
 
-    test("backward goes by the mask of its forward", () => {
+    test("backward applies the mask of its forward", () => {
       using layer = new Dropout(0.4, { dtype, seed: 1 });
       const x = wave([7, 11], dtype);
       const mask = new Dropout(0.4, { dtype, seed: 1 }).forward(full([7, 11], dtype)).output;
@@ -51,7 +51,7 @@ describe.each(variants)("%s build", (variant) => {
       refuses(() => layer.backward({ output: dy }), StateError, "Dropout.backward");
     });
 
-    test("one seed, one sequence of masks; another seed, another", () => {
+    test("the same seed gives the same masks, another seed other ones", () => {
       const x = full([50], dtype);
       const draw = (seed: number): Tensor[] => {
         using layer = new Dropout(0.5, { dtype, seed });
@@ -69,7 +69,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(layer.forward(x).output).toEqual(second);
     });
 
-    test("eval lets everything through, draws nothing and keeps nothing", () => {
+    test("inference changes nothing, draws nothing and saves nothing", () => {
       using layer = new Dropout(0.5, { dtype, seed: 1 });
       const x = wave([3, 5], dtype);
       const { state } = layer.random;
@@ -96,7 +96,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(all.forward(broken).output.data[3]).toBeNaN(); // as PyTorch: NaN times 0
     });
 
-    test("any shape; nothing left after dispose()", () => {
+    test("any shape; dispose() frees all memory", () => {
       const { heap } = currentCore();
       const { bytesUsed } = heap;
       const layer = new Dropout(0.5, { dtype });

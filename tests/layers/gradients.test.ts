@@ -1,5 +1,5 @@
-// Gradients against central differences, for everything that has one: all parameters, inputs and first states. And
-// gradCheck, which compares them, against gradients that are wrong.
+// Gradients compared with central differences: of all parameters, inputs and initial states. And gradCheck, which compares
+// them: it must find wrong gradients.
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import {
   DisposedError,
@@ -70,7 +70,7 @@ function sumOf(numbers: ArrayLike<number>, term: (v: number, i: number) => numbe
 const copy = ({ data, shape }: Tensor): Tensor => ({ data: data.slice(), shape });
 const checked = (name: string, value: Tensor, grad: Tensor): Checked => ({ name, value, grad });
 
-/** gradCheck finds nothing, and looked at something: no gradient is zeros. */
+/** gradCheck finds no fault, and no gradient is all zeros. */
 function agrees(loss: () => number, all: readonly Checked[]): void {
   for (const { name, grad } of all)
     expect(
@@ -81,14 +81,14 @@ function agrees(loss: () => number, all: readonly Checked[]): void {
   expect(ok, JSON.stringify(worst)).toBe(true);
 }
 
-/** Larger parameters than a new layer has, so that no gradient is small. */
+/** Larger parameters than those of a new layer, so that no gradient is small. */
 function enliven(layer: Layer, scale = 1): void {
   layer.parameters().forEach(({ value }, i) => {
     value.data.set(random(value.shape, 10 * i).data.map((v) => scale * v));
   });
 }
 
-/** Differences are taken in one build; the other ones' gradients are held against that one's. */
+/** Differences are computed in one build; the gradients of the others are compared with its gradients. */
 describe("recurrent layers", () => {
   const [T, N, D] = [4, 3, 2];
   const lengths = [4, 0, 2];
@@ -221,9 +221,9 @@ describe("recurrent layers", () => {
       const [x, h0, c0] = [random([3, ...batch, D], 1), random([...batch, 3], 2), random([...batch, 3], 3)];
       const [output, hn, cn] = [random([3, ...batch, 3], 4), random([...batch, 3], 5), random([...batch, 3], 6)];
       const lstm = kind === "LSTM";
-      const problem = { x, first: { h0, ...(lstm && { c0 }) }, gradients: { output, hn, ...(lstm && { cn }) } };
+      const problem = { x, initial: { h0, ...(lstm && { c0 }) }, gradients: { output, hn, ...(lstm && { cn }) } };
       const pass = loop(cell, problem);
-      const inputs = Object.entries({ x, ...problem.first });
+      const inputs = Object.entries({ x, ...problem.initial });
       const all = [
         ...cell.parameters().map(({ name, value, grad }) => checked(name, value, copy(grad))),
         ...inputs.map(([name, value]) => checked(name, value, pass[name as "x" | "h0" | "c0"]!)),
@@ -402,7 +402,7 @@ describe("gradCheck", () => {
     expect(worst.numeric).toBeCloseTo(right, 8);
   });
 
-  test("finds the worst of several", () => {
+  test("reports the worst of several faults", () => {
     const { loss, all, da, db } = problem();
     da.data[1]! *= 1 + 1e-3;
     db.data[2]! *= 1 + 1e-2;
@@ -410,7 +410,7 @@ describe("gradCheck", () => {
     expect(gradCheck(loss, all).worst).toMatchObject({ name: "b", index: 2 });
   });
 
-  test("a gradient of zeros is wrong where the loss has one", () => {
+  test("a gradient of zeros is a fault where the true one is not zero", () => {
     const { loss, a } = problem();
     expect(gradCheck(loss, [checked("a", a, tensor([0, 0, 0]))]).ok).toBe(false);
   });
@@ -427,7 +427,7 @@ describe("gradCheck", () => {
     expect(call(1e-5).ok).toBe(true);
   });
 
-  test("leaves values and gradients as they were, also where the loss throws or adds to them", () => {
+  test("restores values and gradients, also where the loss throws or adds to them", () => {
     const { loss, all, a, b, da, db } = problem();
     const before = structuredClone([a, b, da, db]);
     gradCheck(() => (da.data[0]!++, loss()), all);
@@ -441,7 +441,7 @@ describe("gradCheck", () => {
     expect([a, b, da, db]).toEqual(before);
   });
 
-  test("U4: a loss that changes the array of parameters changes nothing of the check", () => {
+  test("a loss that changes the array of parameters changes nothing of the check", () => {
     const { loss, all } = problem();
     const expected = gradCheck(loss, all);
     for (const change of [
@@ -455,7 +455,7 @@ describe("gradCheck", () => {
     }
   });
 
-  test("U4: a loss that is no finite number is refused, and values and gradients stay", () => {
+  test("a loss that is no finite number is refused; values and gradients stay unchanged", () => {
     const { all, a, b, da, db } = problem();
     const before = structuredClone([a, b, da, db]);
     for (const loss of ["1", undefined, null, 1n, NaN, Infinity, [1], {}, Symbol("1"), Promise.resolve(1)]) {
@@ -465,7 +465,7 @@ describe("gradCheck", () => {
     expect([a, b, da, db]).toEqual(before);
   });
 
-  test("U4: a loss that disposes of the layer, or swaps arrays, is a typed error", () => {
+  test("a loss that disposes of the layer, or swaps arrays, is a typed error", () => {
     const layer = new Linear(1, 1, { seed: 1 });
     const parameters = layer.parameters();
     refuses(() => gradCheck(() => (layer.dispose(), 1), parameters), DisposedError);
@@ -475,7 +475,7 @@ describe("gradCheck", () => {
     refuses(() => gradCheck(swap, [{ name: "v", value, grad }]), ShapeError, "v.value: got 1 numbers");
   });
 
-  test("U4: a list of parameters with a length and nothing in it is refused at once", () => {
+  test("a list of parameters with a length and nothing in it is refused at once", () => {
     const list = Object.assign([], { length: 2 ** 32 - 1 }) as Checked[];
     const start = performance.now();
     refuses(() => gradCheck(() => 1, list), ValueError, "parameters: got an array of length number 4294967295");

@@ -1,4 +1,4 @@
-// Initialisers: bounds and moments of what they draw, orthogonality, seeds, gains, what they refuse.
+// Initialisers: bounds and moments of the draws, orthogonality, seeds, gains, refused arguments.
 import { describe, expect, test } from "vitest";
 import {
   DisposedError,
@@ -86,7 +86,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(within(2)).toBeCloseTo(0.9545, 2);
     });
 
-    test("constants, and the tensor itself", () => {
+    test("constants; the tensor itself is returned", () => {
       using layer = new Linear(3, 2, { dtype });
       const parameter = weightOf(layer);
       init.ones(parameter);
@@ -127,7 +127,7 @@ describe.each(variants)("%s build", (variant) => {
       if (target.data.length > 1) expect(target.data).not.toEqual(before);
     });
 
-    test("one seed, one result", () => {
+    test("the same seed gives the same numbers", () => {
       const fills: ((t: Tensor, seed: number) => void)[] = [
         (t, seed) => init.uniform(t, { seed }),
         (t, seed) => init.normal(t, { seed }),
@@ -164,7 +164,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("T4: axes that hold no numbers take no time", () => {
+test("axes that hold no numbers take no time", () => {
   const none = (...shape: number[]) => ({ data: new Float64Array(0), shape });
   const started = performance.now();
   for (const shape of [
@@ -186,7 +186,7 @@ test("T4: axes that hold no numbers take no time", () => {
   refuses(() => init.orthogonal(none(2 ** 40, 0), { gates: 3 }), ValueError, "gates");
 });
 
-test("T4: orthogonal gives the bits of Gram-Schmidt, vector by vector, and the same seed goes on alike", () => {
+test("orthogonal has the bits of Gram-Schmidt, vector by vector, and draws the same numbers from a seed", () => {
   /** Each vector less its shares in those before it, twice over. */
   const naive = (count: number, length: number, random: Random): number[][] => {
     const vectors: number[][] = [];
@@ -226,7 +226,7 @@ test("T4: orthogonal gives the bits of Gram-Schmidt, vector by vector, and the s
   }
 });
 
-describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while memory grows, %s", (dtype) => {
+describe.each(["f64", "f32"] as const)("orthogonal of a live tensor, while memory grows, %s", (dtype) => {
   const targets: [string, (layer: Linear<typeof dtype>) => Parameter | Tensor][] = [
     ["parameter", (layer) => weightOf(layer)],
     ["value", (layer) => weightOf(layer).value],
@@ -252,7 +252,7 @@ describe.each(["f64", "f32"] as const)("T4: orthogonal of a live tensor, while m
   });
 });
 
-test("T4: a target whose getter disposes of the layer is refused, and no other layer changes", () => {
+test("a target whose getter disposes of the layer is refused, and no other layer changes", () => {
   const fills: ((target: Tensor) => void)[] = [
     (t) => init.uniform(t, { seed: 1 }),
     (t) => init.normal(t, { seed: 1 }),
@@ -317,7 +317,7 @@ test("calculateGain", () => {
   refuses(() => init.calculateGain("leakyRelu", NaN), ValueError, "a: got");
 });
 
-describe("what is refused, and changes nothing", () => {
+describe("refused arguments change nothing", () => {
   const fills: Readonly<Record<string, (target: Tensor, options?: object) => void>> = {
     uniform: (t, o) => init.uniform(t, o),
     normal: (t, o) => init.normal(t, o),

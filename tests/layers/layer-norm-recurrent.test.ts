@@ -1,5 +1,5 @@
-// Layer-normalised LSTM and GRU: against PyTorch's layer_norm and autograd (tests/golden/layernorm.py), against difference
-// quotients, and what normalisation must not change: parameters, state dictionaries, streams, modes, checkpoints.
+// Layer-normalised LSTM and GRU: compared with PyTorch's layer_norm and autograd (tests/golden/layernorm.py) and with finite
+// differences; parameters, state dictionaries, streams, modes and checkpoints work as without normalisation.
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import {
   GRU,
@@ -44,7 +44,7 @@ function make(kind: Kind, d: number, h: number, options: Options = {}): LSTM<Flo
   return new LSTM(d, h, kind === "LSTM" ? all : { projSize: h >> 1, ...all });
 }
 
-/** Gains and biases as after some training: not ones and zeros. */
+/** Sets gains and biases that are not ones and zeros, as after some training. */
 function enliven<L extends LSTM<FloatDtype> | GRU<FloatDtype>>(layer: L): L {
   const random = new Random(7);
   for (const { name, value } of layer.parameters()) {
@@ -68,7 +68,7 @@ describe.each(variants)("%s build", (variant) => {
       const stack = { numLayers: 2, dtype };
       const lengths = [4, 0, 7];
 
-      test("steps have the bits of the sequence", () => {
+      test("steps have the same bits as the sequence", () => {
         using layer = enliven(make(kind, D, H, stack));
         using stream = layer.stream({ batchSize: N });
         const { x, initial } = makeInputs(layer, T, N, 1);
@@ -82,7 +82,7 @@ describe.each(variants)("%s build", (variant) => {
         if ("cn" in last) expect(stream.state.c!).toHaveBits(last.cn as Tensor);
       });
 
-      test("a stream keeps the gains of when it was made", () => {
+      test("a stream keeps the gains that the layer had when it was created", () => {
         using layer = enliven(make(kind, D, H, stack));
         using stream = layer.stream({ batchSize: N });
         const { x } = makeInputs(layer, T, N, 1);
@@ -103,7 +103,7 @@ describe.each(variants)("%s build", (variant) => {
         heap.free(address);
       });
 
-      test("no memory in a step", () => {
+      test("a step allocates no memory", () => {
         using layer = make(kind, D, H, stack);
         using stream = layer.stream({ batchSize: N });
         const { bytesUsed } = heapOf(layer);
@@ -139,7 +139,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test("a state dictionary has it all", () => {
+      test("the state dictionary is complete", () => {
         using layer = enliven(make(kind, D, H, { ...stack, bidirectional: true }));
         using other = make(kind, D, H, { ...stack, bidirectional: true, seed: 2 });
         const dict = layer.stateDict();
@@ -157,7 +157,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 
   /** LN(x) does not change where one number is added to all of x: one vector added to all rows of a weight. */
-  test.each(KINDS)("%s: what all gates have in common does not count", (kind) => {
+  test.each(KINDS)("%s: adding a constant to all gates changes nothing", (kind) => {
     using layer = enliven(make(kind, 5, 6));
     const { x, initial } = makeInputs(layer, 4, 3, 5, normal);
     const before = layer.forward(x, initial);
@@ -181,7 +181,7 @@ describe.each(variants)("%s build", (variant) => {
 });
 
 describe("parameters", () => {
-  test.each(KINDS)("%s: names, order, shapes, first values", (kind) => {
+  test.each(KINDS)("%s: names, order, shapes, initial values", (kind) => {
     for (const bias of [true, false]) {
       using layer = make(kind, 3, 4, { numLayers: 2, bidirectional: true, bias });
       const [g, p] = [kind === "GRU" ? 12 : 16, layer.stateSize];
@@ -208,7 +208,7 @@ describe("parameters", () => {
     }
   });
 
-  test("the forget gate's bias beside them", () => {
+  test("together with unitForgetBias", () => {
     using layer = new LSTM(3, 4, { layerNorm: true, unitForgetBias: true });
     const value = (of: string): number[] => Array.from(layer.stateDict()[of]!.data);
     expect(value("bias_ih_l0")).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -216,7 +216,7 @@ describe("parameters", () => {
     expect(value("weight_norm_c_l0")).toEqual([1, 1, 1, 1]);
   });
 
-  test("layerNorm false is no layer normalisation", () => {
+  test("layerNorm: false is the default", () => {
     for (const kind of KINDS) {
       using layer = make(kind, 3, 4, { layerNorm: false });
       using plain = make(kind, 3, 4, { layerNorm: undefined });
@@ -237,7 +237,7 @@ describe("parameters", () => {
   });
 });
 
-/** Differences are taken in one build; the other one's gradients are held against that one's. */
+/** Differences are computed in one build; the gradients of the other are compared with its gradients. */
 describe("central differences", () => {
   const [T, N, D, H] = [4, 3, 5, 8];
   /** [T,N]: starts and ends, a hole, a row of nothing. */
@@ -294,7 +294,7 @@ describe("central differences", () => {
   });
 });
 
-test("the data cover what they should", () => {
+test("the golden data cover every option", () => {
   for (const kind of ["LSTM", "GRU"] as const) {
     const cases = layers.filter((each) => each.kind === kind);
     const has = (holds: (each: LayerCase) => boolean): void => expect(cases.some(holds), kind).toBe(true);

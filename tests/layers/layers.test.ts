@@ -1,6 +1,6 @@
-// What layers are made of and how they behave: parameters and their first values, modes, gradients that add up, state
-// dictionaries, disposal. What they refuse is in errors.test.ts. Their numbers are held against PyTorch in pytorch.test.ts and against
-// difference quotients in gradients.test.ts; memory is the business of memory.test.ts.
+// Parameters of layers and their initial values, modes, accumulated gradients, state dictionaries, disposal. Refused arguments
+// are in errors.test.ts, memory in memory.test.ts; numbers are compared with PyTorch in pytorch.test.ts and with finite
+// differences in gradients.test.ts.
 import { describe, expect, test } from "vitest";
 import {
   DisposedError,
@@ -29,13 +29,13 @@ import { useVariant, variants } from "../helpers/variants.js";
 type Dtype = "f64" | "f32";
 type Options = Record<string, unknown>;
 
-/** A layer with its types of forward and backward made equal. */
+/** Any layer, under one type of forward and backward. */
 type AnyLayer = Layer & {
   forward(x: Tensor, state?: Record<string, Tensor>): Record<string, Tensor>;
   backward(gradients: Record<string, Tensor>): Record<string, Tensor>;
 };
 
-/** A kind of layer: how to make one, what goes into it, and gradients of what comes out. */
+/** A kind of layer: a constructor, inputs, and gradients of the outputs. */
 interface Kind {
   readonly name: string;
   readonly make: (options?: Options) => AnyLayer;
@@ -107,7 +107,7 @@ const copies = (parameters: readonly Parameter[], of: "value" | "grad"): Tensor[
   parameters.map((each) => ({ data: each[of].data.slice(), shape: each[of].shape }));
 const first = (layer: Layer, index = 0): number[] => Array.from(layer.parameters()[index]!.value.data.slice(0, 3));
 
-describe("first values", () => {
+describe("initial values", () => {
   test.each(kinds)("$name: names, shapes, order", ({ make, expected }) => {
     using layer = make();
     expect(layer.parameters().map(({ name, value }) => [name, value.shape])).toEqual(expected);
@@ -137,7 +137,7 @@ describe("first values", () => {
     expect([plain.directions, plain.stateSize, plain.resetAfter]).toEqual([2, 5, true]);
   });
 
-  test("no biases where none are wanted", () => {
+  test("no biases with bias: false", () => {
     using rnn = new RNN(3, 4, { bias: false });
     using linear = new Linear(3, 4, { bias: false });
     expect(rnn.parameters().map(({ name }) => name)).toEqual(["weight_ih_l0", "weight_hh_l0"]);
@@ -167,7 +167,7 @@ describe("first values", () => {
       layer.dispose();
     });
 
-    test("Embedding: normal; the row of paddingIdx is zeros", () => {
+    test("Embedding: normal; the row of paddingIdx is zero", () => {
       using layer = new Embedding(100, 50, { dtype, seed: 3 });
       const numbers = Array.from(layer.parameters()[0]!.value.data);
       expect(Math.abs(mean(numbers))).toBeLessThan(4 / Math.sqrt(5000));
@@ -185,7 +185,7 @@ describe("first values", () => {
     });
   });
 
-  test.each(kinds)("$name: the seed decides", ({ make }) => {
+  test.each(kinds)("$name: the same seed gives the same weights", ({ make }) => {
     const numbers = (options?: Options): string => {
       using layer = make(options);
       return layer.parameters().map(({ value }) => bytes(value).toString("hex")).join(); // prettier-ignore
@@ -199,7 +199,7 @@ describe("first values", () => {
   describe.each(variants)("%s build", (variant) => {
     useVariant(variant);
 
-    test("a seed gives the weights it always gave", () => {
+    test("a seed gives the same weights in every version", () => {
       using lstm = new LSTM(3, 4, { seed: 7 });
       expect(first(lstm)).toEqual([-0.4509904074254457, 0.4298532154569821, -0.10276343197108673]);
       expect(first(lstm, 3)).toEqual([0.043472471067572016, 0.23444096473663378, -0.3995488532477349]);
@@ -225,7 +225,7 @@ describe.each(variants)("%s build", (variant) => {
       /** Results and gradients of parameters of one pass of a layer like `make`'s. */
       const pass = (layer: AnyLayer) => ({ forward: layer.forward(x, states), backward: layer.backward(gradients) });
 
-      test("gradients add up until they are set to zero", () => {
+      test("gradients accumulate until zeroGrad", () => {
         using layer = make();
         pass(layer);
         const once = copies(layer.parameters(), "grad");
@@ -242,7 +242,7 @@ describe.each(variants)("%s build", (variant) => {
         layer.parameters().forEach(({ grad }, i) => expect(grad).toHaveBits(once[i]!));
       });
 
-      test("backward belongs to one forward in training mode", () => {
+      test("each backward needs one forward in training mode", () => {
         using layer = make();
         expect(layer.training).toBe(true);
         refuses(() => layer.backward(gradients), StateError, `${kind.name}.backward`, "no forward pass before it");
@@ -262,7 +262,7 @@ describe.each(variants)("%s build", (variant) => {
         refuses(() => layer.backward(gradients), StateError);
       });
 
-      test("the latest forward counts", () => {
+      test("backward belongs to the latest forward", () => {
         using layer = make();
         using other = make();
         const { backward } = pass(other);
@@ -271,7 +271,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(layer.backward(gradients)).toEqual(backward);
       });
 
-      test("what is refused changes nothing: the tape and the gradients stay", () => {
+      test("refused arguments change nothing: the saved pass and the gradients stay", () => {
         using layer = make();
         using other = make();
         const expected = pass(other);
@@ -288,7 +288,7 @@ describe.each(variants)("%s build", (variant) => {
         layer.parameters().forEach(({ grad }, i) => expect(grad).toHaveBits(other.parameters()[i]!.grad));
       });
 
-      test("what goes in is not modified; what comes out is the caller's", () => {
+      test("inputs are not modified; outputs belong to the caller", () => {
         using layer = make();
         const inputs = [x, ...Object.values(states ?? {}), ...Object.values(gradients)];
         const before = inputs.map(({ data }) => data.slice());
@@ -339,7 +339,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(layer.eval().forward(empty)).toEqual(out);
       });
 
-      test("stateDict is a copy that loadStateDict takes", () => {
+      test("loadStateDict accepts stateDict, which is a copy", () => {
         using layer = make({ seed: 1 });
         using other = make({ seed: 2 });
         const dict = layer.stateDict();
@@ -393,7 +393,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test("loadStateDict takes live parameters, its own in other places among them", () => {
+      test("loadStateDict accepts live parameters, also the layer's own under other names", () => {
         using layer = make({ seed: 1 });
         using other = make({ seed: 2 });
         const live = Object.fromEntries(other.parameters().map(({ name, value }) => [name, value]));
@@ -406,7 +406,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(layer.stateDict()).toEqual({ ...before, bias_ih_l0: before.bias_hh_l0, bias_hh_l0: before.bias_ih_l0 });
       });
 
-      test("nothing works after dispose()", () => {
+      test("every method throws after dispose()", () => {
         const layer = make();
         const parameter = layer.parameters()[0]!;
         const dict = layer.stateDict();
@@ -444,7 +444,7 @@ describe.each(variants)("%s build", (variant) => {
         refuses(() => outside.parameters(), DisposedError);
       });
 
-      test("parameters are what they are", () => {
+      test("parameters are live and cannot be replaced", () => {
         using layer = make();
         const { value } = layer.parameters()[0]!;
         const inside = resident(value);
@@ -460,7 +460,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("Linear: any number of axes, and what it refuses", () => {
+    test("Linear: any number of axes; refused arguments", () => {
       using layer = new Linear(3, 4, { dtype });
       const other = dtype === "f64" ? "f32" : "f64";
       for (const outer of [[], [1], [5], [5, 2], [2, 1, 3, 2]]) {
@@ -487,7 +487,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(grad.shape).toEqual([4, 3]);
     });
 
-    test("Embedding: rows, and what it refuses", () => {
+    test("Embedding: rows; refused arguments", () => {
       using layer = new Embedding(5, 3, { dtype, paddingIdx: 1 });
       const table = layer.stateDict().weight!;
       const { output } = layer.forward(tensor([4, 1, 4, 0], [2, 2], "i32"));
@@ -521,13 +521,13 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("objects of two builds do not meet", { skip: variants.length < 2 }, () => {
+test("objects of two builds cannot be mixed", { skip: variants.length < 2 }, () => {
   configure({ variant: "simd" });
   using one = new Linear(2, 2, { seed: 1 });
   configure({ variant: "relaxed" });
   using two = new Linear(2, 2, { seed: 1 });
   configure({ variant: "auto" });
-  // as arguments they are tensors like others, and copied
+  // as arguments their tensors are copied like any others
   expect(two.forward(one.parameters()[0]!.value).output).toEqual(two.forward(one.stateDict().weight!).output);
 });
 

@@ -1,5 +1,5 @@
-// Losses with weight, sampleWeight and lengths, also where no element counts or numbers are not finite: against PyTorch
-// (tests/golden/losses.py) and finite differences. Targets that change during a call must do no harm.
+// What losses count (weight, sampleWeight, lengths) and what they give where nothing counts or numbers are not finite, against
+// PyTorch (tests/golden/losses.py) and central differences; and that targets which change while a loss runs reach nothing.
 import { createContext, runInContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { describe, expect, test } from "vitest";
@@ -101,7 +101,7 @@ describe.each(variants)("%s build", (variant) => {
       const tensors = Object.entries(each.tensors).map(([name, { shape }]) => `${name} [${shape.join(", ")}]`);
       return [`${i} ${each.kind} ${JSON.stringify(each.options)} ${tensors.join(" ")}`, each] as const;
     });
-    test.each(cases)("N5: %s", (_, { kind, options, tensors, prediction, target, integral, expected }) => {
+    test.each(cases)("%s", (_, { kind, options, tensors, prediction, target, integral, expected }) => {
       const own = { ...options, ...tensorsOf(tensors, dtype) };
       let x = tensorOf(prediction, dtype);
       let t = tensorOf(target, integral ? "i32" : dtype);
@@ -122,47 +122,44 @@ describe.each(variants)("%s build", (variant) => {
     });
 
     const kinds = ["crossEntropy", "nll", "mse", "l1", "smoothL1", "bceWithLogits"] as const;
-    test.each(kinds)(
-      "N5: %s: a sampleWeight of 2 is two steps, one of 0 none, lengths are weights of 0 and 1",
-      (kind) => {
-        const classes = kind === "crossEntropy" || kind === "nll";
-        const x = wave([4, 5], dtype);
-        const targets = [1, 0, 4, 2];
-        const t = classes ? tensor(targets, [4], "i32") : wave([4, 5], dtype, 9);
-        const weight = classes ? wave([5], dtype, 3) : wave([5], dtype, 4);
-        weight.data.forEach((v, i) => (weight.data[i] = Math.abs(v)));
-        const pick = (rows: number[], { data, shape }: Tensor): Tensor => {
-          const inner = data.length / shape[0]!;
-          const picked = rows.flatMap((r) => [...data.subarray(r * inner, (r + 1) * inner)]);
-          return tensor(picked, [rows.length, ...shape.slice(1)], data instanceof Int32Array ? "i32" : dtype);
-        };
-        const rows = [0, 1, 1, 3, 3, 3];
-        const sampleWeight = tensor([1, 2, 0, 3], [4], dtype);
-        for (const options of [{}, { weight }]) {
-          const weighted = run(kind, x, t, { ...options, sampleWeight });
-          const repeated = run(kind, pick(rows, x), pick(rows, t), options);
-          expect(weighted.loss).toBeAllClose(total(repeated.loss), close);
-          const sum = (d: Tensor, row: number) =>
-            rows.reduce(
-              (all, r, i) => (r === row ? all.map((v, j) => v + d.data[5 * i + j]!) : all),
-              Array<number>(5).fill(0),
-            );
-          for (const row of [0, 1, 2, 3]) {
-            const expected = { shape: [5], data: sum(repeated.d, row) };
-            expect({ shape: [5], data: weighted.d.data.subarray(5 * row, 5 * row + 5) }).toBeAllClose(expected, close);
-          }
-          const masked = run(kind, x, t, { ...options, sampleWeight: tensor([1, 1, 0, 0], [4], dtype) });
-          const only = run(kind, pick([0, 1], x), pick([0, 1], t), options);
-          if (classes) expect(run(kind, x, t, { ...options, lengths: [2] })).toEqual(masked); // one sequence [T]
-          expect(masked.loss).toBe(only.loss);
-          expect(masked.d.data.subarray(0, 10)).toEqual(only.d.data);
+    test.each(kinds)("%s: a sampleWeight of 2 is two steps, one of 0 none, lengths are weights of 0 and 1", (kind) => {
+      const classes = kind === "crossEntropy" || kind === "nll";
+      const x = wave([4, 5], dtype);
+      const targets = [1, 0, 4, 2];
+      const t = classes ? tensor(targets, [4], "i32") : wave([4, 5], dtype, 9);
+      const weight = classes ? wave([5], dtype, 3) : wave([5], dtype, 4);
+      weight.data.forEach((v, i) => (weight.data[i] = Math.abs(v)));
+      const pick = (rows: number[], { data, shape }: Tensor): Tensor => {
+        const inner = data.length / shape[0]!;
+        const picked = rows.flatMap((r) => [...data.subarray(r * inner, (r + 1) * inner)]);
+        return tensor(picked, [rows.length, ...shape.slice(1)], data instanceof Int32Array ? "i32" : dtype);
+      };
+      const rows = [0, 1, 1, 3, 3, 3];
+      const sampleWeight = tensor([1, 2, 0, 3], [4], dtype);
+      for (const options of [{}, { weight }]) {
+        const weighted = run(kind, x, t, { ...options, sampleWeight });
+        const repeated = run(kind, pick(rows, x), pick(rows, t), options);
+        expect(weighted.loss).toBeAllClose(total(repeated.loss), close);
+        const sum = (d: Tensor, row: number) =>
+          rows.reduce(
+            (all, r, i) => (r === row ? all.map((v, j) => v + d.data[5 * i + j]!) : all),
+            Array<number>(5).fill(0),
+          );
+        for (const row of [0, 1, 2, 3]) {
+          const expected = { shape: [5], data: sum(repeated.d, row) };
+          expect({ shape: [5], data: weighted.d.data.subarray(5 * row, 5 * row + 5) }).toBeAllClose(expected, close);
         }
-        const ones = tensor(Array(4).fill(1) as number[], [4], dtype);
-        expect(run(kind, x, t, { sampleWeight: ones, weight })).toEqual(run(kind, x, t, { weight }));
-      },
-    );
+        const masked = run(kind, x, t, { ...options, sampleWeight: tensor([1, 1, 0, 0], [4], dtype) });
+        const only = run(kind, pick([0, 1], x), pick([0, 1], t), options);
+        if (classes) expect(run(kind, x, t, { ...options, lengths: [2] })).toEqual(masked); // one sequence [T]
+        expect(masked.loss).toBe(only.loss);
+        expect(masked.d.data.subarray(0, 10)).toEqual(only.d.data);
+      }
+      const ones = tensor(Array(4).fill(1) as number[], [4], dtype);
+      expect(run(kind, x, t, { sampleWeight: ones, weight })).toEqual(run(kind, x, t, { weight }));
+    });
 
-    test("N5: a large batch, where memory grows, and one without numbers", () => {
+    test("a large batch, where memory grows, and one without numbers", () => {
       const [t, n, d] = [300, 40, 7];
       const x = wave([t, n, d], dtype);
       const y = wave([t, n, d], dtype, 5);
@@ -205,7 +202,7 @@ describe.each(variants)("%s build", (variant) => {
     });
   });
 
-  describe("finite differences", () => {
+  describe("central differences", () => {
     const lengths = [3, 1, 0, 2];
     const sampleWeight = tensor([[0.5, 1, 2, 1]]);
     const positive = (shape: number[], start: number): Tensor => ({
@@ -220,7 +217,7 @@ describe.each(variants)("%s build", (variant) => {
       ["l1", { weight: positive([5], 2) }],
       ["smoothL1", { weight: positive([5], 2), beta: 0.3 }],
       ["bceWithLogits", { weight: positive([3, 4, 5], 2), posWeight: positive([5], 3) }],
-    ] as [Kind, object][])("N5: %s %o", (kind, options) => {
+    ] as [Kind, object][])("%s %o", (kind, options) => {
       const classes = kind === "crossEntropy" || kind === "nll";
       const x = wave([3, 4, 5], "f64");
       const y = classes
@@ -247,7 +244,6 @@ describe.each(variants)("%s build", (variant) => {
   });
 
   const specials = data.specials.map((each) => {
-    const letter = each.integral ? "U12" : "U14";
     const what = !each.integral ? "" : "weight" in each.tensors ? "weights of 0" : "all ignored";
     return [letter, each.kind, JSON.stringify(each.options), what, each] as const;
   });
@@ -262,25 +258,22 @@ describe.each(variants)("%s build", (variant) => {
     },
   );
 
-  test.each(["f64", "f32"] as const)(
-    "U12: nothing counts in any loss: NaN for the mean, 0 for the sum, %s",
-    (dtype) => {
-      const x = wave([2, 3, 4], dtype);
-      const classes = tensor([0, 1, 2, 3, 0, 1], [2, 3], "i32");
-      const zeros = { data: x.data.map(() => 0), shape: x.shape };
-      for (const kind of ["crossEntropy", "nll", "mse", "l1", "smoothL1", "bceWithLogits"] as const) {
-        const t = kind === "crossEntropy" || kind === "nll" ? classes : wave([2, 3, 4], dtype, 3);
-        for (const options of [{ lengths: [0, 0, 0] }, { sampleWeight: tensor([[0]], [1, 1], dtype) }]) {
-          expect(run(kind, x, t, options)).toEqual({ loss: NaN, d: zeros });
-          expect(run(kind, x, t, { ...options, reduction: "sum" })).toEqual({ loss: 0, d: zeros });
-          const { loss } = run(kind, x, t, { ...options, reduction: "none" });
-          expect((loss as Tensor).data.every((v) => v === 0)).toBe(true);
-        }
+  test.each(["f64", "f32"] as const)("nothing counts in any loss: NaN for the mean, 0 for the sum, %s", (dtype) => {
+    const x = wave([2, 3, 4], dtype);
+    const classes = tensor([0, 1, 2, 3, 0, 1], [2, 3], "i32");
+    const zeros = { data: x.data.map(() => 0), shape: x.shape };
+    for (const kind of ["crossEntropy", "nll", "mse", "l1", "smoothL1", "bceWithLogits"] as const) {
+      const t = kind === "crossEntropy" || kind === "nll" ? classes : wave([2, 3, 4], dtype, 3);
+      for (const options of [{ lengths: [0, 0, 0] }, { sampleWeight: tensor([[0]], [1, 1], dtype) }]) {
+        expect(run(kind, x, t, options)).toEqual({ loss: NaN, d: zeros });
+        expect(run(kind, x, t, { ...options, reduction: "sum" })).toEqual({ loss: 0, d: zeros });
+        const { loss } = run(kind, x, t, { ...options, reduction: "none" });
+        expect((loss as Tensor).data.every((v) => v === 0)).toBe(true);
       }
-    },
-  );
+    }
+  });
 
-  test("U14: l1 where a difference is NaN: its gradient is 0, the loss NaN", () => {
+  test("l1 where a difference is NaN: its gradient is 0, the loss NaN", () => {
     for (const dtype of ["f64", "f32"] as const) {
       const { loss, dPrediction } = l1(tensor([NaN, 2], [2], dtype), tensor([0, 0], [2], dtype));
       expect(loss).toBe(NaN);
@@ -288,31 +281,25 @@ describe.each(variants)("%s build", (variant) => {
     }
   });
 
-  test.each(data.optimizers.traces)(
-    "U14: $kind $options: infinite gradients as PyTorch's",
-    ({ kind, options, values }) => {
-      using layer = new api.Embedding(1, 8, { seed: 1 });
-      const [parameter] = layer.parameters() as [Parameter];
-      parameter.value.data.set(numbersOf(data.optimizers.start).data);
-      using optimizer = new (api[kind] as new (parameters: Parameter[], options: object) => api.Optimizer)(
-        [parameter],
-        {
-          lr: 0.1,
-          ...options,
-        },
+  test.each(data.optimizers.traces)("$kind $options: infinite gradients as PyTorch's", ({ kind, options, values }) => {
+    using layer = new api.Embedding(1, 8, { seed: 1 });
+    const [parameter] = layer.parameters() as [Parameter];
+    parameter.value.data.set(numbersOf(data.optimizers.start).data);
+    using optimizer = new (api[kind] as new (parameters: Parameter[], options: object) => api.Optimizer)([parameter], {
+      lr: 0.1,
+      ...options,
+    });
+    values.forEach((expected, step) => {
+      parameter.grad.data.set(numbersOf(data.optimizers.gradients[step]!).data);
+      optimizer.step();
+      expect({ shape: [8], data: parameter.value.data }, `step ${step}`).toBeAllClose(
+        numbersOf(expected),
+        tolerances.f64,
       );
-      values.forEach((expected, step) => {
-        parameter.grad.data.set(numbersOf(data.optimizers.gradients[step]!).data);
-        optimizer.step();
-        expect({ shape: [8], data: parameter.value.data }, `step ${step}`).toBeAllClose(
-          numbersOf(expected),
-          tolerances.f64,
-        );
-      });
-    },
-  );
+    });
+  });
 
-  test.each(["f64", "f32"] as const)("U14: LayerNorm of a row whose variance overflows is NaN, %s", (dtype) => {
+  test.each(["f64", "f32"] as const)("LayerNorm of a row whose variance overflows is NaN, %s", (dtype) => {
     using layer = new api.LayerNorm(4, { dtype });
     const large = dtype === "f64" ? 1e200 : 1e25;
     const x = tensor(
@@ -329,7 +316,7 @@ describe.each(variants)("%s build", (variant) => {
     expect([...dx.data].map(Number.isNaN)).toEqual([false, false, false, false, true, true, true, true]);
   });
 
-  describe("targets that change during a call do no harm", () => {
+  describe("targets that change reach nothing", () => {
     const bytes = (layer: { parameters(): Parameter[] }): number[] =>
       layer.parameters().flatMap(({ value }) => [...value.data]);
     /** What a layer computes, too: the core's own tables are part of it. */
@@ -360,7 +347,7 @@ describe.each(variants)("%s build", (variant) => {
       }
     };
 
-    test("S1: a length that lies", () => {
+    test("a length that lies", () => {
       using layers = canary();
       for (const loss of losses) {
         for (let target = -20000; target < 60000; target += 7) {
@@ -373,7 +360,7 @@ describe.each(variants)("%s build", (variant) => {
       layers.check();
     });
 
-    test("S1: a target of -214, iterators, subarrays and species of a subclass", () => {
+    test("a target of -214, iterators, subarrays and species of a subclass", () => {
       using layers = canary();
       class Hostile extends Int32Array {
         override [Symbol.iterator](): ArrayIterator<number> {
@@ -402,7 +389,7 @@ describe.each(variants)("%s build", (variant) => {
       layers.check();
     });
 
-    test("S1: getters that give something else at the second read, and dispose of layers", () => {
+    test("getters that give something else at the second read, and dispose of layers", () => {
       using layers = canary();
       for (const loss of losses) {
         for (const bad of [-214, 7, 60000]) {
@@ -451,7 +438,7 @@ describe.each(variants)("%s build", (variant) => {
       layers.check();
     });
 
-    test("S1: a SharedArrayBuffer that another thread writes to while losses run", async () => {
+    test("a SharedArrayBuffer that another thread writes to while losses run", async () => {
       using layers = canary();
       const [rows, classes] = [64, 3];
       const shared = new SharedArrayBuffer(4 * rows + 4);
@@ -485,7 +472,7 @@ describe.each(variants)("%s build", (variant) => {
       layers.check();
     });
 
-    test("S1: typed arrays of another realm are recognised", () => {
+    test("typed arrays of another realm are told by what they are", () => {
       const foreign = runInContext(
         "({ soft: Float64Array.of(0.5, 0.5, 0, 0, 0, 1), hard: Int32Array.of(0, 9) })",
         createContext(),
@@ -497,7 +484,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-describe("N5: what is refused", () => {
+describe("what is refused", () => {
   const x = wave([3, 4, 2], "f64");
   const call = (options: object, kind: Kind = "mse") => {
     const classes = kind === "crossEntropy" || kind === "nll";
@@ -527,7 +514,7 @@ describe("N5: what is refused", () => {
     refuses(call({ mask: x }, kind), UnsupportedError, "mask");
   });
 
-  test("lengths without an axis of steps; targets past the lengths are not checked, others are", () => {
+  test("lengths of what has no steps; targets within the lengths are checked, those past them not", () => {
     const one = { data: Float64Array.of(1), shape: [] };
     refuses(() => mse(one, one, { lengths: [1] }), ShapeError, "lengths");
     refuses(() => crossEntropy(wave([3], "f64"), tensor(1, [], "i32"), { lengths: [1] }), ShapeError, "lengths");
@@ -557,7 +544,7 @@ describe("N5: what is refused", () => {
     );
   });
 
-  test("undefined means the default", () => {
+  test("undefined is as if an option were not there", () => {
     const nones = { weight: undefined, sampleWeight: undefined, lengths: undefined, batchFirst: undefined };
     const y = wave([3, 4, 2], "f64", 3);
     for (const loss of [mse, l1, smoothL1, bceWithLogits]) {
@@ -566,35 +553,32 @@ describe("N5: what is refused", () => {
   });
 });
 
-test.each(["f64", "f32"] as const satisfies FloatDtype[])(
-  "shapes of weights broadcast by NumPy's rules, %s",
-  (dtype) => {
-    const shapes = [
-      [],
-      [1],
-      [5],
-      [4, 1],
-      [4, 5],
-      [1, 5],
-      [3, 1, 1],
-      [3, 4, 1],
-      [1, 4, 5],
-      [3, 1, 5],
-      [1, 1, 1],
-      [3, 4, 5],
-    ];
-    const x = wave([3, 4, 5], dtype);
-    const y = wave([3, 4, 5], dtype, 2);
-    const { loss } = mse(x, y, { reduction: "none" });
-    for (const shape of shapes) {
-      const weight = wave(shape, dtype, 7);
-      const axes = [...Array<number>(3 - shape.length).fill(1), ...shape];
-      const at = (i: number): number => {
-        const index = [Math.floor(i / 20), Math.floor(i / 5) % 4, i % 5].map((n, axis) => (axes[axis] === 1 ? 0 : n));
-        return weight.data[(index[0]! * axes[1]! + index[1]!) * axes[2]! + index[2]!]!;
-      };
-      const expected = { shape: [3, 4, 5], data: Array.from(loss.data, (v, i) => at(i) * v) };
-      expect(mse(x, y, { reduction: "none", weight }).loss, String(shape)).toBeAllClose(expected, tolerances[dtype]);
-    }
-  },
-);
+test.each(["f64", "f32"] as const satisfies FloatDtype[])("shapes of weights repeat as NumPy's, %s", (dtype) => {
+  const shapes = [
+    [],
+    [1],
+    [5],
+    [4, 1],
+    [4, 5],
+    [1, 5],
+    [3, 1, 1],
+    [3, 4, 1],
+    [1, 4, 5],
+    [3, 1, 5],
+    [1, 1, 1],
+    [3, 4, 5],
+  ];
+  const x = wave([3, 4, 5], dtype);
+  const y = wave([3, 4, 5], dtype, 2);
+  const { loss } = mse(x, y, { reduction: "none" });
+  for (const shape of shapes) {
+    const weight = wave(shape, dtype, 7);
+    const axes = [...Array<number>(3 - shape.length).fill(1), ...shape];
+    const at = (i: number): number => {
+      const index = [Math.floor(i / 20), Math.floor(i / 5) % 4, i % 5].map((n, axis) => (axes[axis] === 1 ? 0 : n));
+      return weight.data[(index[0]! * axes[1]! + index[1]!) * axes[2]! + index[2]!]!;
+    };
+    const expected = { shape: [3, 4, 5], data: Array.from(loss.data, (v, i) => at(i) * v) };
+    expect(mse(x, y, { reduction: "none", weight }).loss, String(shape)).toBeAllClose(expected, tolerances[dtype]);
+  }
+});

@@ -1,6 +1,6 @@
-// What holds for recurrent layers of every kind, size and option, on cases that fast-check draws: rows do not know of each
-// other, lengths and masks leave out what they say, directions mirror each other, and a sequence may be cut, stepped
-// through or recomputed. Bits where bits are promised; sums over rows or steps (gradients of weights) agree to rounding.
+// Properties of recurrent layers of every kind, size and option, on random cases of fast-check: rows are independent, lengths and
+// masks skip the steps they say, directions mirror each other, and a sequence may be cut, stepped through or recomputed. The same
+// bits where they are promised; sums over rows or steps (gradients of weights) agree to rounding.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LSTM, Random, type Tensor } from "../../src/index.js";
@@ -33,7 +33,7 @@ import {
 import { concatenate, range, swap, take } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
 
-/** A layer, and the size of what goes in. */
+/** A layer, and the size of its input. */
 interface Drawn {
   readonly kind: Kind;
   readonly t: number;
@@ -64,13 +64,13 @@ const any: fc.Arbitrary<Drawn> = fc.record({
 const oneWay = any.map((each): Drawn => ({ ...each, bidirectional: false }));
 const bothWays = any.map((each): Drawn => ({ ...each, bidirectional: true }));
 
-/** For every row 0 to T, in any order. */
+/** A length from 0 to T for every row, in any order. */
 function lengthsOf({ seed, t, n }: Drawn): number[] {
   const random = new Random(seed + 1);
   return range(0, n).map(() => random.uint32() % (t + 1));
 }
 
-/** [T,N], with rows of nothing and of everything among them. */
+/** [T,N]; some rows are all zeros, some all ones. */
 function maskOf({ seed, t, n }: Drawn): Tensor {
   const random = new Random(seed + 2);
   const shares = range(0, n).map(() => [0, 0.3, 0.7, 1][random.uint32() % 4]!);
@@ -86,7 +86,7 @@ function maskOfLengths(lengths: readonly number[], t: number): Tensor {
   return { data, shape: [t, n] };
 }
 
-/** All of them take part, some rows end early, or some steps are masked. */
+/** All steps, or lengths, or a mask. */
 const allSteps = (each: Drawn): Steps[] => [{}, { lengths: lengthsOf(each) }, { mask: maskOf(each) }];
 
 const zeros = ({ data }: Tensor, shape: readonly number[]): Tensor => {
@@ -102,10 +102,10 @@ function spread(x: Tensor, at: readonly number[], t: number): Tensor {
   return all;
 }
 
-/** The first axis turned round. */
+/** The first axis reversed. */
 const reversed = (x: Tensor): Tensor => take(x, 0, range(0, x.shape[0]!).reverse());
 
-/** One half of the last axis, or both the other way round. */
+/** One half of the last axis, or the halves swapped. */
 const half = (x: Tensor, which: number): Tensor => {
   const axis = x.shape.length - 1;
   const width = x.shape[axis]! / 2;
@@ -117,7 +117,7 @@ const halvesSwapped = (x: Tensor): Tensor => {
   return take(x, axis, [...range(width, 2 * width), ...range(0, width)]);
 };
 
-/** States with the directions of every layer the other way round. */
+/** States with the directions of every layer swapped. */
 const directionsSwapped = (x: Tensor): Tensor => {
   const other = range(0, x.shape[0]!).map((i) => i ^ 1);
   return take(x, 0, other);
@@ -125,7 +125,7 @@ const directionsSwapped = (x: Tensor): Tensor => {
 
 const turnedRound = (name: string): string => (name.endsWith("_reverse") ? name.slice(0, -8) : `${name}_reverse`);
 
-/** What comes out for rows of no steps: the states pass through, and so do their gradients. */
+/** Results for rows without steps: states and their gradients pass through. */
 function idle(layer: Recurrent, { x, initial, gradients }: PassInputs): Pass {
   return {
     output: zeros(x, gradients.output.shape),
@@ -157,7 +157,7 @@ describe.each(variants)("%s build", (variant) => {
       actual.forEach((gradient, i) => expect(gradient).toBeAllClose(expected[i]!, tolerance));
     }
 
-    test("a padded batch is its rows one by one", () => {
+    test("a padded batch equals its rows one by one", () => {
       holds(50, any, (each) => {
         const { t, n, seed } = each;
         const lengths = lengthsOf(each);
@@ -180,7 +180,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("a masked batch is the steps that are left, row by row; the others repeat the output before them", () => {
+    test("a masked batch equals its remaining steps, row by row; masked steps repeat the output before them", () => {
       holds(50, oneWay, (each) => {
         const { t, n, seed } = each;
         const mask = maskOf(each);
@@ -221,7 +221,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("a mask of zeros at the ends leaves the states that lengths leave", () => {
+    test("a mask of zeros at the ends gives the same states as lengths", () => {
       holds(25, any, (each) => {
         const { t, n, seed } = each;
         const lengths = lengthsOf(each);
@@ -253,7 +253,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("in another order of the batch, everything is in that order", () => {
+    test("permuting the batch permutes all results", () => {
       holds(40, any, (each) => {
         const { t, n, seed } = each;
         const random = new Random(seed + 3);
@@ -277,7 +277,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("a row alone is that row of the batch", () => {
+    test("a row alone equals that row of the batch", () => {
       holds(30, any, (each) => {
         const { t, n, seed } = each;
         using layer = make(each);
@@ -328,7 +328,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("a layer that goes backwards gives what the layer gives for reversed sequences", () => {
+    test("goBackwards equals reversing the sequences", () => {
       holds(30, any, (each) => {
         const { t, n, seed } = each;
         using layer = make(each);
@@ -343,7 +343,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("both directions are two layers, one of which goes backwards", () => {
+    test("bidirectional equals two layers, one of them with goBackwards", () => {
       const one = bothWays.map((each): Drawn => ({ ...each, numLayers: 1 }));
       holds(40, one, (each) => {
         const { t, n, seed } = each;
@@ -391,7 +391,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("both directions with everything turned round are both directions", () => {
+    test("bidirectional: reversing time and swapping the directions changes nothing", () => {
       holds(40, bothWays, (each) => {
         const { t, n, seed, numLayers } = each;
         using layer = make(each);
@@ -432,7 +432,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("two parts of a sequence with carried states are the whole, forward and backward", () => {
+    test("two parts of a sequence with the state carried over equal the whole, forward and backward", () => {
       holds(
         40,
         oneWay.map((each) => ({ ...each, t: each.t + 1 })),
@@ -460,7 +460,7 @@ describe.each(variants)("%s build", (variant) => {
       );
     });
 
-    test("steps of a stream are the sequence", () => {
+    test("the steps of a stream equal the sequence", () => {
       holds(40, oneWay, (each) => {
         const { t, n, seed } = each;
         using layer = make(each);
@@ -476,7 +476,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("a loop over a cell is the layer, forward and backward", () => {
+    test("a loop over a cell equals the layer, forward and backward", () => {
       const cells = fc.record({ each: oneWay, kind: fc.constantFrom(...CELL_KINDS) });
       fc.assert(
         fc.property(cells, ({ each, kind }: { each: Drawn; kind: CellKind }) => {
@@ -501,7 +501,7 @@ describe.each(variants)("%s build", (variant) => {
       );
     });
 
-    test("checkpoints change nothing, whatever is masked or dropped", () => {
+    test("checkpoints change nothing, with any mask and dropout", () => {
       holds(50, any, (each) => {
         const { t, n, seed } = each;
         const dropped = [{}, { dropout: 0.5 }, { recurrentDropout: 0.5 }, { dropout: 0.3, recurrentDropout: 0.3 }];
@@ -517,7 +517,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("inference is training where nothing is dropped, and nothing is dropped in inference", () => {
+    test("inference equals training without dropout, and drops nothing", () => {
       holds(40, any, (each) => {
         const { t, n, seed } = each;
         using layer = make(each);

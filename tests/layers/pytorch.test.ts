@@ -238,7 +238,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("the data cover what they should", () => {
+test("the golden data cover every option", () => {
   for (const kind of ["RNN tanh", "RNN relu", "LSTM"]) {
     const cases = data.recurrent.filter(({ name }) => name.startsWith(kind));
     const has = (holds: (each: LayerCase) => boolean): void => expect(cases.some(holds), kind).toBe(true);

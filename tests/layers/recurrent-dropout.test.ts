@@ -84,7 +84,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test("none, and all", () => {
+      test("p = 0 and p = 1", () => {
         using none = transparent(size, { numLayers: 2, dropout: 0, dtype });
         expect(none.forward(ones).output).toHaveBits(ones);
         using all = transparent(size, { numLayers: 2, dropout: 1, dtype });
@@ -93,7 +93,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(x.data.every((v) => v === 0)).toBe(true);
       });
 
-      test("gradients pass where outputs were kept, and nowhere else", () => {
+      test("gradients pass only where outputs were not dropped", () => {
         using layer = transparent(size, { numLayers: 2, dropout: 0.3, dtype, seed: 2 });
         const mask = layer.forward(ones).output;
         const upstream = wave([t, n, size], dtype, 1);
@@ -101,7 +101,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(layer.backward({ output: upstream }).x).toBeAllClose({ data: expected, shape: [t, n, size] });
       });
 
-      test("between all layers, each with a mask of its own; the last layer's output is whole", () => {
+      test("each layer but the last has its own mask; nothing is dropped from the last layer's output", () => {
         using one = transparent(size, { numLayers: 1, dropout: 0.9, dtype });
         expect(one.forward(ones).output).toHaveBits(ones);
         using layer = transparent(size, { numLayers: 3, dropout: 0.5, dtype, seed: 3 });
@@ -115,7 +115,7 @@ describe.each(variants)("%s build", (variant) => {
         );
       });
 
-      test("both directions' outputs are dropped apart", () => {
+      test("the two directions are dropped independently", () => {
         // the second layer lets the first of two units through, in one direction the first's, in the other the second's
         using layer = new RNN(1, 1, { activation: "linear", numLayers: 2, bidirectional: true, dropout: 0.5, dtype, seed: 4 }); // prettier-ignore
         set(layer, { weight_ih_l0: 1 });
@@ -159,7 +159,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(Math.abs(together - (rows - 1) * size * p ** 2)).toBeLessThan(4 * Math.sqrt(variance));
       });
 
-      test("every sequence, layer and direction has a mask of its own", () => {
+      test("every sequence, layer and direction has its own mask", () => {
         using layer = holding(size, { recurrentDropout: 0.5, numLayers: 2, bidirectional: true, dtype, seed: 2 });
         const pass = () => layer.forward(filled([1, 1, 1], dtype, 0), { h0: filled([4, 1, size], dtype, 1) }).hn;
         const [one, two] = [pass(), pass()];
@@ -167,7 +167,7 @@ describe.each(variants)("%s build", (variant) => {
         expect(new Set(masks).size).toBe(8);
       });
 
-      test("a row's mask stays with it where rows are sorted by their lengths", () => {
+      test("a row keeps its mask when rows are sorted by length", () => {
         const lengths = [1, 3, 0, 4, 2];
         const state = { h0: filled([1, 5, size], dtype, 1) };
         const x = filled([4, 5, 1], dtype, 0);
@@ -235,7 +235,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(bothPasses(other, problem).output.data).not.toEqual(passes[0]!.output.data);
     });
 
-    test("the masks are kept until backward, and no longer", () => {
+    test("masks are saved until backward, and freed then", () => {
       const make = (dropout: number, recurrentDropout: number): number => {
         using layer = new LSTM(8, 8, { numLayers: 2, dropout, recurrentDropout, dtype, seed: 1 });
         const heap = heapOf(layer);

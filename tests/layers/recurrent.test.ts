@@ -72,7 +72,7 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
-test("the data cover what they should", () => {
+test("the golden data cover every option", () => {
   expect(data.layers.length).toBeGreaterThanOrEqual(48);
   const kinds: Record<string, (each: LayerCase) => boolean> = {
     tanh: ({ options }) => options.nonlinearity === "tanh",

@@ -1,5 +1,5 @@
-// Sequences of several lengths, masked, read backwards, or going on from the pass before: what the recurrent layers' calls
-// do at their edges, and what they refuse. What holds for any sizes is in properties.test.ts.
+// Ragged, masked, reversed and stateful sequences: edge cases and refused arguments. Properties for all sizes are in
+// properties.test.ts.
 import { beforeAll, describe, expect, test } from "vitest";
 import {
   DisposedError,
@@ -55,7 +55,7 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       describe("lengths", () => {
-        test("of 0: zeros come out, states pass through, and so do gradients", () => {
+        test("of 0: outputs are zero; states and gradients pass through", () => {
           for (const [options, { x, initial, gradients }] of [
             [{}, problem],
             [stack, deep],
@@ -76,7 +76,7 @@ describe.each(variants)("%s build", (variant) => {
           }
         });
 
-        test("what lies behind a row's length takes no part: neither x nor gradients there", () => {
+        test("past a row's end neither x nor gradients have an effect", () => {
           const lengths = [2, 5, 0];
           const behind = (of: Tensor): Tensor => {
             const data = of.data.slice();
@@ -111,7 +111,7 @@ describe.each(variants)("%s build", (variant) => {
           }
         });
 
-        test("lists and tensors are the same; neither is changed, nor asked again in backward", () => {
+        test("lists and tensors are equivalent; neither is changed, or read again in backward", () => {
           const list = [3, 5, 1];
           const data = i32([3, 5, 1]);
           using layer = make();
@@ -127,7 +127,7 @@ describe.each(variants)("%s build", (variant) => {
           expect(layer.backward(gradients).x).toHaveBits(expected.x);
         });
 
-        test("refuses what is not 0 to T for every row, and nothing has changed", () => {
+        test("refuses lengths that are not 0 to T for every row, and changes nothing", () => {
           const lengths = [4, 0, 2];
           using layer = make({ ...stack, stateful: true, dropout: 0.5 });
           using same = make({ ...stack, stateful: true, dropout: 0.5 });
@@ -177,7 +177,7 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       describe("masks", () => {
-        test("of zeros: zeros come out, states pass through", () => {
+        test("of zeros: outputs are zero; states pass through", () => {
           using layer = make(stack);
           const pass = bothPasses(layer, deep, { mask: i32(new Array<number>(T * N).fill(0), [T, N]) });
           expect(zero(pass.output) && zero(pass.x)).toBe(true);
@@ -186,7 +186,7 @@ describe.each(variants)("%s build", (variant) => {
           expectBits({ hn: pass.h0, cn: pass.c0 }, { hn, cn }, "gradients of states");
         });
 
-        test("Keras: a masked step repeats the output and keeps the state; before the first one there are zeros", () => {
+        test("Keras: a masked step repeats output and state; before the first valid step outputs are zero", () => {
           using layer = make();
           const x = take(problem.x, 1, [0]);
           const { output, hn } = layer.forward(x, { mask: i32([0, 1, 0, 0, 1], [T, 1]) });
@@ -198,7 +198,7 @@ describe.each(variants)("%s build", (variant) => {
           expect(hn.data).toEqual(b);
         });
 
-        test("Keras: in both directions, the reverse one repeats what it gave before, which is the step behind", () => {
+        test("Keras: the reverse direction repeats the output of the step after", () => {
           using layer = make({ bidirectional: true });
           const x = take(problem.x, 1, [0]);
           const { output } = layer.forward(x, { mask: i32([1, 0, 1, 1, 0], [T, 1]) });
@@ -212,7 +212,7 @@ describe.each(variants)("%s build", (variant) => {
           expect(ahead[2]).not.toEqual(ahead[1]);
         });
 
-        test("refuses other numbers, shapes and types, and nothing has changed", () => {
+        test("refuses other numbers, shapes and types, and changes nothing", () => {
           using layer = make({ stateful: true });
           using same = make({ stateful: true });
           using batchFirst = make({ batchFirst: true });
@@ -244,7 +244,7 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       describe("goBackwards", () => {
-        test("reads from the last step; outputs come in the order of reading, gradients in that of x", () => {
+        test("reads from the last step; outputs are in the order of reading, gradients in that of x", () => {
           using layer = make();
           using backwards = make({ goBackwards: true });
           const { x, initial, gradients } = problem;
@@ -255,7 +255,7 @@ describe.each(variants)("%s build", (variant) => {
           expect(take(backwards.forward(x, initial).output, 0, [0])).toHaveBits(last); // what was read first
         });
 
-        test("with lengths: the padding comes first, and is zeros", () => {
+        test("with lengths: the padding comes first, and is zero", () => {
           using layer = make();
           using backwards = make({ goBackwards: true });
           const x = take(problem.x, 1, [0]);
@@ -277,7 +277,7 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       describe("stateful", () => {
-        test("the next pass goes on, until resetState()", () => {
+        test("the next pass continues, until resetState()", () => {
           for (const [options, { x, initial }] of [
             [{}, problem],
             [stack, deep],
@@ -304,7 +304,7 @@ describe.each(variants)("%s build", (variant) => {
           }
         });
 
-        test("gradients are those of states that were given", () => {
+        test("gradients equal those with the same states as arguments", () => {
           using layer = make({ stateful: true });
           using plain = make();
           const { x, initial, gradients } = problem;
@@ -315,7 +315,7 @@ describe.each(variants)("%s build", (variant) => {
           gradientsOf(layer).forEach((gradient, i) => expect(gradient).toHaveBits(gradientsOf(plain)[i]!));
         });
 
-        test("with lengths, every row goes on from its own last step", () => {
+        test("with lengths, every row continues from its own last step", () => {
           using layer = make({ stateful: true });
           using plain = make();
           const { x, initial } = problem;
@@ -338,7 +338,7 @@ describe.each(variants)("%s build", (variant) => {
           });
         }
 
-        test("another batch size is refused until resetState(), and nothing has changed", () => {
+        test("another batch size is refused until resetState(), and changes nothing", () => {
           using layer = make({ stateful: true });
           using plain = make();
           const { x, initial, gradients } = problem;
@@ -359,7 +359,7 @@ describe.each(variants)("%s build", (variant) => {
           expectBits(forward(layer, small), forward(plain, small), "another size");
         });
 
-        test("given states of another size take the place of those that were kept", () => {
+        test("states of another size as arguments replace those of the pass before", () => {
           using layer = make({ stateful: true });
           const { x, initial } = problem;
           layer.forward(x);
@@ -373,7 +373,7 @@ describe.each(variants)("%s build", (variant) => {
           expect(initial.h0.shape[1]).toBe(N);
         });
 
-        test("a layer that is not keeps nothing; streams start from zeros; disposed layers refuse", () => {
+        test("other layers start from zeros, as do streams; disposed layers throw", () => {
           using plain = make();
           const { x } = problem;
           expectBits(forward(plain, x), forward(plain, x), "twice");
@@ -391,7 +391,7 @@ describe.each(variants)("%s build", (variant) => {
 });
 
 describe("unitForgetBias", () => {
-  test("the forget gate's bias is 1, the others are 0; the weights are those of the seed", () => {
+  test("the bias of the forget gate is 1, the others are 0; the weights do not change", () => {
     const options = { numLayers: 2, bidirectional: true, projSize: 2, seed: 1 };
     using layer = new LSTM(3, 4, { ...options, unitForgetBias: true });
     using plain = new LSTM(3, 4, options);
@@ -436,7 +436,7 @@ describe("activations", () => {
   });
 });
 
-test("streams take layers that read from the start, in one direction", () => {
+test("streams need layers that read from the start, in one direction", () => {
   for (const kind of KINDS) {
     using both = makeRecurrent(kind, 3, 4, { bidirectional: true });
     refuses(() => both.stream(), UnsupportedError, "stream: got a bidirectional layer");

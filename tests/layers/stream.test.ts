@@ -1,5 +1,4 @@
-// One step at a time: streams, their state, and what a step does not do. That steps have the bits of the sequence at all
-// sizes is in bits.test.ts.
+// Streams: steps, state, no allocation. bits.test.ts checks that steps have the same bits as the sequence at all sizes.
 import { describe, expect, test } from "vitest";
 import {
   DisposedError,
@@ -42,7 +41,7 @@ describe.each(variants)("%s build", (variant) => {
     };
     const current = ({ state }: Stream) => structuredClone({ h: state.h.data.slice(), c: state.c?.data.slice() });
 
-    test("starts from zeros; reset() goes back there, or to given states", () => {
+    test("starts from zeros; reset() sets zeros or given states", () => {
       using layer = make();
       using stream = layer.stream({ batchSize: N });
       const { output } = layer.forward(x);
@@ -63,7 +62,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(stream.state.h).toHaveBits(given.h0);
     });
 
-    test("the state is live: reading follows the steps, writing changes them", () => {
+    test("the state is live: each step updates it, and writing to it changes the next step", () => {
       using layer = make();
       using stream = layer.stream({ batchSize: N });
       expect(stream.state.h.shape).toEqual([LAYERS, N, P]);
@@ -83,7 +82,7 @@ describe.each(variants)("%s build", (variant) => {
       run(stream).forEach((out, t) => expect(out).toHaveBits(row(layer.forward(x, given).output, t)));
     });
 
-    test("reset takes the stream's own states, also crosswise", () => {
+    test("reset accepts the stream's own states, also h as c and c as h", () => {
       using layer = make();
       using stream = layer.stream({ batchSize: N });
       run(stream, 0, 2);
@@ -94,7 +93,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(current(stream)).toEqual(crosswise ? { h: before.c, c: before.h } : before);
     });
 
-    test("the weights are those of when it was made, whatever the layer's mode", () => {
+    test("the weights are those of the layer when the stream was created, in either mode", () => {
       using layer = make();
       using same = make();
       using stream = layer.eval().stream({ batchSize: N });
@@ -105,7 +104,7 @@ describe.each(variants)("%s build", (variant) => {
       run(stream, 3).forEach((out, t) => expect(out).toHaveBits(row(output, t + 3)));
     });
 
-    test("streams do not disturb each other, nor the layer's backward pass", () => {
+    test("streams do not affect each other or the layer's backward pass", () => {
       using layer = make();
       using same = make();
       same.forward(x);
@@ -119,7 +118,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(layer.backward({ output: wave([T, N, P], dtype, 4) })).toEqual(expected);
     });
 
-    test("no memory and no new array in a step", () => {
+    test("a step allocates no memory and no array", () => {
       using layer = make();
       using stream = layer.stream({ batchSize: N });
       const heap = heapOf(layer);
@@ -148,7 +147,7 @@ describe.each(variants)("%s build", (variant) => {
       [...early, row(output, 2), ...late].forEach((out, t) => expect(out).toHaveBits(row(output, t)));
     });
 
-    test("any numbers go in: arrays and typed arrays, the stream's own output among them", () => {
+    test("x may be any array or typed array, also the stream's own output", () => {
       using layer = make();
       using stream = layer.stream();
       const numbers = [3, -1, 0, 7, 2];
@@ -219,7 +218,7 @@ describe.each(variants)("%s build", (variant) => {
       refuses(() => layer.stream(null as never), ValueError, "stream");
     });
 
-    test("dispose() gives everything back, and ends it", () => {
+    test("dispose() frees all memory; other calls throw then", () => {
       using layer = make();
       const { bytesUsed } = heapOf(layer);
       const stream = layer.stream({ batchSize: N });

@@ -34,7 +34,7 @@ const { proteusFile, SAMPLE_RATE, SECONDS, signal } = (await import(
   signal: () => Float32Array<ArrayBuffer>;
 };
 
-/** What the model gives, by layers that take the whole sequence at once. */
+/** The model's output, computed by layers over the whole sequence. */
 function batch(variant: Variant): Float32Array<ArrayBuffer> {
   configure({ variant });
   try {
@@ -85,7 +85,7 @@ describe.skipIf(executable === undefined)("in an audio worklet of Chromium", () 
     expect(factor).toBeGreaterThanOrEqual(MIN_FACTOR);
   }
 
-  /** Holds a rendering against what is expected. Returns how many times faster than real time it was. */
+  /** Compares a rendering with the expected output. Returns how many times faster than real time it was. */
   async function render(variant: Variant, expected: Float32Array<ArrayBuffer>): Promise<number> {
     const page = `streaming-worklet.html?variant=${variant}`;
     const { result, problems } = await visit<Rendered>(browser, server, page);

@@ -395,7 +395,7 @@ describe("sampling after a warm-up", () => {
     return model;
   }
 
-  test("N3: without a prompt, every sample starts as a line of the training text does", () => {
+  test("without a prompt, every sample starts as a line of the training text does", () => {
     const warmUp = RHYME.slice(-200);
     for (const seed of [1, 4]) {
       const model = trained(seed);
@@ -460,7 +460,7 @@ describe("prompts with unknown characters", () => {
   const texts = (model: CharLM, prompt: string, unknown: "error" | "skip" | "replace") =>
     model.sample(prompt, { ...options, unknown });
 
-  test("N4: an error lists each of them once", () => {
+  test("an error lists each of them once", () => {
     const model = new CharLM(vocabulary, SMALL);
     const call = (prompt: string) => () => model.sample(prompt, options);
     const expected = 'expected only characters of the vocabulary (or the option unknown: "skip" or "replace")';
@@ -496,7 +496,7 @@ describe("prompts with unknown characters", () => {
     model.dispose();
   });
 
-  test("N4: skip leaves them out, replace puts a space or the first character in their place", () => {
+  test("skip leaves them out, replace puts a space or the first character in their place", () => {
     const model = new CharLM(vocabulary, SMALL);
     expect(texts(model, "the Queen", "skip")).toBe(texts(model, "the ueen", "error"));
     expect(texts(model, "the Queen", "replace")).toBe(texts(model, "the  ueen", "error"));
@@ -521,7 +521,7 @@ describe("prompts with unknown characters", () => {
 describe("wrong types", () => {
   const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
 
-  test.each(oddities())("U3: %s gives a result or a typed error, and changes nothing", (_, value) => {
+  test.each(oddities())("%s gives a result or a typed error, and changes nothing", (_, value) => {
     const odd = value as never;
     const model = new CharLM(vocabulary, SMALL);
     const before = bits(model.stateDict());
@@ -573,7 +573,7 @@ describe("wrong types", () => {
     model.dispose();
   });
 
-  test("U3: counts and files say what is wrong", () => {
+  test("counts and files say what is wrong", () => {
     const sizes = { embeddingDim: 4, hiddenSize: 5, numLayers: 1 };
     const missing = undefined as never;
     refuses(() => countParameters(-1, sizes), ValueError, "vocabularySize: got", "an integer >= 0");
@@ -599,7 +599,7 @@ describe("wrong types", () => {
 describe("input is read once", () => {
   const { inputs, targets } = new TextStreams(codes, 2, 4).window(0);
 
-  test("S1: codes are checked after the copy: lengths that lie, shared memory, other realms", () => {
+  test("codes are checked after the copy: lengths that lie, shared memory, other realms", () => {
     const victim = new Linear(64, 64, { seed: 1 });
     const before = bits(victim.stateDict());
     const expected = new CharLM(vocabulary, SMALL);
@@ -633,7 +633,7 @@ describe("input is read once", () => {
     for (const each of [victim, expected, model]) each.dispose();
   });
 
-  test("S1: a text that changes while it is evaluated is refused at its next window", () => {
+  test("a text that changes while it is evaluated is refused at its next window", () => {
     const model = new CharLM(vocabulary, SMALL);
     const text = Int32Array.from(codes);
     const values = model.evaluating(text, { seqLen: 7 });

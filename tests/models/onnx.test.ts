@@ -207,7 +207,7 @@ test("refuses what is not the operator's", () => {
   refuses(() => run({}, { Z: wave([1], "f64") }), UnsupportedError, "Z");
 });
 
-describe("U2: names are looked up among the operator's own", () => {
+describe("names are looked up among the operator's own", () => {
   const run = (kind: unknown, attributes: object = {}) =>
     onnxRecurrent(kind as OnnxOperator, attributes, inputsOf(kind === "RNN" ? "RNN" : "LSTM", 1, "f64"));
 
@@ -256,7 +256,7 @@ describe("U2: names are looked up among the operator's own", () => {
   });
 });
 
-describe.each(variants)("U8: clip, %s build", (variant) => {
+describe.each(variants)("clip, %s build", (variant) => {
   useVariant(variant);
 
   test.each(["f64", "f32"] as const)("limits c on its way to h, and c itself not, %s", (dtype) => {
@@ -291,7 +291,7 @@ describe.each(variants)("U8: clip, %s build", (variant) => {
   });
 });
 
-test("U9: errors have the operator's names, and say the dtype", () => {
+test("errors have the operator's names, and say the dtype", () => {
   const inputs = inputsOf("LSTM", 1, "f64", [5, 2, 4]);
   const run = (changed: object) => onnxRecurrent("LSTM", {}, { ...inputs, ...changed });
   const i64 = { data: BigInt64Array.of(5n, 2n, 4n), shape: [3] };

@@ -201,7 +201,7 @@ describe.each(variants)("%s build", (variant) => {
 
 const ONE = new Float32Array(1);
 
-/** What a Proteus file computes, by the layers themselves over the whole sequence. */
+/** The output of a Proteus file, computed by layers over the whole sequence. */
 function batch({ model_data: data, state_dict: dict }: ProteusFile, x: Numbers, dtype: Dtype): Tensor {
   const part = (prefix: string) =>
     Object.fromEntries(
@@ -516,7 +516,7 @@ test("numbers of another type are rounded when they come in", () => {
   expect(bytes({ data: Float32Array.from(y), shape: [8, 1] })).toEqual(bytes(rounded));
 });
 
-describe("T3: files of many layers are read in linear time, up to 1,000", () => {
+describe("files of many layers are read in linear time, up to 1,000", () => {
   const dense = { type: "dense", shape: [null, null, 1], weights: [[[1]], [0]] };
   const tanh = { type: "activation", activation: "tanh", shape: [null, null, 1] };
   const chain = (count: number) => ({ in_shape: [null, null, 1], layers: [dense, ...Array<object>(count).fill(tanh)] });
@@ -549,7 +549,7 @@ describe("T3: files of many layers are read in linear time, up to 1,000", () => 
   });
 });
 
-describe("U3: holes and odd lengths", () => {
+describe("holes and odd lengths", () => {
   const dense = (...weights: unknown[]) => ({ type: "dense", shape: [1], weights });
   const hole = (length: number): unknown[] => Object.assign([], { length });
 
@@ -577,7 +577,7 @@ describe("U3: holes and odd lengths", () => {
   });
 });
 
-test("U17: of RTNeural's layers those load that the guide says, the others are refused by name", () => {
+test("of RTNeural's layers those load that the guide says, the others are refused by name", () => {
   const guide = readFileSync(new URL("../../docs/guides/streaming.md", import.meta.url), "utf8");
   const rows = guide.split("\n").filter((line) => /^\| .*`(lstm|dense|conv1d)`/.test(line));
   const typesIn = (row: string) => [...row.split("|")[1]!.matchAll(/`([\w-]+)`/g)].map(([, type]) => type!);

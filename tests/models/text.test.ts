@@ -137,7 +137,7 @@ describe("TextStreams", () => {
 });
 
 describe("wrong types", () => {
-  test.each(oddities())("U3: %s gives a result or a typed error", (_, value) => {
+  test.each(oddities())("%s gives a result or a typed error", (_, value) => {
     const odd = value as never;
     const vocabulary = new Vocabulary("abc");
     const codes = Int32Array.of(0, 1, 2, 0);
@@ -170,7 +170,7 @@ describe("wrong types", () => {
     expect(performance.now() - start).toBeLessThan(2000);
   });
 
-  test("U3: the message says the argument, what came and what was expected", () => {
+  test("the message says the argument, what came and what was expected", () => {
     const vocabulary = new Vocabulary("a");
     const codes = Int32Array.of(0, 1);
     const missing = undefined as never;
@@ -199,7 +199,7 @@ describe("wrong types", () => {
     refuses(() => new Vocabulary(broken), ValueError, "characters: got Object, expected an iterable of characters");
   });
 
-  test("U6: codes of another realm, of a subclass that lies, and shared ones are read as they are", () => {
+  test("codes of another realm, of a subclass that lies, and shared ones are read as they are", () => {
     class Liar extends Int32Array {
       override get length(): number {
         return 2 ** 30;

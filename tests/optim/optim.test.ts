@@ -1,5 +1,5 @@
-// Optimizers and clipping: options, order of calls, saved state, errors. Their numbers are compared with PyTorch's in
-// pytorch.test.ts.
+// Optimizers and clipping: options, order of calls, saved state, what they refuse. Their numbers are held against PyTorch
+// in pytorch.test.ts.
 import { describe, expect, test } from "vitest";
 import {
   Adagrad,
@@ -77,7 +77,7 @@ describe.each(variants)("%s build", (variant) => {
       const make = (parameters: readonly Parameter[], more?: object): AnyOptimizer =>
         makers[name]!(parameters, { ...options, ...more });
 
-      test("continues from a saved state with the same bits", () => {
+      test("goes on from a saved state to the same bits", () => {
         using whole = layer();
         using parts = layer();
         using uninterrupted = make(whole.parameters());
@@ -221,7 +221,7 @@ describe.each(variants)("%s build", (variant) => {
         refuses(() => make([disposedParameter]), DisposedError);
       });
 
-      test("dispose() frees the state; later calls throw", () => {
+      test("dispose() gives the state back, and ends it", () => {
         using linear = layer();
         const heap = heapOf(linear);
         const { bytesUsed } = heap;
@@ -240,7 +240,7 @@ describe.each(variants)("%s build", (variant) => {
         }
       });
 
-      test("later changes of the caller's array of parameters have no effect", () => {
+      test("the parameters are those of when it was made", () => {
         using linear = layer();
         const parameters = linear.parameters();
         using optimizer = make(parameters);
@@ -252,7 +252,7 @@ describe.each(variants)("%s build", (variant) => {
       });
     });
 
-    test("invalid parameters are refused", () => {
+    test("parameters that are none", () => {
       using linear = layer();
       using wide = new Linear(6, 3, { dtype });
       using other = new Linear(5, 3, { dtype: dtype === "f64" ? "f32" : "f64" });
@@ -473,7 +473,7 @@ describe("groups", () => {
     two.dispose();
   });
 
-  test("only lr may be set, and it is checked before anything changes", () => {
+  test("only lr may be set, and is looked at before anything changes", () => {
     const [one, two] = linears();
     using optimizer = new Adam([{ params: one.parameters() }, { params: two.parameters() }]);
     const [group] = optimizer.paramGroups as unknown as [Record<string, unknown>];
@@ -572,7 +572,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
     ["f32", 2 ** -126],
     ["f64", 2 ** -1022],
   ] as const)("%s", (dtype, least) => {
-    test.each(moments)("U11: %s %o: moments below the least normal number become 0", (name, options, flushed) => {
+    test.each(moments)("%s %o: moments below the least normal number become 0", (name, options, flushed) => {
       using layer = new Embedding(3, 5, { dtype, seed: 1 });
       const [parameter] = layer.parameters() as [Parameter];
       using optimizer = makers[name]!(layer.parameters(), options);
@@ -592,7 +592,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
       expect(parameter.value.data).toEqual(before);
     });
 
-    test.each(moments)("U11: %s %o: no slower with denormal moments", (name, options) => {
+    test.each(moments)("%s %o: no slower with denormal moments", (name, options) => {
       const layers = [1, 2].map((seed) => new Embedding(1000, 64, { dtype, seed }));
       const pairs = layers.map((layer, i) => {
         const [parameter] = layer.parameters() as [Parameter];
@@ -614,7 +614,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
     });
   });
 
-  test("U11: with eps 0 squares stay: the denominator has nothing else", () => {
+  test("with eps 0 squares stay: they are all that stands in the denominator", () => {
     using layer = new Embedding(2, 3, { dtype: "f32", seed: 1 });
     const [parameter] = layer.parameters() as [Parameter];
     const before = parameter.value.data.slice();
@@ -633,7 +633,7 @@ describe.each(variants)("denormal moments, %s build", (variant) => {
   });
 });
 
-test("Adam continues from a large number of steps without delay", () => {
+test("Adam goes on from any number of steps at once", () => {
   using linear = new Linear(1, 1, { bias: false });
   using optimizer = new Adam(linear.parameters(), { betas: [0.9, 0.999] });
   const state = { "0.step": tensor(2 ** 53 - 2), "0.exp_avg": tensor([[0]]), "0.exp_avg_sq": tensor([[0]]) };
@@ -645,7 +645,7 @@ test("Adam continues from a large number of steps without delay", () => {
   expect(value.data[0]).toBeCloseTo((-1e-3 * 0.1) / (Math.sqrt(0.001) + 1e-8), 12);
 });
 
-test("parameters of two builds are refused", { skip: variants.length < 2 }, () => {
+test("parameters of two builds do not meet", { skip: variants.length < 2 }, () => {
   configure({ variant: "simd" });
   using one = new Linear(2, 2);
   configure({ variant: "relaxed" });

@@ -1,4 +1,4 @@
-// Schedules: on an optimizer, saved state, errors; and the cosine. Their numbers are compared with PyTorch's in
+// Schedules: on an optimizer, saved state, what they refuse; and the cosine. Their numbers are held against PyTorch in
 // training.test.ts.
 import { describe, expect, test } from "vitest";
 import {
@@ -49,7 +49,7 @@ test("an optimizer's steps follow its schedule", () => {
 });
 
 describe.each(Object.entries(makers))("%s", (name, make) => {
-  test("its state consists of tensors, which a file can hold", () => {
+  test("its state is tensors, which a file keeps", () => {
     const one = groups(0.1, 0.2);
     const schedule = make(one);
     for (let epoch = 0; epoch < 3; epoch++) schedule.step(1);
@@ -145,7 +145,7 @@ test.each([
   expect(optimizer).toEqual(groups(0.1, 0.2));
 });
 
-test("ReduceLROnPlateau: a minLr of the wrong length and a metric that is not a number are refused", () => {
+test("ReduceLROnPlateau: minLr of another count, a metric that is none", () => {
   refuses(() => new ReduceLROnPlateau(groups(1, 2), { minLr: [0] }), ShapeError, "minLr: got 1 numbers", "2 groups");
   const schedule = new ReduceLROnPlateau(groups(1));
   for (const metric of [undefined, "1", null]) refuses(() => schedule.step(metric as never), ValueError, "metric");
@@ -179,7 +179,7 @@ test.each<[string, object]>([
   }
 });
 
-test("LinearLR reaches 0 and never goes below", () => {
+test("LinearLR goes down to 0, and no further", () => {
   for (let totalIters = 1; totalIters < 200; totalIters++) {
     const optimizer = groups(0.1);
     const schedule = new LinearLR(optimizer, { startFactor: 29 / 30, endFactor: 0, totalIters });
@@ -204,8 +204,8 @@ test("the cosine", () => {
   expect(worst).toBeLessThan(8e-16); // Math.cos gets (i / 10007) pi rounded: up to 4.4e-16 of that
 });
 
-describe("hostile input", () => {
-  test.each(oddities())("U3: %s gives a schedule or a typed error", (_, value) => {
+describe("what comes from outside", () => {
+  test.each(oddities())("%s gives a schedule or a typed error", (_, value) => {
     const odd = value as never;
     for (const [name, make] of Object.entries(makers)) {
       onlyTyped(() => make(odd), `${name}: optimizer`);
@@ -230,7 +230,7 @@ describe("hostile input", () => {
     }
   });
 
-  test("T5: a list of groups with a length and nothing in it takes no time", () => {
+  test("a list of groups with a length and nothing in it takes no time", () => {
     const paramGroups = Object.assign([], { length: 2 ** 32 - 1 });
     const start = performance.now();
     refuses(() => new StepLR({ paramGroups }, { stepSize: 1 }), ValueError, "paramGroups: got an array of length");
@@ -242,7 +242,7 @@ describe("hostile input", () => {
     expect(performance.now() - start).toBeLessThan(500);
   });
 
-  test("S3: nothing but the public methods of a schedule can be reached", () => {
+  test("nothing but the public methods of a schedule can be reached", () => {
     for (const make of Object.values(makers)) {
       const schedule = make(groups(0.1));
       expect(Reflect.ownKeys(schedule)).toEqual([]);
@@ -291,7 +291,7 @@ describe("hostile input", () => {
     expect(schedule.lastEpoch).toBe(1);
   });
 
-  test("U4: a state dict whose getter detaches an earlier array changes nothing", () => {
+  test("a state dict whose getter detaches an earlier array changes nothing", () => {
     const optimizer = groups(0.1, 0.2);
     const schedule = new StepLR(optimizer, { stepSize: 1 });
     const before = [structuredClone(optimizer), schedule.stateDict()];

@@ -57,7 +57,9 @@ describe("dist's declarations", () => {
     "new %s( shows a text, and one for each parameter",
     (name) => {
       const checker = program.getTypeChecker();
-      const index = program.getSourceFiles().find(({ fileName }) => fileName.endsWith("dist/types/src/index.d.ts"))!;
+      const index = program
+        .getSourceFiles()
+        .find(({ fileName }) => /dist\/types\/src\/index\.d\.c?ts$/.test(fileName))!;
       const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(index)!).find((s) => s.name === name)!;
       const [signature] = checker.getTypeOfSymbol(checker.getAliasedSymbol(exported)).getConstructSignatures();
       const textOf = (item: ts.Signature | ts.Symbol) => ts.displayPartsToString(item.getDocumentationComment(checker));
