@@ -1,6 +1,6 @@
-// Which build of the core is used: auto, chosen, given by the host, and what happens where an engine lacks something.
-// A module under test is fresh wherever its first use matters; engines that lack something are played by a WebAssembly
-// that lacks it, and by node itself where it can.
+// Which build of the core is used: auto, chosen, or given by the host, and the errors of engines that lack a feature. The package
+// is imported again where its first use matters. Engines without a feature are simulated by a `WebAssembly` without it, and by
+// flags of node where they exist.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
@@ -67,7 +67,7 @@ function unfused(...dtypes: ("f64" | "f32")[]): void {
 }
 
 describe("auto", () => {
-  test("is relaxed where that is fused, else simd", async () => {
+  test("is relaxed if multiply-add is fused, else simd", async () => {
     const { buildInfo, Linear } = await fresh();
     expect(buildInfo().variant).toBe(best);
     using layer = new Linear(2, 2);
@@ -100,7 +100,7 @@ describe("auto", () => {
     },
   );
 
-  test("where there is no WebAssembly, that is said at first use, not before", async () => {
+  test("an engine without WebAssembly is reported at first use, not before", async () => {
     vi.stubGlobal("WebAssembly", undefined);
     const { buildInfo, configure, initialize, Linear, Random, tensor, crossEntropy, UnsupportedError } = await fresh();
     expect(tensor([1, 2]).shape).toEqual([2]);
@@ -118,7 +118,7 @@ describe("auto", () => {
     }
   });
 
-  test("where compiling is forbidden, that is said", async () => {
+  test("an engine that forbids compiling is reported", async () => {
     const Module = function () {
       throw new EvalError("code generation is forbidden");
     };
@@ -138,13 +138,13 @@ describe("buildInfo", () => {
     expect(hashes[variant]).toBe(hash);
   });
 
-  test("the builds are two", () => {
+  test("the two builds differ", () => {
     expect(hashes.simd).not.toBe(hashes.relaxed);
   });
 });
 
 describe("configure", () => {
-  test("refuses what is no build, and changes nothing", async () => {
+  test("refuses anything but a build, and changes nothing", async () => {
     const { buildInfo, configure, UnsupportedError } = await fresh();
     configure({ variant: "simd" });
     for (const variant of ["SIMD", "fast", "", "toString", null, undefined, 1, {}]) {
@@ -234,7 +234,7 @@ describe("initialize", () => {
     });
   });
 
-  test("after first use it is too late, whatever the use was", async () => {
+  test("is refused after first use of any kind", async () => {
     const uses: ((library: Awaited<ReturnType<typeof fresh>>) => unknown)[] = [
       ({ buildInfo }) => buildInfo(),
       ({ configure }) => configure({ variant: "simd" }),
@@ -259,7 +259,7 @@ describe("initialize", () => {
   const exported = (name: string): number[] => [7, name.length + 4, 1, name.length, ...Buffer.from(name), 0, 0];
   const foreign: Record<string, number[]> = {
     "an empty module": header,
-    "a module that wants imports": [...header, ...type, 2, 7, 1, 1, 97, 1, 98, 0, 0],
+    "a module with imports": [...header, ...type, 2, 7, 1, 1, 97, 1, 98, 0, 0],
     "a module that traps when it starts": [...header, ...type, 3, 2, 1, 0, 8, 1, 0, ...code],
     "a module with a function of a known name": [...header, ...type, 3, 2, 1, 0, ...exported("madd_f64"), ...code],
     "a module with a function for a constant": [...header, ...type, 3, 2, 1, 0, ...exported("RELAXED"), ...code],
@@ -296,7 +296,7 @@ describe("initialize", () => {
     expect(buildInfo().variant).toBe("simd");
   });
 
-  test("refuses what is neither a module nor bytes", async () => {
+  test("refuses anything but a module or bytes", async () => {
     const { buildInfo, initialize, DtypeError } = await fresh();
     for (const value of [
       undefined,
@@ -372,7 +372,7 @@ describe("other processes", () => {
   });
 });
 
-describe("the patch that makes the relaxed module of the other", () => {
+describe("the patch from the SIMD to the relaxed module", () => {
   test.each(["simd", "relaxed"] as const)("gives the %s module as it was built", (variant) => {
     const name = variant === "simd" ? "core" : "core.relaxed";
     expect(
@@ -380,7 +380,7 @@ describe("the patch that makes the relaxed module of the other", () => {
     ).toBe(0);
   });
 
-  test("can be made of any two texts", async () => {
+  test("works for any two texts", async () => {
     const { makePatch } = (await import(
       /* @vite-ignore */ new URL("../../scripts/patch.mjs", import.meta.url).href
     )) as {

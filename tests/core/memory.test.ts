@@ -1,5 +1,4 @@
-// The memory of a core: the allocator, who owns what, views across growth, and that nothing leaks. What happens when it
-// runs out is in out-of-memory.test.ts.
+// The memory of a core: the allocator, ownership, views across growth, leaks. Running out of memory is in out-of-memory.test.ts.
 import { setTimeout } from "node:timers/promises";
 import v8 from "node:v8";
 import vm from "node:vm";
@@ -86,7 +85,7 @@ describe("Heap", () => {
     );
   });
 
-  test("refuses addresses that it did not hand out", () => {
+  test("refuses addresses that it did not allocate", () => {
     const heap = new Heap(new WebAssembly.Memory({ initial: 1 }), 0);
     const address = heap.allocate(200, "test");
     for (const wrong of [address + 64, address + 8, -1, NaN, 2 ** 40]) {
@@ -95,7 +94,7 @@ describe("Heap", () => {
     expect(heap.bytesUsed).toBe(256);
   });
 
-  test("grows by what is needed where there is no room for more", () => {
+  test("grows by no more than needed near the limit", () => {
     const memory = new WebAssembly.Memory({ initial: 90, maximum: 95 });
     const heap = new Heap(memory, 0);
     heap.allocate(90 * PAGE, "all of it");
@@ -129,7 +128,7 @@ describe.each(variants)("%s build", (variant) => {
   const heap = (): Heap => currentCore().heap;
 
   describe("Arena", () => {
-    test("gives back what it handed out, once", () => {
+    test("frees what it allocated, once", () => {
       const { bytesUsed } = heap();
       const arena = new Arena(currentCore());
       const a = arena.zeros("a", "f64", [3, 5]);
@@ -155,7 +154,7 @@ describe.each(variants)("%s build", (variant) => {
       }
     });
 
-    test("withArena gives back also where its body throws", () => {
+    test("withArena frees its memory even if its body throws", () => {
       const { bytesUsed } = heap();
       const body = (arena: Arena): never => {
         arena.allocate("a", "f64", [100]);
@@ -165,7 +164,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(heap().bytesUsed).toBe(bytesUsed);
     });
 
-    test("parts and other shapes of a tensor are the same memory, inside of it", () => {
+    test("slices and reshapes of a tensor share its memory and stay inside it", () => {
       withArena(currentCore(), (arena) => {
         const x = arena.copy("x", wave([4, 3], "f64"), "f64", [4, 3]);
         expect(x.slice(1, 2).data).toEqual(x.data.slice(3, 9));
@@ -233,7 +232,7 @@ describe.each(variants)("%s build", (variant) => {
 
     type View = (shape: readonly number[]) => Tensor;
 
-    test.each(["f64", "f32"] as const)("of what goes in, while it is taken: %s", (dtype) => {
+    test.each(["f64", "f32"] as const)("while arguments are read: %s", (dtype) => {
       const [rows, columns] = [60, 40];
       const numbers = (count: number): TensorData => wave([count], dtype, 3).data;
       expect(heap().bytesUsed).toBe(0);
@@ -532,7 +531,7 @@ describe.each(variants)("%s build", (variant) => {
       }
     }
 
-    test("takes what was forgotten: layers with their tapes, streams, optimizers", async () => {
+    test("frees what was never disposed: layers with their saved passes, streams, optimizers", async () => {
       const forget = (): void => {
         const layer = new LSTM(3, 4);
         layer.forward(wave([5, 2, 3], "f64"));
@@ -549,7 +548,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(heap().bytesUsed).toBe(0);
     });
 
-    test("leaves what a parameter or a state still shows", async () => {
+    test("keeps memory that a parameter or a state still refers to", async () => {
       const parts = () => {
         const layer = new LSTM(3, 4, { seed: 1 });
         const stream = layer.stream();

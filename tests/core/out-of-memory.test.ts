@@ -1,5 +1,5 @@
-// What happens when 4 GiB do not do: an OutOfMemoryError before anything has changed. Memory that is only reserved costs
-// nothing, so that these tests fill a core's memory without filling the machine's.
+// Running out of 4 GiB: an OutOfMemoryError before anything has changed. Memory that is only reserved costs nothing, so these
+// tests fill a core's memory without filling the machine's.
 import { describe, expect, test } from "vitest";
 import type { Heap } from "../../bindings/heap.js";
 import { currentCore } from "../../bindings/instantiate.js";
@@ -92,7 +92,7 @@ const gradients = (layer: { parameters(): Parameter[] }): string =>
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe("what could never fit is refused at once, and the memory does not even grow", () => {
+  describe("sizes that can never fit are refused at once, without growing the memory", () => {
     test.each([
       ["RNN", () => new RNN(1, 2 ** 20)],
       ["RNN, whose first matrix alone would fit", () => new RNN(1, 2 ** 28, { dtype: "f32" })],

@@ -203,7 +203,7 @@ describe("schedules", () => {
     });
   });
 
-  test.each(titled)("%s: going on from a saved state to the same bits", (_, each) => {
+  test.each(titled)("%s: continues from a saved state with the same bits", (_, each) => {
     const whole = optimizer();
     const uninterrupted = make(each, whole);
     let parts = optimizer();
@@ -221,7 +221,7 @@ describe("schedules", () => {
   });
 });
 
-test("the data cover what they should", () => {
+test("the golden data cover all options", () => {
   for (const kind of ["crossEntropy", "nll", "mse", "l1", "smoothL1", "bceWithLogits"]) {
     for (const reduction of ["mean", "sum", "none"]) {
       const some = data.losses.some((each) => each.kind === kind && each.options.reduction === reduction);
