@@ -100,7 +100,14 @@ function peersTable({ rows, versions }: PeersResult, { starts, bundles }: Import
   };
   return table(
     [
-      ...["", "app with an LSTM, gzipped", "start to first output", "inference", "training step", "one step of a stream"],
+      ...[
+        "",
+        "app with an LSTM, gzipped",
+        "start to first output",
+        "inference",
+        "training step",
+        "one step of a stream",
+      ],
       ...["f64", "trains", "ONNX"],
     ],
     abilities,

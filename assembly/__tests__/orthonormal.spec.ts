@@ -14,7 +14,7 @@ function naive(count: i32, n: i32, vectors: Buffer<f64>, pairs: Buffer<f64>): vo
 }
 
 describe("orthonormal", () => {
-  test("T4: project", () => {
+  test("project", () => {
     for (let s = 0; s < SIZES.length; s++) {
       for (let count = 0; count <= 5; count++) {
         const n = SIZES[s];
