@@ -311,7 +311,7 @@ export interface CudnnGates {
 
 /** Arrays of TensorFlow 1's BasicRNNCell and BasicLSTMCell. */
 export interface Tf1Gates {
-  /** [D+H,GH]: rows of x, then of h. */
+  /** [D+H,GH], the rows of x first. */
   kernel: Tensor;
   /** [GH]. */
   bias: Tensor;
