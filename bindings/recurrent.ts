@@ -12,6 +12,7 @@ import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
 import { writeRecord } from "./record.js";
 import { sequence } from "./wasm.js";
 
+/** The kind of a recurrent cell. */
 export type CellKind = "RNN" | "LSTM" | "GRU";
 
 /**

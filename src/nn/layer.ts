@@ -60,10 +60,24 @@ export interface LayerOptions<D extends FloatDtype = FloatDtype> {
  * @typeParam D the number type
  */
 export interface Module<D extends FloatDtype = FloatDtype> {
-  /** Computes the output. */
-  forward(x: Tensor): { output: Tensor<D> };
-  /** Adds to the gradients of the parameters, and returns that of x (none where x is indices). */
-  backward(gradients: { output: Tensor }): { x?: Tensor<D> };
+  /**
+   * Computes the output.
+   *
+   * @param x the input
+   */
+  forward(x: Tensor): {
+    /** The output. */
+    output: Tensor<D>;
+  };
+  /**
+   * Adds to the gradients of the parameters, and returns that of x.
+   *
+   * @param gradients those of the values that `forward` returned
+   */
+  backward(gradients: { output: Tensor }): {
+    /** The gradient of x; absent if x is indices. */
+    x?: Tensor<D>;
+  };
   /** The parameters, live. */
   parameters(): Parameter<D>[];
   /** Sets all gradients to zero. */
@@ -74,7 +88,11 @@ export interface Module<D extends FloatDtype = FloatDtype> {
   eval(): this;
   /** Copies of the parameters, by name. */
   stateDict(): Record<string, Tensor<D>>;
-  /** Sets all parameters from tensors, by name. */
+  /**
+   * Sets all parameters from tensors, by name.
+   *
+   * @param dict an entry for each parameter
+   */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void;
   /** Frees the memory. */
   dispose(): void;
