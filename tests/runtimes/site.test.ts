@@ -32,7 +32,7 @@ describe.skipIf(executable === undefined)("the search of the site", () => {
   });
 
   test.each([
-    ["a word of a guide", "structuredClone", "Bundlers, pages, workers"],
+    ["a word of a guide", "structuredClone", "Workers"],
     ["a symbol", "ReduceLROnPlateau", "wasm-rnn.ReduceLROnPlateau"],
     ["a word of a comment", "Nesterov", "wasm-rnn.SGDOptions.nesterov"],
   ])("finds %s", async (_, word, expected) => {
