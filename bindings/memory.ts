@@ -26,7 +26,7 @@ export class Arena {
   readonly #finalized: boolean;
   #disposed = false;
 
-  /** @param keep true for what outlives a call: a finalizer then catches what was never disposed of */
+  /** @param keep true for an arena that outlives a call: a finalizer frees it if it is never disposed of */
   constructor(core: Core, keep = false) {
     this.core = core;
     this.#finalized = keep;

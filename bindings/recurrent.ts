@@ -99,7 +99,7 @@ export interface Pass extends Input {
   readonly moments?: FloatTensor;
 }
 
-/** What a pass is for. */
+/** The purpose of a pass. */
 export interface PassOptions {
   /** Whether a backward pass follows: everything that it needs is saved. */
   readonly training: boolean;

@@ -3,7 +3,7 @@
 
 import { at, bytes, lanes, loadLanes, loadSplat, storeLanes } from "../simd";
 
-/** What a kernel of two operands takes. */
+/** Arguments of a kernel of two operands. */
 @unmanaged
 export class BinaryOperands {
   /** in: the operands, which may be the same. */

@@ -14,7 +14,7 @@ kinds.addEventListener("change", () => {
   if (heatMap.activations) showActivations(heatMap.activations);
 });
 
-/** Forgets what was shown: the model is another one. */
+/** Clears the section, for another model. */
 export function hideActivations(): void {
   byId("inspection").hidden = true;
   heatMap.activations = undefined;

@@ -47,7 +47,7 @@ export interface SafetensorsHeader {
  *
  * @param bytes the file, or its beginning up to the end of the header
  * @param fileSize bytes of the whole file
- * @throws FormatError, which says what the file is where it is another kind that is known
+ * @throws FormatError, which names the file's kind if it is known
  */
 export function readHeader(bytes: Uint8Array, fileSize: number): SafetensorsHeader {
   const dataStart = PREFIX + headerLength(bytes, fileSize);

@@ -32,7 +32,7 @@ export interface RtneuralOptions extends StreamingOptions {
  *
  * @param json the parsed file
  * @param options dtype "f32" by default; for a state_dict, the modules' order
- * @throws FormatError (which says what the file is, where it is another kind that is known), ShapeError, UnsupportedError
+ * @throws FormatError (which names the file's kind if it is known), ShapeError, UnsupportedError
  *   naming the place in the file, such as layers[1].weights[0], also for more than 1,000 layers; ValueError,
  *   OutOfMemoryError
  */
@@ -49,7 +49,7 @@ export function fromRtneural(json: unknown, options: RtneuralOptions = {}): Stre
  *
  * @param json the parsed file
  * @param options dtype "f32" by default
- * @throws FormatError (which says what the file is, where it is another kind that is known), ShapeError, UnsupportedError
+ * @throws FormatError (which names the file's kind if it is known), ShapeError, UnsupportedError
  *   naming the place in the file, such as state_dict["rec.weight_ih_l0"], also for more than 1,000 layers; ValueError,
  *   OutOfMemoryError
  */

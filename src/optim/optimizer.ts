@@ -1,4 +1,4 @@
-// What the optimizers share: parameters in groups, options, state by name, saving and loading. The optimizers themselves
+// The base of the optimizers: parameters in groups, options, state by name, saving and loading. The optimizers themselves
 // are in optimizers.ts.
 
 import { DisposedError, ShapeError, ValueError } from "../../bindings/errors.js";
@@ -110,7 +110,7 @@ function groupsOf<Options>(given: ParametersOrGroups<Options>) {
 }
 
 /**
- * What the optimizers share.
+ * The base of the optimizers.
  *
  * @typeParam Options the optimizer's options
  * @typeParam Names PyTorch's names of the state of a parameter

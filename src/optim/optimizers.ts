@@ -1,4 +1,4 @@
-// The optimizers, with PyTorch's equations, options, defaults and state names. What they share is in optimizer.ts,
+// The optimizers, with PyTorch's equations, options, defaults and state names. Their base class is in optimizer.ts,
 // clipping in clip.ts, learning rates over time in schedule.ts.
 
 import { ValueError } from "../../bindings/errors.js";

@@ -1,4 +1,4 @@
-// What all three hosts load: the package's entry points, and the conformance set that takes them.
+// Loaded by all three hosts: the package's entry points, and the conformance set that takes them.
 import * as audio from "/dist/audio.js";
 import * as coursera from "/dist/coursera.js";
 import * as cs231n from "/dist/cs231n.js";

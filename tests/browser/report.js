@@ -1,4 +1,4 @@
-// What the pages share: the question (the build, the course's cases) and the place for the answer.
+// Shared by the pages: the question (the build, the course's cases) and the place for the answer.
 
 export const variant = new URLSearchParams(location.search).get("variant");
 export const { coursera: course } = await (await fetch("/golden/course.json")).json();

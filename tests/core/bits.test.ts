@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Linear, Random, type Tensor } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import {
   KINDS,
   bothPasses,
@@ -84,7 +85,7 @@ const squeeze = (x: Tensor): Tensor => ({ data: x.data, shape: x.shape.filter((_
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     describe.each(KINDS)("%s", (kind) => {
       const cases: Case[] = [];
       beforeAll(() => {

@@ -24,6 +24,7 @@ import {
   tensor,
   type Tensor,
 } from "../../src/index.js";
+import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { sparse, wave } from "../helpers/tensors.js";
 
@@ -35,7 +36,7 @@ interface AnyLayer extends Disposable {
   backward(gradients: Record<string, Tensor>): Record<string, Tensor>;
 }
 
-describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+both("%s", (dtype) => {
   describe.each(["RNN", "LSTM", "GRU"] as const)("%s: sequences", (name) => {
     const layerOf = (options?: Options) =>
       new { RNN, LSTM, GRU }[name](3, 4, { seed: 1, dtype, ...options }) as AnyLayer;

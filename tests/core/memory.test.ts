@@ -28,6 +28,7 @@ import {
   type TensorData,
 } from "../../src/index.js";
 import "../helpers/bits.js";
+import { testBoth } from "../helpers/both.js";
 import { KINDS, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
 import { range, wave } from "../helpers/tensors.js";
@@ -232,7 +233,7 @@ describe.each(variants)("%s build", (variant) => {
 
     type View = (shape: readonly number[]) => Tensor;
 
-    test.each(["f64", "f32"] as const)("while arguments are read: %s", (dtype) => {
+    testBoth("while arguments are read: %s", (dtype) => {
       const [rows, columns] = [60, 40];
       const numbers = (count: number): TensorData => wave([count], dtype, 3).data;
       expect(heap().bytesUsed).toBe(0);

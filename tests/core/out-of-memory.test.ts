@@ -17,6 +17,7 @@ import {
   tensor,
   type Parameter,
 } from "../../src/index.js";
+import { both } from "../helpers/both.js";
 import { bothPasses, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
 import { bytes, range, wave } from "../helpers/tensors.js";
@@ -141,7 +142,7 @@ describe.each(variants)("%s build", (variant) => {
     });
   });
 
-  describe.each(["f64", "f32"] as const)("when little is left: %s", (dtype) => {
+  both("when little is left: %s", (dtype) => {
     const [t, n, h] = [6, 16, 8];
     const lengths = range(0, n).map((row) => (5 * row) % (t + 1));
     const mask = tensor(range(0, t * n).map((i) => Number(i % 3 > 0)), [t, n], "i32"); // prettier-ignore

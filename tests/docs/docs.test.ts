@@ -1,7 +1,7 @@
 // Every code block of the README and of the guides runs as it is printed, in a project with the packed package in it, and
-// prints what it says: a comment behind console.log(...) is the line that appears. `npm test` makes dist/ first.
+// prints the expected output: a comment after console.log(...) is the line that appears. `npm test` makes dist/ first.
 //
-// By the word behind the fence: js and ts run in Node, sh in bash, python where there is one with the modules that the block
+// By the word after the fence: js and ts run in Node, sh in bash, python where there is one with the modules that the block
 // imports, html in Chromium. `file=name` writes the block to that file, for the blocks that use it; `page` bundles it and opens
 // a page with it in Chromium; `clone` marks commands for a clone of this repository.
 //
@@ -27,7 +27,7 @@ import { findPython, goWithout, missingPython } from "../helpers/tools.js";
 interface Block {
   readonly line: number;
   readonly language: string;
-  /** What stands behind the language. */
+  /** The value of `file=`. */
   readonly file: string | undefined;
   readonly marks: readonly string[];
   readonly code: string;
@@ -54,7 +54,7 @@ const pages = ["README.md", ...guides].map((path) => {
 /** A block that does not end is told as such: while spawnSync waits, the test's own limit cannot strike. */
 const LIMIT = { timeout: 100_000, killSignal: "SIGKILL" } as const;
 
-/** What a block lacked on this machine; undefined where it ran. */
+/** The tool that a block lacked on this machine; undefined if it ran. */
 type Missing = string | void;
 
 let folder: string;
@@ -225,7 +225,7 @@ describe("README", () => {
   });
 });
 
-/** What stands behind `console.log(...)` is what is printed; where a loop prints, each line once is enough. */
+/** Compares the comments after `console.log(...)` with the output. In a loop, each line once is enough. */
 function expectPrinted(code: string, lines: readonly string[]): void {
   const logs = [...code.matchAll(/console\.log\(.*\);?(?: \/\/ (.+))?$/gm)];
   expect(logs).toHaveLength(code.split("console.log(").length - 1); // each on a line of its own
@@ -338,7 +338,7 @@ async function pageOf(project: string, { file, language, code }: Block): Promise
   return `${file}.html`;
 }
 
-/** What a page prints within the time of a test, as JSON; errors of the page are errors here. */
+/** The lines that a page prints within the time of a test, as JSON. Errors of the page are errors here. */
 async function printedInPage(server: Server, path: string): Promise<string[]> {
   const context = await browser!.createBrowserContext();
   try {

@@ -1,5 +1,5 @@
-// What the tables of docs/features.md and docs/hosts.md claim is shown by the tests that they name: files that are there, with
-// those words in a title or in what is put into titles, and scripts of package.json.
+// The tables of docs/features.md and docs/hosts.md name tests for their claims. Each named file exists and has the quoted words in
+// its titles, and each named script is in package.json.
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { testNamed } from "../helpers/project.js";
@@ -43,7 +43,7 @@ test.each([...features, ...hosts])("%s: %s", (_, claim) => {
     expect(command).toMatch(/^npm run \S+$/);
     expect(scripts).toHaveProperty([command.slice("npm run ".length)]);
   }
-  // behind a file, words of titles in it
+  // after a file: words of titles in it
   for (const [, file, quoted] of claim.matchAll(/`([\w-]+\.test\.ts)`((?:,? "[^"]+")*)/g)) {
     const texts = textsOf(file!);
     for (const [, words] of quoted!.matchAll(/"([^"]+)"/g)) expect(texts).toContain(words!);

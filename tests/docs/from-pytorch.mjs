@@ -1,4 +1,4 @@
-// Makes what the Python block of docs/guides/from-pytorch.md makes, where there is no PyTorch: tagger.safetensors, and in
+// Writes the files of the Python block in docs/guides/from-pytorch.md, on machines without PyTorch: tagger.safetensors, and in
 // example.safetensors an input with the model's answer.
 import { writeFile } from "node:fs/promises";
 import { Embedding, Linear, LSTM, tensor } from "wasm-rnn";

@@ -22,6 +22,7 @@ import {
 import { onnxRecurrent } from "../../src/onnx.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { testBoth } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { take, wave } from "../helpers/tensors.js";
 
@@ -280,7 +281,7 @@ describe.each(named)("%s", (_, convention) => {
     expect(output).toBeAllClose({ data: expected, shape: [4, H] }, { atol: 1e-14 });
   });
 
-  test.each(["f64", "f32"] as const)("%s: to PyTorch's entries and back, the same bits", (dtype) => {
+  testBoth("%s: to PyTorch's entries and back, the same bits", (dtype) => {
     const own = arraysOf(shapes, dtype);
     const back = fromTorch(source, cell, convert(own), options) as unknown as Arrays;
     expect(Object.keys(back).sort()).toEqual(Object.keys(own).sort());

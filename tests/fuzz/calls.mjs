@@ -140,7 +140,7 @@ function blindCall(env, object, key) {
   return { self, args: blindArguments(env, self), run: (own, args) => own[key](...args) };
 }
 
-/** What a forged cache would be made of. */
+/** Parts of a forged cache. */
 function forgedCache(env) {
   const { r } = env;
   const layer = env.own(new W.LSTMCell(2, 2, { seed: 1 }));
@@ -166,7 +166,7 @@ function partsOf(value, path, parts, hostile) {
   return parts;
 }
 
-/** `root` with the part at `path` replaced; what is on the way is copied. */
+/** `root` with the part at `path` replaced; the objects on the way are copied. */
 function replaced(root, [key, ...rest], change) {
   const copy = Array.isArray(root)
     ? [...root]

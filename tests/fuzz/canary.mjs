@@ -1,5 +1,5 @@
 // Layers that no call touches: after each call they must have their weights and give their bits. They lie on both sides of a
-// hole in the heap, into which what a call makes is allocated, and large ones lie behind it.
+// hole in the heap, where the next call's results are allocated; large ones follow it.
 
 import { currentCore, W } from "./subject.mjs";
 

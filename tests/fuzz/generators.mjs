@@ -15,7 +15,7 @@ export class Env {
     this.r = r;
   }
 
-  /** Remembers what has to be disposed of. */
+  /** Remembers objects to dispose of. */
   own(object) {
     this.made.push(object);
     const { dispose } = object; // as it is now: properties are put on objects later
@@ -226,7 +226,7 @@ function forwardArguments(r, layer) {
   return [x, state];
 }
 
-/** Gradients of what a forward returned. */
+/** Gradients of a forward's results. */
 function gradientsOf(r, result) {
   const gradients = {};
   for (const [name, value] of Object.entries(result)) {

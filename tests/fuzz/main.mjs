@@ -1,4 +1,4 @@
-// The fuzzer: see usage below. Each input has a number; seed and number alone decide what it is.
+// The fuzzer: see usage below. Each input has a number; it follows from the seed and the number alone.
 
 import { fork } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -198,7 +198,7 @@ function near(a, b, tolerance) {
   return Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(a), Math.abs(b));
 }
 
-/** What the reference says: { result } or { refused } or { unknown }. */
+/** The reference's answer: { result } or { refused } or { unknown }. */
 function ask(reference) {
   try {
     return { result: reference() };

@@ -1,4 +1,4 @@
-// A process of the fuzzer: runs inputs and sends what it finds.
+// A process of the fuzzer: runs inputs and reports findings.
 
 import { openSync, writeSync } from "node:fs";
 import { aviaries } from "./canary.mjs";

@@ -1,4 +1,4 @@
-"""What the scripts that make reference numbers by PyTorch share.
+"""Shared by the scripts that compute reference numbers with PyTorch.
 
 Everything is computed in float64. Inputs are multiples of 1/256, hence exact in float32 as well, and `both` checks that
 PyTorch's own float32 results stay within a quarter of 1e-4 relative + 1e-6 of the float64 ones: one expectation serves
@@ -45,7 +45,7 @@ def load(module, weights):
 
 
 def forward(layer, x, h0, c0, lengths=None, batch_first=False):
-    """What a recurrent layer gives; c0 goes into an LSTM alone."""
+    """The results of a recurrent layer; only an LSTM takes c0."""
     lstm = isinstance(layer, torch.nn.LSTM)
     state = (h0, c0) if lstm else h0
     if lengths is None:

@@ -114,7 +114,7 @@ def lstm_cell_backward(da_next, dc_next, cache):
     f, df = ACTIVATIONS[activation]
     h = f(c_next)
     dc = dc_next + da_next * ot * df(h)
-    gates = {  # gradients of what goes into each gate
+    gates = {  # gradients of each gate's input
         "f": dc * c_prev * ft * (1 - ft),
         "i": dc * cct * it * (1 - it),
         "c": dc * it * df(cct),

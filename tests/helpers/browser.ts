@@ -9,7 +9,7 @@ import sirv from "sirv";
 import { isExecutable, programOf, programs, reportMissing } from "./tools.js";
 
 export const CSP = "Content-Security-Policy";
-/** What a page must allow: WebAssembly, and nothing from elsewhere. */
+/** The policy of a page: WebAssembly, and nothing from elsewhere. */
 export const STRICT = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 export type BrowserName = "Chromium" | "Firefox";
@@ -102,7 +102,7 @@ export function launch(name: BrowserName, executablePath: string): Promise<Brows
 
 export interface Server {
   readonly url: string;
-  /** What was asked for, and what could not be given, since the latest `forget()`. */
+  /** Requests, and those that failed, since the latest `forget()`. */
   readonly requests: readonly string[];
   readonly refused: readonly string[];
   forget(): void;
@@ -167,7 +167,7 @@ async function listen(answer: RequestListener, headers: Record<string, string> =
   };
 }
 
-/** What a tab and its workers ask for elsewhere than of the server, and what goes wrong in them: both grow. */
+/** Requests of a tab and its workers to other servers, and their errors. Both lists grow. */
 export function watch(tab: Page, server: Server): { readonly elsewhere: string[]; readonly problems: string[] } {
   const elsewhere: string[] = [];
   const problems: string[] = [];
@@ -180,7 +180,7 @@ export function watch(tab: Page, server: Server): { readonly elsewhere: string[]
   return { elsewhere, problems };
 }
 
-/** What a page shows, all that it asked for (paths on the server, other addresses in full), and what went wrong. */
+/** The text of a page, its requests (paths on the server, other addresses in full), and its errors. */
 export interface Visit<Result> {
   readonly result: Result;
   readonly requests: readonly string[];

@@ -10,7 +10,7 @@ import { onTestFinished } from "vitest";
 
 export const CLI = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
 
-/** What a process left. */
+/** The results of a process. */
 export interface Outcome {
   code: number | null;
   stdout: string;

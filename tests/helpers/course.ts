@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import * as coursera from "../../src/coursera.js";
 import * as cs231n from "../../src/cs231n.js";
 import { ShapeError, type Tensor } from "../../src/index.js";
+import { both } from "./both.js";
 import { type Dtype, type Numbers, type Tensors, tensorOf, tensorsOf } from "./close.js";
 import { centralDifferences } from "./gradient.js";
 import { useVariant, variants } from "./variants.js";
@@ -144,7 +145,7 @@ export function describeCases(library: Library, cases: Readonly<Record<string, C
   describe.each(variants)("%s build", (variant) => {
     useVariant(variant);
 
-    describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+    both("%s", (dtype) => {
       test.each(all)("%s", (_, { kind, tensors, options, expected }) => {
         const results = run(library, kind, tensorsOf(tensors, dtype), options);
         expect(Object.keys(results).sort()).toEqual(Object.keys(expected).sort());

@@ -36,7 +36,7 @@ export async function makeReference(sizes: string[] = TINY): Promise<Reference> 
   return { folder, args, files: readOutputs(folder), interval: INTERVAL };
 }
 
-/** What an ended child left, and the signal that ended it. */
+/** The results of a child, and the signal that ended it. */
 export interface Ending extends Outcome {
   signal: NodeJS.Signals | null;
 }
@@ -76,7 +76,7 @@ export function checkpointIn(folder: string): { state: number | undefined; model
   return steps;
 }
 
-/** Checks what an interrupted run left: a whole checkpoint, at most one interval older than its last step. */
+/** Checks the files of an interrupted run: a whole checkpoint, at most one interval older than its last step. */
 export function expectCheckpoint(folder: string, ended: Outcome, before = 0): void {
   const lines = ended.stdout.slice(0, ended.stdout.lastIndexOf("\n") + 1); // the last one may be cut
   const events = lines === "" ? [] : jsonLines({ ...ended, stdout: lines });

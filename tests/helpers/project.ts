@@ -27,7 +27,7 @@ export interface Packed {
   files: { path: string }[];
 }
 
-/** Packs what is built into a tarball in the folder. */
+/** Packs the built package into a tarball in the folder. */
 export async function pack(folder: string): Promise<Packed> {
   const { stdout } = await run(root, "npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder]);
   const [report] = JSON.parse(stdout) as [Omit<Packed, "path"> & { filename: string }];
@@ -46,7 +46,7 @@ export function write(project: string, path: string, text: string): void {
   writeFileSync(target, text);
 }
 
-/** Runs a module in the project. Returns what it prints. */
+/** Runs a module in the project. Returns its output. */
 export async function script(project: string, source: string, flags: readonly string[] = []): Promise<string> {
   const name = `script-${scripts++}.mjs`;
   write(project, name, source);

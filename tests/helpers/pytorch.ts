@@ -1,5 +1,5 @@
 // The golden data that PyTorch made (tests/golden/common.py): how close numbers must come to them, and recurrent layers as
-// cases: what is in one, how it is run, how results are compared.
+// cases: their fields, how they run, how results are compared.
 import { expect } from "vitest";
 import { GRU, LSTM, RNN, type Parameter } from "../../src/index.js";
 import { type Dtype, type Numbers, type Tensors, type Tolerance, tensorOf, tensorsOf } from "./close.js";

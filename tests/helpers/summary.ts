@@ -1,4 +1,4 @@
-// A reporter for vitest: prints at the end of a run what was skipped for want of a tool, and how to get it (tools.ts). Where
+// A reporter for vitest: prints at the end of a run the tests skipped for lack of a tool, and how to install it (tools.ts). Where
 // WASM_RNN_COUNTS names a file, a line with the numbers of tests goes there, too, which .ci/run adds up.
 
 import { appendFileSync } from "node:fs";

@@ -17,6 +17,7 @@ import {
 } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import {
   CELL_KINDS,
   withoutUndefined,
@@ -35,7 +36,7 @@ const zero = ({ data }: Tensor): boolean => data.every((v) => v === 0);
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     describe.each(CELL_KINDS)("%s", (kind) => {
       const lstm = kind === "LSTM";
       const name = `${kind.split(" ")[0]!}Cell`;

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { currentCore } from "../../bindings/instantiate.js";
 import { DisposedError, Dropout, StateError, tensor, type Tensor } from "../../src/index.js";
 import "../helpers/bits.js";
+import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -16,7 +17,7 @@ const full = (shape: readonly number[], dtype: "f64" | "f32", value = 1): Tensor
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const round = dtype === "f64" ? (v: number) => v : Math.fround;
 
     test.each([0.1, 0.5, 0.9])("p = %f: the share that stays, and its factor", (p) => {

@@ -17,6 +17,7 @@ import {
   type Parameter,
   type Tensor,
 } from "../../src/index.js";
+import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { heapOf, range, wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -47,7 +48,7 @@ function offOrthonormal({ data, shape }: Tensor, first: number, rows: number, sc
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     // 200 x 300: fan in 300, fan out 200; 60,000 numbers have a mean within 5 std / 245 and a std within 2 %
     const uniforms: [string, (p: Parameter) => void, number][] = [
       ["xavierUniform", (p) => init.xavierUniform(p, { seed: 1 }), Math.sqrt(6 / 500)],
@@ -226,7 +227,7 @@ test("orthogonal has the bits of Gram-Schmidt, vector by vector, and draws the s
   }
 });
 
-describe.each(["f64", "f32"] as const)("orthogonal of a live tensor, while memory grows, %s", (dtype) => {
+both("orthogonal of a live tensor, while memory grows, %s", (dtype) => {
   const targets: [string, (layer: Linear<typeof dtype>) => Parameter | Tensor][] = [
     ["parameter", (layer) => weightOf(layer)],
     ["value", (layer) => weightOf(layer).value],

@@ -18,6 +18,7 @@ import {
   type Tensor,
 } from "../../src/index.js";
 import "../helpers/bits.js";
+import { both } from "../helpers/both.js";
 import { golden, part } from "../helpers/close.js";
 import { type LayerCase, compare, runLayer, tolerances } from "../helpers/pytorch.js";
 import {
@@ -58,7 +59,7 @@ const dot = (a: Tensor, b: Tensor): number => Array.from(a.data).reduce((sum, v,
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     test.each(layers.map((each) => [each.name, each] as const))("PyTorch: %s", (_, each) => {
       compare(runLayer(each, dtype, { layerNorm: true }), each.expected, tolerances[dtype]);
     });

@@ -22,6 +22,7 @@ import {
 } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { bytes, resident, wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -146,7 +147,7 @@ describe("initial values", () => {
     expect(linear.backward({ output: wave([2, 4], "f64") }).x.shape).toEqual([2, 3]);
   });
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     test.each([
       ["RNN", new RNN(40, 60, { dtype, seed: 3 }), 60],
       ["LSTM", new LSTM(40, 60, { dtype, seed: 3 }), 60],
@@ -216,7 +217,7 @@ describe("initial values", () => {
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     describe.each(kinds)("$name", (kind) => {
       const make = (options?: Options): AnyLayer => kind.make({ dtype, ...options });
       const x = kind.x(dtype);

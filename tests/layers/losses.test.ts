@@ -18,10 +18,10 @@ import {
   nll,
   smoothL1,
   tensor,
-  type FloatDtype,
   type Parameter,
   type Tensor,
 } from "../../src/index.js";
+import { both, testBoth } from "../helpers/both.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "../helpers/close.js";
 import { type NumbersOf, tolerances } from "../helpers/pytorch.js";
 import { refuses } from "../helpers/refuses.js";
@@ -94,7 +94,7 @@ function spoiled({ data, shape }: Tensor, lengths: readonly number[], batchFirst
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const close = tolerances[dtype];
 
     const cases = data.losses.map((each, i) => {
@@ -255,7 +255,7 @@ describe.each(variants)("%s build", (variant) => {
     expect(d).toBeAllClose(numbersOf(expected.gradient), tolerances.f64);
   });
 
-  test.each(["f64", "f32"] as const)("nothing counts in any loss: NaN for the mean, 0 for the sum, %s", (dtype) => {
+  testBoth("nothing counts in any loss: NaN for the mean, 0 for the sum, %s", (dtype) => {
     const x = wave([2, 3, 4], dtype);
     const classes = tensor([0, 1, 2, 3, 0, 1], [2, 3], "i32");
     const zeros = { data: x.data.map(() => 0), shape: x.shape };
@@ -296,7 +296,7 @@ describe.each(variants)("%s build", (variant) => {
     });
   });
 
-  test.each(["f64", "f32"] as const)("LayerNorm of a row whose variance overflows is NaN, %s", (dtype) => {
+  testBoth("LayerNorm of a row whose variance overflows is NaN, %s", (dtype) => {
     using layer = new api.LayerNorm(4, { dtype });
     const large = dtype === "f64" ? 1e200 : 1e25;
     const x = tensor(
@@ -550,7 +550,7 @@ describe("what is refused", () => {
   });
 });
 
-test.each(["f64", "f32"] as const satisfies FloatDtype[])("shapes of weights repeat as NumPy's, %s", (dtype) => {
+testBoth("shapes of weights repeat as NumPy's, %s", (dtype) => {
   const shapes = [
     [],
     [1],

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LSTM, Random, type Tensor } from "../../src/index.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import {
   CELL_KINDS,
   KINDS,
@@ -139,7 +140,7 @@ function idle(layer: Recurrent, { x, initial, gradients }: PassInputs): Pass {
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const tolerance = dtype === "f64" ? { rtol: 1e-12, atol: 1e-12 } : { rtol: 2e-4, atol: 2e-4 };
 
     const make = (each: Drawn, options: Options = {}): Recurrent => {

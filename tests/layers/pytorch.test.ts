@@ -13,6 +13,7 @@ import {
   crossEntropy,
   mse,
 } from "../../src/index.js";
+import { both } from "../helpers/both.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "../helpers/close.js";
 import {
   type Expected,
@@ -94,7 +95,7 @@ const title = (options: Options): string =>
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const close = tolerances[dtype];
     const make = (numbers: Numbers): Tensor => tensorOf(numbers, dtype);
 

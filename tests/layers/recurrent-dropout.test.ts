@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { GRU, LSTM, RNN, type FloatDtype, type Tensor } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import {
   KINDS,
   bothPasses,
@@ -60,7 +61,7 @@ const count = (x: ArrayLike<number>, holds: (v: number) => boolean): number => A
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const round = dtype === "f64" ? (v: number) => v : Math.fround;
     const [t, n, size] = [50, 20, 30];
     const ones = filled([t, n, size], dtype, 1);

@@ -1,6 +1,7 @@
 // The variants of the recurrent layers, and the cells, against PyTorch (tests/golden/recurrent.py): both directions,
 // projections, sequences of several lengths, a GRU that resets before its product. And f32 against f64.
 import { describe, expect, test } from "vitest";
+import { both } from "../helpers/both.js";
 import { type Dtype, golden, part, tensorOf, tensorsOf } from "../helpers/close.js";
 import {
   type Case,
@@ -57,7 +58,7 @@ const cells = data.cells.map((each) => [`${each.kind} ${JSON.stringify(each.opti
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     test.each(layers)("%s", (_, each) => compare(runLayer(each, dtype), each.expected, tolerances[dtype]));
     test.each(cells)("%s", (_, each) => compare(runCell(each, dtype), each.expected, tolerances[dtype]));
   });

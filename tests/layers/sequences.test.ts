@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from "../../src/index.js";
 import "../helpers/bits.js";
+import { both } from "../helpers/both.js";
 import {
   KINDS,
   bothPasses,
@@ -40,7 +41,7 @@ const i32 = (values: number[], shape?: number[]): Tensor => tensor(values, shape
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     describe.each(KINDS)("%s", (kind) => {
       const make = (options?: Options): Recurrent => makeRecurrent(kind, D, H, { dtype, seed: 1, ...options });
       const forward = (layer: Recurrent, x: Tensor, state = {}): Results => withoutUndefined(layer.forward(x, state));

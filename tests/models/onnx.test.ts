@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { DtypeError, ShapeError, UnsupportedError, ValueError, tensor, type Tensor } from "../../src/index.js";
 import { onnxRecurrent, type OnnxAttributes, type OnnxInputs, type OnnxOperator } from "../../src/onnx.js";
 import "../helpers/close.js";
+import { both, testBoth } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -124,7 +125,7 @@ const ALL: readonly (readonly [OnnxOperator, OnnxAttributes])[] = [
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const close = dtype === "f64" ? { rtol: 1e-10, atol: 1e-12 } : { rtol: 1e-4, atol: 1e-6 };
     test.each(ALL)("%s %j: every direction, ragged or not, both layouts", (kind, given) => {
       for (const direction of ["forward", "reverse", "bidirectional"] as const) {
@@ -259,7 +260,7 @@ describe("names are looked up among the operator's own", () => {
 describe.each(variants)("clip, %s build", (variant) => {
   useVariant(variant);
 
-  test.each(["f64", "f32"] as const)("limits c on its way to h, and c itself not, %s", (dtype) => {
+  testBoth("limits c on its way to h, and c itself not, %s", (dtype) => {
     const t = (values: number[], shape: number[]) => tensor(values, shape, dtype);
     const lstm = (clip: number, c: number, more: Partial<OnnxInputs> = {}) =>
       onnxRecurrent(

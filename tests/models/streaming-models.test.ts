@@ -19,6 +19,7 @@ import {
   type Tensor,
 } from "../../src/index.js";
 import "../helpers/bits.js";
+import { both } from "../helpers/both.js";
 import { golden, tensorOf, type Dtype, type Numbers } from "../helpers/close.js";
 import { refuses } from "../helpers/refuses.js";
 import { bytes, heapOf, wave } from "../helpers/tensors.js";
@@ -82,7 +83,7 @@ function processed(model: StreamingModel, x: Numbers, dtype: Dtype, frames: read
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     test.each(titled)("%s: PyTorch's numbers, by step and in blocks", (_, each) => {
       using model = load(each, dtype);
       const [t, d] = each.x.shape as [number, number];

@@ -26,6 +26,7 @@ import {
 } from "../../src/index.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
+import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { heapOf, resident, wave } from "../helpers/tensors.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -70,7 +71,7 @@ const values = (parameters: readonly Parameter[]): Tensor[] =>
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const layer = () => new Linear(5, 3, { dtype, seed: 1 });
 
     describe.each(settings)("%s %j", (name, options, state) => {

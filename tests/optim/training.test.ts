@@ -11,6 +11,7 @@ import {
   type Parameter,
   type Tensor,
 } from "../../src/index.js";
+import { both } from "../helpers/both.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "../helpers/close.js";
 import { type NumbersOf, tolerances } from "../helpers/pytorch.js";
 import { useVariant, variants } from "../helpers/variants.js";
@@ -77,7 +78,7 @@ const nameOf = (kind: LossCase["kind"]): string =>
 describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
-  describe.each(["f64", "f32"] as const)("%s", (dtype) => {
+  both("%s", (dtype) => {
     const close = tolerances[dtype];
     const make = (numbers: Numbers): Tensor => tensorOf(numbers, dtype);
 
