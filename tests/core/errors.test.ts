@@ -2,6 +2,7 @@
 // layers.test.ts, with checks that nothing changes.
 import { describe, expect, test } from "vitest";
 import {
+  Adam,
   Dropout,
   DtypeError,
   Embedding,
@@ -10,11 +11,13 @@ import {
   LayerNorm,
   Linear,
   RNN,
+  SGD,
   ShapeError,
   UnsupportedError,
   ValueError,
   bceWithLogits,
   crossEntropy,
+  init,
   l1,
   logSoftmax,
   mse,
@@ -22,8 +25,10 @@ import {
   smoothL1,
   softmax,
   tensor,
+  toTorch,
   type Tensor,
 } from "../../src/index.js";
+import { onnxRecurrent } from "../../src/onnx.js";
 import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { sparse, wave } from "../helpers/tensors.js";
@@ -226,6 +231,28 @@ describe("constructors refuse", () => {
       refuses(() => makers.Embedding!(3, 4, { paddingIdx }), ValueError, "paddingIdx", "-3 to 2");
     }
   });
+});
+
+test("an option that is undefined has its default", () => {
+  const [own, plain] = [new Linear(3, 2, { seed: 1 }), new Linear(3, 2, { seed: 1 })];
+  const { paramGroups } = new Adam(own.parameters(), { lr: undefined, betas: undefined, eps: undefined });
+  expect(paramGroups[0]).toMatchObject({
+    ...new Adam(own.parameters()).paramGroups[0],
+    params: paramGroups[0]!.params,
+  });
+  const [group] = new SGD([{ params: own.parameters(), momentum: undefined }], { momentum: 0.5 }).paramGroups;
+  expect(group!.momentum).toBe(0.5);
+  init.kaimingUniform(own.parameters()[0]!.value, { a: undefined, mode: undefined, seed: 3 });
+  init.kaimingUniform(plain.parameters()[0]!.value, { seed: 3 });
+  expect(own.stateDict()).toEqual(plain.stateDict());
+  const keras = { kernel: wave([3, 8], "f64"), recurrent_kernel: wave([2, 8], "f64") };
+  const given = toTorch("keras", "LSTM", { ...keras, bias: undefined }, { layer: undefined, reverse: undefined });
+  expect(given).toEqual(toTorch("keras", "LSTM", keras));
+  const [X, W, R] = [wave([2, 1, 3], "f64"), wave([1, 2, 3], "f64"), wave([1, 2, 2], "f64")];
+  const options = { hidden_size: 2, direction: undefined, clip: undefined };
+  expect(onnxRecurrent("RNN", options, { X, W, R, B: undefined, initial_h: undefined })).toEqual(
+    onnxRecurrent("RNN", { hidden_size: 2 }, { X, W, R }),
+  );
 });
 
 describe("layers without sizes", () => {

@@ -179,13 +179,18 @@ const CONVENTIONS: readonly Convention[] = [
     shapes: { ...kernels(3), bias: [3 * H] },
     gates: { z: keras(0), r: keras(1), n: keras(2) },
   },
+  { source: "keras", cell: "RNN", shapes: kernels(1), withoutBias: true, gates: { h: kerasWithout(0) } },
   {
     source: "keras",
-    cell: "GRU",
-    shapes: kernels(3),
+    cell: "LSTM",
+    shapes: kernels(4),
     withoutBias: true,
-    gates: { z: kerasWithout(0), r: kerasWithout(1), n: kerasWithout(2) },
+    gates: { i: kerasWithout(0), f: kerasWithout(1), g: kerasWithout(2), o: kerasWithout(3) },
   },
+  ...[{}, before].map((options): Convention => {
+    const gates = { z: kerasWithout(0), r: kerasWithout(1), n: kerasWithout(2) };
+    return { source: "keras", cell: "GRU", options, shapes: kernels(3), withoutBias: true, gates };
+  }),
   {
     source: "cudnn",
     cell: "LSTM",
@@ -286,6 +291,9 @@ describe.each(named)("%s", (_, convention) => {
     const back = fromTorch(source, cell, convert(own), options) as unknown as Arrays;
     expect(Object.keys(back).sort()).toEqual(Object.keys(own).sort());
     for (const [name, value] of Object.entries(own)) expect(back[name], name).toHaveBits(value);
+    using layer = new LAYERS[cell](D, H, { dtype, bias: !convention.withoutBias });
+    layer.loadStateDict(convert(own));
+    expect(layer.stateDict()).toEqual(convert(own));
   });
 
   test("from PyTorch's entries and back: the same weights, and the same sum of biases", () => {
@@ -310,20 +318,36 @@ describe.each(named)("%s", (_, convention) => {
   });
 
   test("results are copies, and inputs stay as they are", () => {
+    const copy = (all: Arrays) =>
+      Object.fromEntries(Object.entries(all).map(([name, { data, shape }]) => [name, { data: data.slice(), shape }]));
+    const same = (all: Arrays, before: Arrays) => {
+      for (const [name, value] of Object.entries(all)) expect(value, name).toHaveBits(before[name]!);
+    };
     const own = arraysOf(shapes);
+    const ownBefore = copy(own);
     const dict = convert(own);
+    same(own, ownBefore);
+    const dictBefore = copy(dict);
     const back = fromTorch(source, cell, dict, options) as unknown as Arrays;
-    const kept = Object.fromEntries(Object.entries(dict).map(([name, { data, shape }]) => [name, { data: data.slice(), shape }])); // prettier-ignore
+    same(dict, dictBefore);
     for (const { data } of [...Object.values(own), ...Object.values(back)]) data.fill(7);
-    for (const [name, value] of Object.entries(dict)) expect(value, name).toHaveBits(kept[name]!);
+    same(dict, dictBefore);
   });
 
   test("names of another layer and direction", () => {
     const plain = convert(arrays);
     const other = convert(arrays, { layer: 2, reverse: true });
     expect(Object.keys(other)).toEqual(Object.keys(plain).map((name) => name.replace("_l0", "_l2_reverse")));
-    const back = fromTorch(source, cell, { ...plain, ...other }, { ...options, layer: 2, reverse: true });
-    expect(back).toEqual(fromTorch(source, cell, plain, options));
+    const doubled: Record<string, Tensor> = {};
+    const moved: Record<string, Tensor> = {};
+    for (const [name, { data, shape }] of Object.entries(plain)) {
+      doubled[name] = { data: data.map((value) => 2 * value), shape };
+      moved[name.replace("_l0", "_l2_reverse")] = doubled[name];
+    }
+    const back = fromTorch(source, cell, { ...plain, ...moved }, { ...options, layer: 2, reverse: true });
+    expect(back).toEqual(fromTorch(source, cell, doubled, options));
+    expect(back).not.toEqual(fromTorch(source, cell, plain, options));
+    expect(fromTorch(source, cell, { ...plain, ...moved }, options)).toEqual(fromTorch(source, cell, plain, options));
   });
 
   test("each array with a wrong shape, of another type, or missing, is refused by name", () => {
@@ -331,7 +355,7 @@ describe.each(named)("%s", (_, convention) => {
       const change = (other: unknown) => () => convert({ ...arrays, [name]: other });
       const { data, shape } = value;
       refuses(change({ data, shape: [...shape, 1] }), ShapeError, name);
-      refuses(change({ data: Int32Array.from(data), shape }), DtypeError);
+      refuses(change({ data: Int32Array.from(data), shape }), DtypeError, name);
       const wider = shape.map((n, i) => (i === shape.length - 1 ? n + 5 : n));
       if (name !== "W" && name !== "Wax") refuses(change(wave(wider, "f64")), ShapeError); // theirs is D, which may be any
       if (name !== "bias" && name !== "B") refuses(change(undefined), DtypeError, name);
@@ -339,6 +363,14 @@ describe.each(named)("%s", (_, convention) => {
     refuses(() => convert({ ...arrays, weights: arrays.kernel }), UnsupportedError, "weights");
     refuses(() => convert(null as never), ValueError);
   });
+});
+
+test("the weights of another cell are refused", () => {
+  const lstm = arraysOf({ ...kernels(4), bias: [4 * H] });
+  const gru = arraysOf({ ...kernels(3), bias: [3 * H] });
+  refuses(() => toTorch("keras", "GRU", lstm as never), ShapeError);
+  refuses(() => toTorch("keras", "GRU", lstm as never, before), ShapeError);
+  refuses(() => toTorch("keras", "LSTM", gru as never), ShapeError);
 });
 
 test("no form is left out: each cell of each convention, and both of the GRU's", () => {

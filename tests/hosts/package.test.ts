@@ -325,7 +325,7 @@ describe("an empty project", () => {
 });
 
 describe("a program that runs an LSTM", () => {
-  test("parses nothing of the graph module", async () => {
+  test("parses the core's module alone, and nothing of the graph's", async () => {
     const output = await script(
       project,
       `
@@ -346,6 +346,7 @@ describe("a program that runs an LSTM", () => {
     expect(paths.length).toBeGreaterThan(0);
     const hits = paths.filter((path) => graphDigits.some((digits) => readFileSync(path, "latin1").includes(digits)));
     expect(hits).toEqual([]);
+    expect(urls.filter((url) => url.startsWith("wasm://"))).toHaveLength(1); // the core
   });
 });
 

@@ -2,21 +2,28 @@
 
 import {
   Adam,
+  clipGradNorm,
   crossEntropy,
   CharLM,
   Dropout,
   Embedding,
+  gradCheck,
   GRU,
   GRUCell,
+  init,
   LayerNorm,
   Linear,
   LSTM,
   LSTMCell,
   mse,
+  ReduceLROnPlateau,
   RNN,
   RNNCell,
+  SGD,
   softmax,
+  StepLR,
   tensor,
+  toTorch,
   Vocabulary,
   type FloatDtype,
   type LSTMOptions,
@@ -137,6 +144,26 @@ new LayerNorm(8, { eps: undefined, elementwiseAffine: undefined, dtype: undefine
 new Dropout(undefined, { seed: undefined });
 new RNNCell(4, 8, { nonlinearity: undefined, bias: undefined }).forward(f64, { h: undefined });
 new GRUCell(4, 8, { resetAfter: undefined });
+declare const parameters: Parameter[];
+const sgd = new SGD(parameters, { lr: undefined, momentum: undefined, nesterov: undefined, weightDecay: undefined });
+is<number>()(sgd.paramGroups[0]!.momentum);
+new Adam([{ params: parameters, betas: undefined, eps: undefined, amsgrad: undefined, maximize: undefined }]);
+new StepLR(sgd, { stepSize: 3, gamma: undefined });
+new ReduceLROnPlateau(sgd, { mode: undefined, patience: undefined, minLr: undefined });
+clipGradNorm(parameters, 1, { normType: undefined });
+init.kaimingUniform(f64, { a: undefined, mode: undefined, nonlinearity: undefined, seed: undefined });
+gradCheck(() => 0, parameters, { eps: undefined, tolerance: undefined });
+toTorch(
+  "keras",
+  "LSTM",
+  { kernel: f64, recurrent_kernel: f64, bias: undefined },
+  { layer: undefined, reverse: undefined },
+);
+new CharLM(new Vocabulary("ab"), { cell: undefined, hiddenSize: undefined, dtype: undefined }).sample("a", {
+  length: 1,
+  temperature: undefined,
+  unknown: undefined,
+});
 
 // a function that takes any layer
 export function trainStep(model: Module, x: Tensor, target: Tensor): number {
