@@ -18,7 +18,7 @@ import {
 
 /**
  * Owns tensors in the memory of one core and gives them all back at once: by `dispose()`, or, for an arena that lives
- * on (`keep`), when neither it nor any of its tensors can be reached any more.
+ * on (`finalize`), when neither it nor any of its tensors can be reached any more.
  */
 export class Arena {
   readonly core: Core;
@@ -26,11 +26,11 @@ export class Arena {
   readonly #finalized: boolean;
   #disposed = false;
 
-  /** @param keep true for an arena that outlives a call: a finalizer frees it if it is never disposed of */
-  constructor(core: Core, keep = false) {
+  /** @param finalize true for an arena that outlives a call: a finalizer frees it if it is never disposed of */
+  constructor(core: Core, finalize = false) {
     this.core = core;
-    this.#finalized = keep;
-    if (keep) registry.register(this, { core, addresses: this.#addresses }, this);
+    this.#finalized = finalize;
+    if (finalize) registry.register(this, { core, addresses: this.#addresses }, this);
   }
 
   get disposed(): boolean {
@@ -214,11 +214,6 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
   fill(value: number): void {
     const first = this.pointer / BYTES[this.dtype];
     this.arena.core.heap.view(this.dtype).fill(value, first, first + sizeOf(this.shape));
-  }
-
-  /** Copies the numbers of a tensor of the same size. */
-  copyFrom(other: WasmTensor<D>): void {
-    this.data.set(other.data);
   }
 
   /** A new copy, which belongs to the caller. */

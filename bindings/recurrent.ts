@@ -6,7 +6,7 @@
 
 import { ShapeError } from "./errors.js";
 import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
-import type { Core } from "./instantiate.js";
+import type { Core, Kernels } from "./instantiate.js";
 import type { Arena, WasmTensor } from "./memory.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
 import { writeRecord } from "./record.js";
@@ -128,17 +128,32 @@ interface CellKernels {
   pack: (sequence: number, packed: number) => void;
 }
 
-/** `forward` is rnnForward, lstmForward or gruForward, and so on. */
+const CELL_KERNELS: Readonly<Record<CellKind, (kernels: Kernels) => CellKernels>> = {
+  RNN: (k) => ({
+    forward: k.rnnForward,
+    backward: k.rnnBackward,
+    workspace: k.rnnWorkspace,
+    packedBytes: k.rnnPackedBytes,
+    pack: k.rnnPack,
+  }),
+  LSTM: (k) => ({
+    forward: k.lstmForward,
+    backward: k.lstmBackward,
+    workspace: k.lstmWorkspace,
+    packedBytes: k.lstmPackedBytes,
+    pack: k.lstmPack,
+  }),
+  GRU: (k) => ({
+    forward: k.gruForward,
+    backward: k.gruBackward,
+    workspace: k.gruWorkspace,
+    packedBytes: k.gruPackedBytes,
+    pack: k.gruPack,
+  }),
+};
+
 function cellKernels(arena: Arena, dtype: FloatDtype, kind: CellKind): CellKernels {
-  const kernels = kernelsOf(arena, dtype);
-  const cell = kind.toLowerCase() as "rnn" | "lstm" | "gru";
-  return {
-    forward: kernels[`${cell}Forward`],
-    backward: kernels[`${cell}Backward`],
-    workspace: kernels[`${cell}Workspace`],
-    packedBytes: kernels[`${cell}PackedBytes`],
-    pack: kernels[`${cell}Pack`],
-  };
+  return CELL_KERNELS[kind](kernelsOf(arena, dtype));
 }
 
 /** H and P of a layer. */

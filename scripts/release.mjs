@@ -67,7 +67,7 @@ function otherVersions(version) {
 }
 
 /** The reasons against a release of the package; empty if it is ready. */
-export function problems(manifest = readManifest()) {
+function problems(manifest) {
   const { version } = manifest;
   const found = [];
   for (const [name, { isValid, read }] of Object.entries(FIELDS)) {

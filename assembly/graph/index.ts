@@ -1,5 +1,5 @@
 // The second module: kernels of graphs of operations, over the memory of a core, which it imports. It allocates nothing; its
-// constants lie past the core's (scripts/build.mjs). The core does not import from here, so that only what runs graphs
+// constants lie past the core's (scripts/wasm.mjs). The core does not import from here, so that only what runs graphs
 // carries their kernels.
 
 export * from "./exports";

@@ -16,7 +16,7 @@ import { at } from "../simd";
 
 /**
  * Buffers are dense and row-major, do not overlap, and belong to the caller; the kernels keep no address after a call.
- * 0 stands for a buffer that is not there. The host fills the fields by their names (scripts/build.mjs reads them here).
+ * 0 stands for a buffer that is not there. The host fills the fields by their names (scripts/exports.mjs reads them here).
  */
 @unmanaged
 export class Sequence {

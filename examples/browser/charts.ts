@@ -5,6 +5,7 @@ import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent, MarkLineComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
+import { meanLosses } from "../../src/train/trainer.js";
 import { darkScheme, showShare } from "./dom.js";
 import type { Evaluation } from "./protocol.js";
 
@@ -109,7 +110,7 @@ export class LossChart extends Chart {
           symbol: "none",
           lineStyle: { width: 1.5, color: this.color("series-1") },
           itemStyle: { color: this.color("series-1") },
-          data: means(this.training),
+          data: meanLosses(this.training, POINTS),
           markLine: {
             silent: true,
             symbol: "none",
@@ -138,17 +139,6 @@ function ticks(steps: number): { max: number; interval: number } {
   const power = 10 ** Math.floor(Math.log10(least));
   const interval = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= least)!;
   return { max: Math.max(1, Math.ceil(steps / interval)) * interval, interval };
-}
-
-/** [step, mean loss] of at most POINTS groups of steps; the step is the group's last. */
-function means(losses: readonly number[]): [number, number][] {
-  const group = Math.max(1, Math.ceil(losses.length / POINTS));
-  const points: [number, number][] = [];
-  for (let start = 0; start < losses.length; start += group) {
-    const part = losses.slice(start, start + group);
-    points.push([start + part.length, part.reduce((sum, loss) => sum + loss, 0) / part.length]);
-  }
-  return points;
 }
 
 /** How gradients fade in one model, at one time of its training. */

@@ -10,16 +10,14 @@ import {
   writeCharLM,
   type CharLMTraining,
 } from "../../src/index.js";
+import { GATES } from "../../bindings/recurrent.js";
+import { DEFAULTS } from "../../src/train/settings.js";
 import { Trainer } from "../../src/train/trainer.js";
 import { openForgetGates } from "./layers.js";
 import type { Evaluation, Settings } from "./protocol.js";
 
-/** Fraction of the text, at its end, held back for validation. */
-const VALIDATION = 0.05;
 /** Characters that an evaluation reads at most, so that it takes little time beside the steps. */
 const EVALUATED = 8000;
-const CLIP = 5;
-const GATES = { LSTM: 4, GRU: 3, RNN: 1 };
 
 /** A model that was read from a file, and its past. */
 export interface Loaded {
@@ -52,10 +50,10 @@ export class Training {
     const vocabulary = loaded?.model.vocabulary ?? Vocabulary.fromText(text);
     const codes = vocabulary.encode(loaded ? this.#known(text, vocabulary) : text);
     const { seqLen, cell, embeddingDim, hiddenSize, numLayers, dtype, seed } = settings;
-    const { train } = splitText(codes, VALIDATION);
+    const { train } = splitText(codes, DEFAULTS.validation);
     const batchSize = TextStreams.largestBatch(train.length, settings.batchSize, seqLen);
     if (batchSize === 0) {
-      const needed = Math.ceil((seqLen + 2) / (1 - VALIDATION));
+      const needed = Math.ceil((seqLen + 2) / (1 - DEFAULTS.validation));
       throw new Error(`The text has ${codes.length} characters. Windows of ${seqLen} need at least ${needed}.`);
     }
     if (batchSize < settings.batchSize) {
@@ -73,15 +71,15 @@ export class Training {
         batch: batchSize,
         epochs: Infinity, // until the person stops it
         lr: settings.learningRate,
-        clip: CLIP,
+        clip: DEFAULTS.clip,
         dtype,
         seed,
-        validation: VALIDATION,
+        validation: DEFAULTS.validation,
         evalEvery: Infinity, // the worker says when
       },
       vocabulary,
       codes,
-      { model: loaded?.model, evaluated: EVALUATED, rate: () => settings.learningRate },
+      { model: loaded?.model, validationLength: EVALUATED, rate: () => settings.learningRate },
     );
     if (!loaded) openForgetGates(this.model);
     this.characters = { training: train.length, validation: this.#trainer.text.validation.length };

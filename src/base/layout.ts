@@ -51,6 +51,11 @@ export function take(argument: string, x: Tensor, dtype: Dtype, pattern: readonl
   return { data: numbers, shape };
 }
 
+/** Entry `index` of the first axis, without that axis; the same memory. */
+export function select(x: Tensor, index: number): Tensor {
+  return reshape(slice(x, index, 1), x.shape.slice(1));
+}
+
 /** The part start..start+count-1 of the first axis; the same memory. */
 export function slice(x: Tensor, start: number, count: number): Tensor {
   const rest = x.shape.slice(1);

@@ -3,6 +3,7 @@
 import { ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import { describe, kindOf, lengthOf } from "../../bindings/tensor.js";
+import { checkCount } from "./check.js";
 
 /**
  * Random numbers, the same on every engine for one seed: xoshiro128** (Blackman & Vigna 2021,
@@ -18,7 +19,7 @@ export class Random {
    * @throws ValueError
    */
   constructor(seed: number = Math.floor(Math.random() * 2 ** 53)) {
-    if (!Number.isSafeInteger(seed) || seed < 0) throw new ValueError("seed", describe(seed), "an integer >= 0");
+    checkCount("seed", seed, 0);
     let x = seed >>> 0;
     const high = Math.floor(seed / 2 ** 32);
     for (let i = 0; i < 4; i++) {

@@ -1,7 +1,7 @@
 // The loss curve as an SVG document.
 
 import { max, min, nice, ticks, tickStep } from "d3-array";
-import type { LossHistory } from "../train/trainer.js";
+import { meanLosses, type LossHistory } from "../train/trainer.js";
 
 /** The training curve has at most so many points; in a longer history, each point is the mean of several steps. */
 const POINTS = 400;
@@ -32,7 +32,7 @@ type Point = readonly [step: number, loss: number];
 
 /** Draws training and validation loss, in nats per character, over steps. The same history gives the same text. */
 export function lossCurve(title: string, history: LossHistory): string {
-  const training = means(history.train);
+  const training = meanLosses(history.train, POINTS);
   const validation = history.validation.map(({ step, loss }): Point => [step, loss]);
   const losses = [...training, ...validation].map(([, loss]) => loss);
   const steps = Math.max(1, history.train.length);
@@ -105,15 +105,4 @@ function escapeXml(content: string): string {
   return content
     .replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
-}
-
-/** Splits the steps into at most POINTS groups. Returns the last step and the mean loss of each. */
-function means(losses: readonly number[]): Point[] {
-  const size = Math.ceil(losses.length / POINTS);
-  const points: Point[] = [];
-  for (let start = 0; start < losses.length; start += size) {
-    const group = losses.slice(start, start + size);
-    points.push([start + group.length, group.reduce((sum, loss) => sum + loss, 0) / group.length]);
-  }
-  return points;
 }

@@ -11,9 +11,9 @@ export interface RnnParameters {
   /** (n_a, 1). */
   ba: Tensor;
   /** Of predictions: (n_y, n_a). */
-  Wya?: Tensor;
+  Wya?: Tensor | undefined;
   /** Of predictions: (n_y, 1). */
-  by?: Tensor;
+  by?: Tensor | undefined;
 }
 
 /** Parameters of the LSTM, f64 or f32; weights act on [a_prev; x]. Wy and by go together: both or neither. */
@@ -35,17 +35,17 @@ export interface LstmParameters {
   /** Output gate: (n_a, 1). */
   bo: Tensor;
   /** Of predictions: (n_y, n_a). */
-  Wy?: Tensor;
+  Wy?: Tensor | undefined;
   /** Of predictions: (n_y, 1). */
-  by?: Tensor;
+  by?: Tensor | undefined;
 }
 
 /** Variants of the notebook's functions. */
 export interface CourseOptions {
   /** The activation (default "tanh"); the LSTM has it in the candidate and in a = o tanh(c). */
-  activation?: "tanh" | "relu";
+  activation?: "tanh" | "relu" | undefined;
   /** The activation of the predictions (default "softmax"). */
-  output?: "softmax" | "sigmoid";
+  output?: "softmax" | "sigmoid" | undefined;
 }
 
 /** Saved by `rnnCellForward` for `rnnCellBackward`. */

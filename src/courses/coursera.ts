@@ -42,8 +42,7 @@ function fromCore(x: Tensor, cell: boolean): Tensor {
 }
 
 function checkCourseOptions(options: CourseOptions): Required<CourseOptions> {
-  checkOptions("course", options, ["activation", "output"]);
-  const { activation = "tanh", output = "softmax" } = options;
+  const { activation = "tanh", output = "softmax" } = checkOptions("course", options, ["activation", "output"]);
   if (activation !== "tanh" && activation !== "relu") {
     throw new ValueError("activation", describe(activation), '"tanh" or "relu"');
   }
@@ -104,7 +103,7 @@ function runRnn(cell: boolean, x: Tensor, a0: Tensor, p: RnnParameters, options:
   const { saved, projected } = forward(
     {
       course: "coursera",
-      kind: "rnn",
+      kind: "RNN",
       cell,
       dtype,
       nonlinearity: activation,
@@ -200,7 +199,7 @@ export function rnnCellBackward(
   /** (n_a, m). */
   daPrev: Tensor;
 } {
-  const saved = savedFor("cache", cache, "coursera", "rnn", true);
+  const saved = savedFor("cache", cache, "coursera", "RNN", true);
   const { dx, dh0, weights } = backward(saved, upstream("daNext", daNext, saved));
   return { dxt: fromCore(dx, true), daPrev: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
@@ -221,7 +220,7 @@ export function rnnBackward(
   /** (n_a, m). */
   da0: Tensor;
 } {
-  const saved = savedFor("caches", caches, "coursera", "rnn", false);
+  const saved = savedFor("caches", caches, "coursera", "RNN", false);
   const { dx, dh0, weights } = backward(saved, upstream("da", da, saved));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...rnnGradients(weights) };
 }
@@ -259,7 +258,7 @@ function runLstm(
   const { saved, projected } = forward(
     {
       course: "coursera",
-      kind: "lstm",
+      kind: "LSTM",
       cell,
       dtype,
       nonlinearity: activation,
@@ -386,7 +385,7 @@ export function lstmCellBackward(
   /** (n_a, m). */
   dcPrev: Tensor;
 } {
-  const saved = savedFor("cache", cache, "coursera", "lstm", true);
+  const saved = savedFor("cache", cache, "coursera", "LSTM", true);
   const da = upstream("daNext", daNext, saved);
   const dc = reshape(upstream("dcNext", dcNext, saved), saved.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(saved, da, dc);
@@ -414,7 +413,7 @@ export function lstmBackward(
   /** (n_a, m). */
   da0: Tensor;
 } {
-  const saved = savedFor("caches", caches, "coursera", "lstm", false);
+  const saved = savedFor("caches", caches, "coursera", "LSTM", false);
   const { dx, dh0, weights } = backward(saved, upstream("da", da, saved));
   return { dx: fromCore(dx, false), da0: permute(dh0, [1, 0]), ...lstmGradients(weights) };
 }

@@ -1,6 +1,7 @@
 // The functions of CS231n's rnn_layers.py: convert the course's layouts to the core's, run pass.ts, convert back.
 
 import { floatDtype } from "../../bindings/kernels.js";
+import { GATES } from "../../bindings/recurrent.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { permute, reshape, take } from "../base/layout.js";
 import { arraysOf, rowsOf } from "../formats/gates.js";
@@ -31,10 +32,8 @@ function fromCore(x: Tensor, cell: boolean): Tensor {
   return cell ? reshape(x, x.shape.slice(1)) : permute(x, [1, 0, 2]);
 }
 
-const CELLS = { rnn: "RNN", lstm: "LSTM" } as const;
-
 function run(
-  kind: "rnn" | "lstm",
+  kind: "RNN" | "LSTM",
   cell: boolean,
   x: Tensor,
   [hName, h]: readonly [string, Tensor],
@@ -43,7 +42,7 @@ function run(
   Wh: Tensor,
   b: Tensor,
 ): { saved: Saved; cache: Cache } {
-  const gates = kind === "rnn" ? 1 : 4;
+  const gates = GATES[kind];
   const dtype = floatDtype("x", x);
   const input = take("x", x, dtype, cell ? ["N", "D"] : ["N", "T", "D"]);
   if (!cell) checkSteps("x", input, 1);
@@ -51,8 +50,8 @@ function run(
   const d = input.shape[input.shape.length - 1]!;
   const h0 = take(hName, h, dtype, [n, "H"]);
   const size = h0.shape[1]!;
-  const c0 = kind === "lstm" && cell ? take("prevC", c!, dtype, [n, size]) : undefined;
-  const weights = rowsOf("cs231n", CELLS[kind], {
+  const c0 = kind === "LSTM" && cell ? take("prevC", c!, dtype, [n, size]) : undefined;
+  const weights = rowsOf("cs231n", kind, {
     Wx: take("Wx", Wx, dtype, [d, gates * size]),
     Wh: take("Wh", Wh, dtype, [size, gates * size]),
     b: take("b", b, dtype, [gates * size]),
@@ -79,7 +78,7 @@ function states(saved: Saved, all: Tensor): Tensor {
 }
 
 function gradients({ kind }: Saved, weights: CourseWeights): Gradients {
-  const { Wx, Wh, b } = arraysOf("cs231n", CELLS[kind], weights);
+  const { Wx, Wh, b } = arraysOf("cs231n", kind, weights);
   return { dWx: Wx!, dWh: Wh!, db: b! };
 }
 
@@ -111,7 +110,7 @@ export function rnnStepForward(
   /** What `rnnStepBackward` takes. */
   cache: Cache;
 } {
-  const { saved, cache } = run("rnn", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
+  const { saved, cache } = run("RNN", true, x, ["prevH", prevH], undefined, Wx, Wh, b);
   return { nextH: states(saved, saved.hs), cache };
 }
 
@@ -131,7 +130,7 @@ export function rnnStepBackward(
   /** (N, H). */
   dprevH: Tensor;
 } {
-  const saved = savedFor("cache", cache, "cs231n", "rnn", true);
+  const saved = savedFor("cache", cache, "cs231n", "RNN", true);
   const { dx, dh0, weights } = backward(saved, upstream("dnextH", dnextH, saved));
   return { dx: fromCore(dx, true), dprevH: dh0, ...gradients(saved, weights) };
 }
@@ -158,7 +157,7 @@ export function rnnForward(
   /** What `rnnBackward` takes. */
   cache: Cache;
 } {
-  const { saved, cache } = run("rnn", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  const { saved, cache } = run("RNN", false, x, ["h0", h0], undefined, Wx, Wh, b);
   return { h: states(saved, saved.hs), cache };
 }
 
@@ -178,7 +177,7 @@ export function rnnBackward(
   /** (N, H). */
   dh0: Tensor;
 } {
-  const saved = savedFor("cache", cache, "cs231n", "rnn", false);
+  const saved = savedFor("cache", cache, "cs231n", "RNN", false);
   const { dx, dh0, weights } = backward(saved, upstream("dh", dh, saved));
   return { dx: fromCore(dx, false), dh0, ...gradients(saved, weights) };
 }
@@ -210,7 +209,7 @@ export function lstmStepForward(
   /** What `lstmStepBackward` takes. */
   cache: Cache;
 } {
-  const { saved, cache } = run("lstm", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
+  const { saved, cache } = run("LSTM", true, x, ["prevH", prevH], prevC, Wx, Wh, b);
   return { nextH: states(saved, saved.hs), nextC: states(saved, saved.cs!), cache };
 }
 
@@ -234,7 +233,7 @@ export function lstmStepBackward(
   /** (N, H). */
   dprevC: Tensor;
 } {
-  const saved = savedFor("cache", cache, "cs231n", "lstm", true);
+  const saved = savedFor("cache", cache, "cs231n", "LSTM", true);
   const dc = take("dnextC", dnextC, saved.dtype, saved.hs.shape.slice(1));
   const { dx, dh0, dc0, weights } = backward(saved, upstream("dnextH", dnextH, saved), dc);
   return { dx: fromCore(dx, true), dprevH: dh0, dprevC: dc0!, ...gradients(saved, weights) };
@@ -262,7 +261,7 @@ export function lstmForward(
   /** What `lstmBackward` takes. */
   cache: Cache;
 } {
-  const { saved, cache } = run("lstm", false, x, ["h0", h0], undefined, Wx, Wh, b);
+  const { saved, cache } = run("LSTM", false, x, ["h0", h0], undefined, Wx, Wh, b);
   return { h: states(saved, saved.hs), cache };
 }
 
@@ -282,7 +281,7 @@ export function lstmBackward(
   /** (N, H). */
   dh0: Tensor;
 } {
-  const saved = savedFor("cache", cache, "cs231n", "lstm", false);
+  const saved = savedFor("cache", cache, "cs231n", "LSTM", false);
   const { dx, dh0, weights } = backward(saved, upstream("dh", dh, saved));
   return { dx: fromCore(dx, false), dh0, ...gradients(saved, weights) };
 }

@@ -23,7 +23,7 @@ export type CourseWeights = Omit<GateRows, "biasHh">;
 /** Saved by a forward function for its backward function: private copies. */
 export interface Saved {
   readonly course: "coursera" | "cs231n";
-  readonly kind: "rnn" | "lstm";
+  readonly kind: "RNN" | "LSTM";
   /** Whether the function computes one step only. */
   readonly cell: boolean;
   readonly dtype: FloatDtype;
@@ -36,10 +36,7 @@ export interface Saved {
   readonly gates?: Tensor; // [T,N,4H], i f g o
 }
 
-const cellOf = ({ kind, nonlinearity }: Pick<Saved, "kind" | "nonlinearity">): Cell => ({
-  kind: kind === "rnn" ? "RNN" : "LSTM",
-  phi: nonlinearity,
-});
+const cellOf = ({ kind, nonlinearity }: Pick<Saved, "kind" | "nonlinearity">): Cell => ({ kind, phi: nonlinearity });
 
 /** The saved record of each cache. Users hold the caches only, so they can neither change nor forge a record. */
 const savedByCache = /* @__PURE__ */ new WeakMap<object, Saved>();

@@ -16,8 +16,8 @@ import {
   zeros,
   type Tensor,
 } from "../../bindings/tensor.js";
-import { checkDict, checkFlag, checkOptions } from "../base/check.js";
-import { permute, reshape, slice } from "../base/layout.js";
+import { checkCount, checkDict, checkFlag, checkOptions } from "../base/check.js";
+import { permute, reshape, select, slice } from "../base/layout.js";
 
 // --- the table ---------------------------------------------------------------------------------------------------------
 
@@ -212,15 +212,13 @@ const CONVERTERS: Readonly<Record<GateConvention, Converter>> = {
       const joint = beside(weightHh, weightIh);
       const arrays: Record<string, Tensor> = {};
       [...gates].forEach((gate, i) => {
-        for (const [name, all] of [
-          ["W", joint],
-          ["b", column],
-        ] as const) {
-          // prettier-ignore
+        const part = (all: Tensor): Tensor => {
           const { data, shape } = slice(all, i * h, h);
-          const part = { data: data.slice(), shape };
-          arrays[name + COURSE_LETTERS[gate]] = gate === "z" ? negate(part) : part;
-        }
+          return gate === "z" ? negate({ data, shape }) : { data: data.slice(), shape };
+        };
+        const letter = COURSE_LETTERS[gate]!;
+        arrays[`W${letter}`] = part(joint);
+        arrays[`b${letter}`] = part(column);
       });
       return arrays;
     },
@@ -263,20 +261,20 @@ function mapRows({ weightIh, weightHh, biasIh, biasHh }: GateRows, change: (x: T
 /** Options of `toTorch` and `fromTorch`. */
 export interface GateOptions {
   /** The number in PyTorch's names, as in weight_ih_l0 (default 0). */
-  layer?: number;
+  layer?: number | undefined;
   /**
    * Whether PyTorch's names end in _reverse (default false). For ONNX' bidirectional operators, whose arrays hold both
    * directions, it is left out: `fromTorch` converts both where the state_dict has both.
    */
-  reverse?: boolean;
+  reverse?: boolean | undefined;
   /**
    * GRU: whether the reset gate is applied after the recurrent product, as the layer's option (default true). Keras'
    * `reset_after`, ONNX' `linear_before_reset`; TensorFlow.js and the course have false. The arrays of Keras say it, too,
    * and must agree; those of ONNX are the same for both.
    */
-  resetAfter?: boolean;
+  resetAfter?: boolean | undefined;
   /** BasicLSTMCell: its `forget_bias`, which it adds to the forget gate's bias in every step (default 1). */
-  forgetBias?: number;
+  forgetBias?: number | undefined;
 }
 
 /** Arrays of ONNX' operators; S: directions, 1 or 2. */
@@ -286,7 +284,7 @@ export interface OnnxGates {
   /** [S,GH,H]. */
   R: Tensor;
   /** [S,2GH]. */
-  B?: Tensor;
+  B?: Tensor | undefined;
 }
 
 /** Arrays of a layer of Keras or TensorFlow.js, in the order of its get_weights(). */
@@ -296,7 +294,7 @@ export interface KerasGates {
   /** [H,GH]. */
   recurrent_kernel: Tensor;
   /** [GH]; of a GRU with `reset_after` [2,3H]; missing with `use_bias=False`. */
-  bias?: Tensor;
+  bias?: Tensor | undefined;
 }
 
 /** Arrays of CuDNNLSTM and CuDNNGRU of Keras 2, in the order of their get_weights(). */
@@ -376,7 +374,7 @@ export function toTorch<C extends GateConvention>(
   }
   const dict: Record<string, Tensor> = {};
   for (let i = 0; i < directions; i++) {
-    const one = source === "onnx" ? mapValues(read, (x) => reshape(slice(x, i, 1), x.shape.slice(1))) : read;
+    const one = source === "onnx" ? mapValues(read, (x) => select(x, i)) : read;
     const { weightIh, weightHh, biasIh, biasHh } = rowsOf(source, form, one);
     const suffix = suffixOf(layer, directions === 2 ? i === 1 : reverse);
     dict[`weight_ih${suffix}`] = weightIh;
@@ -451,7 +449,7 @@ function checkRequest(argument: "source" | "target", convention: unknown, cell: 
   if (cell === "GRU") known.push("resetAfter");
   if (cell === "LSTM" && convention === "tf1") known.push("forgetBias");
   const { layer = 0, reverse, resetAfter = true, forgetBias } = checkOptions(cell, options, known);
-  if (!Number.isSafeInteger(layer) || layer < 0) throw new ValueError("layer", describe(layer), "an integer >= 0");
+  checkCount("layer", layer, 0);
   if (reverse !== undefined) checkFlag("reverse", reverse);
   checkFlag("resetAfter", resetAfter);
   if (forgetBias !== undefined && !Number.isFinite(forgetBias)) {

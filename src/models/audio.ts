@@ -12,7 +12,7 @@ import { StreamingModel } from "./streaming.js";
 /** Options of `fromProteus`. */
 export interface StreamingOptions {
   /** The number type to compute in: "f32" (default) or "f64". */
-  dtype?: FloatDtype;
+  dtype?: FloatDtype | undefined;
 }
 
 /** Options of `fromRtneural`. */
@@ -22,7 +22,7 @@ export interface RtneuralOptions extends StreamingOptions {
    * "sigmoid", "softmax", "elu"), in the order in which they are applied. By default all modules in the file's order; a
    * linear one must then be the last.
    */
-  modules?: readonly string[];
+  modules?: readonly string[] | undefined;
 }
 
 /**

@@ -26,17 +26,17 @@ const LAYERS = { LSTM, GRU, RNN };
 /** Kind and sizes of a CharLM. */
 export interface CharLMOptions {
   /** Kind of the recurrent layers (default "LSTM"). */
-  cell?: CharLMCell;
+  cell?: CharLMCell | undefined;
   /** Numbers of a character's vector (default 64). */
-  embeddingDim?: number;
+  embeddingDim?: number | undefined;
   /** H, the units of each recurrent layer (default 128). */
-  hiddenSize?: number;
+  hiddenSize?: number | undefined;
   /** Recurrent layers on top of each other (default 2). */
-  numLayers?: number;
+  numLayers?: number | undefined;
   /** The type of parameters and computation: "f64" (default) or "f32". */
-  dtype?: "f32" | "f64";
+  dtype?: "f32" | "f64" | undefined;
   /** Seed of the initial weights, an integer >= 0; by default another one each time. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 /** The state of a CharLM's recurrent layers. */
@@ -44,7 +44,7 @@ export interface CharLMState {
   /** [numLayers,N,H]. */
   h: Tensor;
   /** [numLayers,N,H] (LSTM). */
-  c?: Tensor;
+  c?: Tensor | undefined;
 }
 
 /** How to sample from a CharLM. */
@@ -52,14 +52,14 @@ export interface SampleOptions {
   /** How many characters, >= 0. */
   length: number;
   /** Divides the logits, >= 0: 1 (default) draws from the model's own distribution, 0 takes its maximum. */
-  temperature?: number;
+  temperature?: number | undefined;
   /** Source of the draws (default: a new one, seeded differently each time). */
-  random?: Random;
+  random?: Random | undefined;
   /**
    * How to treat characters of the prompt that the vocabulary lacks: "error" (default) throws and lists them, "skip" omits
    * them, "replace" replaces each by a space or, if the vocabulary has none, by its first character.
    */
-  unknown?: "error" | "skip" | "replace";
+  unknown?: "error" | "skip" | "replace" | undefined;
 }
 
 /** An optimizer as `CharLM.trainStep` uses it. */

@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
-import { permute, reshape, slice } from "../base/layout.js";
+import { permute, reshape, select } from "../base/layout.js";
 import { numberTypeOf } from "../formats/arrays.js";
 import { peepholesFromOnnx, rowsOf } from "../formats/gates.js";
 import { forwardDirection, uploadRagged } from "../recurrent/direction.js";
@@ -28,27 +28,27 @@ export type OnnxOperator = "RNN" | "LSTM" | "GRU";
 /** The operators' attributes, by ONNX's names and with its defaults. */
 export interface OnnxAttributes {
   /** H, which R says as well: where both do, they must agree. */
-  hidden_size?: number;
+  hidden_size?: number | undefined;
   /** Whether sequences are read from their start (default "forward"), from their end, or both ways. */
-  direction?: "forward" | "reverse" | "bidirectional";
+  direction?: "forward" | "reverse" | "bidirectional" | undefined;
   /** 0 (default): X [T,N,I]; 1: X [N,T,I], and the batch comes first in states and outputs. */
-  layout?: number;
+  layout?: number | undefined;
   /** For each direction: RNN f; LSTM f g h; GRU f g. Tanh, Sigmoid, Relu or HardSigmoid; by default Sigmoid for gates, else Tanh. */
-  activations?: readonly string[];
+  activations?: readonly string[] | undefined;
   /** The slopes of those activations that take one (HardSigmoid: 0.2 by default), in their order. */
-  activation_alpha?: readonly number[];
+  activation_alpha?: readonly number[] | undefined;
   /** The offsets of those activations that take one (HardSigmoid: 0.5 by default), in their order. */
-  activation_beta?: readonly number[];
+  activation_beta?: readonly number[] | undefined;
   /**
    * Limits the input of every activation to [-clip, clip], as the operators' text says; > 0 (default: no limit). That
    * includes h of the LSTM: H_t = o_t h(clip(C_t)). C_t itself is not limited, neither in Y_c nor for the next step. (ONNX
    * Runtime's CPU kernels do not limit the input of h.)
    */
-  clip?: number;
+  clip?: number | undefined;
   /** LSTM: whether f is 1 - i: 0 (default) or 1. */
-  input_forget?: number;
+  input_forget?: number | undefined;
   /** GRU: whether the reset gate is applied after the recurrent product: 0 (default) or 1. */
-  linear_before_reset?: number;
+  linear_before_reset?: number | undefined;
 }
 
 /** The operators' inputs; D: directions, G: 1, 4 or 3 gates, I: size of an input. Of one floating-point type. */
@@ -60,15 +60,15 @@ export interface OnnxInputs {
   /** Recurrent weights [D,G*H,H]. */
   R: Tensor;
   /** Biases `[D,2*G*H]`, W's and R's (default: zeros). */
-  B?: Tensor;
+  B?: Tensor | undefined;
   /** [N], i32: the steps of each row, 0 to T; past them Y is zero (default: T). */
-  sequence_lens?: Tensor;
+  sequence_lens?: Tensor | undefined;
   /** First h [D,N,H], or [N,D,H] for layout 1 (default: zeros). */
-  initial_h?: Tensor;
+  initial_h?: Tensor | undefined;
   /** LSTM: first c, as initial_h. */
-  initial_c?: Tensor;
+  initial_c?: Tensor | undefined;
   /** LSTM: peepholes of i, o, f [D,3*H] (default: zeros). */
-  P?: Tensor;
+  P?: Tensor | undefined;
 }
 
 /** The operators' outputs, fresh and of the type of X. */
@@ -183,7 +183,7 @@ export function onnxRecurrent(opType: OnnxOperator, attributes: OnnxAttributes, 
   const Yc = zeros(dtype, opType === "LSTM" ? d * n * h : 0);
   reverse.forEach((reversed, i) => {
     withArena(core, (arena) => {
-      const own = (all: Tensor | undefined): Tensor | undefined => all && reshape(slice(all, i, 1), all.shape.slice(1)); // this direction's part
+      const own = (all: Tensor | undefined): Tensor | undefined => all && select(all, i); // this direction's part
       const ragged = uploadRagged(arena, active, reversed, t, n);
       const {
         states,

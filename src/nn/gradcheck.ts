@@ -17,9 +17,9 @@ export interface Checked {
 /** Options of `gradCheck`. */
 export interface GradCheckOptions {
   /** Half the distance between the two points of a finite difference (default 1e-5). */
-  eps?: number;
+  eps?: number | undefined;
   /** Largest difference allowed, relative to the larger of the two gradients (default 1e-6; 1e-9 absolute is added). */
-  tolerance?: number;
+  tolerance?: number | undefined;
 }
 
 /** Result of `gradCheck`. */

@@ -26,7 +26,7 @@ export type InitTarget = Parameter | Tensor;
 /** Options of initialisers that draw numbers. */
 export interface SeedOptions {
   /** An integer >= 0; by default a different one each time. */
-  seed?: number;
+  seed?: number | undefined;
 }
 
 /** The non-linearity after a layer, for `calculateGain`. */
@@ -35,41 +35,41 @@ export type GainNonlinearity = "linear" | "sigmoid" | "tanh" | "relu" | "leakyRe
 /** Options of `init.uniform`. */
 export interface UniformOptions extends SeedOptions {
   /** The least number (default 0). */
-  low?: number;
+  low?: number | undefined;
   /** Upper bound, not drawn itself; >= low (default 1). */
-  high?: number;
+  high?: number | undefined;
 }
 
 /** Options of `init.normal`. */
 export interface NormalOptions extends SeedOptions {
   /** The mean (default 0). */
-  mean?: number;
+  mean?: number | undefined;
   /** The standard deviation, >= 0 (default 1). */
-  std?: number;
+  std?: number | undefined;
 }
 
 /** Options of `init.xavierUniform` and `init.xavierNormal`. */
 export interface XavierOptions extends SeedOptions {
   /** Scales the numbers, for example by `calculateGain` (default 1). */
-  gain?: number;
+  gain?: number | undefined;
 }
 
 /** Options of `init.kaimingUniform` and `init.kaimingNormal`. */
 export interface KaimingOptions extends SeedOptions {
   /** The slope of "leakyRelu" below 0 (default 0). */
-  a?: number;
+  a?: number | undefined;
   /** Preserves the variance of the forward pass, "fanIn" (default), or of the backward pass, "fanOut". */
-  mode?: "fanIn" | "fanOut";
+  mode?: "fanIn" | "fanOut" | undefined;
   /** The non-linearity after the layer (default "leakyRelu"). */
-  nonlinearity?: GainNonlinearity;
+  nonlinearity?: GainNonlinearity | undefined;
 }
 
 /** Options of `init.orthogonal`. */
 export interface OrthogonalOptions extends SeedOptions {
   /** Scales the matrix (default 1). */
-  gain?: number;
+  gain?: number | undefined;
   /** The number of blocks of rows, each orthogonal: the gates of a recurrent weight [gates H, H] (default 1). */
-  gates?: number;
+  gates?: number | undefined;
 }
 
 function checkFinite(argument: string, value: number, least = -Infinity): void {

@@ -215,6 +215,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
     this.#saved = undefined;
   }
 }
+
 /** `LayerMemory`, whatever a forward pass saves there. */
 type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" | "runBackward">;
 

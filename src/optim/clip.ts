@@ -10,7 +10,7 @@ import { takeParameters, type OwnParameter } from "./parameters.js";
 /** Options of `clipGradNorm`. */
 export interface ClipGradNormOptions {
   /** 2 (default): the root of the sum of squares; 1: the sum of absolute values; Infinity: the largest of them. */
-  normType?: number;
+  normType?: number | undefined;
 }
 
 /** The norm of all gradients as one vector; NaN if any number is NaN. */

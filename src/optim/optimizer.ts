@@ -13,11 +13,11 @@ import { checkParameters, takeParameters, type OwnParameter } from "./parameters
 /** Options that all optimizers have. */
 export interface OptimizerOptions {
   /** The learning rate, >= 0; each optimizer has a default of its own. */
-  lr?: number;
+  lr?: number | undefined;
   /** The L2 penalty: weightDecay times the parameter is added to its gradient (default 0). */
-  weightDecay?: number;
+  weightDecay?: number | undefined;
   /** Whether the parameters climb their gradients instead of descending (default false). */
-  maximize?: boolean;
+  maximize?: boolean | undefined;
 }
 
 /**
@@ -38,7 +38,9 @@ export type ParametersOrGroups<Options> =
  *
  * @typeParam Options the optimizer's options
  */
-export type ParamGroup<Options extends OptimizerOptions> = Readonly<Required<Omit<Options, "lr">>> & {
+export type ParamGroup<Options extends OptimizerOptions> = {
+  readonly [Name in keyof Omit<Options, "lr">]-?: Exclude<Options[Name], undefined>;
+} & {
   /** The parameters of the group. */
   readonly params: readonly Parameter[];
   /** The learning rate. */

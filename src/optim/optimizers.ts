@@ -11,11 +11,11 @@ import { Optimizer, type OptimizerOptions, type ParametersOrGroups, type Rules }
 /** Options of `SGD`; lr is 1e-3 by default. */
 export interface SGDOptions extends OptimizerOptions {
   /** Factor of the buffer b at each step (default 0: there is no buffer). */
-  momentum?: number;
+  momentum?: number | undefined;
   /** 1 - dampening is the factor of the gradient in the buffer (default 0). */
-  dampening?: number;
+  dampening?: number | undefined;
   /** Nesterov's momentum; requires momentum > 0 and dampening 0 (default false). */
-  nesterov?: boolean;
+  nesterov?: boolean | undefined;
 }
 
 const SGD_RULES: Rules<SGDOptions, "momentum_buffer"> = /* @__PURE__ */ sealed({
@@ -57,17 +57,17 @@ export class SGD extends Optimizer<SGDOptions, "momentum_buffer"> {
 /** Options of `Adam`; lr is 1e-3 by default. */
 export interface AdamOptions extends OptimizerOptions {
   /** Decay of the running averages m of the gradient and v of its square (default [0.9, 0.999]). */
-  betas?: readonly [number, number];
+  betas?: readonly [number, number] | undefined;
   /** Added to the denominator (default 1e-8). */
-  eps?: number;
+  eps?: number | undefined;
   /** Whether to use the largest v so far in place of v (AMSGrad, Reddi, Kale & Kumar 2018; default false). */
-  amsgrad?: boolean;
+  amsgrad?: boolean | undefined;
 }
 
 /** Options of `AdamW`; lr is 1e-3 by default. */
 export interface AdamWOptions extends AdamOptions {
   /** Decoupled weight decay: each step starts with p = (1 - lr weightDecay) p (default 1e-2). */
-  weightDecay?: number;
+  weightDecay?: number | undefined;
 }
 
 type AdamNames = "exp_avg" | "exp_avg_sq" | "max_exp_avg_sq";
@@ -134,13 +134,13 @@ export class AdamW extends Optimizer<AdamOptions, AdamNames> {
 /** Options of `RMSprop`; lr is 1e-2 by default. */
 export interface RMSpropOptions extends OptimizerOptions {
   /** Decay of the running average v of the squared gradient (default 0.99). */
-  alpha?: number;
+  alpha?: number | undefined;
   /** Added to the denominator (default 1e-8). */
-  eps?: number;
+  eps?: number | undefined;
   /** Factor of the buffer b at each step (default 0: there is no buffer). */
-  momentum?: number;
+  momentum?: number | undefined;
   /** Whether the square of the average gradient is subtracted from v (default false). */
-  centered?: boolean;
+  centered?: boolean | undefined;
 }
 
 type RMSpropNames = "square_avg" | "grad_avg" | "momentum_buffer";
@@ -185,11 +185,11 @@ export class RMSprop extends Optimizer<RMSpropOptions, RMSpropNames> {
 /** Options of `Adagrad`; lr is 1e-2 by default. */
 export interface AdagradOptions extends OptimizerOptions {
   /** lr is divided by 1 + (t - 1) lrDecay at step t (default 0). */
-  lrDecay?: number;
+  lrDecay?: number | undefined;
   /** Initial value of the sum of squares (default 0). A group may have its own, which PyTorch ignores. */
-  initialAccumulatorValue?: number;
+  initialAccumulatorValue?: number | undefined;
   /** Added to the denominator (default 1e-10). */
-  eps?: number;
+  eps?: number | undefined;
 }
 
 const ADAGRAD_RULES: Rules<AdagradOptions, "sum"> = /* @__PURE__ */ sealed({

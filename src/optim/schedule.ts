@@ -210,7 +210,7 @@ export interface StepLROptions {
   /** Epochs between two changes. */
   stepSize: number;
   /** Factor of lr (default 0.1). */
-  gamma?: number;
+  gamma?: number | undefined;
 }
 
 /**
@@ -237,7 +237,7 @@ export interface CosineAnnealingLROptions {
   /** Epochs from the initial lr down to the least. */
   tMax: number;
   /** The least lr (default 0). */
-  etaMin?: number;
+  etaMin?: number | undefined;
 }
 
 /**
@@ -267,11 +267,11 @@ export class CosineAnnealingLR extends EpochSchedule {
 /** Options of `LinearLR`. */
 export interface LinearLROptions {
   /** Factor of the initial lr at the start, in (0, 1] (default 1/3). */
-  startFactor?: number;
+  startFactor?: number | undefined;
   /** Factor at the end, in [0, 1] (default 1). */
-  endFactor?: number;
+  endFactor?: number | undefined;
   /** Epochs between the two (default 5). */
-  totalIters?: number;
+  totalIters?: number | undefined;
 }
 
 /**
@@ -314,21 +314,21 @@ export class LinearLR extends EpochSchedule {
 /** Options of `ReduceLROnPlateau`. */
 export interface ReduceLROnPlateauOptions {
   /** Whether a smaller metric is better, "min" (default), or a larger one, "max". */
-  mode?: "min" | "max";
+  mode?: "min" | "max" | undefined;
   /** Factor of lr, below 1 (default 0.1). */
-  factor?: number;
+  factor?: number | undefined;
   /** Number of epochs in a row without improvement that are tolerated (default 10). */
-  patience?: number;
+  patience?: number | undefined;
   /** Smallest improvement on the best metric that counts (default 1e-4; see thresholdMode). */
-  threshold?: number;
+  threshold?: number | undefined;
   /** Whether the threshold is a share of the best metric, "rel" (default), or a difference, "abs". */
-  thresholdMode?: "rel" | "abs";
+  thresholdMode?: "rel" | "abs" | undefined;
   /** Number of epochs after a change in which nothing is counted (default 0). */
-  cooldown?: number;
+  cooldown?: number | undefined;
   /** The least lr, of all groups or of each (default 0). */
-  minLr?: number | readonly number[];
+  minLr?: number | readonly number[] | undefined;
   /** Changes of lr of at most this size are skipped (default 1e-8). */
-  eps?: number;
+  eps?: number | undefined;
 }
 
 /**

@@ -38,7 +38,7 @@ export function uploadRagged(
   if (!active && !reversed) return undefined;
   const indices = raggedBatch(active ?? { t, n, flags: new Uint8Array(t * n).fill(1), repeat: false }, reversed);
   const { batchSizes, paddedRows, packedRows, outputRows } = indices;
-  const upload = (data: Int32Array) => arena.copy("packing", { data, shape: [data.length] }, "i32", ["rows"]);
+  const upload = (data: Int32Array) => arena.copy("ragged rows", { data, shape: [data.length] }, "i32", ["rows"]);
   return {
     indices,
     batchSizes: batchSizes && upload(batchSizes),

@@ -13,6 +13,17 @@ export interface LossHistory {
   validation: { step: number; loss: number }[];
 }
 
+/** Splits losses of consecutive steps into at most `points` groups. Returns the last step and the mean loss of each. */
+export function meanLosses(losses: readonly number[], points: number): [step: number, loss: number][] {
+  const size = Math.ceil(losses.length / points);
+  const means: [number, number][] = [];
+  for (let start = 0; start < losses.length; start += size) {
+    const group = losses.slice(start, start + size);
+    means.push([start + group.length, group.reduce((sum, loss) => sum + loss, 0) / group.length]);
+  }
+  return means;
+}
+
 /** Results of one step; the loss is that before it. */
 export interface StepResult {
   loss: number;
@@ -27,7 +38,7 @@ export interface TrainerOptions {
   /** The learning rate of a step (from 0) out of `total` (default: `learningRate` of settings.ts). */
   rate?: (step: number, total: number, lr: number) => number;
   /** Characters of the validation part that an evaluation reads at most (default: all). */
-  evaluated?: number;
+  validationLength?: number;
 }
 
 /** Characters from the end of the training text that the model keeps, to sample without a prompt. */
@@ -55,10 +66,10 @@ export class Trainer {
     readonly settings: Settings,
     vocabulary: Vocabulary,
     codes: Int32Array,
-    { model, rate = learningRate, evaluated = Infinity }: TrainerOptions = {},
+    { model, rate = learningRate, validationLength = Infinity }: TrainerOptions = {},
   ) {
     const { train, validation } = splitText(codes, settings.validation);
-    this.text = { train, validation: validation.subarray(0, evaluated) };
+    this.text = { train, validation: validation.subarray(0, validationLength) };
     this.#streams = new TextStreams(train, settings.batch, settings.seq);
     this.#rate = rate;
     const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
