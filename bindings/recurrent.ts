@@ -284,7 +284,8 @@ export function sequenceForward(
     cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
   const psiC: FloatTensor | undefined = lstm && training ? arena.allocate("psi(c)", dtype, [rows, h]) : undefined;
   const norms = weights.normIh && allocateNorms(arena, dtype, gateRows, GATES[cell.kind] * h);
-  const pass: Pass = { ...input, hs, cs, gates, psiC, ...norms };
+  const { batchSizes, x, mask } = input;
+  const pass: Pass = { cell, t, n, batchSizes, rows, x, mask, hs, cs, gates, psiC, ...norms };
   if (rows === 0) return pass; // an empty batch
   const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
