@@ -245,6 +245,14 @@ const LIVE = /* @__PURE__ */ Symbol("a live view: post { data: x.data.slice(), s
 /** The tensor in wasm memory behind a value from outside; undefined where there is none. */
 export let wasmTensorOf: (value: unknown) => WasmTensor | undefined;
 
+/** The tensors in wasm memory whose numbers users see through these views. */
+const viewed = /* @__PURE__ */ new WeakMap<object, WasmTensor>();
+
+/** The tensor in wasm memory that a live view shows; undefined for any other array. */
+export function viewedTensor(data: object): WasmTensor | undefined {
+  return viewed.get(data);
+}
+
 /**
  * A tensor in wasm memory as users hold it: `data` is a current view, `shape` cannot change, and nothing else is accessible. The
  * tensor itself would let its holder write anywhere in the memory.
@@ -253,6 +261,7 @@ export class LiveTensor<D extends Dtype = Dtype> implements Tensor<D> {
   readonly #tensor: WasmTensor<D>;
   /** The same numbers. Users may put properties on its view, so it is used for nothing else. */
   readonly #shown: WasmTensor<D>;
+  #latest: TensorData<D> | undefined;
   readonly shape: readonly number[];
   /** Makes structuredClone and postMessage fail instead of copying half of it; their error shows the symbol's text. */
   protected readonly live = LIVE;
@@ -272,6 +281,8 @@ export class LiveTensor<D extends Dtype = Dtype> implements Tensor<D> {
 
   /** The current numbers, not a copy. Ask for it again after other calls of this package. */
   get data(): TensorData<D> {
-    return this.#shown.data;
+    const { data } = this.#shown;
+    if (data !== this.#latest) viewed.set((this.#latest = data), this.#tensor);
+    return data;
   }
 }

@@ -287,13 +287,24 @@ export function checkDimensions(argument: string, shape: unknown): number[] {
   return copy;
 }
 
+/** A tensor from outside as it was read, once. */
+export class ReadTensor implements Tensor {
+  constructor(
+    readonly data: TensorData,
+    readonly shape: readonly number[],
+    /** The caller's own array, by which a recording knows the tensor. */
+    readonly source: TensorData,
+  ) {}
+}
+
 /**
  * Reads a tensor from outside once. The caller cannot reach the record that is returned: a view of fixed length and a copy
  * of the shape. The caller can still change the numbers, so copy indices first and check the copy.
  *
  * @throws DtypeError where the value is no tensor; ShapeError
  */
-export function readTensor(argument: string, value: Tensor, expected = "a tensor { data, shape }"): Tensor {
+export function readTensor(argument: string, value: Tensor, expected = "a tensor { data, shape }"): ReadTensor {
+  if (value instanceof ReadTensor) return value;
   if (value === null || (typeof value !== "object" && typeof value !== "function")) {
     throw new DtypeError(argument, describe(value), expected);
   }
@@ -309,7 +320,7 @@ export function readTensor(argument: string, value: Tensor, expected = "a tensor
       `${sizeOf(shape)} for shape ${showShape(shape)}`,
     );
   }
-  return { data, shape };
+  return new ReadTensor(data, shape, given as TensorData);
 }
 
 /**
