@@ -181,7 +181,7 @@ function rowLoss<T>(c: CtcLoss, r: i32, steps: i32, labels: i32, factor: f64): f
     subtractShares<T>(dX, y, blank, labels, targets, factor);
     alpha -= row;
   }
-  return -logP;
+  return 0 - logP; // not -0
 }
 
 /** The losses of all rows with their gradient; returns their sum or, with `mean`, their mean. */
