@@ -95,7 +95,7 @@ export function ctcLoss(
     dLogits: gradient.pointer,
   };
   const total = kernels[dtype].ctcLoss(record(core, ctcLossRecord, fields));
-  return { total, losses, gradient };
+  return { total, losses, gradient, inner: classes };
 }
 
 /** What the decoders take. */

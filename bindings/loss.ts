@@ -32,6 +32,8 @@ export interface LossResult {
   total: number;
   losses: FloatTensor;
   gradient: FloatTensor;
+  /** How many consecutive numbers of the gradient belong to one loss, before those of the next; by default all of a loss. */
+  inner?: number;
 }
 
 /** The arguments of all losses beside prediction and target. */

@@ -8,7 +8,7 @@ import type { Reduction } from "../../bindings/loss.js";
 import { withArena, type Lengths } from "../../bindings/memory.js";
 import { describe, type Dtype, type Tensor } from "../../bindings/tensor.js";
 import { checkCount, checkFlag, checkOptions } from "../base/check.js";
-import type { Loss } from "./loss.js";
+import { runLoss, type Loss } from "./loss.js";
 
 export type { CtcHypothesis };
 
@@ -71,11 +71,7 @@ export function ctcLoss<R extends Reduction = "mean", D extends Dtype = Dtype>(
   const { blank = 0, zeroInfinity = false, ...given } = checkOptions("ctcLoss", options, names);
   checkFlag("zeroInfinity", zeroInfinity);
   const args = { ...given, logits, targets, blank, zeroInfinity };
-  return withArena(currentCore(), (arena) => {
-    const { total, losses, gradient } = kernels.ctcLoss(arena, args);
-    const loss = (given.reduction === "none" ? losses.download() : total) as Loss<R, D>;
-    return { loss, dLogits: gradient.download() as Tensor<D> };
-  });
+  return runLoss<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.ctcLoss);
 }
 
 /**

@@ -2,7 +2,10 @@
 // probability of every labelling.
 import { describe, expect, test } from "vitest";
 import {
+  Adam,
   DtypeError,
+  GRU,
+  Linear,
   OutOfMemoryError,
   ShapeError,
   UnsupportedError,
@@ -11,7 +14,9 @@ import {
   ctcGreedyDecode,
   ctcLoss,
   logSoftmax,
+  mse,
   tensor,
+  valueAndGrad,
   type CtcLossOptions,
   type Tensor,
 } from "../../src/index.js";
@@ -184,7 +189,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(loss).toBeGreaterThan(2000);
       expect(loss).toBeLessThan(6000);
       for (let step = 0; step < t * n; step++) {
-        const sum = dLogits.data.subarray(c * step, c * step + c).reduce((a: number, v: number) => a + v, 0);
+        const sum = [...dLogits.data.subarray(c * step, c * step + c)].reduce((a, v) => a + v, 0);
         expect(Math.abs(sum)).toBeLessThan(dtype === "f64" ? 1e-11 : 1e-6);
       }
     });
@@ -240,7 +245,7 @@ describe.each(variants)("%s build", (variant) => {
       const p = [0.6, 0.4, 0.6, 0.4]; // twice: blank, 1; the empty labelling has 0.36, [1] 0.64
       const x = tensor(p.map(Math.log), [2, 1, 2], dtype);
       expect(ctcGreedyDecode(x)).toEqual([[]]);
-      const [[first, second]] = ctcBeamDecode(x, { beamWidth: 4, topPaths: 2 }) as [{ logProbability: number }[]];
+      const [first, second] = ctcBeamDecode(x, { beamWidth: 4, topPaths: 2 })[0]!;
       expect(first).toMatchObject({ sequence: [1] });
       expect(first!.logProbability).toBeAllClose(Math.log(0.64), close);
       expect(second).toMatchObject({ sequence: [] });
@@ -277,6 +282,41 @@ describe.each(variants)("%s build", (variant) => {
         expect(dLogits).toBeAllClose({ data: numeric, shape: x.shape }, { atol: 1e-10 });
       }
     }
+  });
+});
+
+describe("recorded", () => {
+  const x = wave([6, 3, 4], "f64");
+  const targets = i32([[1, 1, 2], [3, 1, 3], [2, 0, 0]]); // prettier-ignore
+  const options = { inputLengths: [6, 5, 4], targetLengths: [3, 3, 1] };
+
+  test.each(["mean", "sum"] as const)("%s: the gradient is dLogits", (reduction) => {
+    const { loss, dLogits } = ctcLoss(x, targets, { ...options, reduction });
+    const recorded = valueAndGrad(() => ctcLoss(x, targets, { ...options, reduction }), [x]);
+    expect(recorded).toEqual({ loss, gradients: [dLogits] });
+  });
+
+  test("none: each row's gradient times that of its loss", () => {
+    const goal = tensor([1, 5, 2]);
+    const body = () => mse(ctcLoss(x, targets, { ...options, reduction: "none" }).loss, goal);
+    const numeric = centralDifferences(() => body().loss, x.data as Float64Array);
+    expect(valueAndGrad(body, [x]).gradients[0]).toBeAllClose({ data: numeric, shape: x.shape }, { atol: 1e-9 });
+  });
+
+  test("minimize trains a layer to align a sequence", () => {
+    using rnn = new GRU(3, 8, { seed: 1 });
+    using linear = new Linear(8, 4, { seed: 2 });
+    using optimizer = new Adam([...rnn.parameters(), ...linear.parameters()], { lr: 0.02 });
+    const input = wave([10, 2, 3], "f64");
+    const labels = i32([[1, 2, 3, 1], [2, 2, 3, 0]]); // prettier-ignore
+    const logits = (): Tensor => linear.forward(rnn.forward(input).output).output;
+    for (let step = 0; step < 150; step++) {
+      optimizer.minimize(() => ctcLoss(logits(), labels, { targetLengths: [4, 3] }));
+    }
+    expect(ctcGreedyDecode(logits())).toEqual([[1, 2, 3, 1], [2, 2, 3]]); // prettier-ignore
+    expect(ctcBeamDecode(logits(), { beamWidth: 8 }).map(([best]) => best!.sequence)).toEqual(
+      ctcGreedyDecode(logits()),
+    );
   });
 });
 
