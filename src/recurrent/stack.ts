@@ -12,6 +12,7 @@ import { Random } from "../base/random.js";
 import { checkSealed } from "../base/sealed.js";
 import { checkProbability, drawMask } from "../nn/dropout.js";
 import { initialDraw, Layer, LayerMemory, type Mode } from "../nn/layer.js";
+import { setTraits } from "../nn/traits.js";
 import { currentTape } from "../recording/current.js";
 import type { Gradients } from "../recording/tape.js";
 import {
@@ -157,6 +158,8 @@ export abstract class Recurrent<
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
+    const randoms = { random: this.#random };
+    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms });
     lockFields(this);
   }
 
