@@ -163,9 +163,9 @@ export function scatterRows(
     ...columns(dtype, to), -1);
 }
 
-/** out = x + y, element by element, of three tensors of one size; out may be x or y. */
+/** out = x + y, element by element; out may be x or y. */
 export function add(x: FloatTensor, y: FloatTensor, out: FloatTensor): void {
-  kernelsOf(x.arena, x.dtype).add(sizeOf(x.shape), x.pointer, y.pointer, out.pointer);
+  kernelsOf(out.arena, out.dtype).add(sizeOf(out.shape), x.pointer, y.pointer, out.pointer);
 }
 
 /** x *= y, element by element. */

@@ -4,8 +4,9 @@
 
 import { DtypeError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { withArena, type Arena, type WasmTensor } from "../../bindings/memory.js";
+import { Arena, withArena, type WasmTensor } from "../../bindings/memory.js";
 import type { Dtype, FloatDtype, Tensor } from "../../bindings/tensor.js";
+import type { Tape } from "../recording/tape.js";
 
 /** What is known of a tensor before there are numbers. */
 export interface Spec<D extends Dtype = Dtype> {
@@ -77,26 +78,12 @@ export function differentiable<Attributes>(
   return { ...operation, saves, backward };
 }
 
-/** What records calls. */
-export interface Recorder {
-  push(call: {
-    inputs: Readonly<Record<string, Tensor | undefined>>;
-    outputs: Readonly<Record<string, unknown>>;
-    arena: Arena;
-    backward(
-      gradients: Readonly<Record<string, Tensor | undefined>>,
-      scratch: Arena,
-    ): Readonly<Record<string, Tensor | undefined>>;
-  }): void;
-}
-
-/** The number type of all inputs from `first` on: one and the same, f64 or f32; `names` are those of all inputs. */
-export function floatTypeOf(names: readonly string[], inputs: readonly Spec[], first = 0): FloatDtype {
-  const { dtype } = inputs[first]!;
-  if (dtype === "i32") throw new DtypeError(names[first]!, dtype, "a tensor of f64 or f32");
-  for (let i = first + 1; i < inputs.length; i++) {
-    if (inputs[i]!.dtype !== dtype) throw new DtypeError(names[i]!, inputs[i]!.dtype, dtype);
-  }
+/** The number type of all inputs: one and the same, f64 or f32; errors have their names. */
+export function floatTypeOf(names: readonly string[], inputs: readonly Spec[]): FloatDtype {
+  const { dtype } = inputs[0]!;
+  if (dtype === "i32") throw new DtypeError(names[0]!, dtype, "a tensor of f64 or f32");
+  const other = inputs.findIndex((each) => each.dtype !== dtype);
+  if (other >= 0) throw new DtypeError(names[other]!, inputs[other]!.dtype, dtype);
   return dtype;
 }
 
@@ -117,8 +104,7 @@ function run<Attributes>(
 /**
  * Runs an operation on tensors in wasm memory.
  *
- * @param arena owns the results. With a tape also what the way back needs, as far as the inputs' arenas do not: all must live as
- *   long as the tape
+ * @param arena owns the results; with a tape, it and the owners of the inputs must live until the way back is over
  * @param tape records the call if the operation has a derivative
  * @returns the results, in `arena`; that of an operation without `bind` is where its first input is
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
@@ -128,10 +114,13 @@ export function apply<Attributes>(
   operation: Operation<Attributes> | Differentiable<Attributes>,
   inputs: readonly WasmTensor[],
   attributes: Attributes,
-  tape?: Recorder,
+  tape?: Tape,
 ): WasmTensor[] {
   const outputs = run(arena, operation, inputs, attributes);
-  if (tape && "backward" in operation) record(tape, arena, operation, { inputs, outputs, attributes }, inputs, outputs);
+  if (tape && "backward" in operation) {
+    const nothing = new Arena(arena.core); // what the tape frees with this call
+    record(tape, nothing, operation, { inputs, outputs, attributes }, inputs, outputs);
+  }
   return outputs;
 }
 
@@ -140,7 +129,7 @@ export function compute(
   arena: Arena,
   operation: Operation | Differentiable,
   inputs: readonly WasmTensor[],
-  tape?: Recorder,
+  tape?: Tape,
 ): FloatTensor {
   return apply(arena, operation, inputs, undefined, tape)[0] as FloatTensor;
 }
@@ -157,7 +146,7 @@ function byIndex<T>(list: readonly T[]): Record<string, T> {
  * @param keyOutputs the results as the tape knows them
  */
 export function record<Attributes>(
-  tape: Recorder,
+  tape: Tape,
   arena: Arena,
   operation: Differentiable<Attributes>,
   call: Omit<BackwardCall<Attributes>, "gradients">,
@@ -173,7 +162,7 @@ export function record<Attributes>(
         const { dtype, shape } = output as FloatTensor;
         const gradient = given[i];
         if (!gradient) return scratch.zeros("gradient", dtype, shape);
-        return scratch.upload("gradient", gradient, dtype, ["..."]).reshape(shape);
+        return scratch.upload("gradient", gradient, dtype, shape);
       });
       return byIndex(operation.backward(scratch, { ...call, gradients }));
     },
