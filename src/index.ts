@@ -82,11 +82,9 @@ export {
   bceWithLogits,
   crossEntropy,
   l1,
-  logSoftmax,
   mse,
   nll,
   smoothL1,
-  softmax,
   type BceWithLogitsOptions,
   type CrossEntropyOptions,
   type Loss,
@@ -96,6 +94,7 @@ export {
   type Reduction,
   type SmoothL1Options,
 } from "./nn/loss.js";
+export { logSoftmax, softmax } from "./ops/softmax-functions.js";
 export {
   Adagrad,
   Adam,

@@ -126,26 +126,28 @@ export const reshape: Operation<{ shape: readonly number[] }> = {
 };
 
 /** Checks tensors to be joined: of one dtype and, but for `axis`, one shape. */
-function checkJoined(tensors: readonly Spec[], axis?: number): void {
-  const [first] = tensors;
-  if (!first) throw new ValueError("tensors", "an empty array", "at least one tensor");
-  const free = (shape: readonly number[]) => shape.map((n, i) => (i === axis ? "any" : n));
+function checkJoined(tensors: readonly Spec[], first: Spec, axis?: number): void {
   tensors.forEach(({ dtype, shape }, i) => {
     if (dtype !== first.dtype) throw new DtypeError(`tensors[${i}]`, dtype, first.dtype);
-    if (showShape(free(shape)) !== showShape(free(first.shape))) {
-      throw new ShapeError(`tensors[${i}]`, showShape(shape), showShape(free(first.shape)));
-    }
+    if (shape.length === first.shape.length && shape.every((n, j) => j === axis || n === first.shape[j])) return;
+    const expected = first.shape.map((n, j) => (j === axis ? "any" : n));
+    throw new ShapeError(`tensors[${i}]`, showShape(shape), showShape(expected));
   });
+}
+
+function firstOf(tensors: readonly Spec[]): Spec {
+  const [first] = tensors;
+  if (!first) throw new ValueError("tensors", "an empty array", "at least one tensor");
+  return first;
 }
 
 /** Joins tensors, one after the other, along an axis that they have. */
 export const concat: Operation<{ axis: number }> = {
   name: "concat",
   infer(tensors, { axis: given }) {
-    const [first] = tensors;
-    if (!first) throw new ValueError("tensors", "an empty array", "at least one tensor");
+    const first = firstOf(tensors);
     const axis = checkAxis(given, first.shape.length);
-    checkJoined(tensors, axis);
+    checkJoined(tensors, first, axis);
     const shape = [...first.shape];
     shape[axis] = tensors.reduce((sum, each) => sum + each.shape[axis]!, 0);
     return [{ dtype: first.dtype, shape }];
@@ -168,8 +170,9 @@ export const concat: Operation<{ axis: number }> = {
 export const stack: Operation<{ axis: number }> = {
   name: "stack",
   infer(tensors, { axis }) {
-    checkJoined(tensors);
-    const { dtype, shape } = tensors[0]!;
+    const first = firstOf(tensors);
+    checkJoined(tensors, first);
+    const { dtype, shape } = first;
     return [{ dtype, shape: splice(shape, checkAxis(axis, shape.length + 1), 0, tensors.length) }];
   },
   bind(scratch, tensors, [out], { axis: given }) {
