@@ -7,6 +7,7 @@ import { checkOptions, lockFields } from "../base/check.js";
 import { checkProbability, fillMask } from "../base/mask.js";
 import { Random } from "../base/random.js";
 import { Layer, LayerMemory, type LayerOptions, type Module } from "./layer.js";
+import { setTraits } from "./traits.js";
 
 /**
  * Options of `Dropout`; the seed is that of the masks.
@@ -60,6 +61,7 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     super(memory);
     this.#memory = memory;
     this.random = random;
+    setTraits(this, { randoms: { random } });
     lockFields(this);
   }
 

@@ -13,6 +13,7 @@ import { Random } from "../base/random.js";
 import { checkSealed } from "../base/sealed.js";
 import { drawMask } from "../nn/dropout.js";
 import { initialDraw, Layer, LayerMemory, type Mode } from "../nn/layer.js";
+import { setTraits } from "../nn/traits.js";
 import { currentTape } from "../recording/current.js";
 import type { Gradients } from "../recording/tape.js";
 import {
@@ -158,6 +159,8 @@ export abstract class Recurrent<
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
+    const randoms = { random: this.#random };
+    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms });
     lockFields(this);
   }
 
