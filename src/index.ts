@@ -94,11 +94,9 @@ export {
   bceWithLogits,
   crossEntropy,
   l1,
-  logSoftmax,
   mse,
   nll,
   smoothL1,
-  softmax,
   type BceWithLogitsOptions,
   type CrossEntropyOptions,
   type Loss,
@@ -108,6 +106,7 @@ export {
   type Reduction,
   type SmoothL1Options,
 } from "./nn/loss.js";
+export { logSoftmax, softmax } from "./ops/softmax-functions.js";
 export {
   Adagrad,
   Adam,
