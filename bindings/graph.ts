@@ -8,6 +8,7 @@ import type { FloatTensor } from "./kernels.js";
 import type { Arena } from "./memory.js";
 import { record } from "./record.js";
 import { showShape, sizeOf, type FloatDtype } from "./tensor.js";
+import { heapBase } from "./wasm.js";
 import { binaryOperands, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
 
 type GraphKernels = Readonly<Record<FloatDtype, KernelsOf<Exports>>>;
@@ -29,9 +30,11 @@ export function graphKernels(core: Core): GraphKernels {
   return kernels;
 }
 
-/** An instance over a core's memory. */
+/** An instance over a core's memory. The two share their scratch: one kernel runs at a time. */
 export function graphExports(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
-  return new WebAssembly.Instance(module, { env: { memory } }).exports as Exports;
+  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as Exports;
+  exports.setScratch(heapBase);
+  return exports;
 }
 
 /**

@@ -27,7 +27,7 @@ const modules = {
   },
   graph: {
     folder: "assembly/graph",
-    files: { elementwise: [] },
+    files: { elementwise: [], steps: [], conv: [], pool: [], "batch-norm": [], activation: [] },
   },
 };
 
