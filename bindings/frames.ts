@@ -4,7 +4,7 @@
 
 import { sizeOf } from "./tensor.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
-import { ACTIVATION_CODES, type Activation } from "./recurrent.js";
+import { ACTIVATION_CODES, type CellActivation } from "./recurrent.js";
 
 /** y [1,out] = x [1,in] W^T + b. */
 export function prepareLinear(
@@ -20,7 +20,7 @@ export function prepareLinear(
 }
 
 /** y = activation(x), element by element; y may be x. */
-export function prepareActivation(activation: Activation, x: FloatTensor, y: FloatTensor): () => void {
+export function prepareActivation(activation: CellActivation, x: FloatTensor, y: FloatTensor): () => void {
   const kernels = kernelsOf(y.arena, y.dtype);
   const [code, n, from, to] = [ACTIVATION_CODES[activation], sizeOf(y.shape), x.pointer, y.pointer];
   return () => kernels.activation(code, n, from, to);

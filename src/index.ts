@@ -61,7 +61,7 @@ export {
 } from "./recurrent/cells.js";
 export type { Stream, StreamOptions } from "./recurrent/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
-export type { Activation, CellKind } from "../bindings/recurrent.js";
+export type { CellActivation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
