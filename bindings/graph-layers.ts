@@ -69,13 +69,11 @@ function toRows(arena: Arena, tensor: FloatTensor, sequences: Sequences, steps: 
   return rows;
 }
 
-/** The sequences of dense rows, with zeros past the end of each. */
-function fromRows(arena: Arena, rows: FloatTensor, sequences: Sequences, left: number): FloatTensor {
-  const { axes, t, c } = sequences;
-  const tensor: FloatTensor = arena.allocate("dx", rows.dtype, shapeOfSequences(axes, t, c));
+/** tensor = the sequences of dense rows, with zeros past the end of each. */
+function fromRows(rows: FloatTensor, sequences: Sequences, left: number, tensor: FloatTensor): void {
+  const { arena } = rows;
   const fields = rowFields(sequences, tensor, rows, left);
   kernelsOf(arena, rows.dtype).fromRows(record(arena.core, stepsOfRows, fields));
-  return tensor;
 }
 
 /** What a convolution is made of, beside its weights. */
@@ -138,25 +136,25 @@ function packWeights(arena: Arena, dtype: FloatDtype, fields: ConvolutionFields)
  * y from x, both in the layout of `windows`.
  *
  * @param saved owns what the backward pass needs
- * @param x in `saved` or outlived by it
  */
 export function conv1dForward(
   saved: Arena,
   scratch: Arena,
-  x: FloatTensor,
+  dtype: FloatDtype,
+  x: Tensor,
   weight: FloatTensor,
   bias: FloatTensor | undefined,
   shape: ConvolutionShape,
   windows: Windows,
 ): { y: FloatTensor; pass: ConvolutionPass } {
-  const { dtype } = x;
   const { axes, t, outputs } = windows;
   const { left, right } = shape;
   const c = weight.shape[1]! * shape.groups;
   const lengths = integers(saved, "lengths", windows.lengths);
   const sequences = { axes, t, c, lengths };
   const whole = axes.rowsFirst && left + right === 0 && windows.lengths.every((length) => length === t);
-  const rows = whole ? x.reshape([axes.n, t, c]) : toRows(saved, x, sequences, left + t + right, left);
+  const input: FloatTensor = (whole ? saved : scratch).copyChecked("x", x, dtype);
+  const rows = whole ? input.reshape([axes.n, t, c]) : toRows(saved, input, sequences, left + t + right, left);
   const pass = { ...sequences, rows, outputs, counts: integers(saved, "counts", windows.counts) };
   const o = weight.shape[0]!;
   const y: FloatTensor = scratch.allocate("output", dtype, shapeOfSequences(axes, outputs, o));
@@ -187,10 +185,11 @@ export function conv1dBackward(
   const o = weight.shape[0]!;
   const given: FloatTensor = scratch.upload("output", dy, dtype, shapeOfSequences(axes, t, o));
   const dRows = toRows(scratch, given, { axes, t, c: o, lengths: counts }, t, 0);
-  const dx: FloatTensor = scratch.zeros("dx", dtype, pass.rows.shape);
+  const dxRows: FloatTensor = scratch.zeros("dx", dtype, pass.rows.shape);
+  const dx: FloatTensor = scratch.allocate("dx", dtype, shapeOfSequences(axes, pass.t, pass.c));
   const fields = passFields(pass, weight, shape);
   fields.dy = dRows.pointer;
-  fields.dx = dx.pointer;
+  fields.dx = dxRows.pointer;
   fields.dWeight = dWeight.pointer;
   fields.dBias = pointer(dBias);
   const kernels = kernelsOf(scratch, dtype);
@@ -198,7 +197,8 @@ export function conv1dBackward(
   fields.work = scratch.bytes("packed weights", kernels.conv1dWorkBytes(core.record) >>> 0);
   writeRecord(core, core.record, convolution, fields);
   kernels.conv1dBackward(core.record);
-  return fromRows(scratch, dx, pass, shape.left);
+  fromRows(dxRows, pass, shape.left, dx);
+  return dx;
 }
 
 /**

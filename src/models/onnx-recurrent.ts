@@ -4,7 +4,13 @@ import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../../bind
 import { currentCore } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { withArena, type Arena } from "../../bindings/memory.js";
-import { GATES, type CellActivation, type Cell, type CellKind, type RecurrentWeights } from "../../bindings/recurrent.js";
+import {
+  GATES,
+  type CellActivation,
+  type Cell,
+  type CellKind,
+  type RecurrentWeights,
+} from "../../bindings/recurrent.js";
 import {
   checkTensor,
   describe,

@@ -12,8 +12,8 @@ import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../..
 import { checkSize, lockFields } from "../base/check.js";
 import { checkSealed } from "../base/sealed.js";
 import type { StreamingLayer } from "../formats/audio/description.js";
+import { StepInput } from "../nn/step-input.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
-import { StepInput } from "../recurrent/stream.js";
 
 /** A running layer: `step` reads the output of the layer before and writes its own. */
 interface Stage {
