@@ -117,7 +117,7 @@ export function checkGradients(
   const more = options ? [options] : [];
   const run = (): Tensor => layer.forward(x, ...more).output;
   const dy = wave(run().shape, "f64", 7);
-  const loss = (): number => run().data.reduce((sum: number, y: number, i: number) => sum + y * dy.data[i]!, 0);
+  const loss = (): number => Array.from(run().data).reduce((sum, y, i) => sum + y * dy.data[i]!, 0);
   layer.zeroGrad();
   run();
   const { x: dx } = layer.backward({ output: dy });

@@ -1,6 +1,14 @@
 // Conv1d: PyTorch's numbers (tests/golden/layers.py), finite differences, ragged rows against each row alone, bits, errors.
 import { describe, expect, test } from "vitest";
-import { Conv1d, DtypeError, ShapeError, StateError, UnsupportedError, ValueError, type Tensor } from "../../src/index.js";
+import {
+  Conv1d,
+  DtypeError,
+  ShapeError,
+  StateError,
+  UnsupportedError,
+  ValueError,
+  type Tensor,
+} from "../../src/index.js";
 import "../helpers/bits.js";
 import { both } from "../helpers/both.js";
 import { casesOf, checkGradients, firstSteps, rowOf, runCase } from "../helpers/layers.js";
@@ -111,7 +119,7 @@ describe.each(variants)("%s build", (variant) => {
 
     test("refuses", () => {
       using layer = new Conv1d(3, 4, 3, { dtype, seed: 1 });
-      const { forward } = { forward: (shape: readonly number[], options?: object) => layer.forward(wave(shape, dtype), options) };
+      const forward = (shape: readonly number[], options?: object) => layer.forward(wave(shape, dtype), options);
       refuses(() => forward([6, 2, 4]), ShapeError, "x: got [6, 2, 4], expected [T, N, 3]");
       refuses(() => forward([3]), ShapeError, "x");
       refuses(() => forward([0, 3]), ShapeError, "x: got [0, 3], expected at least one step");
