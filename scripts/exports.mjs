@@ -27,7 +27,17 @@ const modules = {
   },
   graph: {
     folder: "assembly/graph",
-    files: { elementwise: [], steps: [], conv: [], pool: [], "batch-norm": [], activation: [] },
+    files: {
+      elementwise: [],
+      matmul: [],
+      movement: [],
+      reduce: [],
+      steps: [],
+      conv: [],
+      pool: [],
+      "batch-norm": [],
+      activation: [],
+    },
   },
 };
 

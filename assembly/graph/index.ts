@@ -11,7 +11,7 @@ export function heapBase(): usize {
   return (__heap_base + 63) & ~63;
 }
 
-/** Gives this instance its scratch, before any other call: from `address` to the address that it returns. */
+/** Gives this instance of the module its scratch, before any other call: from `address` to the address that it returns. */
 export function setScratch(address: usize): usize {
   return setGemmScratch(address);
 }

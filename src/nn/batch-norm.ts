@@ -95,7 +95,7 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
     const memory = new LayerMemory<D, BatchNormPass>("BatchNorm1d", dtype);
     super(memory);
     this.#memory = memory;
-    this.#order = stepOrder(this, { batchFirst });
+    this.#order = stepOrder(this, { batchFirst }, { takes: ["lengths", "mask"] });
     this.eps = eps;
     this.momentum = momentum;
     if (affine) {

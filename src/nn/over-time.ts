@@ -54,7 +54,7 @@ export class LastStep extends Layer<FloatDtype, undefined> implements Module {
     const memory = new LayerMemory<FloatDtype, Chosen>("LastStep");
     super(memory, true);
     this.#memory = memory;
-    this.#order = stepOrder(this, { batchFirst, bidirectional });
+    this.#order = stepOrder(this, { batchFirst, bidirectional }, { endsTime: true });
     lockFields(this);
   }
 
@@ -152,7 +152,7 @@ abstract class OverTime extends Layer<FloatDtype, undefined> implements Module {
     super(memory, true);
     this.#memory = memory;
     this.#kind = own.kind;
-    this.#order = stepOrder(this, { batchFirst });
+    this.#order = stepOrder(this, { batchFirst }, { endsTime: true });
     lockFields(this);
   }
 

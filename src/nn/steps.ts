@@ -6,6 +6,7 @@ import { floatDtype } from "../../bindings/kernels.js";
 import { takeLengths, type Lengths } from "../../bindings/memory.js";
 import { checkKind, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions } from "../base/check.js";
+import { setTraits, type Axes, type Traits } from "./traits.js";
 
 /** Options of `forward` of layers that know where a sequence ends. */
 export interface StepsOptions {
@@ -20,26 +21,20 @@ export interface StepOrder {
   bidirectional?: boolean | undefined;
 }
 
-const orders = /* @__PURE__ */ new WeakMap<object, StepOrder>();
-
-/** The order of a layer's axes, as its options have it. */
-export function stepOrder(layer: object, order: StepOrder): StepOrder {
+/**
+ * The order of a layer's axes, as its options have it; a container sets what they leave open.
+ *
+ * @param own what else containers ask about the layer
+ */
+export function stepOrder(layer: object, order: StepOrder, own: Omit<Traits, "batchFirst" | "adopt"> = {}): StepOrder {
   if (order.batchFirst !== undefined) checkFlag("batchFirst", order.batchFirst);
   if (order.bidirectional !== undefined) checkFlag("bidirectional", order.bidirectional);
-  orders.set(layer, order);
+  const adopt = ({ batchFirst, bidirectional }: Axes): void => {
+    order.batchFirst ??= batchFirst;
+    order.bidirectional ??= bidirectional;
+  };
+  setTraits(layer, { takes: ["lengths"], ...own, batchFirst: order.batchFirst, adopt });
   return order;
-}
-
-/**
- * Sets what a layer's own options leave open. Containers call it.
- *
- * @param layer one without an order is left as it is
- */
-export function adoptOrder(layer: object, { batchFirst, bidirectional }: StepOrder): void {
-  const order = orders.get(layer);
-  if (!order) return;
-  order.batchFirst ??= batchFirst;
-  order.bidirectional ??= bidirectional;
 }
 
 /** A batch of sequences from outside, read and checked. */

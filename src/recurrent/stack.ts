@@ -8,10 +8,12 @@ import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
 import { describe, readTensor, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
+import { checkProbability } from "../base/mask.js";
 import { Random } from "../base/random.js";
 import { checkSealed } from "../base/sealed.js";
-import { checkProbability, drawMask } from "../nn/dropout.js";
+import { drawMask } from "../nn/dropout.js";
 import { initialDraw, Layer, LayerMemory, type Mode } from "../nn/layer.js";
+import { setTraits } from "../nn/traits.js";
 import { currentTape } from "../recording/current.js";
 import type { Gradients } from "../recording/tape.js";
 import {
@@ -157,6 +159,8 @@ export abstract class Recurrent<
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
+    const randoms = { random: this.#random };
+    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms });
     lockFields(this);
   }
 
