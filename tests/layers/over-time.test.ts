@@ -7,6 +7,7 @@ import {
   LastStep,
   MaxOverTime,
   MeanOverTime,
+  Sequential,
   ShapeError,
   StateError,
   UnsupportedError,
@@ -14,7 +15,6 @@ import {
   tensor,
   type Tensor,
 } from "../../src/index.js";
-import { adoptOrder } from "../../src/nn/steps.js";
 import "../helpers/bits.js";
 import { both } from "../helpers/both.js";
 import { checkGradients, firstSteps, rowOf } from "../helpers/layers.js";
@@ -90,10 +90,13 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       test("what a container sets, unless the layer has it", () => {
-        using open = new KINDS[name]();
+        const open = new KINDS[name]();
+        using chain = new Sequential([new LSTM(C, 2, { batchFirst: true, bidirectional: true, dtype, seed: 1 }), open]);
+        expect(open.batchFirst).toBe(true);
+        if (open instanceof LastStep) expect(open.bidirectional).toBe(true);
+        expect(chain.forward(wave([N, T, C], dtype), { lengths }).output.shape).toEqual([N, 4]);
         using own = new KINDS[name]({ batchFirst: false });
-        for (const layer of [open, own]) adoptOrder(layer, { batchFirst: true });
-        expect([open.batchFirst, own.batchFirst]).toEqual([true, false]);
+        refuses(() => new Sequential([new LSTM(C, 2, { batchFirst: true }), own]), ValueError, "batchFirst false");
       });
     });
 
