@@ -475,6 +475,47 @@ function cs231nBackward(env, lstm, cell) {
   return [like(result.nextH), ...(lstm ? [like(result.nextC)] : []), result.cache];
 }
 
+// --- training ----------------------------------------------------------------------------------------------------------
+
+/** Samples of one of the kinds that `batches` takes. */
+function samples(r) {
+  const [dtype, features, size] = [dtypeOf(r), small(r), r.range(1, 2)];
+  const x = r.pick([
+    (t) => tensor(r, dtype, [t, features]),
+    (t) => indices(r, [t], 5),
+    (t) => Int32Array.from({ length: t }, () => r.int(5)),
+    (t) => Array.from(floats(r, "f64", t)),
+    () => tensor(r, dtype, [features]),
+  ]);
+  const y = r.pick([
+    () => r.int(3),
+    () => tensor(r, dtype, [size]),
+    (t) => indices(r, [t], 3),
+    () => indices(r, [r.int(3)], 3),
+    (t) => tensor(r, dtype, [t, size]),
+  ]);
+  return Array.from({ length: r.range(1, 5) }, () => {
+    const t = r.range(1, 4);
+    return { x: x(t), y: y(t) };
+  });
+}
+
+const batchesArguments = ({ r }) => [
+  samples(r),
+  {
+    batchSize: r.range(1, 3),
+    ...some(r, { batchFirst: r.bool(), shuffle: r.bool(), seed: r.int(99), bucket: r.pick([true, 2]) }),
+  },
+];
+
+/** Predictions, targets and options of metrics. */
+function predictions({ r }, more) {
+  const [t, n, c] = [r.range(1, 3), r.range(1, 3), r.range(1, 3)];
+  const predicted = r.bool() ? tensor(r, dtypeOf(r), [t, n, c]) : indices(r, [t, n], c);
+  const lengths = Array.from({ length: n }, () => r.int(t + 1));
+  return [predicted, indices(r, [t, n], c), ...more(c), some(r, { lengths, ignoreIndex: -1, batchFirst: false })];
+}
+
 // --- functions ---------------------------------------------------------------------------------------------------------
 
 const reduction = (r) => some(r, { reduction: r.pick(["mean", "sum", "none"]) });
@@ -635,6 +676,11 @@ export const FUNCTIONS = {
   "onnx.onnxRecurrent": ({ r }) => onnx(r),
   "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
   "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
+  "train.batches": batchesArguments,
+  "train.accuracy": (env) => predictions(env, () => []),
+  "train.perplexity": ({ r }) => [r.real()],
+  "train.confusionMatrix": (env) => predictions(env, (c) => [c]),
+  "train.report": ({ r }) => [indices(r, [2, 2], 9), ["yes", "no"]],
   "coursera.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
 };
 for (const lstm of [false, true]) {
@@ -670,6 +716,7 @@ export const OBJECTS = {
   },
   Stream: (env) => streamOf(env).stream,
   StreamingModel: (env) => streamingModel(env),
+  Batches: (env) => entries.train.batches(...batchesArguments(env)),
 };
 
 function backwardArguments(env, layer) {
@@ -808,6 +855,11 @@ export const METHODS = {
     },
     dispose: none,
     "[Symbol.dispose]": none,
+  },
+  Batches: {
+    batchesPerEpoch: none,
+    position: ({ r }, data) => [{ seed: r.int(9), epoch: r.int(9), batch: r.int(data.batchesPerEpoch) }],
+    "[Symbol.iterator]": none,
   },
   StreamingModel: {
     step: ({ r }, model) => [floats(r, dtypeOf(r), model.inputSize)],
