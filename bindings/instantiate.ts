@@ -78,7 +78,7 @@ export function initialize(moduleOrBytes: WebAssembly.Module | BufferSource): vo
     throw new DtypeError("moduleOrBytes", describe(moduleOrBytes), "a WebAssembly.Module or its bytes");
   }
   const module = bytes ? compileBytes(bytes, "moduleOrBytes") : moduleOrBytes;
-  const core = instantiate(module);
+  const core = instantiate(module, (given) => instantiateSync(given).exports);
   cores[core.variant] = core;
   preferred = core.variant;
 }
@@ -161,8 +161,9 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : describe(error);
 }
 
-function instantiate(module: WebAssembly.Module): Core {
-  const exports = exportsOf(module);
+/** Makes a core; `load` instantiates the module, of this package's own bytes by default, which import nothing. */
+function instantiate(module: WebAssembly.Module, load: (module: WebAssembly.Module) => object = ownExports): Core {
+  const exports = exportsOf(module, load);
   const variant: Variant = exports.RELAXED.value ? "relaxed" : "simd";
   if (variant === "relaxed" && !isFused(exports)) {
     throw new UnsupportedError("variant", "an engine whose relaxed multiply-add is not fused", '"simd" or "auto"');
@@ -183,13 +184,20 @@ export function coreOf(exports: Exports, memory: WebAssembly.Memory): Core {
   };
 }
 
-function exportsOf(module: WebAssembly.Module): Exports & { memory: WebAssembly.Memory } {
+function ownExports(module: WebAssembly.Module): object {
+  return new WebAssembly.Instance(module).exports;
+}
+
+function exportsOf(
+  module: WebAssembly.Module,
+  load: (module: WebAssembly.Module) => object,
+): Exports & { memory: WebAssembly.Memory } {
   const refuse = (what: string): never => {
     throw new UnsupportedError("module", what, "core.wasm or core.relaxed.wasm of this package");
   };
   let exports: Exports & { memory: WebAssembly.Memory };
   try {
-    ({ exports } = instantiateSync<typeof exports>(module));
+    exports = load(module) as typeof exports;
   } catch (error) {
     return refuse(messageOf(error));
   }

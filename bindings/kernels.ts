@@ -163,6 +163,11 @@ export function scatterRows(
     ...columns(dtype, to), -1);
 }
 
+/** out = x + y, element by element; out may be x or y. */
+export function add(x: FloatTensor, y: FloatTensor, out: FloatTensor): void {
+  kernelsOf(out.arena, out.dtype).add(sizeOf(out.shape), x.pointer, y.pointer, out.pointer);
+}
+
 /** x *= y, element by element. */
 export function mul(x: FloatTensor, y: FloatTensor): void {
   kernelsOf(x.arena, x.dtype).mul(sizeOf(x.shape), x.pointer, y.pointer, x.pointer);

@@ -338,7 +338,7 @@ export function checkTensor<D extends Dtype>(
 ): Tensor<D> {
   const plain = readTensor(argument, value, `a tensor { data, shape } with ${dtype} data`);
   checkKind(argument, plain, dtype, pattern);
-  return plain as Tensor<D>;
+  return plain as Tensor as Tensor<D>;
 }
 
 /** `checkTensor` of a result of `readTensor`. */

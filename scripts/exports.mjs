@@ -11,7 +11,7 @@ const modules = {
     files: {
       "gemm/gemm": ["scratchBytes", "setScratch", "packedSize", "packedBytes", "packWeight", "gemmPacked"],
       activation: ["activateArray"],
-      elementwise: ["add"],
+      elementwise: [],
       "recurrent/rnn": [],
       "recurrent/lstm": [],
       "recurrent/gru": [],

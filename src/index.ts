@@ -28,7 +28,9 @@ export {
   UnsupportedError,
   ValueError,
 } from "../bindings/errors.js";
-export type { Layer, LayerOptions, Module, Parameter } from "./nn/layer.js";
+export type { Parameter } from "./base/parameter.js";
+export { parameter, valueAndGrad, weightedSum, type LossResult } from "./recording/minimize.js";
+export type { Layer, LayerOptions, Module } from "./nn/layer.js";
 export { GRU, LSTM, RNN } from "./recurrent/layers.js";
 export type {
   GatedOptions,
@@ -107,7 +109,13 @@ export {
   type SGDOptions,
 } from "./optim/optimizers.js";
 export { clipGradNorm, clipGradValue, type ClipGradNormOptions } from "./optim/clip.js";
-export { type Optimizer, type OptimizerOptions, type ParametersOrGroups, type ParamGroup } from "./optim/optimizer.js";
+export {
+  type MinimizeOptions,
+  type Optimizer,
+  type OptimizerOptions,
+  type ParametersOrGroups,
+  type ParamGroup,
+} from "./optim/optimizer.js";
 export {
   CosineAnnealingLR,
   LinearLR,

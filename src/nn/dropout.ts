@@ -47,7 +47,7 @@ export function drawMask<D extends FloatDtype>(
  * @typeParam D the number type
  */
 export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements Module<D> {
-  readonly #memory: LayerMemory<D, WasmTensor<D>>;
+  readonly #memory: LayerMemory<D, WasmTensor<D> | undefined>;
   /** The generator of the masks. Setting its `state` continues from there. */
   readonly random: Random;
 
@@ -66,7 +66,7 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     checkProbability("p", p);
     const { dtype, seed } = checkOptions("Dropout", options, ["dtype", "seed"]);
     const random = new Random(seed);
-    const memory = new LayerMemory<D, WasmTensor<D>>("Dropout", dtype);
+    const memory = new LayerMemory<D, WasmTensor<D> | undefined>("Dropout", dtype);
     super(memory);
     this.#memory = memory;
     this.random = random;
@@ -84,12 +84,21 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.runForward((saved, scratch, training) => {
-      const output = scratch.copy("x", x, dtype, ["..."]);
-      const mask = training ? drawMask(saved, "dropout", dtype, output.shape, this.p, this.random) : undefined;
-      if (mask) mul(output, mask);
-      return { result: { output: output.download() }, values: mask! }; // saved in training mode only
-    });
+    return this.#memory.runForward(
+      { x },
+      ({ x }, saved, scratch, { training }) => {
+        const output = scratch.copy("x", x, dtype, ["..."]);
+        const values = training ? drawMask(saved, "dropout", dtype, output.shape, this.p, this.random) : undefined;
+        if (values) mul(output, values);
+        return { result: { output: output.download() }, values };
+      },
+      (mask, { output }, scratch) => {
+        if (!mask) return { x: output }; // recorded in inference mode
+        const d = scratch.copy("output", output!, dtype, mask.shape);
+        mul(d, mask);
+        return { x: d };
+      },
+    );
   }
 
   /**
@@ -103,11 +112,6 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     /** The gradient of x, in its shape. */
     x: Tensor<D>;
   } {
-    const { output } = checkOptions("Dropout.backward", gradients, ["output"]);
-    return this.#memory.runBackward((mask, scratch) => {
-      const d = scratch.copy("output", output, mask.dtype, mask.shape);
-      mul(d, mask);
-      return { x: d.download() };
-    });
+    return this.#memory.runBackward(checkOptions("Dropout.backward", gradients, ["output"]));
   }
 }

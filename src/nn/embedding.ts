@@ -74,12 +74,20 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
     /** The rows [..., embeddingDim]. */
     output: Tensor<D>;
   } {
-    return this.#memory.runForward((saved, scratch) => {
-      const values = uploadIndices(saved, "x", x, this.numEmbeddings);
-      const args = { indices: values, weight: this.#weight.value };
-      const output = embeddingForward(scratch, this.#memory.dtype, args);
-      return { result: { output: output.download() as Tensor<D> }, values };
-    });
+    const { dtype } = this.#memory;
+    return this.#memory.runForward(
+      { x },
+      ({ x }, saved, scratch) => {
+        const values = uploadIndices(saved, "x", x, this.numEmbeddings);
+        const output = embeddingForward(scratch, dtype, { indices: values, weight: this.#weight.value });
+        return { result: { output: output.download() as Tensor<D> }, values };
+      },
+      (indices, { output }, scratch) => {
+        const args = { indices, dOutput: output!, dWeight: this.#weight.grad, paddingIdx: this.#paddingIdx };
+        embeddingBackward(scratch, dtype, args);
+        return {};
+      },
+    );
   }
 
   /**
@@ -91,15 +99,6 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: { output: Tensor }): Record<string, never> {
-    const { output } = checkOptions("Embedding.backward", gradients, ["output"]);
-    return this.#memory.runBackward((indices, scratch) => {
-      embeddingBackward(scratch, this.#memory.dtype, {
-        indices,
-        dOutput: output,
-        dWeight: this.#weight.grad,
-        paddingIdx: this.#paddingIdx,
-      });
-      return {};
-    });
+    return this.#memory.runBackward(checkOptions("Embedding.backward", gradients, ["output"]));
   }
 }

@@ -82,20 +82,33 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
     output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.runForward((saved, scratch) => {
-      const input: FloatTensor = saved.copy("x", x, dtype, ["...", ...this.normalizedShape]);
-      const rows = input.shape.slice(0, -this.normalizedShape.length);
-      const statistic = (name: string): FloatTensor => saved.allocate(name, dtype, rows);
-      const values = { x: input, mean: statistic("mean"), rstd: statistic("rstd") };
-      const output = layerNormForward(scratch, dtype, {
-        ...values,
-        n: this.#size,
-        weight: this.#weight?.value,
-        bias: this.#bias?.value,
-        eps: this.eps,
-      });
-      return { result: { output: output.download() as Tensor<D> }, values };
-    });
+    return this.#memory.runForward(
+      { x },
+      ({ x }, saved, scratch) => {
+        const input: FloatTensor = saved.copy("x", x, dtype, ["...", ...this.normalizedShape]);
+        const rows = input.shape.slice(0, -this.normalizedShape.length);
+        const statistic = (name: string): FloatTensor => saved.allocate(name, dtype, rows);
+        const values = { x: input, mean: statistic("mean"), rstd: statistic("rstd") };
+        const output = layerNormForward(scratch, dtype, {
+          ...values,
+          n: this.#size,
+          weight: this.#weight?.value,
+          bias: this.#bias?.value,
+          eps: this.eps,
+        });
+        return { result: { output: output.download() as Tensor<D> }, values };
+      },
+      (values, { output }, scratch) => ({
+        x: layerNormBackward(scratch, dtype, {
+          ...values,
+          n: this.#size,
+          weight: this.#weight?.value,
+          dy: output!,
+          dWeight: this.#weight?.grad,
+          dBias: this.#bias?.grad,
+        }),
+      }),
+    );
   }
 
   /**
@@ -109,17 +122,6 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
     /** The gradient of x, in its shape. */
     x: Tensor<D>;
   } {
-    const { output } = checkOptions("LayerNorm.backward", gradients, ["output"]);
-    return this.#memory.runBackward((values, scratch) => {
-      const dx = layerNormBackward(scratch, this.#memory.dtype, {
-        ...values,
-        n: this.#size,
-        weight: this.#weight?.value,
-        dy: output,
-        dWeight: this.#weight?.grad,
-        dBias: this.#bias?.grad,
-      });
-      return { x: dx.download() as Tensor<D> };
-    });
+    return this.#memory.runBackward(checkOptions("LayerNorm.backward", gradients, ["output"]));
   }
 }

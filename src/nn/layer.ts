@@ -4,42 +4,23 @@
 import { DisposedError, ShapeError, StateError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import { floatDtype } from "../../bindings/kernels.js";
-import { Arena, LiveTensor, wasmTensorOf, withArena, type WasmTensor } from "../../bindings/memory.js";
+import { Arena, wasmTensorOf, withArena, WasmTensor } from "../../bindings/memory.js";
 import {
   BYTES,
   checkKind,
   readTensor,
-  showShape,
   sizeOf,
   type FloatDtype,
   type Tensor,
   type TensorData,
 } from "../../bindings/tensor.js";
 import { checkDict, checkDtype } from "../base/check.js";
+import { makeParameter, type Parameter, type WasmParameter } from "../base/parameter.js";
 import type { Random } from "../base/random.js";
+import { checkOutside, currentTape } from "../recording/current.js";
+import type { Call, Gradients } from "../recording/tape.js";
 
-/**
- * A trainable tensor and its gradient, both live in wasm memory: `.data` is a current view.
- *
- * @typeParam D the number type
- */
-export interface Parameter<D extends FloatDtype = FloatDtype> {
-  /** The name in PyTorch's state_dict, such as weight_ih_l0. */
-  readonly name: string;
-  /** The numbers. Writing to `.data` changes the layer. */
-  readonly value: Tensor<D>;
-  /** The sum of the gradients of all backward passes since `zeroGrad`, in the shape of `value`. */
-  readonly grad: Tensor<D>;
-}
-
-/** A parameter in wasm memory, for layers and optimizers. */
-export interface WasmParameter<D extends FloatDtype = FloatDtype> {
-  readonly name: string;
-  readonly value: WasmTensor<D>;
-  readonly grad: WasmTensor<D>;
-  /** The same parameter as users hold it. */
-  readonly shown: Parameter<D>;
-}
+export type { Parameter, WasmParameter };
 
 /**
  * Options that all layers have.
@@ -104,6 +85,17 @@ export function initialDraw(random: Random, size: number): () => number {
   return () => (2 * random.uniform() - 1) * bound;
 }
 
+/** How a forward pass runs. */
+export interface Mode {
+  /** Whether the layer is in training mode: dropout, statistics of the batch. */
+  readonly training: boolean;
+  /** Whether a backward pass may follow. */
+  readonly keep: boolean;
+}
+
+/** The backward pass that belongs to the values that a forward pass saved. */
+export type Backward<Saved> = (values: Saved, gradients: Gradients, scratch: Arena) => Gradients;
+
 /**
  * The private part of a layer: its memory, its parameters, and what the latest forward pass in training mode saved for the
  * backward pass. A layer holds it in a private field: whoever reached it could write anywhere in wasm memory.
@@ -117,7 +109,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   readonly parameters: WasmParameter<D>[] = [];
   /** Whether the layer is in training mode. */
   training = true;
-  #saved: { arena: Arena; values: Saved } | undefined;
+  #saved: { arena: Arena; backward: Call["backward"] } | undefined;
 
   /**
    * @param kind the layer's name in errors
@@ -145,10 +137,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
       const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
       arena.core.heap.checkRoom([...sizes, ...sizes], `parameters of ${this.kind}`);
       for (const [name, shape] of shapes) {
-        const value = arena.allocate(`parameter ${name} ${showShape(shape)}`, dtype, [...shape]);
-        const grad = arena.allocate(`gradient of ${name}`, dtype, [...shape]);
-        const shown = Object.freeze({ name, value: new LiveTensor(value), grad: new LiveTensor(grad) });
-        parameters.push({ name, value, grad, shown });
+        parameters.push(makeParameter(arena, name, dtype, shape));
       }
     } catch (error) {
       this.dispose();
@@ -163,42 +152,62 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   }
 
   /**
-   * Runs a forward pass. In training mode the arena and the values of this pass replace those of the pass before; in
-   * inference mode, or where `body` throws, the arena is freed.
+   * Runs a forward pass. Where it is recorded, the recording keeps what the backward pass needs; else in training mode the layer
+   * keeps it, in place of that of the pass before. Otherwise, or where `body` throws, it is freed.
    *
-   * @param body allocates in `saved` what the backward pass needs, and returns it as `values`; the rest in `scratch`
+   * @param inputs by the names of their gradients, not read yet
+   * @param body takes the inputs, allocates in `saved` what the backward pass needs, and returns it as `values`; the rest in
+   *   `scratch`. The names of the gradients of its results are theirs
+   * @param backward returns the gradients of the inputs, adds to those of the parameters
    */
-  runForward<R>(body: (saved: Arena, scratch: Arena, training: boolean) => { result: R; values: Saved }): R {
+  runForward<I extends Gradients, R extends object>(
+    inputs: I,
+    body: (inputs: I, saved: Arena, scratch: Arena, mode: Mode) => { result: R; values: Saved },
+    backward: Backward<Saved>,
+  ): R {
     this.checkAlive();
-    const { training } = this;
+    const { training, parameters } = this;
     const { core } = this.arena;
-    const arena = new Arena(core, training);
-    let saved = false;
+    const tape = currentTape();
+    const given = tape ? tape.read(inputs) : inputs;
+    const keep = training || tape !== undefined;
+    const arena = new Arena(core, keep);
+    let kept = false;
     try {
-      const { result, values } = withArena(core, (scratch) => body(arena, scratch, training));
+      const { result, values } = withArena(core, (scratch) => body(given, arena, scratch, { training, keep }));
       this.checkAlive(); // code of the caller's may have run
-      if (training) {
+      const back: Call["backward"] = (gradients, scratch) => backward(values, gradients, scratch);
+      if (tape) {
+        tape.push({ inputs: given, outputs: result as Record<string, unknown>, parameters, arena, backward: back });
+      } else if (training) {
         this.#release();
-        this.#saved = { arena, values };
-        saved = true;
+        this.#saved = { arena, backward: back };
       }
+      kept = keep;
       return result;
     } finally {
-      if (!saved) arena.dispose();
+      if (!kept) arena.dispose();
     }
   }
 
-  /** Runs a backward pass with the values that the latest forward pass in training mode saved; frees them if it succeeds. */
-  runBackward<R>(body: (values: Saved, scratch: Arena) => R): R {
+  /** Runs the backward pass of the latest forward pass in training mode; frees what it saved if it succeeds. */
+  runBackward<R>(gradients: object): R {
+    checkOutside(`${this.kind}.backward`);
     this.checkAlive();
     const saved = this.#saved;
     if (!saved) {
       const received = this.training ? "no forward pass before it" : "no forward pass in training mode before it";
       throw new StateError(`${this.kind}.backward`, received, "one forward pass in training mode for each backward");
     }
-    const result = withArena(this.arena.core, (scratch) => body(saved.values, scratch));
-    this.#release();
-    return result;
+    return withArena(this.arena.core, (scratch) => {
+      const results: Record<string, Tensor | undefined> = { ...saved.backward(gradients as Gradients, scratch) };
+      for (const name in results) {
+        const result = results[name];
+        if (result instanceof WasmTensor) results[name] = result.download();
+      }
+      this.#release();
+      return results as R;
+    });
   }
 
   dispose(): void {
@@ -303,11 +312,13 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
    * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    checkOutside(`${this.#memory.kind}.loadStateDict`);
     loadStateDictInto(this.parameters(), dict);
   }
 
   /** Frees the layer's memory. The layer and its parameters cannot be used any more. */
   dispose(): void {
+    checkOutside(`${this.#memory.kind}.dispose`);
     this.#memory.dispose();
   }
 

@@ -67,11 +67,19 @@ export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Mo
     output: Tensor<D>;
   } {
     const { dtype } = this.#memory;
-    return this.#memory.runForward((saved, scratch) => {
-      const values: FloatTensor = saved.copy("x", x, dtype, ["...", this.inFeatures]);
-      const y = linearForward(scratch, dtype, { x: values, weight: this.#weight.value, bias: this.#bias?.value });
-      return { result: { output: y.download() as Tensor<D> }, values };
-    });
+    return this.#memory.runForward(
+      { x },
+      ({ x }, saved, scratch) => {
+        const values: FloatTensor = saved.copy("x", x, dtype, ["...", this.inFeatures]);
+        const y = linearForward(scratch, dtype, { x: values, weight: this.#weight.value, bias: this.#bias?.value });
+        return { result: { output: y.download() as Tensor<D> }, values };
+      },
+      (values, { output }, scratch) => {
+        const gradients = { dWeight: this.#weight.grad, dBias: this.#bias?.grad };
+        const args = { x: values, weight: this.#weight.value, dy: output!, ...gradients };
+        return { x: linearBackward(scratch, dtype, args) };
+      },
+    );
   }
 
   /**
@@ -85,16 +93,6 @@ export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Mo
     /** The gradient of x [..., in]. */
     x: Tensor<D>;
   } {
-    const { output } = checkOptions("Linear.backward", gradients, ["output"]);
-    return this.#memory.runBackward((x, scratch) => {
-      const dx = linearBackward(scratch, this.#memory.dtype, {
-        x,
-        weight: this.#weight.value,
-        dy: output,
-        dWeight: this.#weight.grad,
-        dBias: this.#bias?.grad,
-      });
-      return { x: dx.download() as Tensor<D> };
-    });
+    return this.#memory.runBackward(checkOptions("Linear.backward", gradients, ["output"]));
   }
 }

@@ -1,12 +1,20 @@
 // Losses: each gives the loss and its gradient with respect to the prediction. PyTorch's semantics, defaults and names.
 
 import { currentCore } from "../../bindings/instantiate.js";
-import { floatDtype, logSoftmax as logSoftmaxKernel, softmax as softmaxKernel } from "../../bindings/kernels.js";
+import { StateError } from "../../bindings/errors.js";
+import {
+  floatDtype,
+  logSoftmax as logSoftmaxKernel,
+  mul,
+  softmax as softmaxKernel,
+  type FloatTensor,
+} from "../../bindings/kernels.js";
 import * as kernels from "../../bindings/loss.js";
 import type { LossResult, Reduction } from "../../bindings/loss.js";
-import { withArena, type Arena, type Lengths } from "../../bindings/memory.js";
-import { readTensor, type Dtype, type Tensor } from "../../bindings/tensor.js";
+import { Arena, withArena, type Lengths } from "../../bindings/memory.js";
+import { readTensor, type Dtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
+import { currentTape } from "../recording/current.js";
 
 export type { Reduction };
 
@@ -91,16 +99,90 @@ export interface BceWithLogitsOptions<R extends Reduction = Reduction> extends L
 /** The options that all losses have. */
 const COMMON = ["reduction", "weight", "sampleWeight", "lengths", "batchFirst"] as const;
 
-/** Runs a loss kernel and downloads its results. */
-function run<R extends Reduction, D extends Dtype>(
+/** Arguments of losses that are tensors. */
+const TENSORS = [
+  "weight",
+  "sampleWeight",
+  "posWeight",
+  "logits",
+  "logProbabilities",
+  "targets",
+  "prediction",
+  "target",
+];
+
+/** Arguments that have other names in errors. */
+interface Named {
+  names?: readonly [prediction: string, target: string];
+}
+
+/**
+ * Runs a loss kernel, downloads its results and, in a recorded body, records it.
+ *
+ * @param args of the kernel
+ * @param inputs the arguments that have a gradient: the factor of the kernel's gradient
+ * @param name of the gradient in the result
+ */
+function run<R extends Reduction, D extends Dtype, A extends LossOptions<R> & Named, Name extends string>(
+  args: A,
+  inputs: Readonly<Record<string, number>>,
+  name: Name,
+  kernel: (arena: Arena, args: A) => LossResult,
+): { loss: Loss<R, D> } & Record<Name, Tensor<D>> {
+  const tape = currentTape();
+  if (!tape) return withArena(currentCore(), (arena) => download<R, D, Name>(args, name, kernel(arena, args)));
+  const read: Record<string, ReadTensor> = {};
+  for (const [key, value] of Object.entries(args) as [string, Tensor][]) {
+    if (!TENSORS.includes(key)) continue;
+    const called = args.names?.[["prediction", "target"].indexOf(key)] ?? key;
+    read[key] = readTensor(called, value);
+    if (key in inputs || !tape.isRecorded(read[key])) continue;
+    throw new StateError(called, "a recorded tensor", "a constant: it has no gradient here, a copy of it is one");
+  }
+  const arena = new Arena(currentCore());
+  try {
+    const computed = kernel(arena, { ...args, ...read });
+    const result = download<R, D, Name>(args, name, computed);
+    const { gradient } = computed;
+    const factors = Object.entries(inputs);
+    if (args.reduction === "none") {
+      tape.push({
+        inputs: read,
+        outputs: { loss: result.loss },
+        arena,
+        backward: ({ loss }, scratch) =>
+          Object.fromEntries(factors.map(([key, factor]) => [key, scaledRows(scratch, gradient, loss!, factor)])),
+      });
+    } else {
+      const gradients = factors.map(([key, factor]) => [read[key]!, gradient, factor] as const);
+      tape.pushLoss(result as { loss: number }, { gradients, arena });
+    }
+    return result;
+  } catch (error) {
+    arena.dispose();
+    throw error;
+  }
+}
+
+/** Rows of the gradient of a sum of losses, each times a factor and the gradient of its own loss. */
+function scaledRows(scratch: Arena, gradient: FloatTensor, dLoss: Tensor, factor: number): FloatTensor {
+  const { dtype, shape } = gradient;
+  const scaled: FloatTensor = scratch.copy("gradient", gradient, dtype, shape);
+  const factors: FloatTensor = scratch.allocate("gradient", dtype, shape);
+  const rows = dLoss.data;
+  const size = scaled.data.length / rows.length;
+  for (let i = 0; i < rows.length; i++) factors.data.fill(factor * rows[i]!, i * size, (i + 1) * size);
+  mul(scaled, factors);
+  return scaled;
+}
+
+function download<R extends Reduction, D extends Dtype, Name extends string>(
   { reduction }: LossOptions<R>,
-  kernel: (arena: Arena) => LossResult,
-): { loss: Loss<R, D>; gradient: Tensor<D> } {
-  return withArena(currentCore(), (arena) => {
-    const { total, losses, gradient } = kernel(arena);
-    const loss = (reduction === "none" ? losses.download() : total) as Loss<R, D>;
-    return { loss, gradient: gradient.download() as Tensor<D> };
-  });
+  name: Name,
+  { total, losses, gradient }: LossResult,
+): { loss: Loss<R, D> } & Record<Name, Tensor<D>> {
+  const loss = reduction === "none" ? losses.download() : total;
+  return { loss, [name]: gradient.download() } as { loss: Loss<R, D> } & Record<Name, Tensor<D>>;
 }
 
 /**
@@ -131,8 +213,7 @@ export function crossEntropy<R extends Reduction = "mean", D extends Dtype = Dty
   const given = checkOptions("crossEntropy", options, [...COMMON, "ignoreIndex", "labelSmoothing"]);
   const { ignoreIndex, labelSmoothing = 0 } = given;
   const args = { ...given, logits, targets, ignoreIndex, labelSmoothing };
-  const { loss, gradient } = run<R, D>(given, (arena) => kernels.crossEntropy(arena, args));
-  return { loss, dLogits: gradient };
+  return run<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.crossEntropy);
 }
 
 /**
@@ -162,8 +243,7 @@ export function nll<R extends Reduction = "mean", D extends Dtype = Dtype>(
   const given = checkOptions("nll", options, [...COMMON, "ignoreIndex"]);
   const { ignoreIndex = -100 } = given;
   const args = { ...given, logProbabilities, targets, ignoreIndex };
-  const { loss, gradient } = run<R, D>(given, (arena) => kernels.nll(arena, args));
-  return { loss, dLogProbabilities: gradient };
+  return run<R, D, typeof args, "dLogProbabilities">(args, { logProbabilities: 1 }, "dLogProbabilities", kernels.nll);
 }
 
 /** A loss of prediction and target, element by element. */
@@ -175,8 +255,8 @@ function regression<R extends Reduction, D extends Dtype>(
   beta = 0,
 ): { loss: Loss<R, D>; dPrediction: Tensor<D> } {
   const args = { ...options, names: ["prediction", "target"] as const, prediction, target, beta };
-  const { loss, gradient } = run<R, D>(options, (arena) => kernels.elementwiseLoss(arena, kind, args));
-  return { loss, dPrediction: gradient };
+  const differentiable = { prediction: 1, target: -1 };
+  return run(args, differentiable, "dPrediction", (arena, args) => kernels.elementwiseLoss(arena, kind, args));
 }
 
 /**
@@ -281,8 +361,9 @@ export function bceWithLogits<R extends Reduction = "mean", D extends Dtype = Dt
 } {
   const given = checkOptions("bceWithLogits", options, [...COMMON, "posWeight"]);
   const args = { ...given, names: ["logits", "targets"] as const, prediction: logits, target: targets };
-  const { loss, gradient } = run<R, D>(given, (arena) => kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args));
-  return { loss, dLogits: gradient };
+  return run(args, { prediction: 1 }, "dLogits", (arena, args) =>
+    kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args),
+  );
 }
 
 /**

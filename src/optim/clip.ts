@@ -42,10 +42,14 @@ export function clipGradNorm(
   checkLimit("maxNorm", maxNorm);
   const { normType = 2 } = checkOptions("clipGradNorm", options, ["normType"]);
   if (![1, 2, Infinity].includes(normType)) throw new ValueError("normType", describe(normType), "1, 2 or Infinity");
-  const taken = takeParameters(parameters);
-  const norm = normOf(taken, normType);
+  return clipNormOf(takeParameters(parameters), maxNorm, normType);
+}
+
+/** Scales the gradients so that their norm is at most maxNorm, and returns the norm before. */
+export function clipNormOf(parameters: readonly OwnParameter[], maxNorm: number, normType = 2): number {
+  const norm = normOf(parameters, normType);
   const factor = maxNorm / (norm + 1e-6);
-  if (!(factor >= 1)) for (const { grad } of taken) scale(grad, factor);
+  if (!(factor >= 1)) for (const { grad } of parameters) scale(grad, factor);
   return norm;
 }
 

@@ -1,13 +1,17 @@
 // The base of the optimizers: parameters in groups, options, state by name, saving and loading. The optimizers themselves
 // are in optimizers.ts.
 
-import { DisposedError, ShapeError, ValueError } from "../../bindings/errors.js";
-import type { FloatTensor } from "../../bindings/kernels.js";
+import { DisposedError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
+import { clip, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
 import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkDict, checkFlag, checkOptions, lockFields, checkNumber, readList } from "../base/check.js";
 import { checkSealed } from "../base/sealed.js";
-import { copyEntry, type Parameter } from "../nn/layer.js";
+import { parametersOf, type Parameter } from "../base/parameter.js";
+import { copyEntry } from "../nn/layer.js";
+import { checkOutside } from "../recording/current.js";
+import { guardGradients, record, type LossResult } from "../recording/minimize.js";
+import { checkLimit, clipNormOf } from "./clip.js";
 import { checkParameters, takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options that all optimizers have. */
@@ -71,6 +75,23 @@ interface Member<Names extends string> {
   readonly parameter: OwnParameter;
   readonly group: number;
   readonly state: Partial<Record<Names, FloatTensor>>;
+  /** The number of updates. */
+  steps: number;
+  /** betas^steps: running products, since Math.pow differs between engines. */
+  readonly powers: [number, number];
+}
+
+/** Options of `minimize`. */
+export interface MinimizeOptions {
+  /** The largest norm of all gradients, as in `clipGradNorm` (default: none). */
+  clipNorm?: number | undefined;
+  /** The largest absolute value of a gradient, as in `clipGradValue` (default: none); applied after clipNorm. */
+  clipValue?: number | undefined;
+  /**
+   * Whether the loss may leave out parameters of the optimizer (default false: an error). The step skips them: no decay, no
+   * momentum, as PyTorch skips a grad of None.
+   */
+  allowUnused?: boolean | undefined;
 }
 
 /** `given` over `defaults`, checked. */
@@ -123,9 +144,6 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   readonly #rules: Rules<Options, Names>;
   readonly #arena: Arena;
   readonly #members: Member<Names>[] = [];
-  /** Of each group: the running products of its `betas`, since Math.pow differs between engines. */
-  readonly #powers: [number, number][];
-  #steps = 0;
 
   protected constructor(rules: Rules<Options, Names>, parameters: ParametersOrGroups<Options>, options: Options) {
     checkSealed("Optimizer", rules, "SGD, Adam, AdamW, RMSprop or Adagrad");
@@ -151,7 +169,6 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
         return Object.seal(group) as unknown as ParamGroup<Options>;
       }),
     );
-    this.#powers = groups.map(() => [1, 1]);
     lockFields(this);
     const arena = (this.#arena = new Arena(all[0]!.value.arena.core, true));
     try {
@@ -160,7 +177,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
           const { name, value } = parameter;
           const make = (state: Names) => [state, arena.allocate(`${state} of ${name}`, value.dtype, value.shape)];
           const state = Object.fromEntries(rules.state(settings).map(make)) as Partial<Record<Names, FloatTensor>>;
-          this.#members.push({ parameter, group, state });
+          this.#members.push({ parameter, group, state, steps: 0, powers: [1, 1] });
         }
       });
     } catch (error) {
@@ -191,14 +208,65 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    * @throws ValueError (lr), DisposedError; nothing is changed then
    */
   step(): void {
+    checkOutside(`${this.#rules.kind}.step`);
     this.#checkReady();
-    this.paramGroups.forEach(({ lr }, i) => checkNumber(this.#where(i, "lr"), lr));
-    this.#steps++;
-    this.paramGroups.forEach((_, i) => this.#advance(i));
-    for (const { parameter, group, state } of this.#members) {
-      const options = this.paramGroups[group] as unknown as Required<Options>;
-      this.#rules.update(parameter, state, options, this.#steps, this.#powers[group]!);
-    }
+    this.#checkLrs();
+    this.#update();
+  }
+
+  /**
+   * One step of training: records `body` and goes backward from the loss that it returns (see `valueAndGrad`), with the gradients
+   * set to zero before, clips them, and updates the parameters by them. They stay readable. Parameters of layers that are not the
+   * optimizer's are constants.
+   *
+   * @param body computes the loss, and returns it
+   * @param options clipping, and whether the loss may leave out parameters
+   * @param accept decides, by the loss and the norm of the gradients before clipping, whether the step is taken
+   * @throws StateError naming the parameters that the loss does not reach, or for a call inside a recorded body; ValueError (what
+   *   body returns, lr, options), UnsupportedError, DisposedError, OutOfMemoryError; whatever body throws, unchanged. Parameters,
+   *   gradients and the optimizer's state are then as they were
+   */
+  minimize(
+    body: () => LossResult,
+    options: MinimizeOptions = {},
+    /** @internal */
+    accept: (loss: number, gradNorm: number) => boolean = () => true,
+  ): {
+    /** The loss before the step. */
+    loss: number;
+    /** The norm of all gradients, before clipping. */
+    gradNorm: number;
+  } {
+    const { kind } = this.#rules;
+    const given = checkOptions(`${kind}.minimize`, options, ["clipNorm", "clipValue", "allowUnused"]);
+    const { clipNorm = Infinity, clipValue = Infinity, allowUnused = false } = given;
+    checkLimit("clipNorm", clipNorm);
+    checkLimit("clipValue", clipValue);
+    checkFlag("allowUnused", allowUnused);
+    return record(`${kind}.minimize`, body, (tape, objective) => {
+      this.#checkReady();
+      this.#checkLrs();
+      const reached = tape.reach(objective);
+      const unused = this.#members.filter(({ parameter }) => !reached.has(parameter.value));
+      if (unused.length > 0 && !allowUnused) {
+        const names = unused.map(({ parameter }) => parameter.name).join(", ");
+        const expected =
+          "one that depends on all of the optimizer's (a copy of a tensor is a constant), or allowUnused";
+        throw new StateError("loss", `a loss that does not depend on ${names}`, expected);
+      }
+      const own = this.#members.map(({ parameter }) => parameter);
+      const wanted = new Set(own.map(({ value }) => value));
+      const others = parametersOf(reached).filter(({ value }) => !wanted.has(value));
+      return guardGradients([...own, ...others], wanted, () => {
+        for (const { grad } of own) grad.fill(0);
+        tape.backward(objective, wanted);
+        const gradNorm = clipNormOf(own, clipNorm);
+        if (clipValue < Infinity) for (const { grad } of own) clip(grad, clipValue);
+        const { loss } = objective;
+        if (accept(loss, gradNorm)) this.#update(new Set(unused));
+        return { loss, gradNorm };
+      });
+    });
   }
 
   /**
@@ -213,16 +281,17 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
 
   /**
    * Copies of the state by PyTorch's names, `<index>.<name>`, where the index counts the parameters of all groups; empty
-   * before the first step. Options, also lr, are not part of it.
+   * before the first step. `<index>.step` counts the updates of the parameter: 0 where every step has skipped it. Options, also
+   * lr, are not part of it.
    *
    * @throws DisposedError
    */
   stateDict(): Record<string, Tensor> {
     this.#checkAlive();
-    if (this.#steps === 0) return {};
+    if (this.#members.every(({ steps }) => steps === 0)) return {};
     const dict: Record<string, Tensor> = {};
-    this.#members.forEach(({ state }, i) => {
-      dict[`${i}.step`] = tensor(this.#steps);
+    this.#members.forEach(({ state, steps }, i) => {
+      dict[`${i}.step`] = tensor(steps);
       for (const [name, value] of entriesOf(state)) dict[`${i}.${name}`] = value.download();
     });
     return dict;
@@ -236,11 +305,12 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    *   changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    checkOutside(`${this.#rules.kind}.loadStateDict`);
     this.#checkAlive();
     checkDict(dict);
     const keys = new Set(Object.keys(dict));
     const entries: [FloatTensor, TensorData][] = [];
-    let steps = 0;
+    const counts: number[] = [];
     if (keys.size > 0) {
       const take = (key: string, shape: readonly number[]) => {
         if (!keys.delete(key)) throw new ShapeError("dict", `no entry "${key}"`, "the state of every parameter");
@@ -248,14 +318,10 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
       };
       this.#members.forEach(({ parameter, state }, i) => {
         const count = take(`${i}.step`, [])[0]!;
-        if (!Number.isSafeInteger(count) || count < 1 || (i > 0 && count !== steps)) {
-          throw new ValueError(
-            `dict["${i}.step"]`,
-            `${count}`,
-            i === 0 ? "an integer >= 1" : `${steps}, as the others`,
-          );
+        if (!Number.isSafeInteger(count) || count < 0) {
+          throw new ValueError(`dict["${i}.step"]`, `${count}`, "an integer >= 0");
         }
-        steps = count;
+        counts.push(count);
         for (const [name, value] of entriesOf(state)) {
           entries.push([value, take(`${i}.${name}`, parameter.value.shape)]);
         }
@@ -263,21 +329,22 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
       for (const key of keys) throw new ShapeError("dict", `an unknown entry "${key}"`, "the state of every parameter");
     }
     this.#checkAlive(); // code of the caller's may have run
-    if (steps === 0) this.#start();
+    if (counts.length === 0) this.#start();
     for (const [target, data] of entries) target.set(data);
-    this.#steps = steps;
-    this.#powers.forEach((powers, i) => {
-      powers.fill(1);
-      for (let step = 0; step < steps; step++) {
-        const [first, second] = powers;
-        this.#advance(i);
-        if (powers[0] === first && powers[1] === second) break; // as small as they get
+    this.#members.forEach((member, i) => {
+      member.powers.fill(1);
+      member.steps = counts[i] ?? 0;
+      for (let step = 0; step < member.steps; step++) {
+        const [first, second] = member.powers;
+        this.#advance(member);
+        if (member.powers[0] === first && member.powers[1] === second) break; // as small as they get
       }
     });
   }
 
   /** Frees the memory of the state at once. The parameters belong to their layers. */
   dispose(): void {
+    checkOutside(`${this.#rules.kind}.dispose`);
     this.#arena.dispose();
   }
 
@@ -309,10 +376,24 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     checkParameters(this.#members.map(({ parameter }) => parameter));
   }
 
-  /** Multiplies the powers of a group's betas by the betas. */
-  #advance(group: number): void {
+  #checkLrs(): void {
+    this.paramGroups.forEach(({ lr }, i) => checkNumber(this.#where(i, "lr"), lr));
+  }
+
+  /** Updates all parameters but those that are skipped. */
+  #update(skipped?: ReadonlySet<Member<Names>>): void {
+    for (const member of this.#members) {
+      if (skipped?.has(member)) continue;
+      member.steps++;
+      this.#advance(member);
+      const options = this.paramGroups[member.group] as unknown as Required<Options>;
+      this.#rules.update(member.parameter, member.state, options, member.steps, member.powers);
+    }
+  }
+
+  /** Multiplies a member's powers by the betas of its group. */
+  #advance({ group, powers }: Member<Names>): void {
     const { betas } = this.paramGroups[group] as { betas?: readonly [number, number] };
-    const powers = this.#powers[group]!;
     if (betas) betas.forEach((beta, i) => (powers[i as 0 | 1] *= beta));
   }
 }

@@ -15,6 +15,8 @@ import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js
 import { Random } from "../base/random.js";
 import { checkSealed, sealed } from "../base/sealed.js";
 import { initialDraw, Layer, LayerMemory, type LayerOptions } from "../nn/layer.js";
+import { checkOutside, currentTape } from "../recording/current.js";
+import type { Gradients } from "../recording/tape.js";
 import { checkNonlinearity } from "./options.js";
 import { weightShapes, weightsOf } from "./parameters.js";
 import { readOptional } from "./sequences.js";
@@ -65,6 +67,7 @@ export class CellCache {
 
   /** Frees the memory; `backward` does so itself. */
   dispose(): void {
+    checkOutside("CellCache.dispose");
     contents.get(this)?.arena.dispose();
   }
 
@@ -183,29 +186,38 @@ abstract class Cell<
    */
   forward(x: Tensor, state: State = {} as State): Output {
     this.#memory.checkAlive();
-    const { dtype, kind, training } = this.#memory;
+    const { dtype, kind, training, parameters } = this.#memory;
     const given: LSTMCellState = checkOptions(`${kind}.forward`, state, this.#stateNames());
-    const plain = readTensor("x", x);
+    const tape = currentTape();
+    const inputs = { x, h: given.h, c: given.c };
+    const { x: read, h: h0, c: c0 } = tape ? tape.read(inputs) : inputs;
+    const plain = readTensor("x", read);
     const axes = plain.shape.length === 1 ? [] : ["N"];
     const input = takeTensor("x", plain, dtype, [...axes, this.inputSize]);
     const batch = input.shape.slice(0, -1);
     const n = batch[0] ?? 1;
     const shape = [...batch, this.hiddenSize];
     const initial = {
-      h0: readOptional("h", given.h, dtype, shape),
-      c0: readOptional("c", given.c, dtype, shape),
+      h0: readOptional("h", h0, dtype, shape),
+      c0: readOptional("c", c0, dtype, shape),
     };
     this.#memory.checkAlive(); // code of the caller's may have run
-    const saved = new Arena(this.#memory.arena.core, training);
+    const keep = training || tape !== undefined;
+    const saved = new Arena(this.#memory.arena.core, keep);
     let handedOut = false;
     try {
       const step = { cell: this.#cell, t: 1, n, rows: n, x: saved.copy("x", input, dtype, input.shape) as FloatTensor };
-      const pass = sequenceForward(saved, dtype, step, this.#weights, initial, { training });
+      const pass = sequenceForward(saved, dtype, step, this.#weights, initial, { training: keep });
       const h = pass.hs.slice(n, n).download(shape);
-      const c = pass.cs && (training ? pass.cs.slice(n, n) : pass.cs).download(shape);
-      const cache = new CellCache(this, saved, training ? pass : undefined);
-      handedOut = training;
-      return (c ? { h, c, cache } : { h, cache }) as unknown as Output;
+      const c = pass.cs && (keep ? pass.cs.slice(n, n) : pass.cs).download(shape);
+      const outputs = c ? { h, c } : { h };
+      if (tape) {
+        const backward = (gradients: Gradients, scratch: Arena) => this.#backward(pass, gradients, scratch);
+        tape.push({ inputs: { x: plain, h: h0, c: c0 }, outputs, parameters, arena: saved, backward });
+      }
+      const cache = new CellCache(this, saved, training && !tape ? pass : undefined);
+      handedOut = keep;
+      return { ...outputs, cache } as unknown as Output;
     } finally {
       if (!handedOut) saved.dispose();
     }
@@ -219,29 +231,39 @@ abstract class Cell<
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: State, cache: CellCache): InputGradients {
+    const { kind, dtype, arena } = this.#memory;
+    checkOutside(`${kind}.backward`);
     this.#memory.checkAlive();
-    const { hiddenSize } = this;
-    const { dtype, kind } = this.#memory;
-    const lstm = this.#cell.kind === "LSTM";
     const given: LSTMCellState = checkOptions(`${kind}.backward`, gradients, this.#stateNames());
-    const { n, x } = this.#passOf(cache);
-    const shape = [...x.shape.slice(0, -1), hiddenSize];
+    const { x } = this.#passOf(cache);
+    const shape = [...x.shape.slice(0, -1), this.hiddenSize];
     const [h, c] = [readOptional("h", given.h, dtype, shape), readOptional("c", given.c, dtype, shape)];
     this.#memory.checkAlive(); // code of the caller's may have run
     const pass = this.#passOf(cache);
-    return withArena(this.#memory.arena.core, (scratch) => {
-      const upload = (name: "h" | "c", gradient: Tensor | undefined): FloatTensor => {
-        if (gradient === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
-        return scratch.copy(name, gradient, dtype, gradient.shape);
-      };
-      const dh = upload("h", h);
-      const dc = lstm ? upload("c", c) : undefined;
-      const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
-      sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
+    return withArena(arena.core, (scratch) => {
+      const results = this.#backward(pass, { h, c }, scratch);
       contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
-      const states = { x: dx.download(), h: dh.download(shape) };
-      return (dc ? { ...states, c: dc.download(shape) } : states) as unknown as InputGradients;
+      const downloaded = Object.entries(results).map(([name, tensor]) => [name, tensor.download()]);
+      return Object.fromEntries(downloaded) as unknown as InputGradients;
     });
+  }
+
+  /** Runs the step of a pass backward; the gradients have the right shapes. */
+  #backward(pass: Pass, { h, c }: Gradients, scratch: Arena): Record<string, FloatTensor> {
+    const { hiddenSize } = this;
+    const { dtype } = this.#memory;
+    const { n, x } = pass;
+    const upload = (name: "h" | "c", gradient: Tensor | undefined): FloatTensor => {
+      if (gradient === undefined) return scratch.zeros(name, dtype, [n, hiddenSize]);
+      return scratch.copy(name, gradient, dtype, gradient.shape);
+    };
+    const dh = upload("h", h);
+    const dc = this.#cell.kind === "LSTM" ? upload("c", c) : undefined;
+    const dx: FloatTensor = scratch.allocate("dx", dtype, x.shape);
+    sequenceBackward(scratch, dtype, pass, this.#weights, this.#gradients, { dh, dc, dx });
+    const shape = [...x.shape.slice(0, -1), hiddenSize];
+    const states = { x: dx, h: dh.reshape(shape) };
+    return dc ? { ...states, c: dc.reshape(shape) } : states;
   }
 
   #stateNames(): readonly string[] {

@@ -11,7 +11,9 @@ import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js
 import { Random } from "../base/random.js";
 import { checkSealed } from "../base/sealed.js";
 import { checkProbability, drawMask } from "../nn/dropout.js";
-import { initialDraw, Layer, LayerMemory } from "../nn/layer.js";
+import { initialDraw, Layer, LayerMemory, type Mode } from "../nn/layer.js";
+import { currentTape } from "../recording/current.js";
+import type { Gradients } from "../recording/tape.js";
 import {
   backwardDirection,
   forwardDirection,
@@ -62,7 +64,7 @@ interface StackRun extends StackPass {
   initial: States;
   /** For what the backward pass needs. */
   saved: Arena;
-  training: boolean;
+  mode: Mode;
   /** The last states: by layer, then direction. */
   final: States[];
 }
@@ -178,31 +180,33 @@ export abstract class Recurrent<
     const lstm = this.#cell.kind === "LSTM";
     const names = [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"];
     const options: LSTMState = checkOptions(`${this.#cell.kind}.forward`, state, names);
-    const { sequence: given, layout } = readSequence(x, dtype, this.inputSize, this.batchFirst, this.#reversed);
+    const inputs = currentTape()?.read({ x, h0: options.h0, c0: options.c0 }) ?? { x, h0: options.h0, c0: options.c0 };
+    const { sequence: given, layout } = readSequence(inputs.x, dtype, this.inputSize, this.batchFirst, this.#reversed);
     const active = activeSteps(layout, options.lengths, options.mask);
-    const initial = this.#initialStates(layout, options);
+    const initial = this.#initialStates(layout, inputs);
     const random = this.#random.state;
+    const body = (_inputs: Gradients, saved: Arena, _scratch: Arena, mode: Mode) => {
+      const { t, n } = layout;
+      const ragged = [false, true]
+        .slice(0, this.#directions)
+        .map((reversed) => uploadRagged(saved, active, reversed, t, n));
+      const run: StackRun = { layout, ragged, initial, saved, mode, layers: [], final: [] };
+      const sequence = readingOrder(toTimeFirst(given, layout), layout);
+      let input: FloatTensor = saved.copy("x", sequence, dtype, sequence.shape);
+      let output!: Tensor;
+      for (const [layer, arena] of this.#upwards()) {
+        input = this.#forwardLayer(run, layer, input, arena);
+        if (layer === this.numLayers - 1) output = fromTimeFirst(input, layout);
+      }
+      const shape = this.#stateShape(layout);
+      const hn = stackStates(dtype, run.final, "h", [...shape, this.stateSize]);
+      const cn = lstm ? stackStates(dtype, run.final, "c", [...shape, this.hiddenSize]) : undefined;
+      if (this.#options.stateful) this.#state = { h: copyOf(hn), c: cn && copyOf(cn) };
+      const result = (cn ? { output, hn, cn } : { output, hn }) as unknown as Output;
+      return { result, values: { layout, ragged, layers: run.layers } };
+    };
     try {
-      return memory.runForward((saved, _, training) => {
-        const { t, n } = layout;
-        const ragged = [false, true]
-          .slice(0, this.#directions)
-          .map((reversed) => uploadRagged(saved, active, reversed, t, n));
-        const run: StackRun = { layout, ragged, initial, saved, training, layers: [], final: [] };
-        const sequence = readingOrder(toTimeFirst(given, layout), layout);
-        let input: FloatTensor = saved.copy("x", sequence, dtype, sequence.shape);
-        let output!: Tensor;
-        for (const [layer, arena] of this.#upwards()) {
-          input = this.#forwardLayer(run, layer, input, arena);
-          if (layer === this.numLayers - 1) output = fromTimeFirst(input, layout);
-        }
-        const shape = this.#stateShape(layout);
-        const hn = stackStates(dtype, run.final, "h", [...shape, this.stateSize]);
-        const cn = lstm ? stackStates(dtype, run.final, "c", [...shape, this.hiddenSize]) : undefined;
-        if (this.#options.stateful) this.#state = { h: copyOf(hn), c: cn && copyOf(cn) };
-        const result = (cn ? { output, hn, cn } : { output, hn }) as unknown as Output;
-        return { result, values: { layout, ragged, layers: run.layers } };
-      });
+      return memory.runForward(inputs, body, (pass, gradients) => this.#backward(pass, gradients));
     } catch (error) {
       this.#random.state = random;
       throw error;
@@ -217,35 +221,33 @@ export abstract class Recurrent<
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward(gradients: OutputGradients<Output>): InputGradients {
+    return this.#memory.runBackward(gradients);
+  }
+
+  #backward(pass: StackPass, gradients: Gradients): Gradients {
     const memory = this.#memory;
-    return memory.runBackward((pass) => {
-      const { dtype } = memory;
-      const { layout, ragged } = pass;
-      const lstm = this.#cell.kind === "LSTM";
-      const names = lstm ? ["output", "hn", "cn"] : ["output", "hn"];
-      const given: OutputGradients<LSTMOutput> = checkOptions(`${this.#cell.kind}.backward`, gradients, names);
-      const shape = this.#stateShape(layout);
-      const [hShape, cShape] = [
-        [...shape, this.stateSize],
-        [...shape, this.hiddenSize],
-      ];
-      const output = readOptional(
-        "output",
-        given.output,
-        dtype,
-        sequenceShape(layout, this.#directions * this.stateSize),
-      );
-      const hn = readOptional("hn", given.hn, dtype, hShape);
-      const cn = readOptional("cn", given.cn, dtype, cShape);
-      memory.checkAlive(); // code of the caller's may have run
-      const args = { output: output && toTimeFirst(output, layout), hn, cn };
-      // A single layer allocates everything before it computes anything.
-      const single = this.#weights.length === 1 && this.#options.checkpoint === Infinity && ragged[0] === undefined;
-      if (!single) this.#backwardLayers(pass, args, true);
-      const { x, initial } = this.#backwardLayers(pass, args, false);
-      const h0 = stackStates(dtype, initial, "h", hShape);
-      return (lstm ? { x, h0, c0: stackStates(dtype, initial, "c", cShape) } : { x, h0 }) as unknown as InputGradients;
-    });
+    const { dtype } = memory;
+    const { layout, ragged } = pass;
+    const lstm = this.#cell.kind === "LSTM";
+    const names = lstm ? ["output", "hn", "cn"] : ["output", "hn"];
+    const given: OutputGradients<LSTMOutput> = checkOptions(`${this.#cell.kind}.backward`, gradients, names);
+    const shape = this.#stateShape(layout);
+    const [hShape, cShape] = [
+      [...shape, this.stateSize],
+      [...shape, this.hiddenSize],
+    ];
+    const outputShape = sequenceShape(layout, this.#directions * this.stateSize);
+    const output = readOptional("output", given.output, dtype, outputShape);
+    const hn = readOptional("hn", given.hn, dtype, hShape);
+    const cn = readOptional("cn", given.cn, dtype, cShape);
+    memory.checkAlive(); // code of the caller's may have run
+    const args = { output: output && toTimeFirst(output, layout), hn, cn };
+    // A single layer allocates everything before it computes anything.
+    const single = this.#weights.length === 1 && this.#options.checkpoint === Infinity && ragged[0] === undefined;
+    if (!single) this.#backwardLayers(pass, args, true);
+    const { x, initial } = this.#backwardLayers(pass, args, false);
+    const h0 = stackStates(dtype, initial, "h", hShape);
+    return lstm ? { x, h0, c0: stackStates(dtype, initial, "c", cShape) } : { x, h0 };
   }
 
   /**
@@ -299,7 +301,7 @@ export abstract class Recurrent<
    * @returns [T,N,directions*P]
    */
   #forwardLayer(
-    { layout, ragged, initial, saved, training, layers, final }: StackRun,
+    { layout, ragged, initial, saved, mode, layers, final }: StackRun,
     layer: number,
     input: FloatTensor,
     arena: Arena,
@@ -308,25 +310,26 @@ export abstract class Recurrent<
     const { dtype } = this.#memory;
     const { dropout, recurrentDropout, checkpoint } = this.#options;
     const { t, n } = layout;
+    const { training, keep } = mode;
     const top = layer === this.numLayers - 1;
     // One direction, not ragged, no checkpoints: the states are the output already, so nothing is copied.
-    const isCopy = this.#directions > 1 || ragged[0] !== undefined || (training && checkpoint < t);
+    const isCopy = this.#directions > 1 || ragged[0] !== undefined || (keep && checkpoint < t);
     let output!: FloatTensor;
     if (isCopy) {
-      const owner = training && !top ? saved : arena;
+      const owner = keep && !top ? saved : arena;
       output = owner.allocate("output", dtype, [t, n, this.#directions * stateSize]);
     }
     const directions = ragged.map((batch, direction) =>
       withArena(saved.core, (scratch) => {
         const i = layer * this.#directions + direction;
-        const result = forwardDirection(training ? saved : arena, scratch, dtype, {
+        const result = forwardDirection(keep ? saved : arena, scratch, dtype, {
           cell: this.#cell,
           weights: this.#weights[i]!,
           ragged: batch,
           x: input,
           mask: training && recurrentDropout > 0 ? this.#recurrentMask(saved, n, batch) : undefined,
           initial: { h0: stateOf(initial.h, n, i), c0: stateOf(initial.c, n, i) },
-          training,
+          training: keep,
           checkpoint,
         });
         if (isCopy) {

@@ -14,6 +14,7 @@ import {
 } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "../base/check.js";
 import { LayerMemory } from "../nn/layer.js";
+import { checkOutside } from "../recording/current.js";
 import { readOptional } from "./sequences.js";
 
 /** Options of `stream()` of a recurrent layer. */
@@ -127,6 +128,7 @@ export class Stream<D extends FloatDtype = FloatDtype> {
    * @throws ShapeError, DtypeError, DisposedError
    */
   step(x: ArrayLike<number>): TensorData<D> {
+    checkOutside("stream.step");
     this.#checkAlive();
     this.#input.read(x);
     for (const layer of this.#layers) layer.step();
