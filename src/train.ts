@@ -13,6 +13,25 @@ export {
   type Sample,
 } from "./train/batches.js";
 export {
+  evaluate,
+  type BatchInfo,
+  type BatchLoss,
+  type EvaluateOptions,
+  type Evaluation,
+  type Metric,
+  type TrainableModel,
+  type TrainingBatch,
+} from "./train/evaluate.js";
+export {
+  fit,
+  type EarlyStopping,
+  type FitOptions,
+  type FitPosition,
+  type Progress,
+  type StoppingState,
+} from "./train/fit.js";
+export { loadTraining, saveTraining, type TrainingParts, type TrainingToSave } from "./train/state.js";
+export {
   accuracy,
   confusionMatrix,
   perplexity,

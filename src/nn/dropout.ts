@@ -69,7 +69,7 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     const memory = new LayerMemory<D, WasmTensor<D> | undefined>("Dropout", dtype);
     super(memory);
     this.#memory = memory;
-    this.random = random;
+    this.random = memory.random = random;
     lockFields(this);
   }
 

@@ -109,6 +109,8 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   readonly parameters: WasmParameter<D>[] = [];
   /** Whether the layer is in training mode. */
   training = true;
+  /** The generator of dropout masks: its state is part of a saved training. */
+  random: Random | undefined;
   #saved: { arena: Arena; backward: Call["backward"] } | undefined;
 
   /**
@@ -228,6 +230,9 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
 /** `LayerMemory`, whatever a forward pass saves there. */
 type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" | "runBackward">;
 
+/** The generator of a layer's dropout masks; undefined for a layer without dropout. */
+export let randomOf: (layer: Layer) => Random | undefined;
+
 /**
  * The base of all layers and cells.
  *
@@ -237,6 +242,10 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
   /** Number type of the parameters, inputs and outputs. */
   readonly dtype: D;
   readonly #memory: Memory<D>;
+
+  static {
+    randomOf = (layer) => layer.#memory.random;
+  }
 
   /** @internal */
   protected constructor(memory: Memory<D>) {

@@ -139,6 +139,7 @@ export abstract class Recurrent<
     this.#options = { dropout, recurrentDropout, checkpoint: checkpoint ?? Infinity, stateful };
     this.#reversed = goBackwards;
     this.#random = new Random(seed);
+    if (dropout > 0 || recurrentDropout > 0) memory.random = this.#random;
     const shapes: [string, number[]][] = [];
     for (let layer = 0; layer < numLayers; layer++) {
       const width = layer === 0 ? inputSize : this.stateSize * this.#directions;

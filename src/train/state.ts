@@ -1,17 +1,17 @@
 // A training as a file: everything that its next steps depend on. safetensors, so that other programs can read the weights.
 //
 //     model.<name>             stateDict of the model            optimizer.<i>.<name>     stateDict of the optimizer
-//     random.<path>            random state of a layer           lr                       learning rate of each group
-//     random, random:<name>    those of the caller               schedule.<name>          stateDict of the schedule
+//     dropout.<path>           random state of a layer           lr                       learning rate of each group
+//     random, random.<name>    those of the caller               schedule.<name>          stateDict of the schedule
 //     position.<i>             tensors of the position; its JSON is in the metadata
 
 import { FormatError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, dtypeOf, readTensor, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions } from "../base/check.js";
+import { checkNumber, checkOptions } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
-import { randomStates } from "../nn/layer.js";
+import { randomOf } from "../nn/layer.js";
 import { Optimizer } from "../optim/optimizer.js";
 import { Schedule } from "../optim/schedule.js";
 import type { FitPosition } from "./fit.js";
@@ -105,9 +105,10 @@ export function loadTraining<P = FitPosition>(
   const position = decode(metadata.position, part(tensors, "position."));
   const schedule = part(tensors, "schedule.");
   checkSame("schedule", Object.keys(schedule).length > 0 ? ["schedule"] : [], parts.schedule ? ["schedule"] : []);
-  const saved = Object.keys(tensors).filter((name) => /^random(?:$|[.:])/.test(name));
+  const saved = Object.keys(tensors).filter((name) => /^(?:random$|random\.|dropout\.)/.test(name));
   checkSame("random states", saved, [...parts.randoms.keys()]);
-  const lrs = numbers(tensors, "lr", Float64Array);
+  const lrs = [...numbers(tensors, "lr", Float64Array)];
+  for (const lr of lrs) checkNumber("lr", lr);
   const groups = parts.optimizer.paramGroups;
   if (lrs.length !== groups.length) {
     throw new ValueError("optimizer", `${groups.length} groups`, `${lrs.length}, as in the file`);
@@ -127,7 +128,7 @@ export function loadTraining<P = FitPosition>(
     if (parts.schedule) putDict(parts.schedule, schedule);
     replace(
       groups.map(({ lr }) => lr),
-      [...lrs],
+      lrs,
       putLrs,
     );
     for (const [name, random] of parts.randoms) {
@@ -156,8 +157,8 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
   }
   const randoms = new Map<string, Random>();
   for (const [path, layer] of layersOf(model)) {
-    for (const [name, own] of Object.entries(randomStates(layer)))
-      randoms.set(["random", path, name].filter(Boolean).join("."), own);
+    const own = randomOf(layer);
+    if (own) randoms.set(`dropout.${path}`, own);
   }
   if (Random.isRandom(random)) randoms.set("random", random);
   else if (random !== undefined) {
@@ -165,7 +166,7 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
     if (!isRecord(random)) throw new ValueError("random", describe(random), expected);
     for (const [name, own] of Object.entries(random)) {
       if (!Random.isRandom(own)) throw new ValueError(`random.${name}`, describe(own), "a Random");
-      randoms.set(`random:${name}`, own);
+      randoms.set(`random.${name}`, own);
     }
   }
   return { model, optimizer, schedule, randoms };
@@ -222,7 +223,7 @@ function encode(argument: string, value: unknown, tensors: Tensor[], depth: numb
     );
   };
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
-  if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0) ? value : refuse();
+  if (typeof value === "number") return Number.isFinite(value) ? value : refuse();
   if (typeof value !== "object") return refuse();
   if (depth === MAX_DEPTH) return refuse("deeper nesting");
   if (Array.isArray(value)) return value.map((each, i) => encode(`${argument}[${i}]`, each, tensors, depth + 1));
