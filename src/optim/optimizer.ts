@@ -187,6 +187,15 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.#start();
   }
 
+  /**
+   * Whether a value is an optimizer of this package.
+   *
+   * @internal
+   */
+  static isOptimizer(value: unknown): value is Optimizer {
+    return typeof value === "object" && value !== null && #rules in value;
+  }
+
   /** The learning rate of the first group; setting it sets that of all groups. */
   get lr(): number {
     return this.paramGroups[0]!.lr;

@@ -1,7 +1,7 @@
 // Measures a model on batches: the mean loss, and the means of metrics.
 
 import { ValueError } from "../../bindings/errors.js";
-import { describe, readTensor, type Tensor } from "../../bindings/tensor.js";
+import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
 import type { LossResult } from "../recording/minimize.js";
@@ -196,6 +196,7 @@ export function readBatch<Y>(argument: string, batch: TrainingBatch<Y>): ReadBat
   if (!isRecord(batch)) throw new ValueError(argument, describe(batch), "batches { x, y, lengths }");
   const { x, y, lengths, targetLengths } = batch;
   const { shape } = readTensor("x", x);
+  if (lengths !== undefined && !Array.isArray(lengths)) throw new ValueError("lengths", describe(lengths), "an array");
   return { x, y, lengths, targetLengths, samples: lengths === undefined ? (shape[0] ?? 1) : lengths.length };
 }
 
@@ -258,7 +259,8 @@ export function checkModel(model: unknown): void {
 
 export function checkIterable(argument: string, data: unknown): void {
   const iterable = typeof (data as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === "function";
-  if (!iterable || typeof data === "string") throw new ValueError(argument, describe(data), "an iterable of batches");
+  if (!iterable || typeof data === "string" || kindOf(data) !== undefined)
+    throw new ValueError(argument, describe(data), "an iterable of batches");
 }
 
 export function checkFunction(argument: string, value: unknown): void {

@@ -175,12 +175,12 @@ function readOptions<Y>(
   const given = checkOptions("fit", options, NAMES);
   const { loss, optimizer, epochs, validation, schedule, clipNorm = Infinity, onNan = "stop", signal } = given;
   checkFunction("loss", loss);
-  if (!(optimizer instanceof Optimizer))
+  if (!Optimizer.isOptimizer(optimizer))
     throw new ValueError("optimizer", describe(optimizer), "an optimizer, such as Adam");
   checkCount("epochs", epochs, 1);
   if (validation !== undefined) checkIterable("validation", validation);
   const metrics = readMetrics<Y>(given.metrics);
-  if (schedule !== undefined && !(schedule instanceof Schedule)) {
+  if (schedule !== undefined && !Schedule.isSchedule(schedule)) {
     throw new ValueError("schedule", describe(schedule), "a schedule, such as StepLR");
   }
   checkLimit("clipNorm", clipNorm);
@@ -298,7 +298,7 @@ class IterableSource<Y> implements Source<Y> {
   next(): TrainingBatch<Y> {
     if (this.ended) {
       this.#rest = this.data[Symbol.iterator]();
-      for (; this.#passed > 0; this.#passed--) this.#rest.next();
+      for (; this.#passed > 0; this.#passed--) if (this.#rest.next().done) break;
       this.#ahead = this.#rest.next();
       if (this.#ahead.done) {
         const expected = "at least one, in every epoch (a generator can be iterated only once)";

@@ -7,7 +7,7 @@
 
 import { FormatError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, dtypeOf, readTensor, type Tensor } from "../../bindings/tensor.js";
-import { checkNumber, checkOptions } from "../base/check.js";
+import { checkNumber, checkOptions, readList } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
@@ -150,9 +150,9 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
   if (typeof stateDict !== "function" || typeof loadStateDict !== "function") {
     throw new ValueError("model", describe(model), "a layer, a Sequential or a Module");
   }
-  if (!(optimizer instanceof Optimizer))
+  if (!Optimizer.isOptimizer(optimizer))
     throw new ValueError("optimizer", describe(optimizer), "an optimizer, such as Adam");
-  if (schedule !== undefined && !(schedule instanceof Schedule)) {
+  if (schedule !== undefined && !Schedule.isSchedule(schedule)) {
     throw new ValueError("schedule", describe(schedule), "a schedule, such as StepLR");
   }
   const randoms = new Map<string, Random>();
@@ -226,7 +226,9 @@ function encode(argument: string, value: unknown, tensors: Tensor[], depth: numb
   if (typeof value === "number") return Number.isFinite(value) ? value : refuse();
   if (typeof value !== "object") return refuse();
   if (depth === MAX_DEPTH) return refuse("deeper nesting");
-  if (Array.isArray(value)) return value.map((each, i) => encode(`${argument}[${i}]`, each, tensors, depth + 1));
+  if (Array.isArray(value)) {
+    return readList(argument, value, "values").map((each, i) => encode(`${argument}[${i}]`, each, tensors, depth + 1));
+  }
   if (dtypeOf((value as Partial<Tensor>).data) !== undefined) {
     tensors.push(readTensor(argument, value as Tensor));
     return { [TENSOR]: tensors.length - 1 };

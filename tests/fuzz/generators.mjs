@@ -516,6 +516,49 @@ function predictions({ r }, more) {
   return [predicted, indices(r, [t, n], c), ...more(c), some(r, { lengths, ignoreIndex: -1, batchFirst: false })];
 }
 
+/** A layer, an optimizer over its parameters, and perhaps a schedule and generators. */
+function trainingParts(env) {
+  const { r } = env;
+  const model = make(env, r.pick(["Linear", "LSTM", "LayerNorm"]));
+  const own = model.parameters().length > 0 ? model.parameters() : parameters(env);
+  env.watchParameters("model", own);
+  const optimizer = env.own(new W[r.pick(OPTIMIZERS)](own, { lr: 0.1 }));
+  if (r.bool()) optimizer.step();
+  env.watch("optimizer", () => Object.values(optimizer.stateDict()).map(({ data }) => data));
+  const random = r.pick([new W.Random(1), { mine: new W.Random(2) }]);
+  const schedule = new W.StepLR(optimizer, { stepSize: 1 });
+  return { model, optimizer, ...some(r, { schedule, random }) };
+}
+
+/** Arguments of fit that learn y = 2 x, in vectors or sequences. */
+function fitArguments(env) {
+  const { r } = env;
+  const [dtype, size] = [dtypeOf(r), small(r)];
+  const model = env.own(new W.Linear(size, size, { dtype, seed: 1 }));
+  const steps = r.bool() ? [] : [r.range(1, 3)];
+  const pairs = Array.from({ length: r.range(1, 3) }, () => ({
+    x: tensor(r, dtype, [...steps, size]),
+    y: tensor(r, dtype, [...steps, size]),
+  }));
+  const data = () => entries.train.batches(pairs, { batchSize: 2 });
+  const optimizer = env.own(new W.SGD(model.parameters(), { lr: 0.1 }));
+  const options = {
+    validation: r.bool() ? data() : [...data()],
+    metrics: { m: () => r.real() },
+    schedule: new W.StepLR(optimizer, { stepSize: 1 }),
+    clipNorm: 1,
+    earlyStopping: { patience: 1, ...some(r, { minDelta: 0.1, restoreBest: r.bool(), mode: "min" }) },
+    onNan: r.pick(["stop", "skip"]),
+    signal: new AbortController().signal,
+    position: { epoch: 0, batch: 0, step: 3, samples: 2, lossSum: 0.5 },
+  };
+  return [
+    model,
+    r.bool() ? data() : [...data()],
+    { loss: (output, y) => W.mse(output, y), optimizer, epochs: 2, ...some(r, options) },
+  ];
+}
+
 // --- functions ---------------------------------------------------------------------------------------------------------
 
 const reduction = (r) => some(r, { reduction: r.pick(["mean", "sum", "none"]) });
@@ -680,6 +723,20 @@ export const FUNCTIONS = {
   "train.accuracy": (env) => predictions(env, () => []),
   "train.perplexity": ({ r }) => [r.real()],
   "train.confusionMatrix": (env) => predictions(env, (c) => [c]),
+  "train.fit": (env) => fitArguments(env),
+  "train.evaluate"(env) {
+    const [model, data, { loss, metrics = {} }] = fitArguments(env);
+    env.watchParameters("model", model.parameters());
+    return [model, data, { loss, ...some(env.r, { metrics }) }];
+  },
+  "train.saveTraining": (env) => [
+    { ...trainingParts(env), ...some(env.r, { position: { epoch: 1, list: [0.5, "a"] } }) },
+  ],
+  "train.loadTraining"(env) {
+    const parts = trainingParts(env);
+    const position = { ...some(env.r, { batch: 2, best: W.tensor([1, 2]) }) };
+    return [entries.train.saveTraining({ ...parts, position }), parts];
+  },
   "train.report": ({ r }) => [indices(r, [2, 2], 9), ["yes", "no"]],
   "coursera.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
 };
