@@ -30,7 +30,7 @@ export {
 } from "../bindings/errors.js";
 export type { Parameter } from "./base/parameter.js";
 export { parameter, valueAndGrad, weightedSum, type LossResult } from "./recording/minimize.js";
-export type { Layer, LayerOptions, Module } from "./nn/layer.js";
+export type { Layer, LayerOptions, LoadOptions, Module } from "./nn/layer.js";
 export { GRU, LSTM, RNN } from "./recurrent/layers.js";
 export type {
   GatedOptions,
@@ -65,6 +65,7 @@ export type { Stream, StreamOptions } from "./recurrent/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
 export type { Activation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
+export { Sequential, type LayerList, type LayerStream, type SequenceOptions } from "./nn/sequential.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
 export {

@@ -7,6 +7,7 @@ import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js
 import { checkOptions, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { Layer, LayerMemory, type LayerOptions, type Module } from "./layer.js";
+import { setTraits } from "./traits.js";
 
 /**
  * Options of `Dropout`; the seed is that of the masks.
@@ -69,7 +70,8 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     const memory = new LayerMemory<D, WasmTensor<D> | undefined>("Dropout", dtype);
     super(memory);
     this.#memory = memory;
-    this.random = memory.random = random;
+    this.random = random;
+    setTraits(this, { randoms: { random } });
     lockFields(this);
   }
 

@@ -1,20 +1,21 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The base of all layers: parameters in wasm memory, modes, state dictionaries, disposal; and the Module type.
 
-import { DisposedError, ShapeError, StateError } from "../../bindings/errors.js";
+import { DisposedError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import { floatDtype } from "../../bindings/kernels.js";
 import { Arena, wasmTensorOf, withArena, WasmTensor } from "../../bindings/memory.js";
 import {
   BYTES,
   checkKind,
+  describe,
   readTensor,
   sizeOf,
   type FloatDtype,
   type Tensor,
   type TensorData,
 } from "../../bindings/tensor.js";
-import { checkDict, checkDtype } from "../base/check.js";
+import { checkDict, checkDtype, checkOptions } from "../base/check.js";
 import { makeParameter, type Parameter, type WasmParameter } from "../base/parameter.js";
 import type { Random } from "../base/random.js";
 import { checkOutside, currentTape } from "../recording/current.js";
@@ -32,6 +33,18 @@ export interface LayerOptions<D extends FloatDtype = FloatDtype> {
   dtype?: D | undefined;
   /** Seed of the initial weights, an integer >= 0; a different one each time by default. */
   seed?: number | undefined;
+}
+
+/** Options of `loadStateDict`: which entries of a dictionary are meant. */
+export interface LoadOptions {
+  /** Only entries whose names start with this are meant, without it: "lstm." for a part of a larger model (default ""). */
+  prefix?: string | undefined;
+  /**
+   * Gives each entry another name, before the prefix counts; undefined leaves it out.
+   *
+   * @param name the name in the dictionary
+   */
+  rename?: ((name: string) => string | undefined) | undefined;
 }
 
 /**
@@ -73,8 +86,9 @@ export interface Module<D extends FloatDtype = FloatDtype> {
    * Sets all parameters from tensors, by name.
    *
    * @param dict an entry for each parameter
+   * @param options which entries are meant
    */
-  loadStateDict(dict: Readonly<Record<string, Tensor>>): void;
+  loadStateDict(dict: Readonly<Record<string, Tensor>>, options?: LoadOptions): void;
   /** Frees the memory. */
   dispose(): void;
 }
@@ -109,8 +123,6 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   readonly parameters: WasmParameter<D>[] = [];
   /** Whether the layer is in training mode. */
   training = true;
-  /** The generator of dropout masks: its state is part of a saved training. */
-  random: Random | undefined;
   #saved: { arena: Arena; backward: Call["backward"] } | undefined;
 
   /**
@@ -230,9 +242,6 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
 /** `LayerMemory`, whatever a forward pass saves there. */
 type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" | "runBackward">;
 
-/** The generator of a layer's dropout masks; undefined for a layer without dropout. */
-export let randomOf: (layer: Layer) => Random | undefined;
-
 /**
  * The base of all layers and cells.
  *
@@ -242,10 +251,6 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
   /** Number type of the parameters, inputs and outputs. */
   readonly dtype: D;
   readonly #memory: Memory<D>;
-
-  static {
-    randomOf = (layer) => layer.#memory.random;
-  }
 
   /** @internal */
   protected constructor(memory: Memory<D>) {
@@ -318,11 +323,13 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
    * Sets all parameters from tensors by name; f32 and f64 convert.
    *
    * @param dict an entry for each parameter and no other, such as `stateDict` or `readSafetensors` returns
-   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
+   * @param options which entries are meant: `prefix`, `rename`
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, ValueError, StateError, DisposedError; nothing
+   *   is changed then
    */
-  loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+  loadStateDict(dict: Readonly<Record<string, Tensor>>, options: LoadOptions = {}): void {
     checkOutside(`${this.#memory.kind}.loadStateDict`);
-    loadStateDictInto(this.parameters(), dict);
+    loadStateDictInto(this.parameters(), dict, options);
   }
 
   /** Frees the layer's memory. The layer and its parameters cannot be used any more. */
@@ -343,21 +350,52 @@ export function stateDictOf<D extends FloatDtype>(parameters: readonly Parameter
 }
 
 /**
+ * The entries that are meant, by the names without the prefix; each with its name in the dictionary. None is read.
+ *
+ * @throws DtypeError, ValueError, UnsupportedError
+ */
+export function entriesMeant(dict: unknown, options: LoadOptions): Map<string, string> {
+  checkDict(dict);
+  const { prefix = "", rename } = checkOptions("loadStateDict", options, ["prefix", "rename"]);
+  if (typeof prefix !== "string") throw new ValueError("prefix", describe(prefix), "a string");
+  if (rename !== undefined && typeof rename !== "function")
+    throw new ValueError("rename", describe(rename), "a function");
+  const meant = new Map<string, string>();
+  for (const key of Object.keys(dict as object)) {
+    const name: unknown = rename ? rename(key) : key;
+    if (name === undefined) continue;
+    if (typeof name !== "string") throw new ValueError(`rename("${key}")`, describe(name), "a string or undefined");
+    if (!name.startsWith(prefix)) continue;
+    const own = name.slice(prefix.length);
+    const other = meant.get(own);
+    if (other !== undefined) throw new ValueError("rename", `"${name}" for "${other}" and "${key}"`, "different names");
+    meant.set(own, key);
+  }
+  return meant;
+}
+
+/**
  * Copies `dict` into the values of parameters, all or nothing; f32 and f64 convert.
  *
- * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry
+ * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry; ValueError, UnsupportedError (options)
  */
-export function loadStateDictInto(parameters: readonly Parameter[], dict: Readonly<Record<string, Tensor>>): void {
-  checkDict(dict);
+export function loadStateDictInto(
+  parameters: readonly Parameter[],
+  dict: Readonly<Record<string, Tensor>>,
+  options: LoadOptions = {},
+): void {
+  const meant = entriesMeant(dict, options);
+  const { prefix = "" } = options;
   const names = new Set(parameters.map(({ name }) => name));
   const listed = (): string => [...names].slice(0, 20).join(", ") || "no entries";
-  for (const name of Object.keys(dict)) {
-    if (!names.has(name)) throw new ShapeError("dict", `an unknown entry "${name}"`, listed());
+  for (const [name, key] of meant) {
+    if (!names.has(name)) throw new ShapeError("dict", `an unknown entry "${key}"`, listed());
   }
   const copies = parameters.map(({ name, value }) => {
-    const entry = Object.hasOwn(dict, name) ? dict[name] : undefined;
-    if (entry === undefined) throw new ShapeError("dict", `no entry "${name}"`, listed());
-    return copyEntry(name, entry, value.shape);
+    const key = meant.get(name);
+    const entry = key === undefined ? undefined : dict[key];
+    if (entry === undefined) throw new ShapeError("dict", `no entry "${prefix}${name}"`, listed());
+    return copyEntry(key!, entry, value.shape);
   });
   parameters.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
 }

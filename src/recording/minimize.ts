@@ -45,11 +45,11 @@ export function record<R>(owner: string, body: () => LossResult, use: (tape: Tap
 function objectiveOf(tape: Tape, argument: string, result: unknown): Objective {
   const objective = typeof result === "object" && result !== null ? tape.objectiveOf(result) : undefined;
   if (objective) return objective;
+  const loss: unknown = typeof result === "object" && (result as { loss?: unknown } | null)?.loss;
   let received = describe(result);
   if (result instanceof Promise) received = "a Promise: the body is asynchronous";
-  else if (typeof result === "object" && result !== null && typeof (result as { loss?: unknown }).loss === "number") {
-    received = "a copy of a loss's result, or a loss that was computed outside of the body";
-  }
+  else if (typeof loss === "number") received = "a copy of a loss's result, or a loss computed outside of the body";
+  else if (typeof loss === "object") received = 'a loss with reduction "none"';
   throw new ValueError(argument, received, RETURNED);
 }
 

@@ -12,6 +12,7 @@ import { Random } from "../base/random.js";
 import { checkSealed } from "../base/sealed.js";
 import { checkProbability, drawMask } from "../nn/dropout.js";
 import { initialDraw, Layer, LayerMemory, type Mode } from "../nn/layer.js";
+import { setTraits } from "../nn/traits.js";
 import { currentTape } from "../recording/current.js";
 import type { Gradients } from "../recording/tape.js";
 import {
@@ -139,7 +140,6 @@ export abstract class Recurrent<
     this.#options = { dropout, recurrentDropout, checkpoint: checkpoint ?? Infinity, stateful };
     this.#reversed = goBackwards;
     this.#random = new Random(seed);
-    if (dropout > 0 || recurrentDropout > 0) memory.random = this.#random;
     const shapes: [string, number[]][] = [];
     for (let layer = 0; layer < numLayers; layer++) {
       const width = layer === 0 ? inputSize : this.stateSize * this.#directions;
@@ -158,6 +158,8 @@ export abstract class Recurrent<
       this.#weights.push(weightsOf(own, "value"));
       this.#gradients.push(weightsOf(own, "grad"));
     }
+    const randoms = { random: this.#random };
+    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms });
     lockFields(this);
   }
 

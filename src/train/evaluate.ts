@@ -5,7 +5,7 @@ import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor
 import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
 import type { LossResult } from "../recording/minimize.js";
-import { layersOf } from "./layers.js";
+import { modulesOf } from "./modules.js";
 import { Turns } from "./turns.js";
 
 /**
@@ -233,16 +233,15 @@ function lossOf(result: LossResult): number {
   return value;
 }
 
-/** Switches to inference mode. Returns a function that gives each layer its mode back. */
+/** Switches to inference mode. Returns a function that gives each layer and container its mode back. */
 function inferenceMode(model: TrainableModel): () => void {
-  const trains = (model as { training?: unknown }).training !== false;
-  const modes = layersOf(model).map(([, layer]) => [layer, layer.training] as const);
+  const parts = modulesOf(model).map(([, part]) => part as Partial<TrainableModel> & { training?: unknown });
+  const modes = parts.map((part) => [part, part.training !== false] as const);
   model.eval();
   return () => {
-    if (trains) model.train();
-    for (const [layer, training] of modes) {
-      if (training) layer.train();
-      else layer.eval();
+    for (const [part, trains] of modes) {
+      if (trains) part.train?.();
+      else part.eval?.();
     }
   };
 }

@@ -1,7 +1,7 @@
 // A training as a file: everything that its next steps depend on. safetensors, so that other programs can read the weights.
 //
 //     model.<name>             stateDict of the model            optimizer.<i>.<name>     stateDict of the optimizer
-//     dropout.<path>           random state of a layer           lr                       learning rate of each group
+//     layers.<path>.random     random state of a layer           lr                       learning rate of each group
 //     random, random.<name>    those of the caller               schedule.<name>          stateDict of the schedule
 //     position.<i>             tensors of the position; its JSON is in the metadata
 
@@ -11,11 +11,12 @@ import { checkNumber, checkOptions, readList } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
-import { randomOf } from "../nn/layer.js";
+import { Layer } from "../nn/layer.js";
+import { traitsOf } from "../nn/traits.js";
 import { Optimizer } from "../optim/optimizer.js";
 import { Schedule } from "../optim/schedule.js";
 import type { FitPosition } from "./fit.js";
-import { layersOf } from "./layers.js";
+import { modulesOf } from "./modules.js";
 
 const FORMAT = "wasm-rnn training";
 const VERSION = "1";
@@ -105,7 +106,7 @@ export function loadTraining<P = FitPosition>(
   const position = decode(metadata.position, part(tensors, "position."));
   const schedule = part(tensors, "schedule.");
   checkSame("schedule", Object.keys(schedule).length > 0 ? ["schedule"] : [], parts.schedule ? ["schedule"] : []);
-  const saved = Object.keys(tensors).filter((name) => /^(?:random$|random\.|dropout\.)/.test(name));
+  const saved = Object.keys(tensors).filter((name) => /^(?:random$|random\.|layers\.)/.test(name));
   checkSame("random states", saved, [...parts.randoms.keys()]);
   const lrs = [...numbers(tensors, "lr", Float64Array)];
   for (const lr of lrs) checkNumber("lr", lr);
@@ -156,9 +157,11 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
     throw new ValueError("schedule", describe(schedule), "a schedule, such as StepLR");
   }
   const randoms = new Map<string, Random>();
-  for (const [path, layer] of layersOf(model)) {
-    const own = randomOf(layer);
-    if (own) randoms.set(`dropout.${path}`, own);
+  for (const [path, part] of modulesOf(model)) {
+    if (!(part instanceof Layer)) continue; // a container says again what its layers say
+    for (const [name, own] of Object.entries(traitsOf(part).randoms ?? {})) {
+      randoms.set(["layers", path, name].filter((word) => word !== "").join("."), own);
+    }
   }
   if (Random.isRandom(random)) randoms.set("random", random);
   else if (random !== undefined) {

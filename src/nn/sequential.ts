@@ -1,0 +1,325 @@
+// A chain of layers that is used like one layer.
+
+import { ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import type { Lengths } from "../../bindings/memory.js";
+import { describe, type FloatDtype, type Tensor, type TensorData } from "../../bindings/tensor.js";
+import { checkOptions, lockFields, readList } from "../base/check.js";
+import { checkOutside } from "../recording/current.js";
+import { entriesMeant, Layer, type LoadOptions, type Module, type Parameter } from "./layer.js";
+import { setTraits, traitsOf, type Traits } from "./traits.js";
+
+/**
+ * The layers of a chain, by name or in a list, in the order in which they run.
+ *
+ * @typeParam D the number type
+ */
+export type LayerList<D extends FloatDtype = FloatDtype> = Readonly<Record<string, Module<D>>> | readonly Module<D>[];
+
+/** What a chain is told about its sequences. */
+export interface SequenceOptions {
+  /** The number of valid steps of each row. */
+  lengths?: Lengths | undefined;
+  /** Which steps take part, i32 of 1 and 0, as the recurrent layers take it. */
+  mask?: Tensor | undefined;
+}
+
+/**
+ * A model that runs one step at a time: a live state, and no allocation in a step.
+ *
+ * @typeParam D the number type
+ */
+export interface LayerStream<D extends FloatDtype = FloatDtype> {
+  /**
+   * Runs one step.
+   *
+   * @param x the numbers of the step, row by row
+   * @returns a live view, valid until the next call of this package
+   */
+  step(x: ArrayLike<number>): TensorData<D>;
+  /** Starts from the beginning of a sequence. */
+  reset(): void;
+  /** Frees the memory. */
+  dispose(): void;
+}
+
+/** A layer as a chain uses it; the second argument is for layers that take one. */
+interface Link<D extends FloatDtype> extends Module<D> {
+  forward(x: Tensor, options?: SequenceOptions): { output: Tensor<D>; lengths?: Lengths };
+  stream?(options: { batchSize?: number | undefined }): LayerStream<D>;
+}
+
+/**
+ * Layers one after the other, used like one layer, as PyTorch's
+ * [nn.Sequential](https://docs.pytorch.org/docs/stable/generated/torch.nn.Sequential.html): the output of each is the input of the
+ * next. Parameters are named after the layers, `lstm.weight_ih_l0`; those of a list are named `0`, `1` ...
+ *
+ * Lengths and masks go to the layers that take them. Layers over time that have no `batchFirst` of their own take it from the
+ * recurrent layers, and `LastStep` takes `bidirectional` from the nearest recurrent layer before it.
+ *
+ * @typeParam D the number type
+ * @typeParam Layers the layers, as they were given
+ */
+export class Sequential<
+  D extends FloatDtype = FloatDtype,
+  Layers extends LayerList<D> = LayerList<D>,
+> implements Module<D> {
+  /** The layers, in the form in which they were given. */
+  readonly layers: Layers;
+  readonly #links: readonly (readonly [name: string, layer: Link<D>, traits: Traits])[];
+  #training = true;
+
+  /**
+   * Makes a chain of layers, which belong to it from then on. It starts in training mode.
+   *
+   * @param layers by name or in a list; at least one, each once
+   * @throws ValueError (names, layers, `batchFirst` that differs)
+   */
+  constructor(layers: Layers & LayerList<D>) {
+    const list = Array.isArray(layers);
+    if (typeof layers !== "object" || layers === null) {
+      throw new ValueError("layers", describe(layers), "layers by name, or a list of them");
+    }
+    const entries: [string, unknown][] = list
+      ? readList("layers", layers, "layers").map((layer, i) => [String(i), layer])
+      : Object.entries(layers);
+    if (entries.length === 0) throw new ValueError("layers", "none", "at least one");
+    const seen = new Set<unknown>();
+    this.#links = entries.map(([name, layer]) => {
+      if (name === "" || name.includes("."))
+        throw new ValueError("layers", `the name ${describe(name)}`, "one without a dot");
+      if (typeof (layer as Partial<Link<D>> | null | undefined)?.forward !== "function") {
+        throw new ValueError(`layers.${name}`, describe(layer), "a layer");
+      }
+      if (seen.has(layer)) throw new ValueError(`layers.${name}`, "a layer for the second time", "each layer once");
+      seen.add(layer);
+      return [name, layer as Link<D>, traitsOf(layer as object)] as const;
+    });
+    this.layers = Object.freeze(list ? entries.map(([, layer]) => layer) : Object.fromEntries(entries)) as Layers;
+    const batchFirst = this.#commonOrder();
+    const adopt = (axes: { batchFirst: boolean; bidirectional: boolean }): void => {
+      let { bidirectional } = axes;
+      for (const [, , traits] of this.#links) {
+        traits.adopt?.({ batchFirst: axes.batchFirst, bidirectional });
+        bidirectional = traits.bidirectional ?? bidirectional;
+      }
+    };
+    const recurrent = this.#links.map(([, , traits]) => traits.bidirectional).filter((each) => each !== undefined);
+    if (batchFirst !== undefined || recurrent.length > 0) {
+      adopt({ batchFirst: batchFirst ?? false, bidirectional: false });
+    }
+    const randoms = this.#links.flatMap(([name, , traits]) =>
+      Object.entries(traits.randoms ?? {}).map(([key, random]) => [`${name}.${key}`, random] as const),
+    );
+    setTraits(this, {
+      takes: ["lengths", "mask"],
+      endsTime: this.#links.some(([, , { endsTime }]) => endsTime === true),
+      batchFirst,
+      bidirectional: recurrent.at(-1),
+      adopt,
+      randoms: Object.fromEntries(randoms),
+    });
+    lockFields(this);
+  }
+
+  /** The order of axes on which all layers that have one agree. */
+  #commonOrder(): boolean | undefined {
+    let first: string | undefined;
+    let common: boolean | undefined;
+    for (const [name, , { batchFirst }] of this.#links) {
+      if (batchFirst === undefined) continue;
+      if (common !== undefined && batchFirst !== common) {
+        throw new ValueError(`layers.${name}`, `batchFirst ${batchFirst}`, `${common}, as that of ${first}`);
+      }
+      [first, common] = [first ?? name, batchFirst];
+    }
+    return common;
+  }
+
+  /** Whether the chain is in training mode. */
+  get training(): boolean {
+    return this.#training;
+  }
+
+  /**
+   * Runs all layers.
+   *
+   * @param x the input of the first layer
+   * @param options `lengths`, `mask`: for the layers that take them
+   * @throws what the layers throw; UnsupportedError (an unknown option)
+   */
+  forward(
+    x: Tensor,
+    options: SequenceOptions = {},
+  ): {
+    /** The output of the last layer. */
+    output: Tensor<D>;
+    /** The number of valid steps of each row of the output, where lengths were given and the output has steps. */
+    lengths?: Lengths;
+  } {
+    let { lengths, mask } = checkOptions("Sequential.forward", options, ["lengths", "mask"]);
+    let output = x;
+    for (const [, layer, { takes, endsTime }] of this.#links) {
+      const given: SequenceOptions = {};
+      if (lengths !== undefined && takes?.includes("lengths") !== false) given.lengths = lengths;
+      if (mask !== undefined && takes?.includes("mask") !== false) given.mask = mask;
+      const result = Object.keys(given).length > 0 ? layer.forward(output, given) : layer.forward(output);
+      output = result.output;
+      lengths = result.lengths ?? lengths;
+      if (endsTime) lengths = mask = undefined;
+    }
+    const result = { output: output as Tensor<D> };
+    return lengths === undefined ? result : { ...result, lengths };
+  }
+
+  /**
+   * Runs all layers backward, and adds to the gradients of the parameters. It belongs to the latest forward in training mode, and
+   * uses it up.
+   *
+   * @param gradients of the results of forward
+   * @param gradients.output in the shape of the output
+   * @throws what the layers throw; UnsupportedError
+   */
+  backward(gradients: { output: Tensor }): {
+    /** The gradient of x; absent if x is indices. */
+    x?: Tensor<D>;
+  } {
+    let { output } = checkOptions("Sequential.backward", gradients, ["output"]);
+    for (const [i, [, layer]] of [...this.#links.entries()].reverse()) {
+      const { x } = layer.backward({ output });
+      if (x === undefined) {
+        if (i === 0) return {};
+        throw new UnsupportedError(
+          `layers.${this.#links[i]![0]}`,
+          "a layer whose input has no gradient",
+          "such a layer first",
+        );
+      }
+      output = x;
+    }
+    return { x: output as Tensor<D> };
+  }
+
+  /** The parameters of all layers, named after them, live. */
+  parameters(): Parameter<D>[] {
+    return this.#links.flatMap(([name, layer]) =>
+      layer.parameters().map((parameter) => Object.freeze({ ...parameter, name: `${name}.${parameter.name}` })),
+    );
+  }
+
+  /** Sets all gradients to zero. */
+  zeroGrad(): void {
+    for (const [, layer] of this.#links) layer.zeroGrad();
+  }
+
+  /**
+   * Switches all layers to training mode.
+   *
+   * @returns the chain
+   */
+  train(): this {
+    for (const [, layer] of this.#links) layer.train();
+    this.#training = true;
+    return this;
+  }
+
+  /**
+   * Switches all layers to inference mode.
+   *
+   * @returns the chain
+   */
+  eval(): this {
+    for (const [, layer] of this.#links) layer.eval();
+    this.#training = false;
+    return this;
+  }
+
+  /** Copies of what all layers' `stateDict` have, their names after those of the layers. */
+  stateDict(): Record<string, Tensor<D>> {
+    return Object.fromEntries(
+      this.#links.flatMap(([name, layer]) =>
+        Object.entries(layer.stateDict()).map(([key, tensor]) => [`${name}.${key}`, tensor] as const),
+      ),
+    );
+  }
+
+  /**
+   * Sets all parameters from tensors by name; f32 and f64 convert.
+   *
+   * @param dict an entry for each entry of `stateDict`, and no other
+   * @param options which entries are meant: `prefix`, `rename`
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, ValueError, StateError, DisposedError; nothing
+   *   is changed then
+   */
+  loadStateDict(dict: Readonly<Record<string, Tensor>>, options: LoadOptions = {}): void {
+    checkOutside("Sequential.loadStateDict");
+    const meant = entriesMeant(dict, options);
+    const { prefix = "" } = options;
+    const names = this.#links.map(([name]) => name);
+    const parts = new Map<string, Record<string, Tensor>>(names.map((name) => [name, {}]));
+    for (const [name, key] of meant) {
+      const part = parts.get(name.split(".")[0]!);
+      if (!part) throw new ShapeError("dict", `an unknown entry "${key}"`, `entries of ${names.join(", ")}`);
+      part[`${prefix}${name}`] = dict[key]!;
+    }
+    const before: [Link<D>, Record<string, Tensor>][] = [];
+    try {
+      for (const [name, layer] of this.#links) {
+        const own = layer.stateDict();
+        const part = parts.get(name)!;
+        const start = `${prefix}${name}.`;
+        if (layer instanceof Layer || layer instanceof Sequential) layer.loadStateDict(part, { prefix: start });
+        else
+          layer.loadStateDict(
+            Object.fromEntries(Object.entries(part).map(([key, tensor]) => [key.slice(start.length), tensor])),
+          );
+        before.push([layer, own]);
+      }
+    } catch (error) {
+      for (const [layer, own] of before) layer.loadStateDict(own);
+      throw error;
+    }
+  }
+
+  /**
+   * Creates a stream: it runs one step at a time, on a copy of the present weights.
+   *
+   * @param options the batch size N, 1 by default
+   * @throws UnsupportedError naming a layer that looks ahead or has no stream; ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: { batchSize?: number | undefined } = {}): LayerStream<D> {
+    const given = checkOptions("stream", options, ["batchSize"]);
+    const streams: LayerStream<D>[] = [];
+    const dispose = (): void => streams.forEach((stream) => stream.dispose());
+    try {
+      for (const [name, layer] of this.#links) {
+        if (typeof layer.stream !== "function") {
+          throw new UnsupportedError(`layers.${name}.stream`, describe(layer), "layers that run step by step");
+        }
+        streams.push(layer.stream(given));
+      }
+    } catch (error) {
+      dispose();
+      throw error;
+    }
+    return Object.freeze({
+      step(x: ArrayLike<number>): TensorData<D> {
+        let numbers = x;
+        for (const stream of streams) numbers = stream.step(numbers);
+        return numbers as TensorData<D>;
+      },
+      reset: () => streams.forEach((stream) => stream.reset()),
+      dispose,
+    });
+  }
+
+  /** Frees the memory of all layers. */
+  dispose(): void {
+    checkOutside("Sequential.dispose");
+    for (const [, layer] of this.#links) layer.dispose();
+  }
+
+  /** `dispose()`, for declarations with `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
