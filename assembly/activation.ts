@@ -15,7 +15,7 @@ export const LINEAR: i32 = 4;
 /** max(x, 0); NaN for NaN. */
 // @ts-ignore: decorator
 @inline
-function relu<T>(x: v128): v128 {
+export function relu<T>(x: v128): v128 {
   return v128.pmax<T>(x, v128.splat<T>(0));
 }
 
@@ -63,21 +63,30 @@ export function activateGateBackward<T>(sigma: i32, dy: v128, y: v128, hard: usi
   return sigma == SIGMOID ? sigmoidBackward<T>(dy, y) : activateAnyBackward<T>(sigma, dy, y, hard);
 }
 
+/** dx = dy (1 - y^2), from y = tanh x. */
 // @ts-ignore: decorator
 @inline
-function tanhBackward<T>(dy: v128, y: v128): v128 {
+export function tanhBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.sub<T>(math.one<T>(), v128.mul<T>(y, y)));
 }
 
+/** dx = dy y (1 - y), from y = sigmoid x. */
 // @ts-ignore: decorator
 @inline
-function sigmoidBackward<T>(dy: v128, y: v128): v128 {
+export function sigmoidBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.mul<T>(y, v128.sub<T>(math.one<T>(), y)));
 }
 
-/** relu' = 1 where y > 0, else 0; hard sigmoid' = slope where 0 < y < 1, else 0. Where y is NaN, dx = dy or slope dy. */
+/** dx = dy where y = relu x is above 0 or NaN, else 0. */
+// @ts-ignore: decorator
+@inline
+export function reluBackward<T>(dy: v128, y: v128): v128 {
+  return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
+}
+
+/** Hard sigmoid' = slope where 0 < y < 1, else 0. Where y is NaN, dx = dy or slope dy. */
 function activateAnyBackward<T>(code: i32, dy: v128, y: v128, hard: usize): v128 {
-  if (code == RELU) return v128.andnot(dy, v128.le<T>(y, v128.splat<T>(0)));
+  if (code == RELU) return reluBackward<T>(dy, y);
   if (code == SIGMOID) return sigmoidBackward<T>(dy, y);
   if (code == HARD_SIGMOID) {
     const flat = v128.or(v128.le<T>(y, v128.splat<T>(0)), v128.ge<T>(y, math.one<T>()));

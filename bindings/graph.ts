@@ -4,11 +4,11 @@
 import { ShapeError } from "./errors.js";
 import { moduleBytes } from "./hex.js";
 import { byDtype, compileBytes, type Core, type KernelsOf } from "./instantiate.js";
-import type { FloatTensor } from "./kernels.js";
 import type { Arena } from "./memory.js";
-import { record } from "./record.js";
-import { showShape, sizeOf, type FloatDtype } from "./tensor.js";
-import { binaryOperands, relaxedPatch, simd, type Exports } from "./wasm-graph.js";
+import { writeRecord, type RecordType, type Values } from "./record.js";
+import { showShape, type FloatDtype } from "./tensor.js";
+import { relaxedPatch, simd, type Exports } from "./wasm-graph.js";
+import { heapBase } from "./wasm.js";
 
 type GraphKernels = Readonly<Record<FloatDtype, KernelsOf<Exports>>>;
 
@@ -29,70 +29,97 @@ export function graphKernels(core: Core): GraphKernels {
   return kernels;
 }
 
-/** An instance over a core's memory. */
+/** An instance over a core's memory. It has the core's scratch: of the two, one works at a time. */
 export function graphExports(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
-  return new WebAssembly.Instance(module, { env: { memory } }).exports as Exports;
+  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as Exports;
+  exports.setScratch(heapBase);
+  return exports;
 }
 
 /**
  * The shape to which both broadcast, by NumPy's rules: axes are aligned at the last one, and an axis of 1 repeats.
  *
+ * @param argument the name of b in errors
  * @throws ShapeError
  */
-export function broadcastShape(a: readonly number[], b: readonly number[]): number[] {
+export function broadcastShape(a: readonly number[], b: readonly number[], argument = "b"): number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
     const m = a[axis - rank + a.length] ?? 1;
     const n = b[axis - rank + b.length] ?? 1;
     if (m !== n && m !== 1 && n !== 1) {
-      throw new ShapeError("b", showShape(b), `a shape that broadcasts with ${showShape(a)}`);
+      throw new ShapeError(argument, showShape(b), `a shape that broadcasts with ${showShape(a)}`);
     }
     return m === 1 ? n : m;
   });
 }
 
-/**
- * The axes of a pass over `shape`, outermost first, as the kernels take them: length, and how many numbers apart the elements of
- * each operand are, 0 where it repeats. Axes of 1 are left out and neighbours merged where both operands allow it.
- */
-export function mergedAxes(shape: readonly number[], operands: readonly (readonly number[])[]): number[][] {
-  const next = operands.map(() => 1); // the stride of the operand's next axis that does not repeat
-  const merged: number[][] = [];
+/** Axes of a pass over tensors, outermost first: length, and how many numbers apart the elements of each tensor are. */
+export type Axes = readonly (readonly number[])[];
+
+/** How many numbers apart the elements of a dense tensor are on each axis. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides: number[] = [];
+  let next = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
-    const n = shape[axis]!;
+    strides.unshift(next);
+    next *= shape[axis]!;
+  }
+  return strides;
+}
+
+/** The axes of a pass over `shape`, to which each operand broadcasts: strides of 0 where an operand repeats. */
+export function broadcastAxes(shape: readonly number[], operands: readonly (readonly number[])[]): number[][] {
+  const strides = operands.map(stridesOf);
+  return shape.map((n, axis) => [
+    n,
+    ...operands.map((operand, i) => {
+      const own = axis - shape.length + operand.length;
+      return (operand[own] ?? 1) === 1 ? 0 : strides[i]![own]!;
+    }),
+  ]);
+}
+
+/** The same pass with as few axes as possible: those of length 1 are left out, and neighbours merged where all strides allow it. */
+export function mergeAxes(axes: Axes): number[][] {
+  const merged: number[][] = [];
+  for (let axis = axes.length - 1; axis >= 0; axis--) {
+    const [n, ...strides] = axes[axis] as [number, ...number[]];
     if (n === 1) continue;
-    const strides = operands.map((operand, i) => {
-      const length = operand[axis - shape.length + operand.length] ?? 1;
-      const stride = length === 1 ? 0 : next[i]!;
-      next[i]! *= length;
-      return stride;
-    });
     const [inner] = merged;
     if (inner && strides.every((stride, i) => stride === inner[0]! * inner[i + 1]!)) inner[0]! *= n;
     else merged.unshift([n, ...strides]);
   }
-  return merged.length > 0 ? merged : [[1, ...operands.map(() => 0)]];
+  return merged.length > 0 ? merged : [[1]];
 }
 
 /**
- * a + b, a - b, a b or a / b, broadcast by NumPy's rules; f64 or f32, both alike.
+ * Merges axes, of up to three tensors and of lengths >= 1, and writes them as kernels take them.
  *
- * @throws ShapeError, OutOfMemoryError
+ * @param scratch owns the memory
  */
-export function binary(
-  arena: Arena,
-  operation: "add" | "sub" | "mul" | "div",
-  a: FloatTensor,
-  b: FloatTensor,
-): FloatTensor {
-  const { core } = arena;
-  const shape = broadcastShape(a.shape, b.shape);
-  const out: FloatTensor = arena.allocate(operation, a.dtype, shape);
-  if (sizeOf(shape) === 0) return out;
-  const axes = mergedAxes(shape, [a.shape, b.shape]);
-  const address = arena.bytes("axes", 12 * axes.length);
-  core.heap.view("i32").set(axes.flat(), address / 4);
-  const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: address, rank: axes.length };
-  graphKernels(core)[a.dtype][operation](record(core, binaryOperands, fields));
-  return out;
+export function writeAxes(scratch: Arena, axes: Axes): { axes: number; rank: number } {
+  const merged = mergeAxes(axes);
+  const address = scratch.bytes("axes", 16 * merged.length);
+  const numbers = scratch.core.heap.view("i32");
+  merged.forEach((axis, i) => {
+    for (let j = 0; j < 4; j++) numbers[address / 4 + 4 * i + j] = axis[j] ?? 0;
+  });
+  return { axes: address, rank: merged.length };
+}
+
+/**
+ * A call of a kernel, to be made any number of times.
+ *
+ * @param scratch owns the record of its arguments
+ */
+export function bindRecord<Field extends string>(
+  scratch: Arena,
+  kernel: (record: number) => void,
+  type: RecordType<Field>,
+  values: Values<Field>,
+): () => void {
+  const address = scratch.bytes("arguments", type.bytes);
+  writeRecord(scratch.core, address, type, values);
+  return () => kernel(address);
 }

@@ -179,14 +179,6 @@ export function softmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   if (classes > 0) kernelsOf(arena, dtype).softmax(sizeOf(leading(x.shape)), classes, x.pointer, x.pointer);
 }
 
-/** x - log(sum of e^x) over the last axis. */
-export function logSoftmax(arena: Arena, dtype: FloatDtype, x: FloatTensor): FloatTensor {
-  const classes = x.shape[x.shape.length - 1]!;
-  const y = arena.allocate("y", dtype, x.shape);
-  if (classes > 0) kernelsOf(arena, dtype).logSoftmax(sizeOf(leading(x.shape)), classes, x.pointer, y.pointer);
-  return y;
-}
-
 /** Element-wise 1 / (1 + e^-x), in place. */
 export function sigmoid(arena: Arena, dtype: FloatDtype, x: FloatTensor): void {
   kernelsOf(arena, dtype).sigmoid(sizeOf(x.shape), x.pointer, x.pointer);

@@ -27,7 +27,7 @@ const modules = {
   },
   graph: {
     folder: "assembly/graph",
-    files: { elementwise: [] },
+    files: { elementwise: [], matmul: [], movement: [], reduce: [] },
   },
 };
 

@@ -83,11 +83,9 @@ export {
   bceWithLogits,
   crossEntropy,
   l1,
-  logSoftmax,
   mse,
   nll,
   smoothL1,
-  softmax,
   type BceWithLogitsOptions,
   type CrossEntropyOptions,
   type Loss,
@@ -97,6 +95,7 @@ export {
   type Reduction,
   type SmoothL1Options,
 } from "./nn/loss.js";
+export { logSoftmax, softmax } from "./ops/softmax-functions.js";
 export {
   Adagrad,
   Adam,

@@ -1,63 +1,114 @@
-// The graph module's arithmetic of two operands, against a loop that computes each index from scratch.
+// The graph module's elementwise kernels, against a loop that computes each index from scratch.
 
-import { add, BinaryOperands, div, mul, sub } from "../graph/elementwise";
+import * as activation from "../activation";
+import * as kernels from "../graph/elementwise";
+import { Operands } from "../graph/elementwise";
+import { logLanes } from "../logarithm";
+import * as math from "../math";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, input, output } from "./helpers";
 
-const NAMES: StaticArray<string> = ["add", "sub", "mul", "div"];
+// prettier-ignore
+const NAMES: StaticArray<string> = [
+  "neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "add", "sub", "mul", "div", "equal", "tanhBackward",
+  "sigmoidBackward", "reluBackward", "where",
+];
+const WHERE: i32 = 15;
 
-function run<T>(operation: i32, s: BinaryOperands): void {
-  if (operation == 0) add<T>(s);
-  else if (operation == 1) sub<T>(s);
-  else if (operation == 2) mul<T>(s);
-  else div<T>(s);
+function run<T>(operation: i32, s: Operands): void {
+  if (operation == 0) kernels.neg<T>(s);
+  else if (operation == 1) kernels.exp<T>(s);
+  else if (operation == 2) kernels.log<T>(s);
+  else if (operation == 3) kernels.sqrt<T>(s);
+  else if (operation == 4) kernels.tanh<T>(s);
+  else if (operation == 5) kernels.sigmoid<T>(s);
+  else if (operation == 6) kernels.relu<T>(s);
+  else if (operation == 7) kernels.add<T>(s);
+  else if (operation == 8) kernels.sub<T>(s);
+  else if (operation == 9) kernels.mul<T>(s);
+  else if (operation == 10) kernels.div<T>(s);
+  else if (operation == 11) kernels.equal<T>(s);
+  else if (operation == 12) kernels.tanhBackward<T>(s);
+  else if (operation == 13) kernels.sigmoidBackward<T>(s);
+  else if (operation == 14) kernels.reluBackward<T>(s);
+  else kernels.where<T>(s);
 }
 
-function exact<T>(operation: i32, a: T, b: T): T {
-  if (operation == 0) return (a + b) as T;
-  if (operation == 1) return (a - b) as T;
-  if (operation == 2) return (a * b) as T;
-  return (a / b) as T;
+function lane<T>(v: v128): T {
+  return <T>(sizeof<T>() == 8 ? f64x2.extract_lane(v, 0) : f32x4.extract_lane(v, 0));
 }
 
-/** A call over `axes`, [rank,3]: length, stride of a, stride of b. */
-function binary<T>(axes: Buffer<i32>, a: Buffer<T>, b: Buffer<T>, out: Buffer<T>): BinaryOperands {
-  const s = new BinaryOperands();
+/** The same by scalars; the transcendental functions are those that math.spec.ts tests. */
+function exact<T>(operation: i32, a: T, b: T, condition: i32): T {
+  if (operation == 0) return -a as T;
+  if (operation == 1) return lane<T>(math.exp<T>(v128.splat<T>(a)));
+  if (operation == 2) return lane<T>(logLanes<T>(v128.splat<T>(a)));
+  if (operation == 3) return sqrt<T>(a);
+  if (operation == 4) return lane<T>(math.tanh<T>(v128.splat<T>(a)));
+  if (operation == 5) return lane<T>(math.sigmoid<T>(v128.splat<T>(a)));
+  if (operation == 6) return a < 0 ? 0 : a;
+  if (operation == 7) return (a + b) as T;
+  if (operation == 8) return (a - b) as T;
+  if (operation == 9) return (a * b) as T;
+  if (operation == 10) return (a / b) as T;
+  if (operation == 11) return a == b ? 1 : 0;
+  if (operation == 12) return lane<T>(activation.tanhBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
+  if (operation == 13) return lane<T>(activation.sigmoidBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
+  if (operation == 14) return b <= 0 ? 0 : a;
+  return condition ? a : b;
+}
+
+/** A call over `axes`, [rank,4]: length, strides of a, b and condition. */
+function call<T>(axes: Buffer<i32>, a: Buffer<T>, b: Buffer<T>, condition: Buffer<i32>, out: Buffer<T>): Operands {
+  const s = new Operands();
   s.a = a.p;
   s.b = b.p;
+  s.condition = condition.p;
   s.out = out.p;
   s.axes = axes.p;
-  s.rank = axes.length / 3;
+  s.rank = axes.length / 4;
   return s;
 }
 
-/** The numbers that a tensor with these strides (column 1 of `axes`: a, 2: b) spans. */
+/** The numbers that a tensor with these strides (column 1 of `axes`: a, 2: b, 3: condition) spans. */
 function spanOf(axes: Buffer<i32>, column: i32): i32 {
   let last = 0;
-  for (let axis = 0; axis < axes.length; axis += 3) last += (axes[axis] - 1) * axes[axis + column];
+  for (let axis = 0; axis < axes.length; axis += 4) last += (axes[axis] - 1) * axes[axis + column];
   return last + 1;
 }
 
 /** Number `i` of the output is that of the operand at the returned index. */
 function indexOf(axes: Buffer<i32>, column: i32, i: i32): i32 {
   let index = 0;
-  for (let axis = axes.length - 3; axis >= 0; axis -= 3) {
+  for (let axis = axes.length - 4; axis >= 0; axis -= 4) {
     index += (i % axes[axis]) * axes[axis + column];
     i /= axes[axis];
   }
   return index;
 }
 
+/** 0, 1, another number that means yes, 0 ... */
+function conditions(length: i32): Buffer<i32> {
+  const buffer = new Buffer<i32>(length);
+  for (let i = 0; i < length; i++) buffer[i] = [0, 1, -7, 0, i32.MIN_VALUE][i % 5];
+  buffer.freeze();
+  return buffer;
+}
+
 function expectResult<T>(what: string, axes: Buffer<i32>): void {
   let n = 1;
-  for (let axis = 0; axis < axes.length; axis += 3) n *= axes[axis];
+  for (let axis = 0; axis < axes.length; axis += 4) n *= axes[axis];
   axes.freeze();
   const a = input<T>(spanOf(axes, 1));
   const b = input<T>(spanOf(axes, 2));
-  for (let operation = 0; operation < 4; operation++) {
+  const condition = conditions(spanOf(axes, 3));
+  for (let operation = 0; operation <= WHERE; operation++) {
     const expected = new Buffer<T>(n);
-    for (let i = 0; i < n; i++) expected[i] = exact<T>(operation, a[indexOf(axes, 1, i)], b[indexOf(axes, 2, i)]);
+    for (let i = 0; i < n; i++) {
+      const yes = condition[indexOf(axes, 3, i)];
+      expected[i] = exact<T>(operation, a[indexOf(axes, 1, i)], b[indexOf(axes, 2, i)], yes);
+    }
     const out = output<T>(n);
-    run<T>(operation, binary<T>(axes, a, b, out));
+    run<T>(operation, call<T>(axes, a, b, condition, out));
     expectSame<T>(`${NAMES[operation]}, ${what}`, out, expected);
   }
   expectIntact(what);
@@ -67,33 +118,33 @@ function expectResult<T>(what: string, axes: Buffer<i32>): void {
 function oneAxis<T>(): void {
   const sizes: StaticArray<i32> = [1, 2, 3, 4, 5, 7, 8, 17, 33];
   for (let s = 0; s < sizes.length; s++) {
-    for (let a = 0; a < 4; a++) {
-      for (let b = 0; b < 4; b++) {
-        const axes = new Buffer<i32>(3);
-        axes[0] = sizes[s];
-        axes[1] = a;
-        axes[2] = b;
-        expectResult<T>(`${sizes[s]} numbers, strides ${a} and ${b}`, axes);
-      }
+    for (let strides = 0; strides < 64; strides++) {
+      const axes = new Buffer<i32>(4);
+      axes[0] = sizes[s];
+      axes[1] = strides & 3;
+      axes[2] = (strides >> 2) & 3;
+      axes[3] = strides >> 4;
+      expectResult<T>(`${sizes[s]} numbers, strides ${axes[1]}, ${axes[2]} and ${axes[3]}`, axes);
     }
   }
 }
 
-/** Three axes of a dense row-major tensor, any of them of length 1 and repeated in either operand. */
+/** Three axes of a dense row-major tensor, any of them of length 1 and repeated in an operand. */
 function threeAxes<T>(): void {
   const sizes: StaticArray<i32> = [1, 3, 7];
   for (let lengths = 0; lengths < 27; lengths++) {
     for (let repeated = 0; repeated < 64; repeated++) {
-      const axes = new Buffer<i32>(9);
+      const axes = new Buffer<i32>(12);
       let code = lengths;
       let strideA = 1;
       let strideB = 1;
-      for (let axis = 6; axis >= 0; axis -= 3) {
+      for (let axis = 8; axis >= 0; axis -= 4) {
         const length = sizes[code % 3];
-        const bit = axis / 3;
+        const bit = axis / 4;
         axes[axis] = length;
         axes[axis + 1] = repeated & (1 << bit) ? 0 : strideA;
         axes[axis + 2] = repeated & (8 << bit) ? 0 : strideB;
+        axes[axis + 3] = axes[axis + 1] ? 0 : bit + 1;
         if (axes[axis + 1]) strideA *= length;
         if (axes[axis + 2]) strideB *= length;
         code /= 3;
@@ -103,29 +154,33 @@ function threeAxes<T>(): void {
   }
 }
 
+function axesOf(numbers: StaticArray<i32>): Buffer<i32> {
+  const axes = new Buffer<i32>(numbers.length);
+  for (let i = 0; i < numbers.length; i++) axes[i] = numbers[i];
+  axes.freeze();
+  return axes;
+}
+
 /** The output may be an operand that is not broadcast. */
 function inPlace<T>(): void {
-  const axes = new Buffer<i32>(6);
-  const numbers: StaticArray<i32> = [3, 5, 0, 5, 1, 1]; // a [3,5] and b [5]
-  for (let i = 0; i < 6; i++) axes[i] = numbers[i];
-  axes.freeze();
-  for (let operation = 0; operation < 4; operation++) {
+  const axes = axesOf([3, 5, 0, 0, 5, 1, 1, 1]); // a [3,5] and b [5]
+  const axis = axesOf([5, 1, 1, 1]);
+  const condition = conditions(5);
+  for (let operation = 0; operation <= WHERE; operation++) {
     const a = input<T>(15);
     const b = input<T>(5);
     const out = output<T>(15);
-    run<T>(operation, binary<T>(axes, a, b, out));
+    run<T>(operation, call<T>(axes, a, b, condition, out));
     const left = a.copy();
-    run<T>(operation, binary<T>(axes, left, b, left));
+    run<T>(operation, call<T>(axes, left, b, condition, left));
     expectSame<T>(`${NAMES[operation]} onto a`, left, out);
     const square = output<T>(5);
-    const axis = new Buffer<i32>(3).fill(1);
-    axis[0] = 5;
-    run<T>(operation, binary<T>(axis, b, b, square));
+    run<T>(operation, call<T>(axis, b, b, condition, square));
     const both = b.copy();
-    run<T>(operation, binary<T>(axis, both, both, both));
+    run<T>(operation, call<T>(axis, both, both, condition, both));
     expectSame<T>(`${NAMES[operation]} of one operand onto itself`, both, square);
-    expectIntact(NAMES[operation]);
   }
+  expectIntact("in place");
 }
 
 /** NaN, infinities, signed zeros, denormals: the bits of scalar arithmetic. */
@@ -133,21 +188,20 @@ function specials<T>(): void {
   const denormal = <T>(sizeof<T>() == 8 ? 5e-324 : 1e-45);
   const values: T[] = [<T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, <T>-0.0, 0, 3, <T>-0.25];
   const n = values.length;
-  const axes = new Buffer<i32>(6);
-  const numbers: StaticArray<i32> = [n, 1, 0, n, 0, 1]; // a [n,1] and b [n]
-  for (let i = 0; i < 6; i++) axes[i] = numbers[i];
+  const axes = axesOf([n, 1, 0, 1, n, 0, 1, 0]); // a [n,1], b [n] and condition [n,1]
   const a = new Buffer<T>(n);
   for (let i = 0; i < n; i++) a[i] = values[i];
-  for (let operation = 0; operation < 4; operation++) {
+  const condition = conditions(n);
+  for (let operation = 0; operation <= WHERE; operation++) {
     const out = output<T>(n * n);
-    run<T>(operation, binary<T>(axes, a, a, out));
+    run<T>(operation, call<T>(axes, a, a, condition, out));
     for (let i = 0; i < n * n; i++) {
-      const expected = exact<T>(operation, a[i / n], a[i % n]);
+      const expected = exact<T>(operation, a[i / n], a[i % n], condition[i / n]);
       const same = expected != expected ? out[i] != out[i] : bitsOf<T>(out[i]) == bitsOf<T>(expected);
       if (!same) fail(`${NAMES[operation]} of ${a[i / n]} and ${a[i % n]} is ${out[i]}`);
     }
-    expectIntact(NAMES[operation]);
   }
+  expectIntact("specials");
 }
 
 describe("graph: elementwise", () => {

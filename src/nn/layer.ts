@@ -185,7 +185,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
     const tape = currentTape();
     const given = tape ? tape.read(inputs) : inputs;
     const keep = training || tape !== undefined;
-    const arena = new Arena(core, keep);
+    const arena = new Arena(core, training && !tape); // a recording frees it in any case
     let kept = false;
     try {
       const { result, values } = withArena(core, (scratch) => body(given, arena, scratch, { training, keep }));

@@ -2,13 +2,7 @@
 
 import { currentCore } from "../../bindings/instantiate.js";
 import { StateError } from "../../bindings/errors.js";
-import {
-  floatDtype,
-  logSoftmax as logSoftmaxKernel,
-  mul,
-  softmax as softmaxKernel,
-  type FloatTensor,
-} from "../../bindings/kernels.js";
+import { mul, type FloatTensor } from "../../bindings/kernels.js";
 import * as kernels from "../../bindings/loss.js";
 import type { LossResult, Reduction } from "../../bindings/loss.js";
 import { Arena, withArena, type Lengths } from "../../bindings/memory.js";
@@ -364,38 +358,4 @@ export function bceWithLogits<R extends Reduction = "mean", D extends Dtype = Dt
   return run(args, { prediction: 1 }, "dLogits", (arena, args) =>
     kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args),
   );
-}
-
-/**
- * e^x / sum of e^x over the last axis, with the largest x subtracted from all, as PyTorch's
- * [functional.softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html).
- *
- * @param x [..., C], f64 or f32
- * @returns [..., C], of the type of x
- * @throws ShapeError, DtypeError, OutOfMemoryError
- */
-export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
-  return withArena(currentCore(), (arena) => {
-    const given = readTensor("x", x, "a tensor of f64 or f32");
-    const dtype = floatDtype("x", given);
-    const y = arena.copy("x", given, dtype, ["...", "C"]);
-    softmaxKernel(arena, dtype, y);
-    return y.download() as Tensor<D>;
-  });
-}
-
-/**
- * x - log(sum of e^x) over the last axis: the logarithm of `softmax`, finite even where softmax underflows to 0, as PyTorch's
- * [functional.log_softmax](https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html).
- *
- * @param x [..., C], f64 or f32
- * @returns [..., C], of the type of x
- * @throws ShapeError, DtypeError, OutOfMemoryError
- */
-export function logSoftmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
-  return withArena(currentCore(), (arena) => {
-    const given = readTensor("x", x, "a tensor of f64 or f32");
-    const dtype = floatDtype("x", given);
-    return logSoftmaxKernel(arena, dtype, arena.copy("x", given, dtype, ["...", "C"])).download() as Tensor<D>;
-  });
 }

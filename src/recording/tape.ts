@@ -290,6 +290,7 @@ export class Tape {
 }
 
 function uploaded(arena: Arena, name: string, gradient: Tensor): FloatTensor {
+  if (gradient instanceof WasmTensor) return gradient as FloatTensor;
   return arena.upload(name, gradient, floatDtype(name, gradient), gradient.shape);
 }
 

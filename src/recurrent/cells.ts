@@ -203,7 +203,7 @@ abstract class Cell<
     };
     this.#memory.checkAlive(); // code of the caller's may have run
     const keep = training || tape !== undefined;
-    const saved = new Arena(this.#memory.arena.core, keep);
+    const saved = new Arena(this.#memory.arena.core, training && !tape);
     let handedOut = false;
     try {
       const step = { cell: this.#cell, t: 1, n, rows: n, x: saved.copy("x", input, dtype, input.shape) as FloatTensor };

@@ -1,7 +1,14 @@
 // The graph module: its kernels through bindings/, where its constants lie, and both modules over a shared memory.
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { binary, broadcastShape, graphExports, graphKernels, mergedAxes } from "../../bindings/graph.js";
+import {
+  broadcastAxes,
+  broadcastShape,
+  graphExports,
+  graphKernels,
+  mergeAxes,
+  writeAxes,
+} from "../../bindings/graph.js";
 import { moduleBytes } from "../../bindings/hex.js";
 import { byDtype, coreOf, currentCore, type Core } from "../../bindings/instantiate.js";
 import { linearForward, type FloatTensor } from "../../bindings/kernels.js";
@@ -17,6 +24,8 @@ import { refuses } from "../helpers/refuses.js";
 import { wave } from "../helpers/tensors.js";
 import { useVariant, variants, type Variant } from "../helpers/variants.js";
 import { configure, LSTM, ShapeError, tensor } from "../../src/index.js";
+import * as elementwise from "../../src/ops/elementwise.js";
+import { compute } from "../../src/ops/operation.js";
 
 const DTYPES = ["f64", "f32"] as const;
 const OPERATIONS = {
@@ -82,8 +91,8 @@ test("shapes broadcast by NumPy's rules", () => {
 });
 
 test("axes that both operands walk through alike are merged", () => {
-  const axes = (a: number[], b: number[]) => mergedAxes(broadcastShape(a, b), [a, b]);
-  expect(axes([], [])).toEqual([[1, 0, 0]]);
+  const axes = (a: number[], b: number[]) => mergeAxes(broadcastAxes(broadcastShape(a, b), [a, b]));
+  expect(axes([], [])).toEqual([[1]]);
   expect(axes([4, 5, 6], [4, 5, 6])).toEqual([[120, 1, 1]]);
   expect(axes([4, 5, 6], [])).toEqual([[120, 1, 0]]);
   expect(axes([4, 5, 6], [5, 6])).toEqual([[4, 30, 0], [30, 1, 1]]); // prettier-ignore
@@ -102,9 +111,9 @@ describe.each(variants)("%s build", (variant) => {
       withArena(currentCore(), (arena) => {
         const [x, y]: FloatTensor[] = [a, b].map((each) => arena.copy("x", each, dtype, ["..."]));
         for (const [name, f] of Object.entries(OPERATIONS)) {
-          const result = binary(arena, name as keyof typeof OPERATIONS, x!, y!).download();
-          expect(result).toEqual(naive(a, b, out, dtype, f));
-          expect(binary(arena, name as keyof typeof OPERATIONS, y!, x!).download()).toEqual(naive(b, a, out, dtype, f));
+          const operation = elementwise[name as keyof typeof OPERATIONS];
+          expect(compute(arena, operation, [x!, y!]).download()).toEqual(naive(a, b, out, dtype, f));
+          expect(compute(arena, operation, [y!, x!]).download()).toEqual(naive(b, a, out, dtype, f));
         }
       });
     }
@@ -200,10 +209,9 @@ describe.each(variants)("%s build", (variant) => {
           );
           const [a, b] = [copy(wave([3, 1, 5], dtype)), copy(wave([4, 5], dtype, 2))];
           const out = arena.allocate("out", dtype, broadcastShape(a.shape, b.shape));
-          const axes = mergedAxes(out.shape, [a.shape, b.shape]);
-          const { pointer } = arena.copy("axes", tensor(axes, undefined, "i32"), "i32", ["axis", 3]);
-          const fields = { a: a.pointer, b: b.pointer, out: out.pointer, axes: pointer, rank: axes.length };
-          kernels[dtype].add(record(on, graph.binaryOperands, fields));
+          const axes = writeAxes(arena, broadcastAxes(out.shape, [a.shape, b.shape]));
+          const fields = { a: a.pointer, b: b.pointer, condition: 0, out: out.pointer, ...axes };
+          kernels[dtype].add(record(on, graph.operands, fields));
           return [linear, hs, out].map((each) => each.download());
         });
       const expected = results(currentCore(), graphKernels(currentCore()));

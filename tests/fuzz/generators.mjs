@@ -359,6 +359,88 @@ export function proteus(r) {
   };
 }
 
+/** A tensor of 0 to 3 axes for wasm-rnn/ops. */
+function anyShape(r) {
+  return Array.from({ length: r.int(4) }, () => small(r));
+}
+
+/** Two operands that broadcast, or one and a number. */
+function operands(r) {
+  const dtype = dtypeOf(r);
+  const shape = anyShape(r);
+  const other = shape.slice(r.int(shape.length + 1)).map((n) => (r.bool(0.3) ? 1 : n));
+  const pair = [tensor(r, dtype, shape), r.bool(0.2) ? r.real() : tensor(r, dtype, other)];
+  return r.bool() ? pair : pair.reverse();
+}
+
+/** A tensor of at least one axis and of any type, and one of its axes. */
+function withAxis(r) {
+  const shape = [small(r), ...anyShape(r)];
+  const x = r.bool(0.2) ? indices(r, shape, 5) : tensor(r, dtypeOf(r), shape);
+  return { x, shape, axis: r.int(shape.length) - (r.bool() ? shape.length : 0) };
+}
+
+/** Functions of wasm-rnn/ops. */
+const OPS = {
+  ...Object.fromEntries(["add", "sub", "mul", "div"].map((name) => [name, ({ r }) => operands(r)])),
+  ...Object.fromEntries(
+    ["neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu"].map((name) => [
+      name,
+      ({ r }) => [tensor(r, dtypeOf(r), anyShape(r))],
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["softmax", "logSoftmax"].map((name) => [name, ({ r }) => [tensor(r, dtypeOf(r), [...anyShape(r), small(r)])]]),
+  ),
+  ...Object.fromEntries(
+    ["sum", "mean", "max"].map((name) => [
+      name,
+      ({ r }) => {
+        const shape = [small(r), ...anyShape(r)];
+        return [tensor(r, dtypeOf(r), shape), r.bool(0.3) ? undefined : r.int(shape.length), r.bool()];
+      },
+    ]),
+  ),
+  where({ r }) {
+    const [a, b] = operands(r);
+    const { shape } = typeof a === "number" ? b : a;
+    return [indices(r, shape, 2), a, b];
+  },
+  matmul({ r }) {
+    const dtype = dtypeOf(r);
+    const [m, k, n] = [small(r), small(r), small(r)];
+    const stack = anyShape(r);
+    return [tensor(r, dtype, [...stack, m, k]), tensor(r, dtype, [...(r.bool() ? stack : []), k, n])];
+  },
+  dropout: ({ r }) => [tensor(r, dtypeOf(r), anyShape(r)), r.pick([0, 0.5, 1]), new W.Random(3)],
+  oneHot: ({ r }) => [indices(r, anyShape(r), 4), 4, ...(r.bool() ? [dtypeOf(r)] : [])],
+  transpose({ r }) {
+    const { x, shape } = withAxis(r);
+    return [x, r.bool(0.3) ? undefined : shape.map((_, i) => shape.length - 1 - i)];
+  },
+  reshape({ r }) {
+    const { x, shape } = withAxis(r);
+    return [x, r.bool() ? [-1] : [...shape, 1]];
+  },
+  concat({ r }) {
+    const { x, axis } = withAxis(r);
+    return [Array.from({ length: r.range(1, 3) }, () => x), axis];
+  },
+  stack({ r }) {
+    const { x, axis } = withAxis(r);
+    return [Array.from({ length: r.range(1, 3) }, () => x), axis];
+  },
+  slice({ r }) {
+    const { x, shape, axis } = withAxis(r);
+    const start = r.int(shape.at(axis) + 1);
+    return [x, axis, start, r.range(start, shape.at(axis))];
+  },
+  select({ r }) {
+    const { x, shape, axis } = withAxis(r);
+    return [x, axis, r.int(shape.at(axis))];
+  },
+};
+
 /** Arguments of onnxRecurrent. */
 export function onnx(r) {
   const kind = r.pick(["RNN", "LSTM", "GRU"]);
@@ -717,6 +799,7 @@ export const FUNCTIONS = {
   },
   "audio.fromProteus": ({ r }) => [proteus(r), some(r, { dtype: dtypeOf(r) })],
   "onnx.onnxRecurrent": ({ r }) => onnx(r),
+  ...Object.fromEntries(Object.entries(OPS).map(([name, generate]) => [`ops.${name}`, generate])),
   "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
   "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
   "train.batches": batchesArguments,

@@ -5,7 +5,7 @@ import ts from "typescript";
 import { describe, expect, test } from "vitest";
 import { root } from "../helpers/project.js";
 
-const LAYERS = ["recurrent", "nn", "optim", "formats", "recording", "base"] as const;
+const LAYERS = ["recurrent", "nn", "ops", "optim", "formats", "recording", "base"] as const;
 
 /** For each folder of src/, the folders that its files may import beside their own, and bindings/. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -16,7 +16,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   courses: LAYERS,
   recurrent: ["nn", "recording", "base"],
   optim: ["nn", "recording", "base"],
-  nn: ["recording", "base"],
+  nn: ["ops", "recording", "base"],
+  ops: ["recording", "base"],
   recording: ["base"],
   formats: ["base"],
   base: [],

@@ -1,0 +1,81 @@
+// Operations on plain tensors: read once, checked, copied into wasm memory, run, copied out, and recorded in a recorded body.
+
+import { DtypeError } from "../../bindings/errors.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { Arena, withArena } from "../../bindings/memory.js";
+import { describe, dtypeOf, ReadTensor, readTensor, type Dtype, type Tensor } from "../../bindings/tensor.js";
+import { currentTape } from "../recording/current.js";
+import { apply, record, type Differentiable, type Operation, type Spec } from "./operation.js";
+
+const FLOAT = "a tensor of f64 or f32";
+
+/** Reads a tensor from outside. */
+export function readFloat(argument: string, value: Tensor): ReadTensor {
+  return readTensor(argument, value, FLOAT);
+}
+
+/** Reads two operands, of which one may be a number: it is then of the other's type. */
+export function readPair(
+  names: readonly [string, string],
+  a: Tensor | number,
+  b: Tensor | number,
+): [ReadTensor, ReadTensor] {
+  if (typeof a !== "number") {
+    const left = readFloat(names[0], a);
+    return [left, typeof b === "number" ? numberLike(left, b) : readTensor(names[1], b, `${FLOAT}, or a number`)];
+  }
+  if (typeof b === "number") throw new DtypeError(names[1], describe(b), `${FLOAT}: ${names[0]} is a number`);
+  const right = readFloat(names[1], b);
+  return [numberLike(right, a), right];
+}
+
+/** A number as a tensor of another's type; of integers as f64, which is refused with them. */
+function numberLike({ data }: Tensor, value: number): ReadTensor {
+  const numbers = data instanceof Float32Array ? Float32Array.of(value) : Float64Array.of(value);
+  return new ReadTensor(numbers, [], numbers);
+}
+
+/** The type and shape of a tensor that was read. */
+export function specOf({ data, shape }: Tensor): Spec {
+  return { dtype: dtypeOf(data), shape };
+}
+
+/**
+ * Runs an operation on tensors that were read.
+ *
+ * @throws ShapeError, DtypeError, ValueError; StateError where a recorded body uses several builds; OutOfMemoryError
+ */
+export function evaluate<Attributes>(
+  operation: Operation<Attributes> | Differentiable<Attributes>,
+  inputs: readonly ReadTensor[],
+  attributes: Attributes,
+  check?: (copies: readonly Tensor[]) => void,
+): Tensor {
+  operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
+  const core = currentCore();
+  // allocating may move the numbers of live views
+  const steady = inputs.map(({ data, shape, source }) => {
+    return core.heap.holds(data) ? new ReadTensor(data.slice(), shape, source) : new ReadTensor(data, shape, source);
+  });
+  const tape = "backward" in operation ? currentTape() : undefined;
+  const saves = tape ? (operation as Differentiable<Attributes>).saves : "none";
+  return withArena(core, (scratch) => {
+    const saved = new Arena(core);
+    let recorded = false;
+    try {
+      const home = (kind: "inputs" | "outputs") => (saves === kind || saves === "both" ? saved : scratch);
+      const copies = steady.map((each) => home("inputs").copyChecked(operation.name, each, dtypeOf<Dtype>(each.data)));
+      check?.(copies);
+      const outputs = apply(home("outputs"), operation, copies, attributes);
+      const result = outputs[0]!.download();
+      if (tape) {
+        const call = { inputs: copies, outputs, attributes };
+        record(tape, saved, operation as Differentiable<Attributes>, call, inputs, [result]);
+        recorded = true;
+      }
+      return result;
+    } finally {
+      if (!recorded) saved.dispose();
+    }
+  });
+}
