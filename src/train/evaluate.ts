@@ -5,6 +5,7 @@ import type { Lengths } from "../../bindings/memory.js";
 import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
+import { traitsOf } from "../nn/traits.js";
 import type { LossResult } from "../recording/minimize.js";
 import { modulesOf } from "./modules.js";
 import { Turns } from "./turns.js";
@@ -61,10 +62,13 @@ export interface TrainingBatch<Y = Tensor> {
 
 /** What loss and metrics are told of a batch beside output and targets. */
 export interface BatchInfo {
-  /** Steps of each row of the output: those that `forward` returned, else those of the batch. */
+  /**
+   * Steps of each row of the output: those that `forward` returned, else those of the batch. Undefined without lengths, and for layers of
+   * this package whose output has no steps, such as a `Sequential` with `LastStep`.
+   */
   readonly lengths: number[] | undefined;
-  /** Steps of each row of the targets, if they are not those of x. */
-  readonly targetLengths: number[] | undefined;
+  /** Steps of each row of the targets; only if they are not those of x. */
+  readonly targetLengths?: number[] | undefined;
 }
 
 /**
@@ -213,7 +217,9 @@ export function forward<Y>(model: TrainableModel, { x, lengths, targetLengths }:
   const result: unknown = lengths === undefined ? model.forward(x) : model.forward(x, { lengths });
   if (!isRecord(result)) throw new ValueError("model", `forward returns ${describe(result)}`, "{ output }");
   const { output, lengths: after = lengths } = result as { output: Tensor; lengths?: Lengths };
-  return { output, info: { lengths: after && listOf(after), targetLengths } };
+  // LastStep and its like: the output has no steps
+  const list = after === undefined || traitsOf(model).endsTime === true ? undefined : listOf(after);
+  return { output, info: { lengths: list, ...(targetLengths && { targetLengths }) } };
 }
 
 function listOf(lengths: Lengths): number[] {

@@ -17,6 +17,7 @@ import { Optimizer } from "../optim/optimizer.js";
 import { Schedule } from "../optim/schedule.js";
 import type { FitPosition } from "./fit.js";
 import { modulesOf } from "./modules.js";
+import { addPart, numbers, part, stateIn, vector, wordsOf } from "./records.js";
 
 const FORMAT = "wasm-rnn training";
 const VERSION = "1";
@@ -66,14 +67,11 @@ export function saveTraining(training: TrainingToSave): Uint8Array<ArrayBuffer> 
   const { position, ...given } = checkOptions("saveTraining", training, [...NAMES, "position"]);
   const parts = readParts(given);
   const tensors: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>;
-  const add = (prefix: string, dict: Readonly<Record<string, Tensor>>) => {
-    for (const [name, tensor] of Object.entries(dict)) tensors[prefix + name] = tensor;
-  };
-  add("model.", parts.model.stateDict());
-  add("optimizer.", parts.optimizer.stateDict());
-  if (parts.schedule) add("schedule.", parts.schedule.stateDict());
+  addPart(tensors, "model.", parts.model.stateDict());
+  addPart(tensors, "optimizer.", parts.optimizer.stateDict());
+  if (parts.schedule) addPart(tensors, "schedule.", parts.schedule.stateDict());
   tensors.lr = vector(Float64Array.from(parts.optimizer.paramGroups, ({ lr }) => lr));
-  for (const [name, random] of parts.randoms) tensors[name] = vector(new Int32Array(random.state)); // the same 32 bits
+  for (const [name, random] of parts.randoms) tensors[name] = wordsOf(random);
   const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
   if (position !== undefined) {
     const kept: Tensor[] = [];
@@ -133,8 +131,7 @@ export function loadTraining<P = FitPosition>(
       putLrs,
     );
     for (const [name, random] of parts.randoms) {
-      const words = new Uint32Array(numbers(tensors, name, Int32Array));
-      replace(random.state, words, (state) => (random.state = state));
+      replace(random.state, stateIn(tensors, name), (state) => (random.state = state));
     }
   } catch (error) {
     for (const back of undo.reverse()) back();
@@ -181,31 +178,6 @@ function checkSame(what: string, saved: readonly string[], present: readonly str
   const list = (names: readonly string[]) => names.slice(0, 20).map(quote).join(", ") || "none";
   if (missing.length > 0) throw new ValueError(what, `none for ${list(missing)} of the file`, list(saved));
   if (unknown.length > 0) throw new ValueError(what, `${list(unknown)}, which the file has not`, list(saved));
-}
-
-/** The tensors whose names start with `prefix`, under their names without it. */
-export function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record<string, Tensor> {
-  const found = Object.create(null) as Record<string, Tensor>;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name.startsWith(prefix)) found[name.slice(prefix.length)] = tensor;
-  }
-  return found;
-}
-
-/** The numbers of a tensor of a file. */
-export function numbers<T extends Tensor["data"]>(
-  tensors: Readonly<Record<string, Tensor>>,
-  name: string,
-  kind: { new (length: number): T; name: string },
-): T {
-  const data = tensors[name]?.data;
-  if (data instanceof kind) return data;
-  throw new FormatError(`tensor ${name}`, data?.constructor.name ?? "nothing", kind.name);
-}
-
-/** A tensor of one axis. */
-export function vector(data: Tensor["data"]): Tensor {
-  return { data, shape: [data.length] };
 }
 
 // --- positions -------------------------------------------------------------------------------------------------------
