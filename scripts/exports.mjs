@@ -27,7 +27,7 @@ const modules = {
   },
   graph: {
     folder: "assembly/graph",
-    files: { elementwise: [], matmul: [], movement: [], reduce: [] },
+    files: { elementwise: [], matmul: [], movement: [], reduce: [], ctc: [], attention: [] },
   },
 };
 

@@ -67,6 +67,15 @@ export type { Activation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export { Sequential, type LayerList, type LayerStream, type SequenceOptions } from "./nn/sequential.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
+export {
+  ctcBeamDecode,
+  ctcGreedyDecode,
+  ctcLoss,
+  type CtcBeamDecodeOptions,
+  type CtcDecodeOptions,
+  type CtcHypothesis,
+  type CtcLossOptions,
+} from "./nn/ctc.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
 export {
   init,

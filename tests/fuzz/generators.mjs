@@ -651,6 +651,12 @@ function classes({ r }, more) {
   return [tensor(r, dtype, [n, c]), indices(r, [n], c), options];
 }
 
+function ctc({ r }) {
+  const [t, n, c] = [small(r), r.range(1, 2), r.range(2, 4)];
+  const lengths = Array.from({ length: n }, () => r.int(t + 1));
+  return { n, c, logits: tensor(r, dtypeOf(r), [t, n, c]), options: some(r, { inputLengths: lengths }) };
+}
+
 function elements({ r }, more = () => ({})) {
   const [shape, dtype] = [[r.range(1, 3), small(r)], dtypeOf(r)];
   return [tensor(r, dtype, shape), tensor(r, dtype, shape), { ...reduction(r), ...some(r, more(dtype, shape)) }];
@@ -744,6 +750,22 @@ export const FUNCTIONS = {
     elements(env, (dtype, shape) => ({ weight: tensor(env.r, dtype, shape), posWeight: tensor(env.r, dtype, shape) })),
   "index.crossEntropy": (env) => classes(env, { labelSmoothing: 0.1 }),
   "index.nll": (env) => classes(env, {}),
+  "index.ctcLoss"(env) {
+    const { r } = env;
+    const { n, c, logits, options } = ctc(env);
+    const s = r.int(3);
+    const own = { targetLengths: Array.from({ length: n }, () => r.int(s + 1)), zeroInfinity: r.bool() };
+    return [logits, indices(r, [n, s], c - 1), { ...options, blank: c - 1, ...reduction(r), ...some(r, own) }];
+  },
+  "index.ctcGreedyDecode"(env) {
+    const { logits, options } = ctc(env);
+    return [logits, { ...options, ...some(env.r, { blank: 1 }) }];
+  },
+  "index.ctcBeamDecode"(env) {
+    const { logits, options } = ctc(env);
+    const beamWidth = env.r.range(1, 4);
+    return [logits, { ...options, beamWidth, ...some(env.r, { blank: 1, topPaths: env.r.range(1, beamWidth) }) }];
+  },
   "index.l1": (env) => elements(env),
   "index.mse": (env) => elements(env),
   "index.smoothL1": (env) => elements(env, () => ({ beta: 0.5 })),

@@ -4,6 +4,7 @@ import {
   Adam,
   clipGradNorm,
   crossEntropy,
+  ctcLoss,
   CharLM,
   Dropout,
   Embedding,
@@ -231,4 +232,7 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 // losses: the gradient has the dtype of the prediction
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
+is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
+is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
+is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
