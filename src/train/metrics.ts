@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, readList } from "../base/check.js";
-import { softmax } from "../nn/loss.js";
+import { softmax } from "../ops/softmax-functions.js";
 
 /** Options of `accuracy`. */
 export interface AccuracyOptions {
