@@ -18,10 +18,10 @@ export type CellKind = "RNN" | "LSTM" | "GRU";
 /**
  * A non-linearity of a cell: tanh x, max(x, 0), 1 / (1 + e^-x), min(max(0.2 x + 0.5, 0), 1), or x itself. NaN gives NaN.
  */
-export type Activation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
+export type CellActivation = "tanh" | "relu" | "sigmoid" | "hardSigmoid" | "linear";
 
 /** The codes of assembly/activation.ts. */
-export const ACTIVATION_CODES: Readonly<Record<Activation, number>> = {
+export const ACTIVATION_CODES: Readonly<Record<CellActivation, number>> = {
   tanh: 0,
   relu: 1,
   sigmoid: 2,
@@ -36,11 +36,11 @@ export const GATES: Readonly<Record<CellKind, number>> = { RNN: 1, LSTM: 4, GRU:
 export interface Cell {
   readonly kind: CellKind;
   /** Non-linearity of the candidate, or of the RNN's state. */
-  readonly phi: Activation;
+  readonly phi: CellActivation;
   /** Non-linearity of the gates (default sigmoid). */
-  readonly sigma?: Activation | undefined;
+  readonly sigma?: CellActivation | undefined;
   /** Non-linearity between c and h (default phi). */
-  readonly psi?: Activation | undefined;
+  readonly psi?: CellActivation | undefined;
   /** Slope and offset of the hard sigmoid (default 0.2 and 0.5). */
   readonly hard?: readonly [slope: number, offset: number];
   /** GRU: whether r is applied after the recurrent product. */

@@ -27,7 +27,19 @@ const modules = {
   },
   graph: {
     folder: "assembly/graph",
-    files: { elementwise: [], matmul: [], movement: [], reduce: [], ctc: [], attention: [] },
+    files: {
+      elementwise: [],
+      matmul: [],
+      movement: [],
+      reduce: [],
+      steps: [],
+      conv: [],
+      pool: [],
+      "batch-norm": [],
+      activation: [],
+      ctc: [],
+      attention: [],
+    },
   },
 };
 

@@ -63,9 +63,9 @@ export {
 } from "./recurrent/cells.js";
 export type { Stream, StreamOptions } from "./recurrent/stream.js";
 export { Linear, type LinearOptions } from "./nn/linear.js";
-export type { Activation, CellKind } from "../bindings/recurrent.js";
+export type { CellActivation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
-export { Sequential, type LayerList, type LayerStream, type SequenceOptions } from "./nn/sequential.js";
+export { Sequential, type LayerList, type ModelStream, type SequenceOptions } from "./nn/sequential.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
 export {
   ctcBeamDecode,
@@ -77,6 +77,15 @@ export {
   type CtcLossOptions,
 } from "./nn/ctc.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
+export { Conv1d, type Conv1dOptions } from "./nn/conv1d.js";
+export { AvgPool1d, MaxPool1d, type PoolOptions } from "./nn/pool.js";
+export { BatchNorm1d, type BatchNorm1dInput, type BatchNorm1dOptions } from "./nn/batch-norm.js";
+export { PReLU, type PReLUOptions } from "./nn/prelu.js";
+export { Activation } from "./nn/activation.js";
+export type { ActivationName } from "../bindings/graph-layers.js";
+export { LastStep, MaxOverTime, MeanOverTime, type LastStepOptions, type OverTimeOptions } from "./nn/over-time.js";
+export type { StepsOptions } from "./nn/steps.js";
+export type { LayerStream, LayerStreamOptions } from "./nn/stream.js";
 export {
   init,
   type GainNonlinearity,

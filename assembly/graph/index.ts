@@ -3,6 +3,7 @@
 // carries their kernels.
 
 import { setScratch as setGemmScratch } from "../gemm/gemm";
+
 export * from "./exports";
 
 /** The end of this module's constants, on a cache line: from here on the memory is the host's. */

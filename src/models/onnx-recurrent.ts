@@ -4,7 +4,13 @@ import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../../bind
 import { currentCore } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { withArena, type Arena } from "../../bindings/memory.js";
-import { GATES, type Activation, type Cell, type CellKind, type RecurrentWeights } from "../../bindings/recurrent.js";
+import {
+  GATES,
+  type CellActivation,
+  type Cell,
+  type CellKind,
+  type RecurrentWeights,
+} from "../../bindings/recurrent.js";
 import {
   checkTensor,
   describe,
@@ -96,7 +102,7 @@ const OPERATORS: ReadonlyMap<unknown, OperatorSpec> = new Map<CellKind, Operator
 const ATTRIBUTES = ["hidden_size", "direction", "layout", "activations", "activation_alpha", "activation_beta", "clip"];
 const INPUTS: readonly (keyof OnnxInputs)[] = ["X", "W", "R", "B", "sequence_lens", "initial_h"];
 
-const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
+const ACTIVATIONS: ReadonlyMap<string, CellActivation> = new Map([
   ["tanh", "tanh"],
   ["sigmoid", "sigmoid"],
   ["relu", "relu"],
@@ -282,7 +288,7 @@ function cellsOf(kind: CellKind, operator: OperatorSpec, attributes: OnnxAttribu
       hard = own;
       return code;
     });
-    const [f, second, third] = codes as [Activation, Activation, Activation];
+    const [f, second, third] = codes as [CellActivation, CellActivation, CellActivation];
     const common = { kind, clip, ...(hard && { hard }) };
     if (kind === "RNN") return { ...common, phi: f };
     if (kind === "GRU") return { ...common, sigma: f, phi: second, resetAfter: linear_before_reset === 1 };

@@ -7,13 +7,13 @@ import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "..
 import { currentCore } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, takeTensor, wasmTensorOf } from "../../bindings/memory.js";
-import type { Activation, CellKind } from "../../bindings/recurrent.js";
+import type { CellActivation, CellKind } from "../../bindings/recurrent.js";
 import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkSize, lockFields } from "../base/check.js";
 import { checkSealed } from "../base/sealed.js";
 import type { StreamingLayer } from "../formats/audio/description.js";
+import { StepInput } from "../nn/step-input.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
-import { StepInput } from "../recurrent/stream.js";
 
 /** A running layer: `step` reads the output of the layer before and writes its own. */
 interface Stage {
@@ -228,7 +228,7 @@ function denseStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: Stre
   return { output, step: prepareLinear(x, weight, bias, output) };
 }
 
-function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, activation: Activation): Stage {
+function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, activation: CellActivation): Stage {
   const output: FloatTensor = arena.zeros("output", dtype, x.shape);
   return { output, step: prepareActivation(activation, x, output) };
 }

@@ -1,12 +1,19 @@
 // The embedding layer.
 
 import { ValueError } from "../../bindings/errors.js";
-import { embeddingBackward, embeddingForward, uploadIndices } from "../../bindings/kernels.js";
+import {
+  embeddingBackward,
+  embeddingForward,
+  gatherRows,
+  uploadIndices,
+  type FloatTensor,
+} from "../../bindings/kernels.js";
 import type { WasmTensor } from "../../bindings/memory.js";
 import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { Layer, LayerMemory, type LayerOptions, type Module, type WasmParameter } from "./layer.js";
+import { openStream, setStreamPlan, type LayerStream, type LayerStreamOptions, type StreamPlan } from "./stream.js";
 
 /**
  * Options of `Embedding`.
@@ -61,6 +68,7 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
     [this.#weight] = memory.addParameters(shapes, () => random.normal()) as [WasmParameter<D>];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
+    setStreamPlan(this, () => this.#streamPlan());
     lockFields(this);
   }
 
@@ -100,5 +108,45 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
    */
   backward(gradients: { output: Tensor }): Record<string, never> {
     return this.#memory.runBackward(checkOptions("Embedding.backward", gradients, ["output"]));
+  }
+
+  /**
+   * Looks up the indices of one step at a time, in a copy of the table. A step takes N indices.
+   *
+   * @param options the number of rows
+   * @throws ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: LayerStreamOptions = {}): LayerStream<D> {
+    return openStream(this, options);
+  }
+
+  #streamPlan(): StreamPlan {
+    this.#memory.checkAlive();
+    const { dtype, numEmbeddings, embeddingDim } = this;
+    return {
+      core: this.#memory.arena.core,
+      dtype: "f64", // of the indices: f32 has too few digits
+      features: 1,
+      make: (arena, x) => {
+        const weight: FloatTensor = arena.copy("weight", this.#weight.value, dtype, [numEmbeddings, embeddingDim]);
+        const n = x.shape[0]!;
+        const indices = arena.zeros("x", "i32", [n]);
+        const output: FloatTensor = arena.zeros("output", dtype, [n, embeddingDim]);
+        const from = { of: weight, first: 0, width: embeddingDim };
+        const to = { of: output, first: 0, width: embeddingDim };
+        const run = (): void => {
+          const { data } = x;
+          for (let i = 0; i < n; i++) {
+            const index = data[i]!;
+            if (!(Number.isInteger(index) && index >= 0 && index < numEmbeddings)) {
+              throw new ValueError(`x[${i}]`, `${index}`, `indices from 0 to ${numEmbeddings - 1}`);
+            }
+          }
+          indices.data.set(data);
+          gatherRows(dtype, n, indices, from, to);
+        };
+        return { output, run };
+      },
+    };
   }
 }

@@ -1,10 +1,12 @@
 // Layer normalisation. Its equations are in assembly/layernorm.ts.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
+import { prepareLayerNorm } from "../../bindings/frames.js";
 import { layerNormBackward, layerNormForward, type FloatTensor, type Normalized } from "../../bindings/kernels.js";
 import { checkDimensions, describe, sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Layer, LayerMemory, type Module, type WasmParameter } from "./layer.js";
+import { openStream, setStreamPlan, type LayerStream, type LayerStreamOptions, type StreamPlan } from "./stream.js";
 
 /**
  * Options of `LayerNorm`.
@@ -68,6 +70,7 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
       [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter<D>, WasmParameter<D>];
       this.#bias.value.fill(0);
     }
+    setStreamPlan(this, () => this.#streamPlan());
     lockFields(this);
   }
 
@@ -123,5 +126,31 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
     x: Tensor<D>;
   } {
     return this.#memory.runBackward(checkOptions("LayerNorm.backward", gradients, ["output"]));
+  }
+
+  /**
+   * Runs the layer one step at a time, on a copy of its weights. A row is as many numbers as `normalizedShape` has.
+   *
+   * @param options the number of rows
+   * @throws ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: LayerStreamOptions = {}): LayerStream<D> {
+    return openStream(this, options);
+  }
+
+  #streamPlan(): StreamPlan {
+    this.#memory.checkAlive();
+    const { dtype, eps } = this;
+    return {
+      core: this.#memory.arena.core,
+      dtype,
+      features: this.#size,
+      make: (arena, x) => {
+        const copy = (parameter: WasmParameter<D> | undefined): FloatTensor | undefined =>
+          parameter && arena.copy(parameter.name, parameter.value, dtype, this.normalizedShape);
+        const output: FloatTensor = arena.zeros("output", dtype, x.shape);
+        return { output, run: prepareLayerNorm(x, copy(this.#weight), copy(this.#bias), eps, output) };
+      },
+    };
   }
 }

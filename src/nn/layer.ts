@@ -107,6 +107,14 @@ export interface Mode {
   readonly keep: boolean;
 }
 
+/** A tensor of a layer's state, as in its state dictionary. */
+export interface StateEntry<D extends FloatDtype = FloatDtype> {
+  readonly name: string;
+  readonly value: Tensor<D>;
+  /** Reads the tensor from an entry of a dictionary; by default one of f64 or f32, in the shape of `value`. */
+  readonly read?: (name: string, entry: Tensor) => TensorData;
+}
+
 /** The backward pass that belongs to the values that a forward pass saved. */
 export type Backward<Saved> = (values: Saved, gradients: Gradients, scratch: Arena) => Gradients;
 
@@ -121,6 +129,8 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   readonly arena: Arena;
   readonly dtype: D;
   readonly parameters: WasmParameter<D>[] = [];
+  /** State that is not trained, such as running statistics. */
+  readonly buffers: StateEntry<D>[] = [];
   /** Whether the layer is in training mode. */
   training = true;
   #saved: { arena: Arena; backward: Call["backward"] } | undefined;
@@ -246,19 +256,23 @@ type Memory<D extends FloatDtype> = Omit<LayerMemory<D, unknown>, "runForward" |
  * The base of all layers and cells.
  *
  * @typeParam D the number type
+ * @typeParam Own the type of `dtype`: undefined in layers without parameters that take both number types
  */
-export abstract class Layer<D extends FloatDtype = FloatDtype> {
-  /** Number type of the parameters, inputs and outputs. */
-  readonly dtype: D;
+export abstract class Layer<D extends FloatDtype = FloatDtype, Own extends FloatDtype | undefined = D> {
+  /** Number type of the parameters, inputs and outputs; undefined if the layer has no parameters and takes f64 and f32. */
+  readonly dtype: Own;
   readonly #memory: Memory<D>;
 
-  /** @internal */
-  protected constructor(memory: Memory<D>) {
+  /**
+   * @internal
+   * @param takesBoth whether inputs may be of f64 and f32
+   */
+  protected constructor(memory: Memory<D>, takesBoth = false) {
     if (!((memory as object) instanceof LayerMemory)) {
       throw new StateError("Layer", "a call of its constructor", "a layer of this package");
     }
     this.#memory = memory;
-    this.dtype = memory.dtype;
+    this.dtype = (takesBoth ? undefined : memory.dtype) as Own;
   }
 
   /** Whether the layer is in training mode, in which `forward` saves what `backward` needs. A new layer is. */
@@ -311,25 +325,25 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
   }
 
   /**
-   * Copies of the parameters by PyTorch's names.
+   * Copies of the parameters, and of running statistics, by PyTorch's names.
    *
    * @throws DisposedError
    */
   stateDict(): Record<string, Tensor<D>> {
-    return stateDictOf(this.parameters());
+    return stateDictOf([...this.parameters(), ...this.#memory.buffers]);
   }
 
   /**
-   * Sets all parameters from tensors by name; f32 and f64 convert.
+   * Sets the parameters, and running statistics, from tensors by name; f32 and f64 convert.
    *
-   * @param dict an entry for each parameter and no other, such as `stateDict` or `readSafetensors` returns
+   * @param dict an entry for each and no other, such as `stateDict` or `readSafetensors` returns
    * @param options which entries are meant: `prefix`, `rename`
    * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, ValueError, StateError, DisposedError; nothing
    *   is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, options: LoadOptions = {}): void {
     checkOutside(`${this.#memory.kind}.loadStateDict`);
-    loadStateDictInto(this.parameters(), dict, options);
+    loadStateDictInto([...this.parameters(), ...this.#memory.buffers], dict, options);
   }
 
   /** Frees the layer's memory. The layer and its parameters cannot be used any more. */
@@ -344,9 +358,9 @@ export abstract class Layer<D extends FloatDtype = FloatDtype> {
   }
 }
 
-/** Copies of the values of parameters, by name. */
-export function stateDictOf<D extends FloatDtype>(parameters: readonly Parameter<D>[]): Record<string, Tensor<D>> {
-  return Object.fromEntries(parameters.map(({ name, value }) => [name, wasmTensorOf(value)!.download() as Tensor<D>]));
+/** Copies of the values, by name. */
+export function stateDictOf<D extends FloatDtype>(state: readonly StateEntry<D>[]): Record<string, Tensor<D>> {
+  return Object.fromEntries(state.map(({ name, value }) => [name, wasmTensorOf(value)!.download() as Tensor<D>]));
 }
 
 /**
@@ -375,29 +389,29 @@ export function entriesMeant(dict: unknown, options: LoadOptions): Map<string, s
 }
 
 /**
- * Copies `dict` into the values of parameters, all or nothing; f32 and f64 convert.
+ * Copies `dict` into the values, all or nothing; f32 and f64 convert.
  *
  * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry; ValueError, UnsupportedError (options)
  */
 export function loadStateDictInto(
-  parameters: readonly Parameter[],
+  state: readonly StateEntry[],
   dict: Readonly<Record<string, Tensor>>,
   options: LoadOptions = {},
 ): void {
   const meant = entriesMeant(dict, options);
   const { prefix = "" } = options;
-  const names = new Set(parameters.map(({ name }) => name));
+  const names = new Set(state.map(({ name }) => name));
   const listed = (): string => [...names].slice(0, 20).join(", ") || "no entries";
   for (const [name, key] of meant) {
     if (!names.has(name)) throw new ShapeError("dict", `an unknown entry "${key}"`, listed());
   }
-  const copies = parameters.map(({ name, value }) => {
+  const copies = state.map(({ name, value, read }) => {
     const key = meant.get(name);
     const entry = key === undefined ? undefined : dict[key];
     if (entry === undefined) throw new ShapeError("dict", `no entry "${prefix}${name}"`, listed());
-    return copyEntry(key!, entry, value.shape);
+    return read ? read(key!, entry) : copyEntry(key!, entry, value.shape);
   });
-  parameters.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
+  state.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
 }
 
 /** A copy of the numbers of an entry, which must have the shape, of f64 or f32. */

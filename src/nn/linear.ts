@@ -1,10 +1,12 @@
 // The dense layer.
 
+import { prepareLinear } from "../../bindings/frames.js";
 import { linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import type { FloatDtype, Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { initialDraw, Layer, LayerMemory, type LayerOptions, type Module, type WasmParameter } from "./layer.js";
+import { openStream, setStreamPlan, type LayerStream, type LayerStreamOptions, type StreamPlan } from "./stream.js";
 
 /**
  * Options of `Linear`.
@@ -53,6 +55,7 @@ export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Mo
     super(memory);
     this.#memory = memory;
     [this.#weight, this.#bias] = memory.addParameters(shapes, draw) as [WasmParameter<D>, WasmParameter<D> | undefined];
+    setStreamPlan(this, () => this.#streamPlan());
     lockFields(this);
   }
 
@@ -94,5 +97,31 @@ export class Linear<D extends FloatDtype = "f64"> extends Layer<D> implements Mo
     x: Tensor<D>;
   } {
     return this.#memory.runBackward(checkOptions("Linear.backward", gradients, ["output"]));
+  }
+
+  /**
+   * Runs the layer one step at a time, on a copy of its weights.
+   *
+   * @param options the number of rows
+   * @throws ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: LayerStreamOptions = {}): LayerStream<D> {
+    return openStream(this, options);
+  }
+
+  #streamPlan(): StreamPlan {
+    this.#memory.checkAlive();
+    const { dtype, inFeatures, outFeatures } = this;
+    return {
+      core: this.#memory.arena.core,
+      dtype,
+      features: inFeatures,
+      make: (arena, x) => {
+        const weight: FloatTensor = arena.copy("weight", this.#weight.value, dtype, [outFeatures, inFeatures]);
+        const bias: FloatTensor | undefined = this.#bias && arena.copy("bias", this.#bias.value, dtype, [outFeatures]);
+        const output: FloatTensor = arena.zeros("output", dtype, [x.shape[0]!, outFeatures]);
+        return { output, run: prepareLinear(x, weight, bias, output) };
+      },
+    };
   }
 }

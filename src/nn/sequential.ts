@@ -28,7 +28,7 @@ export interface SequenceOptions {
  *
  * @typeParam D the number type
  */
-export interface LayerStream<D extends FloatDtype = FloatDtype> {
+export interface ModelStream<D extends FloatDtype = FloatDtype> {
   /**
    * Runs one step.
    *
@@ -45,7 +45,7 @@ export interface LayerStream<D extends FloatDtype = FloatDtype> {
 /** A layer as a chain uses it; the second argument is for layers that take one. */
 interface Link<D extends FloatDtype> extends Module<D> {
   forward(x: Tensor, options?: SequenceOptions): { output: Tensor<D>; lengths?: Lengths };
-  stream?(options: { batchSize?: number | undefined }): LayerStream<D>;
+  stream?(options: { batchSize?: number | undefined }): ModelStream<D>;
 }
 
 /**
@@ -160,8 +160,9 @@ export class Sequential<
     let output = x;
     for (const [, layer, { takes, endsTime }] of this.#links) {
       const given: SequenceOptions = {};
-      if (lengths !== undefined && takes?.includes("lengths") !== false) given.lengths = lengths;
-      if (mask !== undefined && takes?.includes("mask") !== false) given.mask = mask;
+      const isTaken = (name: "lengths" | "mask") => (takes ? takes.includes(name) : !(layer instanceof Layer));
+      if (lengths !== undefined && isTaken("lengths")) given.lengths = lengths;
+      if (mask !== undefined && isTaken("mask")) given.mask = mask;
       const result = Object.keys(given).length > 0 ? layer.forward(output, given) : layer.forward(output);
       output = result.output;
       lengths = result.lengths ?? lengths;
@@ -286,9 +287,9 @@ export class Sequential<
    * @param options the batch size N, 1 by default
    * @throws UnsupportedError naming a layer that looks ahead or has no stream; ShapeError, DisposedError, OutOfMemoryError
    */
-  stream(options: { batchSize?: number | undefined } = {}): LayerStream<D> {
+  stream(options: { batchSize?: number | undefined } = {}): ModelStream<D> {
     const given = checkOptions("stream", options, ["batchSize"]);
-    const streams: LayerStream<D>[] = [];
+    const streams: ModelStream<D>[] = [];
     const dispose = (): void => streams.forEach((stream) => stream.dispose());
     try {
       for (const [name, layer] of this.#links) {

@@ -20,6 +20,7 @@ import type { Gradients } from "../recording/tape.js";
 import { checkNonlinearity } from "./options.js";
 import { weightShapes, weightsOf } from "./parameters.js";
 import { readOptional } from "./sequences.js";
+import { Stream, type StreamOptions } from "./stream.js";
 
 /**
  * Options that all cells have.
@@ -264,6 +265,17 @@ abstract class Cell<
     const shape = [...x.shape.slice(0, -1), hiddenSize];
     const states = { x: dx, h: dh.reshape(shape) };
     return dc ? { ...states, c: dc.reshape(shape) } : states;
+  }
+
+  /**
+   * Runs the cell one step at a time, on a copy of its weights, with the state kept inside: h is [1,N,H] there, as in the stream of
+   * a recurrent layer.
+   *
+   * @param options the number of rows
+   * @throws ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: StreamOptions = {}): Stream<D> {
+    return new Stream(this.#memory, this.#cell, [this.#weights], options);
   }
 
   #stateNames(): readonly string[] {

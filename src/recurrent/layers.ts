@@ -2,7 +2,7 @@
 // is in assembly/.
 
 import { UnsupportedError } from "../../bindings/errors.js";
-import type { Activation } from "../../bindings/recurrent.js";
+import type { CellActivation } from "../../bindings/recurrent.js";
 import type { FloatDtype } from "../../bindings/tensor.js";
 import { checkFlag, lockFields } from "../base/check.js";
 import { sealed } from "../base/sealed.js";
@@ -33,7 +33,7 @@ import { Recurrent } from "./stack.js";
  */
 export class RNN<D extends FloatDtype = "f64"> extends Recurrent<D, RNNState, RNNOutput<D>, RNNInputGradients<D>> {
   /** phi: the option `activation`, or else `nonlinearity`. */
-  readonly nonlinearity: Activation;
+  readonly nonlinearity: CellActivation;
 
   /**
    * Creates a stack with random weights.

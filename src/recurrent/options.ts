@@ -2,7 +2,7 @@
 
 import { ValueError } from "../../bindings/errors.js";
 import type { Lengths } from "../../bindings/memory.js";
-import type { Activation, CellKind } from "../../bindings/recurrent.js";
+import type { CellActivation, CellKind } from "../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { type LayerOptions } from "../nn/layer.js";
@@ -54,7 +54,7 @@ export interface RNNOptions<D extends FloatDtype = FloatDtype> extends Recurrent
   /** phi: "tanh" (default) or "relu". */
   nonlinearity?: "tanh" | "relu" | undefined;
   /** Any other non-linearity, for models from elsewhere; used instead of `nonlinearity`. */
-  activation?: Activation | undefined;
+  activation?: CellActivation | undefined;
 }
 
 /**
@@ -64,9 +64,9 @@ export interface RNNOptions<D extends FloatDtype = FloatDtype> extends Recurrent
  */
 export interface GatedOptions<D extends FloatDtype = FloatDtype> extends RecurrentOptions<D> {
   /** Non-linearity of the candidate, and of the LSTM between c and h (default "tanh"). */
-  activation?: Activation | undefined;
+  activation?: CellActivation | undefined;
   /** Non-linearity of the gates (default "sigmoid"); "hardSigmoid" is Keras 2's min(max(0.2 x + 0.5, 0), 1). */
-  recurrentActivation?: Activation | undefined;
+  recurrentActivation?: CellActivation | undefined;
   /**
    * Whether to layer-normalise the products of the weights, and the LSTM's c before psi (Ba et al. 2016; default false).
    * Adds the parameters weight_norm_ih_l0, weight_norm_hh_l0 [4H or 3H], LSTM also weight_norm_c_l0, bias_norm_c_l0 [H],
@@ -173,7 +173,7 @@ export type LSTMInputGradients<D extends FloatDtype = FloatDtype> = RNNInputGrad
 
 const OPTIONS = ["numLayers", "bias", "batchFirst", "bidirectional", "dropout", "recurrentDropout", "checkpoint"];
 const MORE_OPTIONS = ["goBackwards", "stateful", "dtype", "seed"];
-const ACTIVATIONS: readonly Activation[] = ["tanh", "relu", "sigmoid", "hardSigmoid", "linear"];
+const ACTIVATIONS: readonly CellActivation[] = ["tanh", "relu", "sigmoid", "hardSigmoid", "linear"];
 
 /** A copy of options, which must be those of all recurrent layers or the kind's `own` (`checkOptions`). */
 export function checkRecurrentOptions<Options extends RecurrentOptions>(
@@ -184,7 +184,7 @@ export function checkRecurrentOptions<Options extends RecurrentOptions>(
   return checkOptions(kind, options, [...OPTIONS, ...own, ...MORE_OPTIONS]);
 }
 
-export function checkActivation(argument: string, value: Activation): void {
+export function checkActivation(argument: string, value: CellActivation): void {
   if (!ACTIVATIONS.includes(value)) throw new ValueError(argument, describe(value), ACTIVATIONS.join(", "));
 }
 

@@ -3,17 +3,10 @@
 import { DisposedError, StateError } from "../../bindings/errors.js";
 import { Arena, LiveTensor, type WasmTensor } from "../../bindings/memory.js";
 import { sizesOf, Stepper, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
-import {
-  BYTES,
-  readNumbers,
-  sizeOf,
-  zeros,
-  type FloatDtype,
-  type Tensor,
-  type TensorData,
-} from "../../bindings/tensor.js";
+import { BYTES, type FloatDtype, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkOptions, checkSize } from "../base/check.js";
 import { LayerMemory } from "../nn/layer.js";
+import { StepInput } from "../nn/step-input.js";
 import { checkOutside } from "../recording/current.js";
 import { readOptional } from "./sequences.js";
 
@@ -21,38 +14,6 @@ import { readOptional } from "./sequences.js";
 export interface StreamOptions {
   /** N, the number of rows of the batch (default 1). */
   batchSize?: number | undefined;
-}
-
-/** Reads the numbers of a step from the caller's array into wasm memory without an allocation. */
-export class StepInput<D extends FloatDtype = FloatDtype> {
-  readonly #tensor: WasmTensor<D>;
-  readonly #expected: string;
-  /** The numbers read so far: a plain array may have getters, which run code of the caller's. */
-  readonly #numbers: TensorData<D>;
-  #reading = false;
-
-  /** @param expected how many numbers a step has, in words */
-  constructor(tensor: WasmTensor<D>, expected: string) {
-    this.#tensor = tensor;
-    this.#expected = expected;
-    this.#numbers = zeros(tensor.dtype, sizeOf(tensor.shape));
-  }
-
-  /**
-   * Reads every number once, then copies them all.
-   *
-   * @throws ShapeError, DtypeError; StateError in a call from a getter of x; DisposedError where such a getter disposed
-   */
-  read(x: ArrayLike<number>): void {
-    if (this.#reading) throw new StateError("step", "a call from a getter of x", "one step after the other");
-    this.#reading = true;
-    try {
-      readNumbers("x", x, this.#numbers.length, this.#expected, this.#numbers);
-    } finally {
-      this.#reading = false;
-    }
-    this.#tensor.data.set(this.#numbers);
-  }
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   mse,
   tensor,
   toTorch,
-  type Activation,
+  type CellActivation,
   type FloatDtype,
   type Layer,
   type NestedNumbers,
@@ -51,7 +51,7 @@ export interface RecurrentSpec {
   readonly bias?: Fill;
   /** The forget gate's part of the bias is ones, whatever the others are. */
   readonly unit_forget_bias?: boolean;
-  readonly activation?: Activation;
+  readonly activation?: CellActivation;
   readonly recurrent_activation?: "hard_sigmoid";
   readonly reset_after?: false;
   readonly return_sequences?: boolean;
