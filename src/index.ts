@@ -67,6 +67,8 @@ export type { CellActivation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export { Sequential, type LayerList, type ModelStream, type SequenceOptions } from "./nn/sequential.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
+export { AdditiveAttention, type AdditiveAttentionOptions } from "./nn/additive-attention.js";
+export type { AttentionOptions } from "./nn/attention.js";
 export {
   ctcBeamDecode,
   ctcGreedyDecode,

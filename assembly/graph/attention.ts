@@ -170,3 +170,13 @@ export function additiveBackward<T>(s: Additive): void {
     }
   }
 }
+
+/** Whether two arrays have the same bits; `size` is a multiple of 4 bytes. */
+export function sameBits(size: i32, a: usize, b: usize): bool {
+  let i: usize = 0;
+  for (; i + 16 <= <usize>size; i += 16) {
+    if (v128.any_true(v128.xor(v128.load(a + i), v128.load(b + i)))) return false;
+  }
+  for (; i < <usize>size; i += 4) if (load<i32>(a + i) != load<i32>(b + i)) return false;
+  return true;
+}
