@@ -1,6 +1,7 @@
 // Measures a model on batches: the mean loss, and the means of metrics.
 
 import { ValueError } from "../../bindings/errors.js";
+import type { Lengths } from "../../bindings/memory.js";
 import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
@@ -25,6 +26,8 @@ export interface TrainableModel {
   ): {
     /** The output, which loss and metrics get. */
     output: Tensor;
+    /** Steps of each row of the output, if they are not those of x. */
+    lengths?: Lengths | undefined;
   };
   /** Switches to training mode. */
   train(): unknown;
@@ -209,8 +212,14 @@ export interface BatchRun {
 export function forward<Y>(model: TrainableModel, { x, lengths, targetLengths }: ReadBatch<Y>): BatchRun {
   const result: unknown = lengths === undefined ? model.forward(x) : model.forward(x, { lengths });
   if (!isRecord(result)) throw new ValueError("model", `forward returns ${describe(result)}`, "{ output }");
-  const { output, lengths: after = lengths } = result as { output: Tensor; lengths?: number[] };
-  return { output, info: { lengths: after, targetLengths } };
+  const { output, lengths: after = lengths } = result as { output: Tensor; lengths?: Lengths };
+  return { output, info: { lengths: after && listOf(after), targetLengths } };
+}
+
+function listOf(lengths: Lengths): number[] {
+  return Array.isArray(lengths)
+    ? (lengths as number[])
+    : Array.from("shape" in lengths ? lengths.data : (lengths as Int32Array));
 }
 
 /** The metrics of a batch. */

@@ -4,10 +4,12 @@ import {
   Adam,
   crossEntropy,
   Dropout,
+  Embedding,
   Linear,
   LSTM,
   mse,
   ReduceLROnPlateau,
+  Sequential,
   SGD,
   StateError,
   StepLR,
@@ -21,6 +23,8 @@ import {
   batches,
   evaluate,
   fit,
+  loadTraining,
+  saveTraining,
   type BatchLoss,
   type FitOptions,
   type FitPosition,
@@ -30,7 +34,7 @@ import {
 } from "../../src/train.js";
 import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
-import { echoBatches, Tagger } from "../helpers/tagger.js";
+import { echoBatches, SYMBOLS, Tagger } from "../helpers/tagger.js";
 import "../helpers/bits.js";
 
 const loss: BatchLoss = (output, y, { lengths }) => crossEntropy(output, y, { lengths });
@@ -147,6 +151,69 @@ describe("batches", () => {
     await all(fit(unchanged, [batch], { loss: noted, optimizer, epochs: 1 }));
     const [returned, given] = [[7], [1]].map((lengths) => ({ lengths, targetLengths: [3] }));
     expect(seen).toEqual([returned, returned, given]);
+  });
+});
+
+describe("Sequential", () => {
+  const chain = (seed = 1) =>
+    new Sequential({
+      embedding: new Embedding(SYMBOLS, 4, { seed }),
+      lstm: new LSTM(4, 7, { seed, numLayers: 2, dropout: 0.2 }),
+      rest: new Sequential([new Dropout(0.3, { seed }), new Linear(7, SYMBOLS, { seed })]),
+    });
+
+  test("is trained with the bits of the same steps by hand", async () => {
+    const [model, other] = [chain(), chain()];
+    const optimizer = new Adam(model.parameters(), { lr: 0.02 });
+    const progress = await all(fit(model, echoBatches(18), { loss, optimizer, epochs: 2 }));
+    const byHand = new Adam(other.parameters(), { lr: 0.02 });
+    const data = echoBatches(18);
+    const expected: number[] = [];
+    for (let epoch = 0; epoch < 2; epoch++) {
+      for (const { x, y, lengths } of data) {
+        const body = () => crossEntropy(other.forward(x, { lengths }).output, y, { lengths });
+        expected.push(byHand.minimize(body).loss);
+      }
+    }
+    expect(progress.map((each) => each.loss)).toEqual(expected);
+    sameWeights(model, other);
+  });
+
+  test("keeps the modes of each layer and chain over a validation", async () => {
+    const model = chain();
+    model.layers.rest.eval();
+    model.layers.rest.layers[1]!.train();
+    const { embedding, lstm, rest } = model.layers;
+    const modes = () => [model, embedding, lstm, rest, ...rest.layers].map(({ training }) => training);
+    const before = modes();
+    expect(before).toEqual([true, true, true, false, false, true]);
+    await evaluate(model, echoBatches(4), { loss });
+    expect(modes()).toEqual(before);
+  });
+
+  test("continues from a file with the same bits", async () => {
+    const train = async (
+      model: ReturnType<typeof chain>,
+      from: FitPosition | undefined,
+      optimizer: Adam,
+      steps = Infinity,
+    ) => {
+      const progress: Progress[] = [];
+      for await (const each of fit(model, echoBatches(18), { loss, optimizer, epochs: 3, position: from })) {
+        if (progress.push(each) === steps) break;
+      }
+      return progress;
+    };
+    const whole = chain();
+    const expected = await train(whole, undefined, new Adam(whole.parameters()));
+    const interrupted = chain();
+    const first = { model: interrupted, optimizer: new Adam(interrupted.parameters()) };
+    const { position } = (await train(interrupted, undefined, first.optimizer, 7)).at(-1)!;
+    const model = chain(2);
+    const optimizer = new Adam(model.parameters());
+    const loaded = loadTraining(saveTraining({ ...first, position }), { model, optimizer });
+    expect(await train(model, loaded.position, optimizer)).toEqual(expected.slice(7));
+    sameWeights(model, whole);
   });
 });
 
