@@ -32,6 +32,7 @@ import {
   type Tensor,
   type TensorData,
 } from "wasm-rnn";
+import * as ops from "wasm-rnn/ops";
 
 /** Compiles only where `Actual` is exactly `Expected`. */
 function is<Expected>(): <Actual>(
@@ -232,3 +233,16 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
 is<Tensor<"f64">>()(softmax(f64));
+
+// functions of wasm-rnn/ops keep the dtype; those that compute have no results of i32
+is<Tensor<"f32">>()(ops.add(f32, 1));
+is<Tensor<"f64">>()(ops.sub(1, f64));
+is<Tensor<"f64">>()(ops.sum(ops.mul(f64, f64), -1, true));
+is<Tensor<FloatDtype>>()(ops.matmul(any, any));
+is<Tensor<FloatDtype>>()(ops.softmax(any));
+is<Tensor<"f32">>()(ops.where(i32, f32, 0));
+is<Tensor<"i32">>()(ops.concat([i32, ops.reshape(i32, [-1])], 0));
+is<Tensor>()(ops.transpose(any, [1, 0]));
+is<Tensor<"f64">>()(ops.oneHot(i32, 3));
+is<Tensor<"f32">>()(ops.oneHot(i32, 3, "f32"));
+is<Tensor<"f64">>()(ops.max(f64, undefined));

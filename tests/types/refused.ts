@@ -2,6 +2,7 @@
 // types.test.ts fails where there is none.
 
 import { GRU, Linear, LSTM, LSTMCell, RNN, tensor, type LSTMOptions, type Module, type Tensor } from "wasm-rnn";
+import { add, matmul, sum } from "wasm-rnn/ops";
 
 declare const f32: Tensor<"f32">;
 declare const any: Tensor;
@@ -53,3 +54,10 @@ new LSTMCell(4, 8).backward({ h: any });
 export const cell: Module = new LSTMCell(4, 8);
 // @ts-expect-error an f32 module
 export const module: Module<"f64"> = new LSTM(4, 8, { dtype: "f32" });
+
+// @ts-expect-error a text is no number
+add(f32, "1");
+// @ts-expect-error a matrix, no number
+matmul(f32, 2);
+// @ts-expect-error an axis is a number
+sum(f32, "0");
