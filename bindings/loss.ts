@@ -32,6 +32,8 @@ export interface LossResult {
   total: number;
   losses: FloatTensor;
   gradient: FloatTensor;
+  /** How many consecutive numbers of the gradient belong to one loss, before those of the next; by default all of a loss. */
+  inner?: number;
 }
 
 /** The arguments of all losses beside prediction and target. */
@@ -44,7 +46,7 @@ export interface LossArguments {
 }
 
 /** Whether the total is the mean; checks `reduction`. */
-function isMean(reduction: Reduction = "mean"): boolean {
+export function isMean(reduction: Reduction = "mean"): boolean {
   if (!["mean", "sum", "none"].includes(reduction)) {
     throw new ValueError("reduction", describe(reduction), '"mean", "sum" or "none"');
   }
@@ -52,12 +54,12 @@ function isMean(reduction: Reduction = "mean"): boolean {
 }
 
 /** A tensor that was read (`readTensor`), with a copy of numbers that lie in this core's memory: allocating may move that. */
-function steady(arena: Arena, { data, shape }: Tensor): Tensor {
+export function steady(arena: Arena, { data, shape }: Tensor): Tensor {
   return { data: arena.core.heap.holds(data) ? data.slice() : data, shape };
 }
 
 /** Reads a prediction of any shape, f64 or f32. */
-function readPrediction(arena: Arena, argument: string, prediction: Tensor): { x: Tensor; dtype: FloatDtype } {
+export function readPrediction(arena: Arena, argument: string, prediction: Tensor): { x: Tensor; dtype: FloatDtype } {
   const x = steady(arena, readTensor(argument, prediction, "a tensor of f64 or f32"));
   return { x, dtype: floatDtype(argument, x) };
 }

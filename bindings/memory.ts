@@ -126,14 +126,14 @@ export function takeTensor<D extends Dtype>(
 export type Lengths = Tensor | readonly number[] | Int32Array;
 
 /** A copy of lengths from outside, each read once: n integers from 0 to t. */
-export function takeLengths(lengths: Lengths, t: number, n: number): readonly number[] {
+export function takeLengths(lengths: Lengths, t: number, n: number, argument = "lengths"): readonly number[] {
   const isList = Array.isArray(lengths) || kindOf(lengths) !== undefined;
   const values = isList
-    ? readNumbers("lengths", lengths as ArrayLike<number>, n, "one for each row", [])
-    : Array.from(takeTensor("lengths", lengths as Tensor, "i32", [n]).data);
+    ? readNumbers(argument, lengths as ArrayLike<number>, n, "one for each row", [])
+    : Array.from(takeTensor(argument, lengths as Tensor, "i32", [n]).data);
   values.forEach((length, i) => {
     if (!Number.isInteger(length) || length < 0 || length > t) {
-      throw new ValueError(`lengths[${i}]`, `${length}`, `an integer from 0 to ${t}`);
+      throw new ValueError(`${argument}[${i}]`, `${length}`, `an integer from 0 to ${t}`);
     }
   });
   return values;

@@ -36,7 +36,11 @@ const modules = {
       conv: [],
       pool: [],
       "batch-norm": [],
+      ctc: [],
+      attention: [],
       activation: [],
+      ctc: [],
+      attention: [],
     },
   },
 };

@@ -67,6 +67,22 @@ export type { CellActivation, CellKind } from "../bindings/recurrent.js";
 export { Embedding, type EmbeddingOptions } from "./nn/embedding.js";
 export { Sequential, type LayerList, type ModelStream, type SequenceOptions } from "./nn/sequential.js";
 export { Dropout, type DropoutOptions } from "./nn/dropout.js";
+export { AdditiveAttention, type AdditiveAttentionOptions } from "./nn/additive-attention.js";
+export type { AttentionOptions } from "./nn/attention.js";
+export {
+  MultiheadAttention,
+  type MultiheadAttentionInput,
+  type MultiheadAttentionOptions,
+} from "./nn/multihead-attention.js";
+export {
+  ctcBeamDecode,
+  ctcGreedyDecode,
+  ctcLoss,
+  type CtcBeamDecodeOptions,
+  type CtcDecodeOptions,
+  type CtcHypothesis,
+  type CtcLossOptions,
+} from "./nn/ctc.js";
 export { LayerNorm, type LayerNormOptions } from "./nn/layer-norm.js";
 export { Conv1d, type Conv1dOptions } from "./nn/conv1d.js";
 export { AvgPool1d, MaxPool1d, type PoolOptions } from "./nn/pool.js";

@@ -91,6 +91,7 @@ function next<T>(p: usize, stride: i32, first: v128, i: i32, n: i32): v128 {
 function nextMask<T>(p: usize, stride: i32, i: i32, n: i32): v128 {
   if (sizeof<T>() == 4) return v128.ne<i32>(next<f32>(p, stride, loadSplat<f32>(p), i, n), v128.splat<i32>(0));
   const q = at<i32>(p, i * stride);
+  if (stride == 1 && n - i > 1) return i64x2.ne(i64x2.extend_low_i32x4_s(v128.load64_zero(q)), i64x2.splat(0));
   const second = n - i > 1 ? load<i32>(at<i32>(q, stride)) : 0;
   return i64x2.ne(i64x2.replace_lane(i64x2.splat(<i64>load<i32>(q)), 1, <i64>second), i64x2.splat(0));
 }

@@ -6,7 +6,7 @@ import { mul, type FloatTensor } from "../../bindings/kernels.js";
 import * as kernels from "../../bindings/loss.js";
 import type { LossResult, Reduction } from "../../bindings/loss.js";
 import { Arena, withArena, type Lengths } from "../../bindings/memory.js";
-import { readTensor, type Dtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
+import { readTensor, sizeOf, type Dtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { currentTape } from "../recording/current.js";
 
@@ -105,8 +105,10 @@ const TENSORS = [
   "target",
 ];
 
-/** Arguments that have other names in errors. */
-interface Named {
+/** What `runLoss` reads of a kernel's arguments. */
+interface RunOptions<R extends Reduction> {
+  reduction?: R | undefined;
+  /** Where prediction and target have other names in errors. */
   names?: readonly [prediction: string, target: string];
 }
 
@@ -117,7 +119,7 @@ interface Named {
  * @param inputs the arguments that have a gradient: the factor of the kernel's gradient
  * @param name of the gradient in the result
  */
-function run<R extends Reduction, D extends Dtype, A extends LossOptions<R> & Named, Name extends string>(
+export function runLoss<R extends Reduction, D extends Dtype, A extends RunOptions<R>, Name extends string>(
   args: A,
   inputs: Readonly<Record<string, number>>,
   name: Name,
@@ -145,7 +147,7 @@ function run<R extends Reduction, D extends Dtype, A extends LossOptions<R> & Na
         outputs: { loss: result.loss },
         arena,
         backward: ({ loss }, scratch) =>
-          Object.fromEntries(factors.map(([key, factor]) => [key, scaledRows(scratch, gradient, loss!, factor)])),
+          Object.fromEntries(factors.map(([key, factor]) => [key, scaledRows(scratch, computed, loss!, factor)])),
       });
     } else {
       const gradients = factors.map(([key, factor]) => [read[key]!, gradient, factor] as const);
@@ -158,20 +160,26 @@ function run<R extends Reduction, D extends Dtype, A extends LossOptions<R> & Na
   }
 }
 
-/** Rows of the gradient of a sum of losses, each times a factor and the gradient of its own loss. */
-function scaledRows(scratch: Arena, gradient: FloatTensor, dLoss: Tensor, factor: number): FloatTensor {
+/** The gradient of a sum of losses, times a factor and for each loss its own gradient; `inner` as in `LossResult`. */
+function scaledRows(
+  scratch: Arena,
+  { gradient, losses, inner = sizeOf(gradient.shape) / sizeOf(losses.shape) }: LossResult,
+  dLoss: Tensor,
+  factor: number,
+): FloatTensor {
   const { dtype, shape } = gradient;
   const scaled: FloatTensor = scratch.copy("gradient", gradient, dtype, shape);
   const factors: FloatTensor = scratch.allocate("gradient", dtype, shape);
-  const rows = dLoss.data;
-  const size = scaled.data.length / rows.length;
-  for (let i = 0; i < rows.length; i++) factors.data.fill(factor * rows[i]!, i * size, (i + 1) * size);
+  const { data } = dLoss;
+  for (let i = 0; i * inner < sizeOf(shape); i++) {
+    factors.data.fill(factor * data[i % data.length]!, i * inner, (i + 1) * inner);
+  }
   mul(scaled, factors);
   return scaled;
 }
 
 function download<R extends Reduction, D extends Dtype, Name extends string>(
-  { reduction }: LossOptions<R>,
+  { reduction }: RunOptions<R>,
   name: Name,
   { total, losses, gradient }: LossResult,
 ): { loss: Loss<R, D> } & Record<Name, Tensor<D>> {
@@ -207,7 +215,7 @@ export function crossEntropy<R extends Reduction = "mean", D extends Dtype = Dty
   const given = checkOptions("crossEntropy", options, [...COMMON, "ignoreIndex", "labelSmoothing"]);
   const { ignoreIndex, labelSmoothing = 0 } = given;
   const args = { ...given, logits, targets, ignoreIndex, labelSmoothing };
-  return run<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.crossEntropy);
+  return runLoss<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.crossEntropy);
 }
 
 /**
@@ -237,7 +245,12 @@ export function nll<R extends Reduction = "mean", D extends Dtype = Dtype>(
   const given = checkOptions("nll", options, [...COMMON, "ignoreIndex"]);
   const { ignoreIndex = -100 } = given;
   const args = { ...given, logProbabilities, targets, ignoreIndex };
-  return run<R, D, typeof args, "dLogProbabilities">(args, { logProbabilities: 1 }, "dLogProbabilities", kernels.nll);
+  return runLoss<R, D, typeof args, "dLogProbabilities">(
+    args,
+    { logProbabilities: 1 },
+    "dLogProbabilities",
+    kernels.nll,
+  );
 }
 
 /** A loss of prediction and target, element by element. */
@@ -250,7 +263,7 @@ function regression<R extends Reduction, D extends Dtype>(
 ): { loss: Loss<R, D>; dPrediction: Tensor<D> } {
   const args = { ...options, names: ["prediction", "target"] as const, prediction, target, beta };
   const differentiable = { prediction: 1, target: -1 };
-  return run(args, differentiable, "dPrediction", (arena, args) => kernels.elementwiseLoss(arena, kind, args));
+  return runLoss(args, differentiable, "dPrediction", (arena, args) => kernels.elementwiseLoss(arena, kind, args));
 }
 
 /**
@@ -355,7 +368,7 @@ export function bceWithLogits<R extends Reduction = "mean", D extends Dtype = Dt
 } {
   const given = checkOptions("bceWithLogits", options, [...COMMON, "posWeight"]);
   const args = { ...given, names: ["logits", "targets"] as const, prediction: logits, target: targets };
-  return run(args, { prediction: 1 }, "dLogits", (arena, args) =>
+  return runLoss(args, { prediction: 1 }, "dLogits", (arena, args) =>
     kernels.elementwiseLoss(arena, kernels.BCE_WITH_LOGITS, args),
   );
 }

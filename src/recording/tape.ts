@@ -146,12 +146,12 @@ export class Tape {
     return (this.#core ??= currentCore());
   }
 
-  /** The inputs of a call as they are read, each once. */
+  /** The inputs of a call as they are read, each once; tensors in wasm memory are inputs as they are. */
   read<T extends Readonly<Record<string, Tensor | undefined>>>(inputs: T): T {
     const read: Record<string, Tensor | undefined> = {};
     for (const name in inputs) {
       const input = inputs[name];
-      read[name] = input === undefined ? undefined : readTensor(name, input);
+      read[name] = input === undefined || input instanceof WasmTensor ? input : readTensor(name, input);
     }
     return read as T;
   }

@@ -21,6 +21,7 @@ import {
   CharLM,
   clipGradNorm,
   crossEntropy,
+  ctcLoss,
   Dropout,
   Embedding,
   GRU,
@@ -550,6 +551,12 @@ describe.each(variants)("%s build: threads", (variant) => {
             x,
             { data: Int32Array.from({ length: SIZE }, () => 1), shape: [SIZE] },
             { lengths: lengths.subarray(0, 1) },
+          ),
+        () =>
+          ctcLoss(
+            wave([8, 8, 4]),
+            { data: targets, shape: [8, 8] },
+            { blank: 2, targetLengths: lengths.subarray(0, 8) },
           ),
         () => table.forward({ data: targets, shape: [SIZE] }),
         () => layer.forward(sequence, { lengths: lengths.subarray(0, 8) }),

@@ -557,6 +557,90 @@ function cs231nBackward(env, lstm, cell) {
   return [like(result.nextH), ...(lstm ? [like(result.nextC)] : []), result.cache];
 }
 
+// --- training ----------------------------------------------------------------------------------------------------------
+
+/** Samples of one of the kinds that `batches` takes. */
+function samples(r) {
+  const [dtype, features, size] = [dtypeOf(r), small(r), r.range(1, 2)];
+  const x = r.pick([
+    (t) => tensor(r, dtype, [t, features]),
+    (t) => indices(r, [t], 5),
+    (t) => Int32Array.from({ length: t }, () => r.int(5)),
+    (t) => Array.from(floats(r, "f64", t)),
+    () => tensor(r, dtype, [features]),
+  ]);
+  const y = r.pick([
+    () => r.int(3),
+    () => tensor(r, dtype, [size]),
+    (t) => indices(r, [t], 3),
+    () => indices(r, [r.int(3)], 3),
+    (t) => tensor(r, dtype, [t, size]),
+  ]);
+  return Array.from({ length: r.range(1, 5) }, () => {
+    const t = r.range(1, 4);
+    return { x: x(t), y: y(t) };
+  });
+}
+
+const batchesArguments = ({ r }) => [
+  samples(r),
+  {
+    batchSize: r.range(1, 3),
+    ...some(r, { batchFirst: r.bool(), shuffle: r.bool(), seed: r.int(99), bucket: r.pick([true, 2]) }),
+  },
+];
+
+/** Predictions, targets and options of metrics. */
+function predictions({ r }, more) {
+  const [t, n, c] = [r.range(1, 3), r.range(1, 3), r.range(1, 3)];
+  const predicted = r.bool() ? tensor(r, dtypeOf(r), [t, n, c]) : indices(r, [t, n], c);
+  const lengths = Array.from({ length: n }, () => r.int(t + 1));
+  return [predicted, indices(r, [t, n], c), ...more(c), some(r, { lengths, ignoreIndex: -1, batchFirst: false })];
+}
+
+/** A layer, an optimizer over its parameters, and perhaps a schedule and generators. */
+function trainingParts(env) {
+  const { r } = env;
+  const model = make(env, r.pick(["Linear", "LSTM", "LayerNorm"]));
+  const own = model.parameters().length > 0 ? model.parameters() : parameters(env);
+  env.watchParameters("model", own);
+  const optimizer = env.own(new W[r.pick(OPTIMIZERS)](own, { lr: 0.1 }));
+  if (r.bool()) optimizer.step();
+  env.watch("optimizer", () => Object.values(optimizer.stateDict()).map(({ data }) => data));
+  const random = r.pick([new W.Random(1), { mine: new W.Random(2) }]);
+  const schedule = new W.StepLR(optimizer, { stepSize: 1 });
+  return { model, optimizer, ...some(r, { schedule, random }) };
+}
+
+/** Arguments of fit that learn y = 2 x, in vectors or sequences. */
+function fitArguments(env) {
+  const { r } = env;
+  const [dtype, size] = [dtypeOf(r), small(r)];
+  const model = env.own(new W.Linear(size, size, { dtype, seed: 1 }));
+  const steps = r.bool() ? [] : [r.range(1, 3)];
+  const pairs = Array.from({ length: r.range(1, 3) }, () => ({
+    x: tensor(r, dtype, [...steps, size]),
+    y: tensor(r, dtype, [...steps, size]),
+  }));
+  const data = () => entries.train.batches(pairs, { batchSize: 2 });
+  const optimizer = env.own(new W.SGD(model.parameters(), { lr: 0.1 }));
+  const options = {
+    validation: r.bool() ? data() : [...data()],
+    metrics: { m: () => r.real() },
+    schedule: new W.StepLR(optimizer, { stepSize: 1 }),
+    clipNorm: 1,
+    earlyStopping: { patience: 1, ...some(r, { minDelta: 0.1, restoreBest: r.bool(), mode: "min" }) },
+    onNan: r.pick(["stop", "skip"]),
+    signal: new AbortController().signal,
+    position: { epoch: 0, batch: 0, step: 3, samples: 2, lossSum: 0.5 },
+  };
+  return [
+    model,
+    r.bool() ? data() : [...data()],
+    { loss: (output, y) => W.mse(output, y), optimizer, epochs: 2, ...some(r, options) },
+  ];
+}
+
 // --- functions ---------------------------------------------------------------------------------------------------------
 
 const reduction = (r) => some(r, { reduction: r.pick(["mean", "sum", "none"]) });
@@ -565,6 +649,12 @@ function classes({ r }, more) {
   const [n, c, dtype] = [r.range(1, 3), r.range(2, 4), dtypeOf(r)];
   const options = { ...reduction(r), ...some(r, { ignoreIndex: -1, weight: tensor(r, dtype, [c]), ...more }) };
   return [tensor(r, dtype, [n, c]), indices(r, [n], c), options];
+}
+
+function ctc({ r }) {
+  const [t, n, c] = [small(r), r.range(1, 2), r.range(2, 4)];
+  const lengths = Array.from({ length: n }, () => r.int(t + 1));
+  return { n, c, logits: tensor(r, dtypeOf(r), [t, n, c]), options: some(r, { inputLengths: lengths }) };
 }
 
 function elements({ r }, more = () => ({})) {
@@ -660,6 +750,22 @@ export const FUNCTIONS = {
     elements(env, (dtype, shape) => ({ weight: tensor(env.r, dtype, shape), posWeight: tensor(env.r, dtype, shape) })),
   "index.crossEntropy": (env) => classes(env, { labelSmoothing: 0.1 }),
   "index.nll": (env) => classes(env, {}),
+  "index.ctcLoss"(env) {
+    const { r } = env;
+    const { n, c, logits, options } = ctc(env);
+    const s = r.int(3);
+    const own = { targetLengths: Array.from({ length: n }, () => r.int(s + 1)), zeroInfinity: r.bool() };
+    return [logits, indices(r, [n, s], c - 1), { ...options, blank: c - 1, ...reduction(r), ...some(r, own) }];
+  },
+  "index.ctcGreedyDecode"(env) {
+    const { logits, options } = ctc(env);
+    return [logits, { ...options, ...some(env.r, { blank: 1 }) }];
+  },
+  "index.ctcBeamDecode"(env) {
+    const { logits, options } = ctc(env);
+    const beamWidth = env.r.range(1, 4);
+    return [logits, { ...options, beamWidth, ...some(env.r, { blank: 1, topPaths: env.r.range(1, beamWidth) }) }];
+  },
   "index.l1": (env) => elements(env),
   "index.mse": (env) => elements(env),
   "index.smoothL1": (env) => elements(env, () => ({ beta: 0.5 })),
@@ -718,6 +824,25 @@ export const FUNCTIONS = {
   ...Object.fromEntries(Object.entries(OPS).map(([name, generate]) => [`ops.${name}`, generate])),
   "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
   "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
+  "train.batches": batchesArguments,
+  "train.accuracy": (env) => predictions(env, () => []),
+  "train.perplexity": ({ r }) => [r.real()],
+  "train.confusionMatrix": (env) => predictions(env, (c) => [c]),
+  "train.fit": (env) => fitArguments(env),
+  "train.evaluate"(env) {
+    const [model, data, { loss, metrics = {} }] = fitArguments(env);
+    env.watchParameters("model", model.parameters());
+    return [model, data, { loss, ...some(env.r, { metrics }) }];
+  },
+  "train.saveTraining": (env) => [
+    { ...trainingParts(env), ...some(env.r, { position: { epoch: 1, list: [0.5, "a"] } }) },
+  ],
+  "train.loadTraining"(env) {
+    const parts = trainingParts(env);
+    const position = { ...some(env.r, { batch: 2, best: W.tensor([1, 2]) }) };
+    return [entries.train.saveTraining({ ...parts, position }), parts];
+  },
+  "train.report": ({ r }) => [indices(r, [2, 2], 9), ["yes", "no"]],
   "coursera.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
 };
 for (const lstm of [false, true]) {
@@ -753,6 +878,7 @@ export const OBJECTS = {
   },
   Stream: (env) => streamOf(env).stream,
   StreamingModel: (env) => streamingModel(env),
+  Batches: (env) => entries.train.batches(...batchesArguments(env)),
 };
 
 function backwardArguments(env, layer) {
@@ -891,6 +1017,11 @@ export const METHODS = {
     },
     dispose: none,
     "[Symbol.dispose]": none,
+  },
+  Batches: {
+    batchesPerEpoch: none,
+    position: ({ r }, data) => [{ seed: r.int(9), epoch: r.int(9), batch: r.int(data.batchesPerEpoch) }],
+    "[Symbol.iterator]": none,
   },
   StreamingModel: {
     step: ({ r }, model) => [floats(r, dtypeOf(r), model.inputSize)],

@@ -10,6 +10,12 @@ export interface Numbers {
   readonly data: ArrayLike<number>;
 }
 
+/** Numbers of a JSON file, of which those that are not finite are Python's texts. */
+export interface Texts {
+  readonly shape: readonly number[];
+  readonly data: readonly (number | string)[];
+}
+
 /** |actual - expected| <= atol + rtol * |expected|; both default to 0. */
 export interface Tolerance {
   readonly rtol?: number;
@@ -120,6 +126,11 @@ export function halfUnit(figures: readonly string[]): number {
 export function tensorOf({ shape, data }: Numbers, dtype: Dtype | "i32" = "f64"): Tensor {
   const kinds = { f64: Float64Array, f32: Float32Array, i32: Int32Array };
   return { shape: [...shape], data: kinds[dtype].from(data) };
+}
+
+/** The numbers that texts stand for. */
+export function numbersOf({ shape, data }: Texts): Numbers {
+  return { shape, data: data.map((v) => Number(v === "nan" ? NaN : String(v).replace("inf", "Infinity"))) };
 }
 
 /** All tensors of a record. */

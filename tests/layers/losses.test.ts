@@ -22,7 +22,7 @@ import {
   type Tensor,
 } from "../../src/index.js";
 import { both, testBoth } from "../helpers/both.js";
-import { type Numbers, golden, tensorOf, tensorsOf } from "../helpers/close.js";
+import { type Numbers, type Texts, golden, numbersOf, tensorOf, tensorsOf } from "../helpers/close.js";
 import { type NumbersOf, tolerances } from "../helpers/pytorch.js";
 import { refuses } from "../helpers/refuses.js";
 import { range, wave } from "../helpers/tensors.js";
@@ -38,11 +38,6 @@ interface LossCase {
   readonly target: Numbers;
   readonly integral: boolean;
   readonly expected: { readonly loss: Numbers; readonly gradient: Numbers };
-}
-/** Numbers, of which those that are not finite are texts. */
-interface Texts {
-  readonly shape: readonly number[];
-  readonly data: readonly (number | string)[];
 }
 interface Golden {
   readonly losses: readonly LossCase[];
@@ -72,10 +67,6 @@ function run(kind: Kind, prediction: Tensor, target: Tensor, options: object): {
 }
 const total = (loss: number | Tensor): number =>
   typeof loss === "number" ? loss : Array.from(loss.data).reduce((sum, v) => sum + v, 0);
-const numbersOf = ({ shape, data }: Texts): Numbers => ({
-  shape,
-  data: data.map((v) => Number(v === "nan" ? NaN : String(v).replace("inf", "Infinity"))),
-});
 
 /** A copy with `value` in all places of steps past a row's end. */
 function spoiled({ data, shape }: Tensor, lengths: readonly number[], batchFirst: boolean, value: number): Tensor {

@@ -2,8 +2,10 @@
 
 import {
   Adam,
+  bceWithLogits,
   clipGradNorm,
   crossEntropy,
+  ctcLoss,
   CharLM,
   Dropout,
   Embedding,
@@ -19,6 +21,7 @@ import {
   ReduceLROnPlateau,
   RNN,
   RNNCell,
+  Sequential,
   SGD,
   softmax,
   StepLR,
@@ -33,6 +36,18 @@ import {
   type TensorData,
 } from "wasm-rnn";
 import * as ops from "wasm-rnn/ops";
+import {
+  accuracy,
+  batches,
+  confusionMatrix,
+  evaluate,
+  fit,
+  loadTraining,
+  saveTraining,
+  type Evaluation,
+  type FitPosition,
+  type Progress,
+} from "wasm-rnn/train";
 
 /** Compiles only where `Actual` is exactly `Expected`. */
 function is<Expected>(): <Actual>(
@@ -232,6 +247,9 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 // losses: the gradient has the dtype of the prediction
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
+is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
+is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
+is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
 
 // functions of wasm-rnn/ops keep the dtype; those that compute have no results of i32
@@ -246,3 +264,23 @@ is<Tensor>()(ops.transpose(any, [1, 0]));
 is<Tensor<"f64">>()(ops.oneHot(i32, 3));
 is<Tensor<"f32">>()(ops.oneHot(i32, 3, "f32"));
 is<Tensor<"f64">>()(ops.max(f64, undefined));
+
+// training: layers, chains and modules of one's own; losses and metrics as they are, or in functions
+const chain = new Sequential({ lstm: new LSTM(2, 3), linear: new Linear(3, 4) });
+const data = batches([{ x: [1, 2], y: 1 }, { x: any, y: any }], { batchSize: 2 }); // prettier-ignore
+const optimizer = new Adam(chain.parameters());
+is<AsyncGenerator<Progress, void, undefined>>()(fit(chain, data, { loss: crossEntropy, optimizer, epochs: 1 }));
+fit(new LSTM(2, 3), data, { loss: (output, y) => mse(output, y), metrics: { accuracy }, optimizer, epochs: 1 });
+fit(new Tagger(), data, {
+  loss: (output, y, { lengths }) => crossEntropy(output, y, { lengths }),
+  optimizer,
+  epochs: 1,
+});
+const own = [{ x: any, y: { first: any } }];
+fit(chain, own, { loss: (output, { first }) => bceWithLogits(output, first), validation: own, optimizer, epochs: 1 });
+is<Promise<Evaluation>>()(evaluate(chain, data, { loss: crossEntropy }));
+is<FitPosition | undefined>()(
+  loadTraining(saveTraining({ model: chain, optimizer }), { model: chain, optimizer }).position,
+);
+is<number>()(accuracy(any, any));
+is<Tensor<"i32">>()(confusionMatrix(any, any, 3));
