@@ -35,6 +35,7 @@ import {
   type Tensor,
   type TensorData,
 } from "wasm-rnn";
+import * as ops from "wasm-rnn/ops";
 import {
   accuracy,
   batches,
@@ -250,6 +251,19 @@ is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
 is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
 is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
+
+// functions of wasm-rnn/ops keep the dtype; those that compute have no results of i32
+is<Tensor<"f32">>()(ops.add(f32, 1));
+is<Tensor<"f64">>()(ops.sub(1, f64));
+is<Tensor<"f64">>()(ops.sum(ops.mul(f64, f64), -1, true));
+is<Tensor<FloatDtype>>()(ops.matmul(any, any));
+is<Tensor<FloatDtype>>()(ops.softmax(any));
+is<Tensor<"f32">>()(ops.where(i32, f32, 0));
+is<Tensor<"i32">>()(ops.concat([i32, ops.reshape(i32, [-1])], 0));
+is<Tensor>()(ops.transpose(any, [1, 0]));
+is<Tensor<"f64">>()(ops.oneHot(i32, 3));
+is<Tensor<"f32">>()(ops.oneHot(i32, 3, "f32"));
+is<Tensor<"f64">>()(ops.max(f64, undefined));
 
 // training: layers, chains and modules of one's own; losses and metrics as they are, or in functions
 const chain = new Sequential({ lstm: new LSTM(2, 3), linear: new Linear(3, 4) });
