@@ -146,6 +146,12 @@ export const CONSTRUCTORS = {
   LastStep: ({ r }) => [some(r, { batchFirst: r.bool(), bidirectional: r.bool() })],
   MeanOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
   MaxOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
+  MultiheadAttention({ r }) {
+    const heads = r.range(1, 2);
+    const own = { bias: r.bool(), dropout: r.pick([0, 0.5]), batchFirst: r.bool() };
+    return [heads * small(r), heads, some(r, { ...own, ...common(r) })];
+  },
+  AdditiveAttention: ({ r }) => [small(r), small(r), small(r), some(r, { batchFirst: r.bool(), ...common(r) })],
   SGD: (env) => optimizer(env, env.r.bool() ? { momentum: 0.9, dampening: 0.1 } : {}),
   Adam: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
   AdamW: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
@@ -187,7 +193,8 @@ const RECURRENT = ["RNN", "LSTM", "GRU"];
 const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
 const OVER_TIME = "Conv1d MaxPool1d AvgPool1d BatchNorm1d LastStep MeanOverTime MaxOverTime".split(" ");
 const STREAMING = "Linear Embedding LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
-const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout"])];
+const ATTENTION = ["MultiheadAttention", "AdditiveAttention"];
+const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout", ...ATTENTION])];
 const LAYERS = [...RECURRENT, ...CELLS, ...PLAIN];
 const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
 
@@ -233,6 +240,25 @@ function overTimeArguments(r, layer) {
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }
 
+/** Which of t keys take part. */
+function attended(r, n, t, shape = [n, t]) {
+  return r.pick([{}, { lengths: Array.from({ length: n }, () => r.int(t + 1)) }, { mask: indices(r, shape, 2) }]);
+}
+
+function multihead(r, layer) {
+  const { t, n, unbatched, batch } = sequence(r, layer);
+  const size = layer.embedDim;
+  const keys = r.range(1, 3);
+  const shape = [...batch];
+  shape[layer.batchFirst && !unbatched ? 1 : 0] = keys;
+  const self = r.bool(0.3);
+  const key = self ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const value = self || r.bool() ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const [rows, steps] = [unbatched ? 1 : n, self ? t : keys];
+  const options = attended(r, rows, steps, unbatched ? [steps] : [rows, steps]);
+  return [tensor(r, layer.dtype, [...batch, size]), key, value, { ...options, ...some(r, { causal: r.bool() }) }];
+}
+
 function forwardArguments(r, layer) {
   if (layer instanceof W.Embedding) return [indices(r, [r.range(1, 3), r.range(1, 2)], layer.numEmbeddings)];
   if (layer instanceof W.Linear) return [tensor(r, layer.dtype, [r.range(1, 3), layer.inFeatures])];
@@ -246,6 +272,12 @@ function forwardArguments(r, layer) {
     const state = { h: tensor(r, layer.dtype, [...batch, layer.hiddenSize]) };
     if (layer instanceof W.LSTMCell) state.c = tensor(r, layer.dtype, [...batch, layer.hiddenSize]);
     return [tensor(r, layer.dtype, [...batch, layer.inputSize]), some(r, state)];
+  }
+  if (layer instanceof W.MultiheadAttention) return multihead(r, layer);
+  if (layer instanceof W.AdditiveAttention) {
+    const { t, n } = sequence(r, layer);
+    const keys = tensor(r, layer.dtype, [...(layer.batchFirst ? [n, t] : [t, n]), layer.keySize]);
+    return [tensor(r, layer.dtype, [n, layer.querySize]), keys, attended(r, n, t)];
   }
   const { t, n, unbatched, batch } = sequence(r, layer);
   const x = tensor(r, layer.dtype, [...batch, layer.inputSize]);

@@ -27,11 +27,13 @@ import {
   SGD,
   StepLR,
   Vocabulary,
+  AdditiveAttention,
   clipGradNorm,
   crossEntropy,
   ctcLoss,
   gradCheck,
   init,
+  MultiheadAttention,
   mse,
   Sequential,
   softmax,
@@ -283,6 +285,8 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
 is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
+is<Tensor<"f32">>()(new MultiheadAttention(4, 2, { dtype: "f32" }).forward(any).weights);
+is<Tensor<"f64">>()(new AdditiveAttention(1, 2, 3).forward(any, any, { lengths: [1] }).output);
 is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
 is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
