@@ -297,6 +297,22 @@ describe("validation", () => {
     expect((await evaluate(model, data, { loss: squared, metrics })).metrics).toEqual({ odd: 4, none: NaN });
   });
 
+  test("is of a whole epoch, and moves no position: the training's batches do as well", async () => {
+    const { model, data, optimizer } = line();
+    const options = { loss: squared };
+    const whole = await evaluate(model, data, options);
+    expect(data.position).toEqual({ seed: 0, epoch: 0, batch: 0 });
+    data.position = { seed: 0, epoch: 3, batch: 2 };
+    expect(await evaluate(model, data, options)).toEqual(whole);
+    expect(data.position).toEqual({ seed: 0, epoch: 3, batch: 2 });
+    const other = line();
+    const progress = await all(fit(model, line().data, { ...options, optimizer, epochs: 3, validation: line().data }));
+    const shared = await all(
+      fit(other.model, other.data, { ...options, optimizer: other.optimizer, epochs: 3, validation: other.data }),
+    );
+    expect(shared).toEqual(progress);
+  });
+
   test("comes with the last step of each epoch", async () => {
     const { model, data, optimizer } = line();
     const validation = line().data;
