@@ -7,6 +7,7 @@ import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
 import { traitsOf } from "../nn/traits.js";
 import type { LossResult } from "../recording/minimize.js";
+import { Batches } from "./batches.js";
 import { modulesOf } from "./modules.js";
 import { Turns } from "./turns.js";
 
@@ -119,7 +120,7 @@ export interface EvaluateOptions<Y = Tensor> {
  *
  * @typeParam Y the targets
  * @param model every layer, `Sequential`, a `Module` of your own
- * @param data batches, at least one
+ * @param data batches, at least one; those of `batches` are all of an epoch, and their position stays
  * @param options loss and metrics
  * @throws ValueError, UnsupportedError (rejections); whatever model, loss and metrics throw
  */
@@ -146,7 +147,7 @@ export async function evaluateBatches<Y>(
   const turns = new Turns();
   const losses = new Mean();
   const means = Object.keys(metrics).map((name) => [name, new Mean()] as const);
-  for (const batch of data) {
+  for (const batch of wholeEpoch(data)) {
     await turns.take();
     const one = readBatch(argument, batch);
     // the modes change for one batch at a time: code of the caller's may run in a turn
@@ -164,6 +165,21 @@ export async function evaluateBatches<Y>(
     throw new ValueError(argument, "an iteration without a batch", "at least one batch each time");
   if (means.length === 0) return { loss: losses.value };
   return { loss: losses.value, metrics: Object.fromEntries(means.map(([name, mean]) => [name, mean.value])) };
+}
+
+/**
+ * The batches of an epoch. Those of `batches` start over, in the same order each time, and their position is restored: a measurement
+ * does not depend on those before, and the batches may be those of the training.
+ */
+function* wholeEpoch<Y>(data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatch<Y>> {
+  if (!(data instanceof Batches)) return yield* data;
+  const { position } = data;
+  data.position = { ...position, batch: 0 };
+  try {
+    yield* data as Iterable<TrainingBatch<Y>>;
+  } finally {
+    data.position = position;
+  }
 }
 
 /** A weighted mean. */

@@ -2,6 +2,7 @@
 //
 //     model.<name>             stateDict of the model            optimizer.<i>.<name>     stateDict of the optimizer
 //     layers.<path>.random     random state of a layer           lr                       learning rate of each group
+//     carried.<path>.h0, c0    state of a stateful layer
 //     random, random.<name>    those of the caller               schedule.<name>          stateDict of the schedule
 //     position.<i>             tensors of the position; its JSON is in the metadata
 
@@ -12,7 +13,7 @@ import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { Layer } from "../nn/layer.js";
-import { traitsOf } from "../nn/traits.js";
+import { traitsOf, type Traits } from "../nn/traits.js";
 import { Optimizer } from "../optim/optimizer.js";
 import { Schedule } from "../optim/schedule.js";
 import type { FitPosition } from "./fit.js";
@@ -25,7 +26,7 @@ const VERSION = "1";
 /** What a saved training consists of, besides its position. */
 export interface TrainingParts {
   /**
-   * The model: its weights, and the random states of its dropouts. Layers are found in a container, and in the fields of a `Module`
+   * The model: its weights, the random states of its dropouts, and the states that stateful layers carry over. Layers are found in a container, and in the fields of a `Module`
    * of your own that are not private.
    */
   model: {
@@ -72,6 +73,7 @@ export function saveTraining(training: TrainingToSave): Uint8Array<ArrayBuffer> 
   if (parts.schedule) addPart(tensors, "schedule.", parts.schedule.stateDict());
   tensors.lr = vector(Float64Array.from(parts.optimizer.paramGroups, ({ lr }) => lr));
   for (const [name, random] of parts.randoms) tensors[name] = wordsOf(random);
+  for (const [prefix, layer] of parts.stateful) addPart(tensors, prefix, layer.carried());
   const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
   if (position !== undefined) {
     const kept: Tensor[] = [];
@@ -106,6 +108,12 @@ export function loadTraining<P = FitPosition>(
   checkSame("schedule", Object.keys(schedule).length > 0 ? ["schedule"] : [], parts.schedule ? ["schedule"] : []);
   const saved = Object.keys(tensors).filter((name) => /^(?:random$|random\.|layers\.)/.test(name));
   checkSame("random states", saved, [...parts.randoms.keys()]);
+  const carried = Object.keys(part(tensors, "carried."));
+  const stray = carried.find(
+    (name) => ![...parts.stateful.keys()].some((prefix) => `carried.${name}`.startsWith(prefix)),
+  );
+  if (stray !== undefined)
+    throw new ValueError("model", `no stateful layer for ${quote(stray)} of the file`, "the layers that were saved");
   const lrs = [...numbers(tensors, "lr", Float64Array)];
   for (const lr of lrs) checkNumber("lr", lr);
   const groups = parts.optimizer.paramGroups;
@@ -133,6 +141,7 @@ export function loadTraining<P = FitPosition>(
     for (const [name, random] of parts.randoms) {
       replace(random.state, stateIn(tensors, name), (state) => (random.state = state));
     }
+    for (const [prefix, { carried, reset }] of parts.stateful) replace(carried(), part(tensors, prefix), reset);
   } catch (error) {
     for (const back of undo.reverse()) back();
     throw error;
@@ -154,11 +163,13 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
     throw new ValueError("schedule", describe(schedule), "a schedule, such as StepLR");
   }
   const randoms = new Map<string, Random>();
+  const stateful = new Map<string, Stateful>();
+  const join = (...words: string[]) => words.filter((word) => word !== "").join(".");
   for (const [path, part] of modulesOf(model)) {
     if (!(part instanceof Layer)) continue; // a container says again what its layers say
-    for (const [name, own] of Object.entries(traitsOf(part).randoms ?? {})) {
-      randoms.set(["layers", path, name].filter((word) => word !== "").join("."), own);
-    }
+    const { randoms: own = {}, carried } = traitsOf(part);
+    for (const [name, random] of Object.entries(own)) randoms.set(join("layers", path, name), random);
+    if (carried) stateful.set(`${join("carried", path)}.`, statefulOf(part, carried));
   }
   if (Random.isRandom(random)) randoms.set("random", random);
   else if (random !== undefined) {
@@ -169,7 +180,24 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
       randoms.set(`random.${name}`, own);
     }
   }
-  return { model, optimizer, schedule, randoms };
+  return { model, optimizer, schedule, randoms, stateful };
+}
+
+/** A layer that carries a state over to its next pass. */
+interface Stateful {
+  carried(): Record<string, Tensor>;
+  reset(state: Record<string, Tensor>): void;
+}
+
+function statefulOf(layer: object, carried: NonNullable<Traits["carried"]>): Stateful {
+  return {
+    carried: () =>
+      Object.fromEntries(Object.entries(carried()).filter(([, state]) => state !== undefined)) as Record<
+        string,
+        Tensor
+      >,
+    reset: (state) => (layer as { resetState(state: object): void }).resetState({ ...state }),
+  };
 }
 
 function checkSame(what: string, saved: readonly string[], present: readonly string[]): void {

@@ -5,8 +5,10 @@ import {
   crossEntropy,
   Dropout,
   Embedding,
+  LastStep,
   Linear,
   LSTM,
+  MaxPool1d,
   mse,
   ReduceLROnPlateau,
   Sequential,
@@ -32,8 +34,6 @@ import {
   type TrainableModel,
   type TrainingBatch,
 } from "../../src/train.js";
-import { setTraits } from "../../src/nn/traits.js";
-import { select } from "../../src/ops.js";
 import { both } from "../helpers/both.js";
 import { refuses } from "../helpers/refuses.js";
 import { echoBatches, SYMBOLS, Tagger } from "../helpers/tagger.js";
@@ -182,28 +182,28 @@ describe("Sequential", () => {
   });
 
   test("that ends time hands no lengths to loss and metrics, which may be the package's own", async () => {
-    /** The first step of each row. */
-    const first = {
-      forward: (x: Tensor) => ({ output: select(x, 0, 0) }),
-      parameters: () => [],
-      train: () => first,
-      eval: () => first,
-      stateDict: () => ({}),
-      loadStateDict: () => undefined,
-      zeroGrad: () => undefined,
-      dispose: () => undefined,
-      backward: () => ({}),
-    };
-    setTraits(first, { takes: [], endsTime: true });
-    const tagger = chain().layers;
-    const model = new Sequential({ ...tagger, first } as never) as Sequential;
+    const model = new Sequential({ ...chain().layers, last: new LastStep() });
     const samples = [1, 2, 3].map((length) => ({ x: new Int32Array(length).fill(length), y: length }));
     const optimizer = new Adam(model.parameters(), { lr: 0.05 });
     const data = batches(samples, { batchSize: 3 });
     const options = { loss: crossEntropy, metrics: { accuracy }, optimizer, epochs: 60 };
     const progress = await all(fit(model, data, options));
     expect(progress.at(-1)!.metrics).toEqual({ accuracy: 1 });
-    // a chain whose output has steps hands on the lengths
+    // a chain whose output has steps hands on the lengths, also where there are fewer
+    const pooled = new Sequential([chain(), new MaxPool1d(2)]);
+    const seen: unknown[] = [];
+    const halves: BatchLoss = (output, y, { lengths }) => {
+      seen.push(lengths);
+      return crossEntropy(output, tensor(new Int32Array(output.shape[0]! * y.shape[1]!), output.shape.slice(0, 2)), {
+        lengths,
+      });
+    };
+    await evaluate(
+      pooled,
+      [{ x: tensor(new Int32Array(10), [5, 2]), y: tensor([0, 0], [1, 2], "i32"), lengths: [5, 2] }],
+      { loss: halves },
+    );
+    expect(seen).toEqual([[2, 1]]);
     const steps = chain();
     await all(fit(steps, echoBatches(6), { ...options, optimizer: new Adam(steps.parameters()), epochs: 1 }));
   });
@@ -295,6 +295,22 @@ describe("validation", () => {
     const { model, data } = line();
     const metrics = { odd: (_: Tensor, y: Tensor) => (y.data[0] === 4 ? NaN : y.data[0]!), none: () => NaN };
     expect((await evaluate(model, data, { loss: squared, metrics })).metrics).toEqual({ odd: 4, none: NaN });
+  });
+
+  test("is of a whole epoch, and moves no position: the training's batches do as well", async () => {
+    const { model, data, optimizer } = line();
+    const options = { loss: squared };
+    const whole = await evaluate(model, data, options);
+    expect(data.position).toEqual({ seed: 0, epoch: 0, batch: 0 });
+    data.position = { seed: 0, epoch: 3, batch: 2 };
+    expect(await evaluate(model, data, options)).toEqual(whole);
+    expect(data.position).toEqual({ seed: 0, epoch: 3, batch: 2 });
+    const other = line();
+    const progress = await all(fit(model, line().data, { ...options, optimizer, epochs: 3, validation: line().data }));
+    const shared = await all(
+      fit(other.model, other.data, { ...options, optimizer: other.optimizer, epochs: 3, validation: other.data }),
+    );
+    expect(shared).toEqual(progress);
   });
 
   test("comes with the last step of each epoch", async () => {
@@ -517,12 +533,12 @@ describe("between steps", () => {
     const timer = setInterval(() => ticks++, 1);
     const start = performance.now();
     try {
-      const counted = {
-        construct: (...[Host, args]: [new () => object, []]) => (turns++, Reflect.construct(Host, args)),
+      const host = (globalThis as unknown as Record<string, new (...args: unknown[]) => object>)[name]!;
+      const value = function (...args: unknown[]): unknown {
+        turns++;
+        return new.target ? Reflect.construct(host, args) : Reflect.apply(host, undefined, args);
       };
-      const called = { apply: (...[host, , args]: [() => void, unknown, []]) => (turns++, host(...args)) };
-      const value = new Proxy(original.value as () => void, { ...counted, ...called } as ProxyHandler<() => void>);
-      Object.defineProperty(globalThis, name, { ...original, value });
+      Object.defineProperty(globalThis, name, { value, configurable: true });
       for (const each of without) Object.defineProperty(globalThis, each, { value: undefined, configurable: true });
       for await (const each of fit(model, data, { loss: squared, optimizer, epochs: 1e6 })) {
         steps = each.step;
