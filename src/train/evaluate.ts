@@ -172,7 +172,10 @@ export async function evaluateBatches<Y>(
  * does not depend on those before, and the batches may be those of the training.
  */
 function* wholeEpoch<Y>(data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatch<Y>> {
-  if (!(data instanceof Batches)) return yield* data;
+  if (!(data instanceof Batches)) {
+    yield* data;
+    return;
+  }
   const { position } = data;
   data.position = { ...position, batch: 0 };
   try {
