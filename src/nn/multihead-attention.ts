@@ -40,8 +40,10 @@ export interface MultiheadAttentionInput extends AttentionOptions {
   causal?: boolean | undefined;
 }
 
-/** The lowest finite number of each type: e^(it - x) is 0 for any score x, and no difference is NaN. */
-const LOWEST: Readonly<Record<FloatDtype, number>> = { f64: -Number.MAX_VALUE, f32: -(2 - 2 ** -23) * 2 ** 127 };
+/** The lowest finite number of a type: e^(it - x) is 0 for any score x, and no difference is NaN. */
+function lowest(dtype: FloatDtype): number {
+  return -(dtype === "f64" ? Number.MAX_VALUE : (2 - 2 ** -23) * 2 ** 127);
+}
 
 /** The axes of a call. */
 interface Axes {
@@ -311,7 +313,7 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     const pairs = taking.pairs && flags(taking.pairs);
     const choose = (x: FloatTensor, other: number): FloatTensor =>
       one(run, elementwise.whereElse, [pairs!, x, number(other)], undefined);
-    let weights = one(run, softmax, [pairs ? choose(scores, LOWEST[dtype]) : scores], undefined);
+    let weights = one(run, softmax, [pairs ? choose(scores, lowest(dtype)) : scores], undefined);
     if (taking.anyEmpty) weights = choose(weights, 0);
     if (training && this.dropout > 0) {
       const mask = drawMask(arena, "dropout", dtype, weights.shape, this.dropout, this.#random);

@@ -14,6 +14,7 @@ import {
   type Module,
   type Tensor,
 } from "wasm-rnn";
+import { add, matmul, sum } from "wasm-rnn/ops";
 import { batches, evaluate, fit, saveTraining } from "wasm-rnn/train";
 
 declare const f32: Tensor<"f32">;
@@ -66,6 +67,13 @@ new LSTMCell(4, 8).backward({ h: any });
 export const cell: Module = new LSTMCell(4, 8);
 // @ts-expect-error an f32 module
 export const module: Module<"f64"> = new LSTM(4, 8, { dtype: "f32" });
+
+// @ts-expect-error a text is no number
+add(f32, "1");
+// @ts-expect-error a matrix, no number
+matmul(f32, 2);
+// @ts-expect-error an axis is a number
+sum(f32, "0");
 
 const optimizer = new SGD(new Linear(1, 1).parameters());
 // @ts-expect-error no loss
