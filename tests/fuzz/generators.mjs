@@ -722,7 +722,7 @@ function fitArguments(env) {
     clipNorm: 1,
     earlyStopping: { patience: 1, ...some(r, { minDelta: 0.1, restoreBest: r.bool(), mode: "min" }) },
     onNan: r.pick(["stop", "skip"]),
-    signal: new AbortController().signal,
+    signal: new globalThis.AbortController().signal,
     position: { epoch: 0, batch: 0, step: 3, samples: 2, lossSum: 0.5 },
   };
   return [
