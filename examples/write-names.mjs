@@ -1,76 +1,58 @@
 // One to many: from one symbol (a woman's or a man's name?) comes a sequence of letters.
 // A language model of first names: it learns to tell the next letter from those before, and then writes names of its own.
 
-import { Adam, clipGradNorm, crossEntropy, Embedding, Linear, LSTM, Random, softmax, Vocabulary } from "wasm-rnn";
-import { batches, firstNames, options, pad, progress, report, shuffled } from "./common.mjs";
+import { Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, Random, Sequential, softmax, tensor, Vocabulary } from "wasm-rnn"; // prettier-ignore
+import { batches, evaluate, fit } from "wasm-rnn/train";
+import { firstNames, follow, options, report, sequence, split } from "./common.mjs";
 
-const { quick, seed } = options();
-const [steps, hidden] = quick ? [240, 64] : [1200, 128];
-const learningRate = 0.005;
+const { quick, seed, f32 } = options();
+const [epochs, hidden] = quick ? [5, 64] : [30, 192];
 
 const END = ".";
 const STARTS = ["♀", "♂"];
 const symbols = new Vocabulary([END, ...STARTS, ..."-abcdefghijklmnopqrstuvwxyz"]);
 
 const random = new Random(seed);
-const texts = shuffled(firstNames(), random).map(({ name, sex }) => symbols.encode(STARTS[sex] + name + END));
-const [heldOut, train] = [texts.slice(0, 1000), texts.slice(1000)];
+const texts = firstNames().map(({ name, sex }) => symbols.encode(STARTS[sex] + name + END));
+const { train, validation, heldOut } = split(texts, random);
+const samples = (/** @type {Int32Array[]} */ names) =>
+  names.map((text) => ({ x: text.slice(0, -1), y: sequence(text.slice(1)) }));
 console.log(`${train.length} names to train on, ${heldOut.length} held out`);
 
-const embedding = new Embedding(symbols.size, 24, { dtype: "f32", seed });
-const lstm = new LSTM(24, hidden, { dtype: "f32", seed: seed + 1 });
-const head = new Linear(hidden, symbols.size, { dtype: "f32", seed: seed + 2 });
-const layers = [embedding, lstm, head];
-const parameters = layers.flatMap((layer) => layer.parameters());
+const model = new Sequential({
+  embedding: new Embedding(symbols.size, 32, f32()),
+  lstm: new LSTM(32, hidden, f32()),
+  dropout: new Dropout(0.5, f32()),
+  linear: new Linear(hidden, symbols.size, f32()),
+});
+const data = batches(samples(train), { batchSize: 64, shuffle: true, seed });
+const steps = epochs * data.batchesPerEpoch;
+const optimizer = new Adam(model.parameters(), { lr: 0.004 });
+/** @type {import("wasm-rnn/train").BatchLoss} */
+const loss = (output, y) => crossEntropy(output, y); // steps past a name's end do not count
+const training = fit(model, data, {
+  loss,
+  optimizer,
+  epochs,
+  clipNorm: 1,
+  validation: batches(samples(validation), { batchSize: 500 }),
+  earlyStopping: { patience: epochs }, // keeps the best epoch's weights
+});
+await follow(training, steps, new LinearLR(optimizer, { startFactor: 1, endFactor: 0, totalIters: steps }));
 
-/**
- * Nats per letter (the end of a name is one), and the gradient.
- *
- * @param {Int32Array[]} batch
- */
-function lossOf(batch) {
-  const { codes, lengths } = pad(batch.map((text) => text.slice(0, -1)));
-  const targets = pad(
-    batch.map((text) => text.slice(1)),
-    -100, // crossEntropy's ignoreIndex: steps past a name's end do not count
-  );
-  const { output } = lstm.forward(embedding.forward(codes).output, { lengths });
-  return crossEntropy(head.forward(output).output, targets.codes);
-}
+model.eval();
+const stream = model.stream(); // keeps the state from step to step
 
-const adam = new Adam(parameters, { lr: learningRate });
-const show = progress(steps);
-for (const [step, batch] of batches(train, { steps, batchSize: 64, random })) {
-  adam.lr = learningRate * (1 - step / steps);
-  adam.zeroGrad();
-  const { loss, dLogits } = lossOf(batch);
-  const { x } = lstm.backward({ output: head.backward({ output: dLogits }).x });
-  embedding.backward({ output: x });
-  clipGradNorm(parameters, 1);
-  adam.step();
-  show(step, loss);
-}
-
-for (const layer of layers) layer.eval();
-
-/**
- * Writes a name, a letter at a time.
- *
- * @param {string} start
- */
-function write(start) {
-  const stream = lstm.stream(); // keeps the state from step to step
+/** Writes a name, a letter at a time. */
+function write(/** @type {string} */ start) {
+  stream.reset();
   let text = start;
   while (!text.endsWith(END) && text.length < 20) {
-    const last = /** @type {number} */ (symbols.codeOf(text.slice(-1)));
-    const { output } = embedding.forward({ data: Int32Array.of(last), shape: [1] });
-    const h = stream.step(output.data);
-    const { data } = softmax(head.forward({ data: h.slice(), shape: [1, hidden] }).output);
+    const { data } = softmax(tensor(stream.step(symbols.encode(text.slice(-1)))));
     let [code, left] = [0, random.uniform() - data[0]];
     while (left > 0 && code < data.length - 1) left -= data[++code];
     text += symbols.characters[code];
   }
-  stream.dispose();
   return text.slice(1).replace(END, "");
 }
 
@@ -81,12 +63,8 @@ for (const start of STARTS) {
 }
 console.log("\nnames in brackets are in the data, the others are new");
 
-/**
- * Nats per letter of held-out names where a letter depends on `order` symbols before it alone.
- *
- * @param {number} order
- */
-function countingModel(order) {
+/** Nats per letter of held-out names where a letter depends on `order` symbols before it alone. */
+function countingModel(/** @type {number} */ order) {
   /** @type {Map<string, number>} */
   const counts = new Map();
   const keys = (/** @type {Int32Array} */ text, /** @type {number} */ i) => {
@@ -113,4 +91,6 @@ const baselines = {
   "each letter by the one before (bigrams)": countingModel(1),
   "each letter by the two before (trigrams)": countingModel(2),
 };
-report("nats per letter", lossOf(heldOut).loss, baselines, "lower");
+// one batch: the mean over its letters is that of all letters
+const reached = await evaluate(model, batches(samples(heldOut), { batchSize: heldOut.length }), { loss });
+report("nats per letter", reached.loss, baselines, "lower");

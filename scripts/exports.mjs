@@ -39,6 +39,8 @@ const modules = {
       ctc: [],
       attention: [],
       activation: [],
+      ctc: [],
+      attention: [],
     },
   },
 };

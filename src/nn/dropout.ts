@@ -7,6 +7,7 @@ import { checkOptions, lockFields } from "../base/check.js";
 import { checkProbability, fillMask } from "../base/mask.js";
 import { Random } from "../base/random.js";
 import { Layer, LayerMemory, type LayerOptions, type Module } from "./layer.js";
+import { openStream, setStreamPlan, type LayerStream, type LayerStreamOptions } from "./stream.js";
 import { setTraits } from "./traits.js";
 
 /**
@@ -62,6 +63,15 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     this.#memory = memory;
     this.random = random;
     setTraits(this, { randoms: { random } });
+    setStreamPlan(this, () => {
+      memory.checkAlive();
+      return {
+        core: memory.arena.core,
+        dtype: memory.dtype,
+        features: undefined,
+        make: (_, x) => ({ output: x, run: () => {} }),
+      };
+    });
     lockFields(this);
   }
 
@@ -105,5 +115,15 @@ export class Dropout<D extends FloatDtype = "f64"> extends Layer<D> implements M
     x: Tensor<D>;
   } {
     return this.#memory.runBackward(checkOptions("Dropout.backward", gradients, ["output"]));
+  }
+
+  /**
+   * Hands on the numbers of a step as they are: a stream drops none, in either mode.
+   *
+   * @param options the number of rows
+   * @throws ShapeError, DisposedError, OutOfMemoryError
+   */
+  stream(options: LayerStreamOptions = {}): LayerStream<D> {
+    return openStream(this, options);
   }
 }

@@ -14,7 +14,7 @@ export interface ClipGradNormOptions {
 }
 
 /** The norm of all gradients as one vector; NaN if any number is NaN. */
-function normOf(parameters: readonly OwnParameter[], normType: number): number {
+export function normOf(parameters: readonly OwnParameter[], normType = 2): number {
   let total = 0;
   for (const { grad } of parameters) {
     if (normType === 2) total += sumSquares(grad);
@@ -42,15 +42,16 @@ export function clipGradNorm(
   checkLimit("maxNorm", maxNorm);
   const { normType = 2 } = checkOptions("clipGradNorm", options, ["normType"]);
   if (![1, 2, Infinity].includes(normType)) throw new ValueError("normType", describe(normType), "1, 2 or Infinity");
-  return clipNormOf(takeParameters(parameters), maxNorm, normType);
+  const taken = takeParameters(parameters);
+  const norm = normOf(taken, normType);
+  limitNorm(taken, norm, maxNorm);
+  return norm;
 }
 
-/** Scales the gradients so that their norm is at most maxNorm, and returns the norm before. */
-export function clipNormOf(parameters: readonly OwnParameter[], maxNorm: number, normType = 2): number {
-  const norm = normOf(parameters, normType);
+/** Scales gradients whose norm is `norm` so that it is at most maxNorm. */
+export function limitNorm(parameters: readonly OwnParameter[], norm: number, maxNorm: number): void {
   const factor = maxNorm / (norm + 1e-6);
   if (!(factor >= 1)) for (const { grad } of parameters) scale(grad, factor);
-  return norm;
 }
 
 /**

@@ -11,7 +11,7 @@ import { parametersOf, type Parameter } from "../base/parameter.js";
 import { copyEntry } from "../nn/layer.js";
 import { checkOutside } from "../recording/current.js";
 import { guardGradients, record, type LossResult } from "../recording/minimize.js";
-import { checkLimit, clipNormOf } from "./clip.js";
+import { checkLimit, limitNorm, normOf } from "./clip.js";
 import { checkParameters, takeParameters, type OwnParameter } from "./parameters.js";
 
 /** Options that all optimizers have. */
@@ -187,6 +187,15 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.#start();
   }
 
+  /**
+   * Whether a value is an optimizer of this package.
+   *
+   * @internal
+   */
+  static isOptimizer(value: unknown): value is Optimizer {
+    return typeof value === "object" && value !== null && #rules in value;
+  }
+
   /** The learning rate of the first group; setting it sets that of all groups. */
   get lr(): number {
     return this.paramGroups[0]!.lr;
@@ -221,7 +230,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    *
    * @param body computes the loss, and returns it
    * @param options clipping, and whether the loss may leave out parameters
-   * @param accept decides, by the loss and the norm of the gradients before clipping, whether the step is taken
+   * @param accept decides, by the loss and the norm of the gradients, before clipping, whether the step is taken
    * @throws StateError naming the parameters that the loss does not reach, or for a call inside a recorded body; ValueError (what
    *   body returns, lr, options), UnsupportedError, DisposedError, OutOfMemoryError; whatever body throws, unchanged. Parameters,
    *   gradients and the optimizer's state are then as they were
@@ -243,6 +252,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     checkLimit("clipNorm", clipNorm);
     checkLimit("clipValue", clipValue);
     checkFlag("allowUnused", allowUnused);
+    if (typeof accept !== "function") throw new ValueError("accept", describe(accept), "a function");
     return record(`${kind}.minimize`, body, (tape, objective) => {
       this.#checkReady();
       this.#checkLrs();
@@ -260,10 +270,12 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
       return guardGradients([...own, ...others], wanted, () => {
         for (const { grad } of own) grad.fill(0);
         tape.backward(objective, wanted);
-        const gradNorm = clipNormOf(own, clipNorm);
-        if (clipValue < Infinity) for (const { grad } of own) clip(grad, clipValue);
         const { loss } = objective;
-        if (accept(loss, gradNorm)) this.#update(new Set(unused));
+        const gradNorm = normOf(own);
+        if (!accept(loss, gradNorm)) return { loss, gradNorm };
+        limitNorm(own, gradNorm, clipNorm);
+        if (clipValue < Infinity) for (const { grad } of own) clip(grad, clipValue);
+        this.#update(new Set(unused));
         return { loss, gradNorm };
       });
     });

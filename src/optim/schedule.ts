@@ -114,6 +114,15 @@ export abstract class Schedule {
     this.#state = state;
   }
 
+  /**
+   * Whether a value is a schedule of this package.
+   *
+   * @internal
+   */
+  static isSchedule(value: unknown): value is Schedule {
+    return typeof value === "object" && value !== null && #state in value;
+  }
+
   /** Number of steps so far (PyTorch's last_epoch). */
   get lastEpoch(): number {
     return this.#state.epoch;

@@ -10,7 +10,7 @@ import { entries, isClass, isInner, isTyped, members, showKey, statics, W } from
 // --- what there is -----------------------------------------------------------------------------------------------------
 
 /** Classes that are not exported, but whose objects users have: how one is come by. */
-const RETURNED = ["Stream", "LayerStream", "StreamingModel"];
+const RETURNED = ["Stream", "LayerStream", "StreamingModel", "Batches"];
 
 const BY_LANGUAGE = new Set(["[Symbol.toStringTag]"]);
 
@@ -216,7 +216,7 @@ function mutate(call, r, args, words) {
 const MAX_MESSAGE = 1000;
 const CONTROL = /[\x00-\x1f\x7f-\x9f]/; // eslint-disable-line no-control-regex
 const BRAND =
-  /private (member|method|field|name|element)|Private element|Receiver|incompatible receiver|Illegal invocation|Class constructor|Object must be an instance/;
+  /private (member|method|field|name|element)|Private element|Receiver|incompatible receiver|Value of "this" must be|this is not a typed array|Illegal invocation|Class constructor|Object must be an instance/;
 const PROXY = /proxy that has been revoked|on proxy: /;
 const CLASS = /^Class constructors? .*cannot be invoked without 'new'/;
 
@@ -369,7 +369,7 @@ export class Call {
     if (seconds > 2) this.found("slow", `${seconds.toFixed(1)} s`, error);
   }
 
-  run() {
+  async run() {
     const { r, env, endpoint } = this;
     if (endpoint.reader) {
       endpoint.reader(this, r);
@@ -414,8 +414,10 @@ export class Call {
     let error;
     try {
       const result = run(on, given);
+      if (result instanceof Promise) await result;
+      else if (result?.[Symbol.asyncIterator]) await this.#takeSome(result);
+      else this.#takeResult(result);
       outcome = "accepted";
-      this.#takeResult(result);
     } catch (thrown) {
       error = thrown;
       outcome = this.#judge(thrown, foreignThis, plain);
@@ -439,6 +441,15 @@ export class Call {
       if (typeof each?.dispose !== "function" || this.env.made.includes(each)) continue;
       this.env.own(this.endpoint.inner ? { dispose: () => this.attempt(() => each.dispose()) } : each);
     }
+  }
+
+  /** Takes some values of an asynchronous generator. */
+  async #takeSome(generator) {
+    for (let i = 0; i < 4; i++) {
+      if ((await generator.next()).done) return;
+      if (this.r.bool(0.2)) this.act();
+    }
+    await generator.return();
   }
 
   #judge(error, foreignThis, plain) {
@@ -496,7 +507,7 @@ export class Call {
 const bytes = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
 
 /** Valid calls that may be refused all the same. */
-const MAY_REFUSE = /initialize|#stream|new GRU|configure|#backward|clip|CharLM#(evaluating|generate)/;
+const MAY_REFUSE = /initialize|#stream|new GRU|configure|#backward|clip|CharLM#(evaluating|generate)|train.fit/;
 
 /** Calls that call the caller's functions in the middle of their work. */
 const CALLBACKS = /trainStep|gradCheck/;

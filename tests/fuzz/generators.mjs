@@ -146,6 +146,12 @@ export const CONSTRUCTORS = {
   LastStep: ({ r }) => [some(r, { batchFirst: r.bool(), bidirectional: r.bool() })],
   MeanOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
   MaxOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
+  MultiheadAttention({ r }) {
+    const heads = r.range(1, 2);
+    const own = { bias: r.bool(), dropout: r.pick([0, 0.5]), batchFirst: r.bool() };
+    return [heads * small(r), heads, some(r, { ...own, ...common(r) })];
+  },
+  AdditiveAttention: ({ r }) => [small(r), small(r), small(r), some(r, { batchFirst: r.bool(), ...common(r) })],
   SGD: (env) => optimizer(env, env.r.bool() ? { momentum: 0.9, dampening: 0.1 } : {}),
   Adam: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
   AdamW: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
@@ -187,7 +193,8 @@ const RECURRENT = ["RNN", "LSTM", "GRU"];
 const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
 const OVER_TIME = "Conv1d MaxPool1d AvgPool1d BatchNorm1d LastStep MeanOverTime MaxOverTime".split(" ");
 const STREAMING = "Linear Embedding LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
-const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout"])];
+const ATTENTION = ["MultiheadAttention", "AdditiveAttention"];
+const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout", ...ATTENTION])];
 const LAYERS = [...RECURRENT, ...CELLS, ...PLAIN];
 const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
 
@@ -233,6 +240,25 @@ function overTimeArguments(r, layer) {
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }
 
+/** Which of t keys take part. */
+function attended(r, n, t, shape = [n, t]) {
+  return r.pick([{}, { lengths: Array.from({ length: n }, () => r.int(t + 1)) }, { mask: indices(r, shape, 2) }]);
+}
+
+function multihead(r, layer) {
+  const { t, n, unbatched, batch } = sequence(r, layer);
+  const size = layer.embedDim;
+  const keys = r.range(1, 3);
+  const shape = [...batch];
+  shape[layer.batchFirst && !unbatched ? 1 : 0] = keys;
+  const self = r.bool(0.3);
+  const key = self ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const value = self || r.bool() ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const [rows, steps] = [unbatched ? 1 : n, self ? t : keys];
+  const options = attended(r, rows, steps, unbatched ? [steps] : [rows, steps]);
+  return [tensor(r, layer.dtype, [...batch, size]), key, value, { ...options, ...some(r, { causal: r.bool() }) }];
+}
+
 function forwardArguments(r, layer) {
   if (layer instanceof W.Embedding) return [indices(r, [r.range(1, 3), r.range(1, 2)], layer.numEmbeddings)];
   if (layer instanceof W.Linear) return [tensor(r, layer.dtype, [r.range(1, 3), layer.inFeatures])];
@@ -246,6 +272,12 @@ function forwardArguments(r, layer) {
     const state = { h: tensor(r, layer.dtype, [...batch, layer.hiddenSize]) };
     if (layer instanceof W.LSTMCell) state.c = tensor(r, layer.dtype, [...batch, layer.hiddenSize]);
     return [tensor(r, layer.dtype, [...batch, layer.inputSize]), some(r, state)];
+  }
+  if (layer instanceof W.MultiheadAttention) return multihead(r, layer);
+  if (layer instanceof W.AdditiveAttention) {
+    const { t, n } = sequence(r, layer);
+    const keys = tensor(r, layer.dtype, [...(layer.batchFirst ? [n, t] : [t, n]), layer.keySize]);
+    return [tensor(r, layer.dtype, [n, layer.querySize]), keys, attended(r, n, t)];
   }
   const { t, n, unbatched, batch } = sequence(r, layer);
   const x = tensor(r, layer.dtype, [...batch, layer.inputSize]);
@@ -606,6 +638,90 @@ function cs231nBackward(env, lstm, cell) {
   return [like(result.nextH), ...(lstm ? [like(result.nextC)] : []), result.cache];
 }
 
+// --- training ----------------------------------------------------------------------------------------------------------
+
+/** Samples of one of the kinds that `batches` takes. */
+function samples(r) {
+  const [dtype, features, size] = [dtypeOf(r), small(r), r.range(1, 2)];
+  const x = r.pick([
+    (t) => tensor(r, dtype, [t, features]),
+    (t) => indices(r, [t], 5),
+    (t) => Int32Array.from({ length: t }, () => r.int(5)),
+    (t) => Array.from(floats(r, "f64", t)),
+    () => tensor(r, dtype, [features]),
+  ]);
+  const y = r.pick([
+    () => r.int(3),
+    () => tensor(r, dtype, [size]),
+    (t) => indices(r, [t], 3),
+    () => indices(r, [r.int(3)], 3),
+    (t) => tensor(r, dtype, [t, size]),
+  ]);
+  return Array.from({ length: r.range(1, 5) }, () => {
+    const t = r.range(1, 4);
+    return { x: x(t), y: y(t) };
+  });
+}
+
+const batchesArguments = ({ r }) => [
+  samples(r),
+  {
+    batchSize: r.range(1, 3),
+    ...some(r, { batchFirst: r.bool(), shuffle: r.bool(), seed: r.int(99), bucket: r.pick([true, 2]) }),
+  },
+];
+
+/** Predictions, targets and options of metrics. */
+function predictions({ r }, more) {
+  const [t, n, c] = [r.range(1, 3), r.range(1, 3), r.range(1, 3)];
+  const predicted = r.bool() ? tensor(r, dtypeOf(r), [t, n, c]) : indices(r, [t, n], c);
+  const lengths = Array.from({ length: n }, () => r.int(t + 1));
+  return [predicted, indices(r, [t, n], c), ...more(c), some(r, { lengths, ignoreIndex: -1, batchFirst: false })];
+}
+
+/** A layer, an optimizer over its parameters, and perhaps a schedule and generators. */
+function trainingParts(env) {
+  const { r } = env;
+  const model = make(env, r.pick(["Linear", "LSTM", "LayerNorm"]));
+  const own = model.parameters().length > 0 ? model.parameters() : parameters(env);
+  env.watchParameters("model", own);
+  const optimizer = env.own(new W[r.pick(OPTIMIZERS)](own, { lr: 0.1 }));
+  if (r.bool()) optimizer.step();
+  env.watch("optimizer", () => Object.values(optimizer.stateDict()).map(({ data }) => data));
+  const random = r.pick([new W.Random(1), { mine: new W.Random(2) }]);
+  const schedule = new W.StepLR(optimizer, { stepSize: 1 });
+  return { model, optimizer, ...some(r, { schedule, random }) };
+}
+
+/** Arguments of fit that learn y = 2 x, in vectors or sequences. */
+function fitArguments(env) {
+  const { r } = env;
+  const [dtype, size] = [dtypeOf(r), small(r)];
+  const model = env.own(new W.Linear(size, size, { dtype, seed: 1 }));
+  const steps = r.bool() ? [] : [r.range(1, 3)];
+  const pairs = Array.from({ length: r.range(1, 3) }, () => ({
+    x: tensor(r, dtype, [...steps, size]),
+    y: tensor(r, dtype, [...steps, size]),
+  }));
+  const data = () => entries.train.batches(pairs, { batchSize: 2 });
+  const optimizer = env.own(new W.SGD(model.parameters(), { lr: 0.1 }));
+  const options = {
+    validation: r.bool() ? data() : [...data()],
+    metrics: { m: () => r.real() },
+    schedule: new W.StepLR(optimizer, { stepSize: 1 }),
+    clipNorm: 1,
+    earlyStopping: { patience: 1, ...some(r, { minDelta: 0.1, restoreBest: r.bool(), mode: "min" }) },
+    onNan: r.pick(["stop", "skip"]),
+    signal: new AbortController().signal,
+    position: { epoch: 0, batch: 0, step: 3, samples: 2, lossSum: 0.5 },
+  };
+  return [
+    model,
+    r.bool() ? data() : [...data()],
+    { loss: (output, y) => W.mse(output, y), optimizer, epochs: 2, ...some(r, options) },
+  ];
+}
+
 // --- functions ---------------------------------------------------------------------------------------------------------
 
 const reduction = (r) => some(r, { reduction: r.pick(["mean", "sum", "none"]) });
@@ -789,6 +905,25 @@ export const FUNCTIONS = {
   ...Object.fromEntries(Object.entries(OPS).map(([name, generate]) => [`ops.${name}`, generate])),
   "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
   "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
+  "train.batches": batchesArguments,
+  "train.accuracy": (env) => predictions(env, () => []),
+  "train.perplexity": ({ r }) => [r.real()],
+  "train.confusionMatrix": (env) => predictions(env, (c) => [c]),
+  "train.fit": (env) => fitArguments(env),
+  "train.evaluate"(env) {
+    const [model, data, { loss, metrics = {} }] = fitArguments(env);
+    env.watchParameters("model", model.parameters());
+    return [model, data, { loss, ...some(env.r, { metrics }) }];
+  },
+  "train.saveTraining": (env) => [
+    { ...trainingParts(env), ...some(env.r, { position: { epoch: 1, list: [0.5, "a"] } }) },
+  ],
+  "train.loadTraining"(env) {
+    const parts = trainingParts(env);
+    const position = { ...some(env.r, { batch: 2, best: W.tensor([1, 2]) }) };
+    return [entries.train.saveTraining({ ...parts, position }), parts];
+  },
+  "train.report": ({ r }) => [indices(r, [2, 2], 9), ["yes", "no"]],
   "coursera.softmax": ({ r }) => [tensor(r, dtypeOf(r), [small(r), small(r)])],
 };
 for (const lstm of [false, true]) {
@@ -825,6 +960,7 @@ export const OBJECTS = {
   Stream: (env) => streamOf(env).stream,
   LayerStream: layerStream,
   StreamingModel: (env) => streamingModel(env),
+  Batches: (env) => entries.train.batches(...batchesArguments(env)),
 };
 
 function backwardArguments(env, layer) {
@@ -965,6 +1101,11 @@ export const METHODS = {
     },
     dispose: none,
     "[Symbol.dispose]": none,
+  },
+  Batches: {
+    batchesPerEpoch: none,
+    position: ({ r }, data) => [{ seed: r.int(9), epoch: r.int(9), batch: r.int(data.batchesPerEpoch) }],
+    "[Symbol.iterator]": none,
   },
   LayerStream: {
     step: ({ r }, stream) => [floats(r, dtypeOf(r), sizeOfInput(stream))],

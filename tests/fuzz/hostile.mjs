@@ -585,7 +585,15 @@ function clotheFunction(r, original, act) {
       const [words, value] = hostileValue(r);
       return [`that returns ${words}`, () => value];
     },
-    () => ["that is async", async () => original()],
+    () => {
+      const later = async (...args) => original(...args);
+      const caught = (...args) => {
+        const promise = later(...args);
+        promise.catch(() => undefined); // nobody waits for it
+        return promise;
+      };
+      return ["that is async", caught];
+    },
     () => {
       const calling = (...args) => {
         act?.(1);

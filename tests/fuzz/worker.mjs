@@ -41,7 +41,7 @@ async function run({ seed, from, step, to, only, match, place }) {
     covered.add(endpoint.name);
     let outcome;
     try {
-      outcome = call.run();
+      outcome = await call.run();
     } catch (error) {
       // A method that was replaced by one that throws is called by the fuzzer, too.
       if (error === MARK) outcome = "the caller's own error";

@@ -97,6 +97,15 @@ describe.each(variants)("%s build", (variant) => {
       expect(all.forward(broken).output.data[3]).toBeNaN(); // as PyTorch: NaN times 0
     });
 
+    test("a stream hands numbers on, in both modes", () => {
+      using layer = new Dropout(0.5, { dtype, seed: 1 });
+      using stream = layer.stream({ batchSize: 2 });
+      const x = wave([2, 3], dtype);
+      expect(stream.step(x.data)).toEqual(x.data);
+      layer.eval();
+      expect(stream.step(x.data)).toEqual(x.data);
+    });
+
     test("any shape; dispose() frees all memory", () => {
       const { heap } = currentCore();
       const { bytesUsed } = heap;

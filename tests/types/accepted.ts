@@ -3,6 +3,7 @@
 import {
   Activation,
   Adam,
+  bceWithLogits,
   AvgPool1d,
   BatchNorm1d,
   CharLM,
@@ -26,12 +27,15 @@ import {
   SGD,
   StepLR,
   Vocabulary,
+  AdditiveAttention,
   clipGradNorm,
   crossEntropy,
   ctcLoss,
   gradCheck,
   init,
+  MultiheadAttention,
   mse,
+  Sequential,
   softmax,
   tensor,
   toTorch,
@@ -42,6 +46,19 @@ import {
   type Tensor,
   type TensorData,
 } from "wasm-rnn";
+import * as ops from "wasm-rnn/ops";
+import {
+  accuracy,
+  batches,
+  confusionMatrix,
+  evaluate,
+  fit,
+  loadTraining,
+  saveTraining,
+  type Evaluation,
+  type FitPosition,
+  type Progress,
+} from "wasm-rnn/train";
 
 /** Compiles only where `Actual` is exactly `Expected`. */
 function is<Expected>(): <Actual>(
@@ -268,6 +285,41 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
 is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
+is<Tensor<"f32">>()(new MultiheadAttention(4, 2, { dtype: "f32" }).forward(any).weights);
+is<Tensor<"f64">>()(new AdditiveAttention(1, 2, 3).forward(any, any, { lengths: [1] }).output);
 is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
 is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
+
+// functions of wasm-rnn/ops keep the dtype; those that compute have no results of i32
+is<Tensor<"f32">>()(ops.add(f32, 1));
+is<Tensor<"f64">>()(ops.sub(1, f64));
+is<Tensor<"f64">>()(ops.sum(ops.mul(f64, f64), -1, true));
+is<Tensor<FloatDtype>>()(ops.matmul(any, any));
+is<Tensor<FloatDtype>>()(ops.softmax(any));
+is<Tensor<"f32">>()(ops.where(i32, f32, 0));
+is<Tensor<"i32">>()(ops.concat([i32, ops.reshape(i32, [-1])], 0));
+is<Tensor>()(ops.transpose(any, [1, 0]));
+is<Tensor<"f64">>()(ops.oneHot(i32, 3));
+is<Tensor<"f32">>()(ops.oneHot(i32, 3, "f32"));
+is<Tensor<"f64">>()(ops.max(f64, undefined));
+
+// training: layers, chains and modules of one's own; losses and metrics as they are, or in functions
+const chain = new Sequential({ lstm: new LSTM(2, 3), linear: new Linear(3, 4) });
+const data = batches([{ x: [1, 2], y: 1 }, { x: any, y: any }], { batchSize: 2 }); // prettier-ignore
+const optimizer = new Adam(chain.parameters());
+is<AsyncGenerator<Progress, void, undefined>>()(fit(chain, data, { loss: crossEntropy, optimizer, epochs: 1 }));
+fit(new LSTM(2, 3), data, { loss: (output, y) => mse(output, y), metrics: { accuracy }, optimizer, epochs: 1 });
+fit(new Tagger(), data, {
+  loss: (output, y, { lengths }) => crossEntropy(output, y, { lengths }),
+  optimizer,
+  epochs: 1,
+});
+const own = [{ x: any, y: { first: any } }];
+fit(chain, own, { loss: (output, { first }) => bceWithLogits(output, first), validation: own, optimizer, epochs: 1 });
+is<Promise<Evaluation>>()(evaluate(chain, data, { loss: crossEntropy }));
+is<FitPosition | undefined>()(
+  loadTraining(saveTraining({ model: chain, optimizer }), { model: chain, optimizer }).position,
+);
+is<number>()(accuracy(any, any));
+is<Tensor<"i32">>()(confusionMatrix(any, any, 3));
