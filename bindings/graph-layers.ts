@@ -508,9 +508,15 @@ const CODES: Readonly<Record<Exclude<ActivationName, "softmax" | "logSoftmax">, 
 
 /** All names of activations. */
 export const ACTIVATION_NAMES: readonly ActivationName[] = [
-  ...(Object.keys(CODES) as (keyof typeof CODES)[]),
+  "tanh",
+  "relu",
+  "sigmoid",
+  "hardSigmoid",
+  "elu",
+  "leakyRelu",
   "softmax",
   "logSoftmax",
+  "linear",
 ];
 
 const rowsOf = (shape: readonly number[]): [rows: number, n: number] => [
