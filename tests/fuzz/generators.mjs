@@ -243,10 +243,10 @@ function overTimeArguments(r, layer) {
   const unbatched = r.bool(0.2);
   const batch = unbatched ? [t] : layer.batchFirst ? [n, t] : [t, n];
   const channels = layer.inChannels ?? layer.numFeatures ?? 2 * r.range(1, 2);
+  const kind = r.int(3);
   const options = {};
-  if (r.bool()) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
-  else if (layer instanceof W.BatchNorm1d && r.bool(0.5))
-    options.mask = { data: new Int32Array(product(batch)).fill(1), shape: batch };
+  if (kind === 0) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
+  if (kind === 1 && layer instanceof W.BatchNorm1d) options.mask = indices(r, batch, 2);
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }
 
