@@ -205,7 +205,7 @@ describe.each(variants)("%s build", (variant) => {
         for (const batchFirst of [false, true]) {
           using layer = new MultiheadAttention(4, 2, { dtype, seed: 1, batchFirst });
           const bias = wave([4], dtype, 7);
-          layer.parameters()[3]!.value.data.set(bias.data as Float64Array);
+          layer.parameters()[3]!.value.data.set(bias.data);
           const query = wave(batchFirst ? [3, 2, 4] : [2, 3, 4], dtype);
           const keys = wave(batchFirst ? [3, 5, 4] : [5, 3, 4], dtype, 1);
           const values = wave(keys.shape, dtype, 2);
@@ -360,6 +360,20 @@ describe.each(variants)("%s build", (variant) => {
     const run = (keys: Tensor) => valueAndGrad(() => mse(layer.forward(queries, keys).output, queries), [keys]);
     expect(run(memory.value)).toEqual(run(large));
   });
+});
+
+test("a batch without rows", () => {
+  using heads = new MultiheadAttention(4, 2);
+  using additive = new AdditiveAttention(2, 3, 4);
+  const none = (...shape: number[]): Tensor => ({ data: new Float64Array(), shape });
+  const options = { lengths: [] };
+  expect(heads.forward(none(3, 0, 4), none(2, 0, 4), undefined, options)).toEqual({
+    output: none(3, 0, 4),
+    weights: none(0, 3, 2),
+  });
+  expect(heads.backward({ output: none(3, 0, 4) })).toEqual({ query: none(3, 0, 4), key: none(2, 0, 4) });
+  expect(additive.forward(none(0, 2), none(5, 0, 3), options)).toEqual({ output: none(0, 3), weights: none(0, 5) });
+  expect(additive.backward({ output: none(0, 3) })).toEqual({ query: none(0, 2), keys: none(5, 0, 3) });
 });
 
 test("multihead: initial weights as PyTorch's", () => {
