@@ -171,11 +171,11 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
         },
         (values, { output, weights }, scratch) => {
           const { projection, mask } = values;
-          // All gradients change, or none: the memory for them is there.
+          const dOutput = output && scratch.copy("output", output, dtype, [n, this.keySize]);
+          const dWeights = weights && scratch.copy("weights", weights, dtype, [n, t]);
+          // All gradients change, or none: there is room for theirs and for the copies of `linearBackward`.
           const { keys: k, projected: p } = projection;
-          const sizes = [output, weights, values.q, p, k, values.q, values.query, p, k].map((each) =>
-            each ? BYTES[dtype] * sizeOf(each.shape) : 0,
-          );
+          const sizes = [values.q, p, k, values.q, values.query, p, k].map(({ shape }) => BYTES[dtype] * sizeOf(shape));
           core.heap.checkRoom(sizes, "gradients of AdditiveAttention");
           const gradients = additiveBackward(scratch, {
             query: values.q,
@@ -185,8 +185,8 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
             v: this.#v.value,
             mask,
             weights: values.weights,
-            dOutput: output && scratch.copy("output", output, dtype, [n, this.keySize]),
-            dWeights: weights && scratch.copy("weights", weights, dtype, [n, t]),
+            dOutput,
+            dWeights,
             dV: this.#v.grad,
           });
           const { dKeys, dProjected } = gradients;
