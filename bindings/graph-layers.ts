@@ -511,10 +511,11 @@ export function activationNames(): ActivationName[] {
   return [...(Object.keys(CODES) as (keyof typeof CODES)[]), "softmax", "logSoftmax"];
 }
 
-const rowsOf = (shape: readonly number[]): [rows: number, n: number] => [
-  sizeOf(shape.slice(0, -1)),
-  shape[shape.length - 1]!,
-];
+/** Rows and their size; no rows where they are empty, which could be any number. */
+const rowsOf = (shape: readonly number[]): [rows: number, n: number] => {
+  const n = shape[shape.length - 1]!;
+  return [n === 0 ? 0 : sizeOf(shape.slice(0, -1)), n];
+};
 
 /** y = the activation of x, in the shape of x. At addresses that do not change; allocates nothing. */
 export function prepareActivation(name: ActivationName, x: FloatTensor, y: FloatTensor): () => void {
@@ -530,16 +531,16 @@ export function prepareActivation(name: ActivationName, x: FloatTensor, y: Float
   return () => activationForward(code, n, from, to);
 }
 
-/** dx from dy and y, all in one shape. */
-export function activationBackward(scratch: Arena, name: ActivationName, y: FloatTensor, dy: Tensor): FloatTensor {
+/** dx from dy and y, all in one shape, of an activation of elements. */
+export function activationBackward(
+  scratch: Arena,
+  name: Exclude<ActivationName, "softmax" | "logSoftmax">,
+  y: FloatTensor,
+  dy: FloatTensor,
+): FloatTensor {
   const { dtype, shape } = y;
-  const given: FloatTensor = scratch.upload("output", dy, dtype, shape);
   const dx: FloatTensor = scratch.allocate("dx", dtype, shape);
-  const kernels = kernelsOf(scratch, dtype);
-  if (name === "softmax" || name === "logSoftmax") {
-    const kernel = name === "softmax" ? kernels.softmaxBackward : kernels.logSoftmaxBackward;
-    kernel(...rowsOf(shape), y.pointer, given.pointer, dx.pointer);
-  } else kernels.activationBackward(CODES[name], sizeOf(shape), y.pointer, given.pointer, dx.pointer);
+  kernelsOf(scratch, dtype).activationBackward(CODES[name], sizeOf(shape), y.pointer, dy.pointer, dx.pointer);
   return dx;
 }
 

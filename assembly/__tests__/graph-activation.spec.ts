@@ -1,13 +1,6 @@
 // The graph module's activations, compared with their equations in f64; derivatives with their formulas.
 
-import {
-  activationBackward,
-  activationForward,
-  logSoftmaxBackward,
-  preluBackward,
-  preluForward,
-  softmaxBackward,
-} from "../graph/activation";
+import { activationBackward, activationForward, preluBackward, preluForward } from "../graph/activation";
 import { Buffer, expectClose, expectIntact, fail, input, output, SIZES, state, wide } from "./helpers";
 
 const NAMES: StaticArray<string> = ["tanh", "relu", "sigmoid", "hard sigmoid", "linear", "elu", "leaky relu"];
@@ -78,35 +71,6 @@ function eluLimits<T>(): void {
   expectIntact("limits");
 }
 
-function softmaxes<T>(): void {
-  for (let k = 0; k < SIZES.length; k++) {
-    const rows = 3;
-    const n = SIZES[k];
-    const y = input<T>(rows * n);
-    const dy = input<T>(rows * n);
-    const dx = output<T>(rows * n);
-    softmaxBackward<T>(rows, n, y.p, dy.p, dx.p);
-    const expected = wide<T>(dy);
-    for (let row = 0; row < rows; row++) {
-      let dot: f64 = 0;
-      for (let i = row * n; i < row * n + n; i++) dot += <f64>dy[i] * <f64>y[i];
-      for (let i = row * n; i < row * n + n; i++) expected[i] = <f64>y[i] * (<f64>dy[i] - dot);
-    }
-    expectClose<T>(`softmax of ${n}`, dx, expected, 10);
-    logSoftmaxBackward<T>(rows, n, y.p, dy.p, dx.p);
-    for (let row = 0; row < rows; row++) {
-      let sum: f64 = 0;
-      for (let i = row * n; i < row * n + n; i++) sum += <f64>dy[i];
-      for (let i = row * n; i < row * n + n; i++) expected[i] = <f64>dy[i] - NativeMath.exp(<f64>y[i]) * sum;
-    }
-    expectClose<T>(`log-softmax of ${n}`, dx, expected, 10);
-    const inPlace = dy.copy();
-    logSoftmaxBackward<T>(rows, n, y.p, inPlace.p, inPlace.p);
-    expectClose<T>(`log-softmax of ${n} in place`, inPlace, wide<T>(dx), 0);
-    expectIntact("softmax");
-  }
-}
-
 function prelu<T>(): void {
   for (let k = 0; k < SIZES.length; k++) {
     for (let shared = 0; shared < 2; shared++) {
@@ -144,8 +108,6 @@ describe("graph: activations", () => {
   test("element by element f32", () => elementwise<f32>());
   test("limits f64", () => eluLimits<f64>());
   test("limits f32", () => eluLimits<f32>());
-  test("softmax f64", () => softmaxes<f64>());
-  test("softmax f32", () => softmaxes<f32>());
   test("PReLU f64", () => prelu<f64>());
   test("PReLU f32", () => prelu<f32>());
 });

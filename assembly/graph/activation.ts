@@ -3,11 +3,10 @@
 //   elu         x where x > 0, else e^x - 1                 elu' = 1 where y > 0, else y + 1
 //   leaky ReLU  x where x > 0, else x / 100                 1 where y > 0, else 1 / 100
 //   PReLU       x where x > 0, else slope x, one slope for each column or one for all (He et al. 2015)
-//   softmax     dx = y (dy - sum of dy y)                   log-softmax  dx = dy - e^y sum of dy
 
 import { activate, activateBackward } from "../activation";
 import * as math from "../math";
-import { at, bytes, fillLanes, lanes, loadLanes, loadSplat, madd, nmadd, storeLanes, sumLanes } from "../simd";
+import { at, bytes, fillLanes, lanes, loadLanes, loadSplat, madd, storeLanes, sumLanes } from "../simd";
 
 /** Codes past those of ../activation.ts. */
 const ELU: i32 = 5;
@@ -60,40 +59,6 @@ export function activationBackward<T>(code: i32, n: i32, y: usize, dy: usize, dx
       result = v128.bitselect(d, v128.mul<T>(d, v128.splat<T>(<T>LEAK)), positive<T>(v));
     } else result = activateBackward<T>(code, d, v, HARD);
     storeLanes<T>(at<T>(dx, i), result, n - i);
-  }
-}
-
-/** dx [rows,n] from dy and y = softmax of x over n; dx may be dy. */
-export function softmaxBackward<T>(rows: i32, n: i32, y: usize, dy: usize, dx: usize): void {
-  for (let row = 0; row < rows; row++) {
-    let sum = v128.splat<T>(0);
-    for (let i = 0; i < n; i += lanes<T>()) {
-      sum = madd<T>(loadLanes<T>(at<T>(dy, i), n - i), loadLanes<T>(at<T>(y, i), n - i), sum);
-    }
-    const dot = v128.splat<T>(sumLanes<T>(sum));
-    for (let i = 0; i < n; i += lanes<T>()) {
-      const d = v128.sub<T>(loadLanes<T>(at<T>(dy, i), n - i), dot);
-      storeLanes<T>(at<T>(dx, i), v128.mul<T>(loadLanes<T>(at<T>(y, i), n - i), d), n - i);
-    }
-    y += bytes<T>(n);
-    dy += bytes<T>(n);
-    dx += bytes<T>(n);
-  }
-}
-
-/** dx [rows,n] from dy and y = log-softmax of x over n; dx may be dy. */
-export function logSoftmaxBackward<T>(rows: i32, n: i32, y: usize, dy: usize, dx: usize): void {
-  for (let row = 0; row < rows; row++) {
-    let sum = v128.splat<T>(0);
-    for (let i = 0; i < n; i += lanes<T>()) sum = v128.add<T>(sum, loadLanes<T>(at<T>(dy, i), n - i));
-    const total = v128.splat<T>(sumLanes<T>(sum));
-    for (let i = 0; i < n; i += lanes<T>()) {
-      const p = math.exp<T>(loadLanes<T>(at<T>(y, i), n - i));
-      storeLanes<T>(at<T>(dx, i), nmadd<T>(p, total, loadLanes<T>(at<T>(dy, i), n - i)), n - i);
-    }
-    y += bytes<T>(n);
-    dy += bytes<T>(n);
-    dx += bytes<T>(n);
   }
 }
 

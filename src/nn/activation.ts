@@ -10,8 +10,11 @@ import {
 import { floatDtype, type FloatTensor } from "../../bindings/kernels.js";
 import { describe, readTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, lockFields } from "../base/check.js";
+import { logSoftmax, softmax } from "../ops/softmax.backward.js";
 import { Layer, LayerMemory, type Module } from "./layer.js";
 import { openStream, setStreamPlan, type LayerStream, type LayerStreamOptions, type StreamPlan } from "./stream.js";
+
+const OVER_AXIS = { softmax, logSoftmax };
 
 /**
  * A non-linearity: "tanh", "relu", "sigmoid"; "hardSigmoid", min(max(0.2 x + 0.5, 0), 1) as in Keras; "elu", e^x - 1 below 0;
@@ -67,7 +70,15 @@ export class Activation extends Layer<FloatDtype, undefined> implements Module {
         prepareActivation(this.activation, input, y)();
         return { result: { output: y.download() as Tensor<D> }, values: y };
       },
-      (y, { output }, scratch) => ({ x: activationBackward(scratch, this.activation, y, output!) }),
+      (y, { output }, scratch) => {
+        const { activation } = this;
+        const dy: FloatTensor = scratch.upload("output", output!, y.dtype, y.shape);
+        if (activation !== "softmax" && activation !== "logSoftmax") {
+          return { x: activationBackward(scratch, activation, y, dy) };
+        }
+        const call = { inputs: [y], outputs: [y], attributes: undefined, gradients: [dy] };
+        return { x: OVER_AXIS[activation].backward(scratch, call)[0] };
+      },
     );
   }
 

@@ -75,6 +75,7 @@ export function readSequences(
   const [first, second, third] = read.shape as [number, number, number];
   const [n, t, c] = unbatched ? [1, first, second] : rowsFirst ? [first, second, third] : [second, first, third];
   if (t === 0) throw new ShapeError("x", showShape(read.shape), "at least one step");
+  if (c === 0) throw new ShapeError("x", showShape(read.shape), "at least one number in a step"); // n would be any number
   const ragged = given.lengths !== undefined;
   const lengths = ragged ? takeLengths(given.lengths!, t, n) : new Array<number>(n).fill(t);
   return { x: read, dtype, axes: { unbatched, rowsFirst, n }, t, c, lengths, ragged };

@@ -509,13 +509,11 @@ function checkOptimizerState(call, r) {
     () => {
       if (Object.keys(dict).length === 0) return;
       if (!sameNames(dict, Object.keys(expected))) throw new references.Refused("names");
-      let steps;
       for (const [key, { shape }] of Object.entries(expected)) {
         if (!fits(dict[key], shape)) throw new references.Refused(key);
         if (!key.endsWith(".step")) continue;
         const [count] = dict[key].data;
-        steps ??= count;
-        if (!Number.isSafeInteger(count) || count < 1 || count !== steps) throw new references.Refused("steps");
+        if (!Number.isSafeInteger(count) || count < 0) throw new references.Refused("steps");
       }
     },
   );
