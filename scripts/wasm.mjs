@@ -90,8 +90,8 @@ function moduleLines(module, { signatures, records }, globals) {
     ...records.flatMap(recordLines),
     "",
     "/** The SIMD build, in hexadecimal digits, and the difference of the relaxed one (scripts/patch.mjs). */",
-    `export const simd = "${simd}";`,
-    `export const relaxedPatch = "${makePatch(simd, relaxed)}";`,
+    `export const simd: string = "${simd}";`, // by its type alone in the package's declarations
+    `export const relaxedPatch: string = "${makePatch(simd, relaxed)}";`,
     "",
   ];
 }

@@ -9,7 +9,7 @@ import {
   type FloatTensor,
 } from "../../bindings/kernels.js";
 import type { WasmTensor } from "../../bindings/memory.js";
-import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { describe, type FloatDtype, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { Layer, LayerMemory, type LayerOptions, type Module, type WasmParameter } from "./layer.js";
@@ -135,18 +135,22 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
         const from = { of: weight, first: 0, width: embeddingDim };
         const to = { of: output, first: 0, width: embeddingDim };
         const run = (): void => {
-          const { data } = x;
-          for (let i = 0; i < n; i++) {
-            const index = data[i]!;
-            if (!(Number.isInteger(index) && index >= 0 && index < numEmbeddings)) {
-              throw new ValueError(`x[${i}]`, `${index}`, `indices from 0 to ${numEmbeddings - 1}`);
-            }
-          }
-          indices.data.set(data);
+          checkStep(x.data, numEmbeddings);
+          indices.data.set(x.data);
           gatherRows(dtype, n, indices, from, to);
         };
         return { output, run };
       },
     };
+  }
+}
+
+/** Checks the indices of a step where they lie, in wasm memory. */
+function checkStep(indices: TensorData, count: number): void {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!;
+    if (!(Number.isInteger(index) && index >= 0 && index < count)) {
+      throw new ValueError(`x[${i}]`, `${index}`, `indices from 0 to ${count - 1}`);
+    }
   }
 }

@@ -3,7 +3,15 @@
 import { DtypeError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import { Arena, withArena } from "../../bindings/memory.js";
-import { describe, dtypeOf, ReadTensor, readTensor, type Dtype, type Tensor } from "../../bindings/tensor.js";
+import {
+  checkDimensions,
+  describe,
+  dtypeOf,
+  ReadTensor,
+  readTensor,
+  type Dtype,
+  type Tensor,
+} from "../../bindings/tensor.js";
 import { currentTape } from "../recording/current.js";
 import { apply, record, type Differentiable, type Operation, type Spec } from "./operation.js";
 
@@ -52,7 +60,8 @@ export function evaluate<Attributes>(
   attributes: Attributes,
   check?: (copies: readonly Tensor[]) => void,
 ): Tensor {
-  operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
+  const results = operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
+  for (const { shape } of results) checkDimensions(operation.name, shape); // empty tensors may have axes of any length
   const core = currentCore();
   // allocating may move the numbers of live views
   const steady = inputs.map((each) => {

@@ -51,6 +51,7 @@ import {
 } from "../../src/index.js";
 import * as all from "../../src/index.js";
 import { onnxRecurrent } from "../../src/onnx.js";
+import * as ops from "../../src/ops.js";
 import { testNamed } from "../helpers/project.js";
 import { wave as waveOf } from "../helpers/tensors.js";
 import { refuses } from "../helpers/refuses.js";
@@ -204,6 +205,26 @@ describe.each(variants)("%s build: constructors, fields and prototypes within re
         (x) => all.bceWithLogits(x, x, { posWeight: x, sampleWeight: x }),
         (x) => crossEntropy(x, x),
         (x) => coursera.softmax(x),
+        (x) => new all.Activation("softmax").forward(x),
+        (x) => new all.PReLU().forward(x),
+        (x) => new all.MaxPool1d(2).forward(x),
+        (x) => new all.AvgPool1d(2, { batchFirst: true }).forward(x, { lengths: [1, 0] }),
+        (x) => new all.LastStep({ bidirectional: true }).forward(x),
+        (x) => new all.MaxOverTime({ batchFirst: true }).forward(x),
+        (x) => new all.Conv1d(2, 2, 2).forward(x),
+        (x) => new all.BatchNorm1d(2).eval().forward(x, { mask: x }),
+        (x) => ctcLoss(x, x),
+        (x) => all.ctcGreedyDecode(x),
+        (x) => new AdditiveAttention(2, 2, 2).forward(x, x),
+        (x) => new MultiheadAttention(2, 1).forward(x, x, x, { mask: x }),
+        (x) => ops.transpose(x),
+        (x) => ops.matmul(x, x),
+        (x) => ops.add(x, x),
+        (x) => ops.concat([x, x], 0),
+        (x) => ops.stack([x, x], -1),
+        (x) => ops.max(x, 0),
+        (x) => ops.reshape(wave([4]), x.shape),
+        (x) => ops.oneHot(x, 2 ** 31),
       ];
       const sizes = [
         0,
@@ -233,7 +254,51 @@ describe.each(variants)("%s build: constructors, fields and prototypes within re
           const error = errorOf(() => call({ data: new Float64Array(n).fill(0.5), shape } as Tensor));
           expect(isTyped(error) || String(error)).toBe(true);
         }),
-        { numRuns: 3000, seed: 7 },
+        { numRuns: 6000, seed: 7 },
+      );
+    });
+  });
+
+  test("sizes of windows and lengths past 32 bits decide no address", () => {
+    guarded(variant, () => {
+      const size = fc.constantFrom(
+        0,
+        1,
+        2,
+        3,
+        2 ** 16,
+        2 ** 30 - 1,
+        2 ** 30,
+        2 ** 31 - 2,
+        2 ** 31 - 1,
+        2 ** 32,
+        2 ** 40,
+      );
+      const padding = fc.oneof(size, fc.constantFrom("same", "causal"));
+      const sizes = fc.record({ stride: size, dilation: size, padding, groups: fc.constantFrom(1, 2) });
+      const x = wave([3, 2, 2]);
+      const none = { data: new Float64Array(0), shape: [3, 0, 2] };
+      const both = (layer: all.Conv1d | all.MaxPool1d) => {
+        for (const [input, lengths] of [
+          [x, [3, 1]],
+          [x, [0, 0]],
+          [none, []],
+        ] as const) {
+          // prettier-ignore
+          layer.backward(layer.forward(input, { lengths }));
+        }
+      };
+      fc.assert(
+        fc.property(size, sizes, (taps, { stride, dilation, padding, groups }) => {
+          const calls = [
+            () => both(new all.Conv1d(2, 2, Math.min(taps, 3), { stride, dilation, padding, groups } as never)),
+            () => new all.Conv1d(2, 2, 2, { dilation, padding, groups } as never).stream({ batchSize: taps }),
+            () => both(new all.MaxPool1d(taps, { stride, padding: padding as number })),
+            () => both(new all.AvgPool1d(taps, { stride, padding: padding as number })),
+          ];
+          for (const error of calls.map(errorOf)) expect(isTyped(error) || String(error)).toBe(true);
+        }),
+        { numRuns: 300, seed: 7 },
       );
     });
   });
@@ -541,6 +606,9 @@ describe.each(variants)("%s build: threads", (variant) => {
       const sequence = wave([8, 8, 2]);
       const table = new Embedding(4, 8, { seed: 1 }).eval();
       const layer = new LSTM(2, 4, { seed: 1, bidirectional: true }).eval();
+      const rows = table.stream({ batchSize: 8 });
+      const convolution = new all.Conv1d(2, 3, 2, { seed: 1 }).eval();
+      const norm = new all.BatchNorm1d(2).eval();
       const attention = new AdditiveAttention(2, 2, 3, { seed: 1 }).eval();
       const heads = new MultiheadAttention(2, 1, { seed: 1 }).eval();
       const model = new CharLM(new Vocabulary("ab"), { embeddingDim: 2, hiddenSize: 2, numLayers: 1, seed: 1 });
@@ -566,6 +634,12 @@ describe.each(variants)("%s build: threads", (variant) => {
         () => layer.forward(sequence, { lengths: lengths.subarray(0, 8) }),
         () => layer.forward(sequence, { lengths: { data: lengths.subarray(0, 8), shape: [8] } }),
         () => layer.forward(sequence, { mask: { data: mask, shape: [8, 8] } }),
+        () => convolution.forward(sequence, { lengths: lengths.subarray(0, 8) }),
+        () => new all.MaxOverTime().forward(sequence, { lengths: lengths.subarray(0, 8) }),
+        () => norm.forward(sequence, { mask: { data: mask, shape: [8, 8] } }),
+        () => rows.step(targets.subarray(0, 8)),
+        () => ops.oneHot({ data: targets, shape: [SIZE] }, 4),
+        () => ops.where({ data: targets, shape: [SIZE] }, 1, wave([SIZE])),
         () => attention.forward(wave([8, 2]), sequence, { mask: { data: mask, shape: [8, 8] } }),
         () => heads.forward(sequence, undefined, undefined, { lengths: lengths.subarray(0, 8), causal: true }),
         () => onnxRecurrent("LSTM", {}, { ...onnx, sequence_lens: { data: lengths.subarray(0, 8), shape: [8] } }),
@@ -587,7 +661,7 @@ describe.each(variants)("%s build: threads", (variant) => {
       // The thread did write while calls ran: of each kind that checks, some were refused.
       expect(refusals.reduce((a, b) => a + b)).toBeGreaterThan(0);
       expect(passes.reduce((a, b) => a + b)).toBeGreaterThan(0);
-      for (const each of [table, layer, attention, heads, model]) each.dispose();
+      for (const each of [rows, table, convolution, norm, layer, attention, heads, model]) each.dispose();
     });
   });
 });

@@ -246,7 +246,10 @@ function overTimeArguments(r, layer) {
   const kind = r.int(3);
   const options = {};
   if (kind === 0) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
-  if (kind === 1 && layer instanceof W.BatchNorm1d) options.mask = indices(r, batch, 2);
+  if (kind === 1 && layer instanceof W.BatchNorm1d) {
+    options.mask = indices(r, batch, 2);
+    options.mask.data.fill(1, 0, 2); // a variance needs two
+  }
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }
 

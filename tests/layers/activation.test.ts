@@ -84,6 +84,16 @@ describe.each(variants)("%s build", (variant) => {
       expect([of("hardSigmoid", -9), of("hardSigmoid", 9), of("hardSigmoid", 0)]).toEqual([0, 1, 0.5]);
     });
 
+    test.each([...NAMES, "PReLU" as const])("%s: rows of no numbers take no time, however many", (name) => {
+      const layer = name === "PReLU" ? new PReLU(1, { dtype }) : new Activation(name);
+      const x = { data: wave([0], dtype).data, shape: [2 ** 31 - 1, 0] };
+      const start = performance.now();
+      expect(layer.forward(x).output.shape).toEqual(x.shape);
+      expect(layer.backward({ output: x }).x.shape).toEqual(x.shape);
+      expect(performance.now() - start).toBeLessThan(500);
+      layer.dispose();
+    });
+
     test("PReLU: the slope at first, and at 0", () => {
       using layer = new PReLU(2, { dtype, init: 0.5 });
       const [weight] = layer.parameters();

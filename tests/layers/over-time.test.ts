@@ -80,6 +80,10 @@ describe.each(variants)("%s build", (variant) => {
         using layer = new KINDS[name]();
         refuses(() => layer.forward(wave([3], dtype)), ShapeError, "x: got [3], expected [T, N, C]");
         refuses(() => layer.forward(wave([0, 3], dtype)), ShapeError, "at least one step");
+        for (const rows of [2, 2 ** 31 - 1, 2 ** 40]) {
+          const nothing = { data: wave([0], dtype).data, shape: [3, rows, 0] };
+          refuses(() => layer.forward(nothing), ShapeError, "x", "at least one number in a step");
+        }
         refuses(() => layer.forward(wave([3, 2, 2], dtype), { lengths: [4, 1] }), ValueError, "lengths[0]: got 4");
         refuses(() => layer.forward(tensor([1], [1, 1], "i32")), DtypeError, "x");
         refuses(() => layer.forward(wave([3, 2], dtype), { mask: 1 } as never), UnsupportedError, "mask");

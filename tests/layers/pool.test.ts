@@ -79,6 +79,14 @@ describe.each(variants)("%s build", (variant) => {
       });
 
       test("refuses", () => {
+        using any = new KINDS[kind](2);
+        for (const shape of [
+          [2 ** 31 - 1, 3, 0],
+          [3, 2 ** 40, 0],
+        ]) {
+          const nothing = { data: wave([0], dtype).data, shape };
+          refuses(() => any.forward(nothing), ShapeError, "x", "at least one number in a step");
+        }
         using layer = new KINDS[kind](3);
         refuses(() => layer.forward(wave([2, 3], dtype)), ShapeError, "x: got [2, 3], expected at least 3 steps");
         refuses(() => layer.forward(wave([3], dtype)), ShapeError, "x");

@@ -503,6 +503,10 @@ describe("refused", () => {
     refuses(() => ops.stack([x, wave([1, 3], "f64")], 0), ShapeError, "tensors[1]", "[1, 3]", "[2, 3]");
     const long = (last: number) => wave([...Array<number>(16).fill(1), last], "f64");
     refuses(() => ops.stack([long(2), long(3)], 0), ShapeError, "tensors[1]");
+    const empty = { data: new Float64Array(0), shape: [Number.MAX_SAFE_INTEGER, 0] };
+    refuses(() => ops.concat([empty, empty], 0), ShapeError, "concat", "whole numbers");
+    const deep = wave(Array<number>(64).fill(1), "f64");
+    refuses(() => ops.stack([deep], 0), ShapeError, "stack: got 65 axes", "at most 64");
   });
 
   test("axes, positions and flags", () => {
