@@ -51,9 +51,9 @@ function strideOf(labels: i32): i32 {
   return 2 * labels + 6;
 }
 
-/** Bytes of scratch for rows of up to `steps` steps and `labels` labels: alpha, three rows of states, and a number a step. */
+/** Bytes of scratch for rows of up to `steps` steps and `labels` labels: alpha, three rows of states, and two numbers a step. */
 export function ctcScratch(steps: i32, labels: i32): usize {
-  return fitting(8 * (<u64>strideOf(labels) * (<u64>steps + 4) + <u64>steps));
+  return fitting(8 * (<u64>strideOf(labels) * (<u64>steps + 4) + 2 * <u64>steps));
 }
 
 /** log(x); -Infinity for 0. */
@@ -88,12 +88,22 @@ function skips(labels: i32, targets: usize, k: usize): void {
   }
 }
 
-/** y(l'_s) = x(l'_s) - norm of all states, x being the logits of a step. */
-function emissions<T>(x: usize, norm: f64, blank: i32, labels: i32, targets: usize, y: usize): void {
-  const ofBlank = <f64>load<T>(at<T>(x, blank)) - norm;
+/**
+ * Of logit c of x: x - shift - norm, the largest logit and the logarithm of the sum of e^(x - shift). Their sum would lose the
+ * digits of the latter where logits are large.
+ */
+// @ts-ignore: decorator
+@inline
+function logProbability<T>(x: usize, c: i32, norms: usize): f64 {
+  return <f64>load<T>(at<T>(x, c)) - load<f64>(norms) - load<f64>(norms, 8);
+}
+
+/** y(l'_s) of all states, x being the logits of a step. */
+function emissions<T>(x: usize, norms: usize, blank: i32, labels: i32, targets: usize, y: usize): void {
+  const ofBlank = logProbability<T>(x, blank, norms);
   for (let i = 0; i < labels; i++) {
     store<f64>(y, ofBlank);
-    store<f64>(y, <f64>load<T>(at<T>(x, load<i32>(at<i32>(targets, i)))) - norm, 8);
+    store<f64>(y, logProbability<T>(x, load<i32>(at<i32>(targets, i)), norms), 8);
     y += 16;
   }
   store<f64>(y, ofBlank);
@@ -151,7 +161,7 @@ function rowLoss<T>(c: CtcLoss, r: i32, steps: i32, labels: i32, factor: f64): f
   const k = y + row;
   const beta = k + row;
   let alpha = beta + row;
-  const norms = c.scratch + <usize>(steps + 4) * row; // log(sum of e^x) of each step
+  const norms = c.scratch + <usize>(steps + 4) * row; // shift and norm of each step
   for (let p = c.scratch; p < norms; p += 8) store<f64>(p, -Infinity);
 
   skips(labels, targets, k);
@@ -159,8 +169,9 @@ function rowLoss<T>(c: CtcLoss, r: i32, steps: i32, labels: i32, factor: f64): f
   for (let t = 0; t < steps; t++) {
     const shift = maximum<T>(classes, x);
     const sum = <f64>expShifted<T>(classes, x, shift, dX);
-    const norm = <f64>shift + log(sum);
-    store<f64>(at<f64>(norms, t), norm);
+    const norm = at<f64>(norms, 2 * t);
+    store<f64>(norm, <f64>shift);
+    store<f64>(norm, log(sum), 8);
     scale<T>(classes, dX, <T>(factor / sum)); // factor softmax(x)
     emissions<T>(x, norm, blank, labels, targets, y);
     alpha += row;
@@ -176,7 +187,7 @@ function rowLoss<T>(c: CtcLoss, r: i32, steps: i32, labels: i32, factor: f64): f
   for (let t = steps - 1; t >= 0; t--) {
     x -= step;
     dX -= step;
-    emissions<T>(x, load<f64>(at<f64>(norms, t)), blank, labels, targets, y);
+    emissions<T>(x, at<f64>(norms, 2 * t), blank, labels, targets, y);
     nextBeta(states, beta, alpha, k, y, logP);
     subtractShares<T>(dX, y, blank, labels, targets, factor);
     alpha -= row;
@@ -319,8 +330,8 @@ function childOf(nodes: usize, parent: i32, label: i32, added: i32): i32 {
 /** Writes log softmax(x) [classes] to y, in f64. */
 function logProbabilities<T>(classes: i32, x: usize, y: usize): void {
   const shift = maximum<T>(classes, x);
-  const norm = <f64>shift + log(<f64>expShifted<T>(classes, x, shift, y));
-  for (let j = 0; j < classes; j++) store<f64>(at<f64>(y, j), <f64>load<T>(at<T>(x, j)) - norm);
+  const norm = log(<f64>expShifted<T>(classes, x, shift, y));
+  for (let j = 0; j < classes; j++) store<f64>(at<f64>(y, j), <f64>load<T>(at<T>(x, j)) - <f64>shift - norm);
 }
 
 /**

@@ -254,11 +254,14 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
 
 /** The number of batches from a state dictionary: f64 or f32, or an integer as in files of PyTorch's (i64). */
 function readCount(name: string, entry: Tensor): TensorData {
-  const data: unknown = (entry as Tensor | null | undefined)?.data;
+  const { data, shape } = (entry as Tensor | null) ?? ({} as Tensor); // read once
   const kind = kindOf(data);
-  if (kind !== "BigInt64Array" && kind !== "Int32Array") return copyEntry(name, entry, []);
-  const size = lengthOf(data as ArrayBufferView);
-  if (size !== 1) throw new ShapeError(`dict["${name}"]`, `${size} numbers`, "1");
-  const count = Float64Array.of(Number((data as BigInt64Array)[0]));
-  return copyEntry(name, { data: count, shape: entry.shape }, []);
+  let count: TensorData;
+  if (kind === "BigInt64Array" || kind === "Int32Array") {
+    const size = lengthOf(data);
+    if (size !== 1) throw new ShapeError(`dict["${name}"]`, `${size} numbers`, "1");
+    count = copyEntry(name, { data: Float64Array.of(Number(data[0])), shape }, []);
+  } else count = copyEntry(name, { data, shape }, []);
+  if (Number.isSafeInteger(count[0]) && count[0]! >= 0) return count;
+  throw new ValueError(`dict["${name}"]`, `${count[0]}`, "an integer >= 0");
 }

@@ -13,7 +13,7 @@ import { simd as graph } from "../../bindings/wasm-graph.js";
 import { install, kilobytes, pack, RELAXED, root, run, script, write, type Packed } from "../helpers/project.js";
 
 const MB = 1e6;
-const MAX_PACKED = 0.5 * MB; // the tarball
+const MAX_PACKED = 0.6 * MB; // the tarball: the modules' digits and the library once for bundlers, once for Node, once in the command line
 const MAX_LSTM_GZIPPED = 40_000; // the size of an app that imports only { LSTM }
 
 /** A file, or a target per condition. */

@@ -130,6 +130,11 @@ describe.each(variants)("%s build", (variant) => {
         const wrong = { ...state, num_batches_tracked: { data, shape: [data.length] } as never };
         refuses(() => other.loadStateDict(wrong), ShapeError, "num_batches_tracked");
       }
+      for (const data of [BigInt64Array.of(-1n), Int32Array.of(-1), Float64Array.of(0.5), Float32Array.of(NaN)]) {
+        const wrong = { ...state, num_batches_tracked: { data, shape: [] } as never };
+        refuses(() => other.loadStateDict(wrong), ValueError, 'dict["num_batches_tracked"]', "an integer >= 0");
+      }
+      refuses(() => other.loadStateDict({ ...state, num_batches_tracked: null as never }), DtypeError, "num_batches");
       expect(other.stateDict()).toEqual(before);
     });
 

@@ -162,6 +162,13 @@ describe.each(variants)("%s build", (variant) => {
       const target = i32([[1, 2]]);
       const close = dtype === "f64" ? { atol: 1e-11 } : { atol: 1e-2 };
       expect(ctcLoss(shifted, target).loss).toBeAllClose(ctcLoss(x, target).loss, close);
+      // Where all of a step's classes have the largest logit, it has no digits left for the logarithm of their sum.
+      const equal = (value: number) => ({ data: x.data.map(() => value), shape: x.shape });
+      for (const value of [1e18, -1e18, 3e38]) {
+        expect(ctcLoss(equal(value), target)).toEqual(ctcLoss(equal(0), target));
+        const [found] = ctcBeamDecode(equal(value), { beamWidth: 99 });
+        expect(found).toEqual(ctcBeamDecode(equal(0), { beamWidth: 99 })[0]);
+      }
       const never = { data: x.data.map((v, i) => (i % 3 === 2 ? -Infinity : v)), shape: x.shape };
       expect(ctcLoss(never, target)).toEqual({
         loss: Infinity,
