@@ -342,7 +342,10 @@ function otherState(env, layer) {
   return converted(
     env.r,
     Object.fromEntries(
-      Object.entries(layer.stateDict()).map(([name, { shape }]) => [name, tensor(env.r, layer.dtype, shape)]),
+      Object.entries(layer.stateDict()).map(([name, { data, shape }]) => [
+        name,
+        name === "num_batches_tracked" ? { data, shape } : tensor(env.r, layer.dtype, shape),
+      ]),
     ),
   );
 }
