@@ -7,7 +7,7 @@ import { batches, fit } from "wasm-rnn/train";
 import { follow, options, report } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [epochs, hidden] = quick ? [3, 32] : [20, 64];
+const [epochs, hidden] = quick ? [8, 32] : [20, 64];
 
 const days = births();
 const random = new Random(seed);
@@ -31,7 +31,9 @@ const features = days.slice(WEEK, -WEEK).map(({ births, day_of_week }, i) => {
 
 /** A window that ends on each day of some years, and the changes that the week after it brings. */
 function windows(/** @type {number} */ first, /** @type {number} */ last) {
-  const ends = [...days.keys()].filter((i) => days[i].year >= first && days[i].year <= last && i >= 70 && days[i + WEEK]);
+  const ends = [...days.keys()].filter(
+    (i) => days[i].year >= first && days[i].year <= last && i >= 70 && days[i + WEEK],
+  );
   return ends.map((end) => {
     const length = 2 * WEEK + Math.floor(random.uniform() * 6 * WEEK);
     const week = Array.from({ length: WEEK }, (_, k) => change(end + 1 + k));
