@@ -41,7 +41,12 @@ const model = new Sequential({
   dropout: new Dropout(0.2, f32()),
   linear: new Linear(2 * hidden, 2, f32()), // the outputs of both directions, side by side
 });
-const data = batches(windows(train).slice(0, quick ? 4000 : undefined), { batchSize: 32, batchFirst: true, shuffle: true, seed });
+const data = batches(windows(train).slice(0, quick ? 4000 : undefined), {
+  batchSize: 32,
+  batchFirst: true,
+  shuffle: true,
+  seed,
+});
 const steps = epochs * data.batchesPerEpoch;
 const optimizer = new Adam(model.parameters(), { lr: 0.005 });
 const training = fit(model, data, {
