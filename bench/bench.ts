@@ -7,6 +7,7 @@ import { Command } from "commander";
 import { Bench } from "tinybench";
 import * as wasmRnn from "../dist/index.js";
 import * as coursera from "../dist/coursera.js";
+import * as ops from "../dist/ops.js";
 import { CASES, CHARLM, COURSE, flops, GEMMS, SCALING, STREAM, TOY, type Sizes } from "./cases.js";
 import { describeMachine, runWith, thisMachine, write, type Machine } from "./common.js";
 import { draw, drawIndex } from "./draw.js";
@@ -227,6 +228,21 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   }
 }
 
+/** Functions of wasm-rnn/ops, with the copies in and out. */
+async function benchOperations(variant: Variant, dtype: Dtype): Promise<void> {
+  const [rows, columns] = options.toy ? [3, 5] : [512, 128];
+  const [x, row] = [draw(dtype, rows, columns), draw(dtype, columns)];
+  const elements = rows * columns;
+  const size = `[${rows},${columns}]`;
+  await measure(`ops.add ${size} and a row`, variant, dtype, () => ops.add(x, row), { elements });
+  await measure(`ops.sum ${size} over rows`, variant, dtype, () => ops.sum(x, 0), { elements });
+  await measure(`ops.transpose ${size}`, variant, dtype, () => ops.transpose(x), { elements });
+  const [stack, n] = options.toy ? [2, 3] : [64, 32];
+  const [a, b] = [draw(dtype, stack, n, n), draw(dtype, stack, n, n)];
+  const name = `ops.matmul ${stack} of ${n}x${n}x${n}`;
+  await measure(name, variant, dtype, () => ops.matmul(a, b), { flops: 2 * stack * n ** 3 });
+}
+
 async function benchScaling(variant: Variant): Promise<void> {
   for (const sizes of options.toy ? [{ ...TOY, T: 100 }] : SCALING) {
     const name = `scaling T=${sizes.T} N=${sizes.N}`;
@@ -268,6 +284,7 @@ for (const variant of variants) {
     await benchCourse(variant, dtype);
     await benchCharlm(variant, dtype);
     await benchKernels(variant, dtype);
+    await benchOperations(variant, dtype);
     for (const { name, run, flops } of tiles[variant]!(dtype)) await measure(name, variant, dtype, run, { flops });
   }
   await benchScaling(variant);

@@ -36,6 +36,8 @@ const modules = {
       conv: [],
       pool: [],
       "batch-norm": [],
+      ctc: [],
+      attention: [],
       activation: [],
       ctc: [],
       attention: [],

@@ -70,6 +70,11 @@ export { Dropout, type DropoutOptions } from "./nn/dropout.js";
 export { AdditiveAttention, type AdditiveAttentionOptions } from "./nn/additive-attention.js";
 export type { AttentionOptions } from "./nn/attention.js";
 export {
+  MultiheadAttention,
+  type MultiheadAttentionInput,
+  type MultiheadAttentionOptions,
+} from "./nn/multihead-attention.js";
+export {
   ctcBeamDecode,
   ctcGreedyDecode,
   ctcLoss,

@@ -91,8 +91,16 @@ function next<T>(p: usize, stride: i32, first: v128, i: i32, n: i32): v128 {
 function nextMask<T>(p: usize, stride: i32, i: i32, n: i32): v128 {
   if (sizeof<T>() == 4) return v128.ne<i32>(next<f32>(p, stride, loadSplat<f32>(p), i, n), v128.splat<i32>(0));
   const q = at<i32>(p, i * stride);
+  if (stride == 1 && n - i > 1) return i64x2.ne(i64x2.extend_low_i32x4_s(v128.load64_zero(q)), i64x2.splat(0));
   const second = n - i > 1 ? load<i32>(at<i32>(q, stride)) : 0;
   return i64x2.ne(i64x2.replace_lane(i64x2.splat(<i64>load<i32>(q)), 1, <i64>second), i64x2.splat(0));
+}
+
+/** Whether an operation takes so little time that its whole vectors have a loop of their own, half as long. */
+// @ts-ignore: decorator
+@inline
+function isShort(operation: i32): bool {
+  return operation != EXP && operation != LOG && operation != TANH && operation != SIGMOID && operation != WHERE;
 }
 
 /** The innermost axis; a stride of 0 repeats one number, 1 is dense. */
@@ -105,7 +113,15 @@ function row<T>(operation: i32, axis: usize, a: usize, b: usize, condition: usiz
   const strideC = load<i32>(axis, 12);
   const left = loadSplat<T>(a);
   const right = operation >= ADD ? loadSplat<T>(b) : left;
-  for (let i = 0; i < n; i += lanes<T>()) {
+  let i = 0;
+  if (isShort(operation) && <u32>strideA <= 1 && (operation < ADD || <u32>strideB <= 1)) {
+    for (; i <= n - lanes<T>(); i += lanes<T>()) {
+      const x = strideA ? v128.load(at<T>(a, i)) : left;
+      const y = operation >= ADD ? (strideB ? v128.load(at<T>(b, i)) : right) : x;
+      v128.store(at<T>(out, i), apply<T>(operation, x, y, x));
+    }
+  }
+  for (; i < n; i += lanes<T>()) {
     const x = next<T>(a, strideA, left, i, n);
     const y = operation >= ADD ? next<T>(b, strideB, right, i, n) : x;
     const mask = operation == WHERE ? nextMask<T>(condition, strideC, i, n) : x;

@@ -2,6 +2,7 @@
 // a request is answered by a message, and changes nothing.
 
 import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "../../src/index.js";
+import { nextTurn } from "../../src/train/turns.js";
 import { readActivations } from "./activations.js";
 import { fading } from "./fading.js";
 import { measurePeak } from "./peak.js";
@@ -174,7 +175,7 @@ async function compare(steps: number): Promise<void> {
         while (contestant.step < steps && performance.now() < start + SLICE);
         seconds += (performance.now() - start) / 1000;
         send({ kind: "comparing", cell, step: contestant.step, steps });
-        await new Promise((resolve) => setTimeout(resolve));
+        await nextTurn();
         if (own !== comparison) return;
       }
       contestant.evaluate();

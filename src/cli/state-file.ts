@@ -13,6 +13,7 @@ import { FormatError } from "../../bindings/errors.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { writeCharLM } from "../models/charlm-file.js";
+import { addPart, numbers, part, stateIn, vector, wordsOf } from "../train/records.js";
 import { isSettings, type Settings } from "../train/settings.js";
 import type { Trainer } from "../train/trainer.js";
 import type { Build } from "./build.js";
@@ -72,10 +73,10 @@ export function writeState(
   const file = readSafetensors(writeCharLM(model, figures));
   const modelMetadata = { ...file.metadata, training_id: provenance.trainingId };
   const tensors: Record<string, Tensor> = {};
-  for (const [name, tensor] of Object.entries(file.tensors)) tensors[MODEL + name] = tensor;
-  for (const [name, tensor] of Object.entries(trainer.optimizer.stateDict())) tensors[OPTIMIZER + name] = tensor;
+  addPart(tensors, MODEL, file.tensors);
+  addPart(tensors, OPTIMIZER, trainer.optimizer.stateDict());
   if (model.state !== undefined) Object.assign(tensors, model.state);
-  tensors.random = vector(new Int32Array(trainer.random.state)); // the same 32 bits, as signed integers
+  tensors.random = wordsOf(trainer.random);
   tensors["history.train"] = vector(Float64Array.from(history.train));
   tensors["history.validation"] = {
     data: Float64Array.from(history.validation.flatMap(({ step, loss }) => [step, loss])),
@@ -109,13 +110,9 @@ export function readState(bytes: Uint8Array): TrainingState {
   if (!isSettings(settings)) return fail("settings", "something else", "the settings of a training");
   const build = parse("build", text("build"));
   if (!isBuild(build)) return fail("build", "something else", "variant, version and hash");
-  const numbers = <T extends Tensor["data"]>(name: string, kind: { new (length: number): T; name: string }): T => {
-    const data = tensors[name]?.data;
-    return data instanceof kind ? data : fail(`tensor ${name}`, data?.constructor.name ?? "nothing", kind.name);
-  };
-  const random = numbers("random", Int32Array);
-  const losses = numbers("history.train", Float64Array);
-  const validation = numbers("history.validation", Float64Array);
+  const random = stateIn(tensors, "random");
+  const losses = numbers(tensors, "history.train", Float64Array);
+  const validation = numbers(tensors, "history.validation", Float64Array);
   const { step, evaluated } = (parse("position", text("position")) ?? {}) as { step?: unknown; evaluated?: unknown };
   if (step !== losses.length || typeof evaluated !== "number")
     return fail("position", "something else", `step ${losses.length} and the latest evaluation`);
@@ -136,7 +133,7 @@ export function readState(bytes: Uint8Array): TrainingState {
       trainer.optimizer.loadStateDict(part(tensors, OPTIMIZER));
       const { h, c } = tensors;
       trainer.model.state = h === undefined ? undefined : { h, c };
-      trainer.random.state = new Uint32Array(random);
+      trainer.random.state = random;
       for (const loss of losses) trainer.history.train.push(loss);
       for (let i = 0; i + 1 < validation.length; i += 2) {
         trainer.history.validation.push({ step: validation[i] ?? 0, loss: validation[i + 1] ?? 0 });
@@ -156,15 +153,6 @@ function modelFile(tensors: Readonly<Record<string, Tensor>>, json: string): Uin
   return writeSafetensors(part(tensors, MODEL), metadata as Record<string, string>);
 }
 
-/** The tensors whose names start with `prefix`, under their names without it. */
-function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record<string, Tensor> {
-  const found = Object.create(null) as Record<string, Tensor>;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name.startsWith(prefix)) found[name.slice(prefix.length)] = tensor;
-  }
-  return found;
-}
-
 /** SHA-256 of the names and numbers of all tensors, in the order of their names. */
 function hashOf(tensors: Readonly<Record<string, Tensor>>): string {
   const hash = createHash("sha256");
@@ -174,10 +162,6 @@ function hashOf(tensors: Readonly<Record<string, Tensor>>): string {
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   return hash.digest("hex");
-}
-
-function vector(data: Tensor["data"]): Tensor {
-  return { data, shape: [data.length] };
 }
 
 function parse(key: string, json: string): unknown {

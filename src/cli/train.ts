@@ -2,7 +2,7 @@
 // train/trainer.ts computes, progress.ts prints.
 
 import { basename } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { nextTurn } from "../train/turns.js";
 import { lossCurve } from "./chart.js";
 import { CliError, messageOf } from "./errors.js";
 import { escapeControls, shellWord } from "./escape.js";

@@ -50,7 +50,7 @@ export class Activation extends Layer<FloatDtype, undefined> implements Module {
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward<D extends FloatDtype = FloatDtype>(
-    x: Tensor<D>,
+    x: Tensor<D> | Tensor,
   ): {
     /** y, in the shape of x. */
     output: Tensor<D>;
@@ -78,7 +78,7 @@ export class Activation extends Layer<FloatDtype, undefined> implements Module {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward<D extends FloatDtype = FloatDtype>(gradients: {
-    output: Tensor<D>;
+    output: Tensor<D> | Tensor;
   }): {
     /** The gradient of x, in its shape. */
     x: Tensor<D>;

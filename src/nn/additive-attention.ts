@@ -1,15 +1,16 @@
 // Additive attention. Its equations are in assembly/graph/attention.ts.
 
 import { additiveBackward, additiveForward, sameBits } from "../../bindings/attention.js";
+import { ShapeError } from "../../bindings/errors.js";
 import { add, linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, type WasmTensor } from "../../bindings/memory.js";
-import type { FloatDtype, ReadTensor, Tensor } from "../../bindings/tensor.js";
+import { showShape, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { currentTape } from "../recording/current.js";
 import { keyOf, type Tape } from "../recording/tape.js";
-import { copyKeys, readInput, readTaking, uploadTaking, type AttentionOptions } from "./attention.js";
-import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { copyKeys, drawWeights, readInput, readTaking, uploadTaking, type AttentionOptions } from "./attention.js";
+import { Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
 import { setTraits } from "./traits.js";
 
 /**
@@ -96,13 +97,20 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     super(memory);
     this.#memory = memory;
     this.batchFirst = batchFirst;
-    const parameter = (name: string, shape: number[], size: number): WasmParameter<D> => {
-      return memory.addParameters([[name, shape]], initialDraw(random, size)).at(-1)!;
-    };
-    this.#weightQuery = parameter("weight_query", [hiddenSize, querySize], querySize);
-    this.#weightKey = parameter("weight_key", [hiddenSize, keySize], keySize);
-    this.#bias = parameter("bias", [hiddenSize], keySize);
-    this.#v = parameter("v", [hiddenSize], hiddenSize);
+    const shapes: [string, number[]][] = [
+      ["weight_query", [hiddenSize, querySize]],
+      ["weight_key", [hiddenSize, keySize]],
+      ["bias", [hiddenSize]],
+      ["v", [hiddenSize]],
+    ];
+    const parameters = memory.addParameters(shapes, () => 0);
+    [querySize, keySize, keySize, hiddenSize].forEach((size, i) => drawWeights(parameters[i]!, random, size));
+    [this.#weightQuery, this.#weightKey, this.#bias, this.#v] = parameters as [
+      WasmParameter<D>,
+      WasmParameter<D>,
+      WasmParameter<D>,
+      WasmParameter<D>,
+    ];
     setTraits(this, { batchFirst });
     lockFields(this);
   }
@@ -137,6 +145,7 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     const axes = batchFirst ? [n, "T"] : ["T", n];
     const readKeys = readInput(core, "keys", keys, dtype, [...axes, this.keySize]);
     const t = readKeys.shape[batchFirst ? 1 : 0]!;
+    if (t === 0) throw new ShapeError("keys", showShape(readKeys.shape), "at least one step");
     const taking = readTaking(given, n, t, [n, t]);
     const tape = currentTape();
     const known = tape || !training ? this.#knownProjection(readKeys, taking, tape) : undefined;

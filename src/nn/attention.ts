@@ -5,6 +5,9 @@ import type { Core } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { takeLengths, takeTensor, type Arena, type Lengths, type WasmTensor } from "../../bindings/memory.js";
 import { checkKind, describe, readTensor, ReadTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import type { WasmParameter } from "../base/parameter.js";
+import type { Random } from "../base/random.js";
+import { initialDraw } from "./layer.js";
 
 /** Options of attention: which keys take part. */
 export interface AttentionOptions {
@@ -85,4 +88,11 @@ export function uploadTaking(
   shape: readonly number[],
 ): WasmTensor<"i32"> | undefined {
   return taking && arena.copyChecked("mask", { data: taking, shape }, "i32");
+}
+
+/** Draws the initial weights of a parameter whose rows are of `size` numbers: U(-1/sqrt(size), 1/sqrt(size)). */
+export function drawWeights({ value }: WasmParameter, random: Random, size: number): void {
+  const draw = initialDraw(random, size);
+  const { data } = value;
+  for (let i = 0; i < data.length; i++) data[i] = draw();
 }

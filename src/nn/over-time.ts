@@ -76,7 +76,7 @@ export class LastStep extends Layer<FloatDtype, undefined> implements Module {
    * @throws ShapeError, DtypeError, ValueError, DisposedError, OutOfMemoryError
    */
   forward<D extends FloatDtype = FloatDtype>(
-    x: Tensor<D>,
+    x: Tensor<D> | Tensor,
     options: StepsOptions = {},
   ): {
     /** [N,C], or [C] for one sequence. */
@@ -130,7 +130,7 @@ export class LastStep extends Layer<FloatDtype, undefined> implements Module {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward<D extends FloatDtype = FloatDtype>(gradients: {
-    output: Tensor<D>;
+    output: Tensor<D> | Tensor;
   }): {
     /** The gradient of x, in its shape. */
     x: Tensor<D>;
@@ -169,7 +169,7 @@ abstract class OverTime extends Layer<FloatDtype, undefined> implements Module {
    * @throws ShapeError, DtypeError, ValueError, DisposedError, OutOfMemoryError
    */
   forward<D extends FloatDtype = FloatDtype>(
-    x: Tensor<D>,
+    x: Tensor<D> | Tensor,
     options: StepsOptions = {},
   ): {
     /** [N,C], or [C] for one sequence. */
@@ -201,7 +201,7 @@ abstract class OverTime extends Layer<FloatDtype, undefined> implements Module {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward<D extends FloatDtype = FloatDtype>(gradients: {
-    output: Tensor<D>;
+    output: Tensor<D> | Tensor;
   }): {
     /** The gradient of x, in its shape; zeros past the end of a row. */
     x: Tensor<D>;

@@ -75,7 +75,7 @@ abstract class Pool extends Layer<FloatDtype, undefined> implements Module {
    * @throws ShapeError, DtypeError, ValueError, DisposedError, OutOfMemoryError
    */
   forward<D extends FloatDtype = FloatDtype>(
-    x: Tensor<D>,
+    x: Tensor<D> | Tensor,
     options: StepsOptions = {},
   ): {
     /** [T',N,C], [N,T',C] or [T',C]; T' = floor((T + 2 padding - kernelSize) / stride) + 1. */
@@ -110,7 +110,7 @@ abstract class Pool extends Layer<FloatDtype, undefined> implements Module {
    * @throws StateError, ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   backward<D extends FloatDtype = FloatDtype>(gradients: {
-    output: Tensor<D>;
+    output: Tensor<D> | Tensor;
   }): {
     /** The gradient of x, in its shape; zeros past the end of a row. */
     x: Tensor<D>;

@@ -107,12 +107,13 @@ export class PReLU<D extends FloatDtype = "f64"> extends Layer<D> implements Mod
   #streamPlan(): StreamPlan {
     this.#memory.checkAlive();
     const { dtype, numParameters } = this;
+    const weight = this.#weight.value.download(); // now: the first step may come after changes
     return {
       core: this.#memory.arena.core,
       dtype,
       features: numParameters === 1 ? undefined : numParameters,
       make: (arena, x) => {
-        const slope: FloatTensor = arena.copy("weight", this.#weight.value, dtype, [numParameters]);
+        const slope: FloatTensor = arena.copyChecked("weight", weight, dtype);
         const output: FloatTensor = arena.zeros("output", dtype, x.shape);
         return { output, run: preparePrelu(x, slope, output) };
       },

@@ -150,7 +150,8 @@ export class LayerStream<D extends FloatDtype = FloatDtype> {
     if (!(count > 0 && count % n === 0)) throw new ShapeError("x", `${count} numbers`, `a multiple of batchSize, ${n}`);
     const numbers = readNumbers("x", x, count, "its length", [] as number[]);
     this.#checkAlive(); // code of the caller's may have run
-    if (!this.#running) this.#start(dtypeOf(x as unknown) === "f32" ? "f32" : "f64", count / n);
+    const own = dtypeOf(x as unknown) === "f32" ? "f32" : "f64";
+    if (!this.#running) this.#start(this.#plan.dtype ?? own, count / n);
     this.#running!.input.read(numbers);
   }
 

@@ -1,5 +1,6 @@
 // What containers and trainers ask about a layer. Kept beside the layers: users have no need of it.
 
+import type { Tensor } from "../../bindings/tensor.js";
 import type { Random } from "../base/random.js";
 
 /** The axes of sequences, as a container tells them to the layers that were not told. */
@@ -24,6 +25,8 @@ export interface Traits {
   readonly adopt?: (axes: Axes) => void;
   /** Generators whose state decides how training goes on, by name. */
   readonly randoms?: Readonly<Record<string, Random>>;
+  /** What a stateful layer carries over to its next pass, as its `resetState` takes it. */
+  readonly carried?: () => Readonly<Record<string, Tensor | undefined>>;
 }
 
 const traits = /* @__PURE__ */ new WeakMap<object, Traits>();

@@ -93,3 +93,11 @@ export const where = /* @__PURE__ */ differentiable(ops.where, "inputs", (arena,
     sumTo(arena, compute(arena, ops.where, [condition!, zero, dy]), b!.shape),
   ];
 });
+
+/** `where` of a tensor and a constant. */
+export const whereElse = /* @__PURE__ */ differentiable(ops.where, "inputs", (arena, { inputs, gradients }) => {
+  const [condition, a] = inputs;
+  const [dy] = gradients as [FloatTensor];
+  const da = compute(arena, ops.where, [condition!, dy, scalar(arena, dy, 0)]);
+  return [undefined, sumTo(arena, da, a!.shape)];
+});

@@ -45,7 +45,7 @@ function binary(name: Binary): Operation {
   return {
     name,
     infer: ([a, b]) => [{ dtype: floatTypeOf(["a", "b"], [a!, b!]), shape: broadcastShape(a!.shape, b!.shape) }],
-    bind: (scratch, [a, b], [out]) => bind(scratch, name, out!, a!, b!),
+    bind: (scratch, [a, b], [out]) => bind(scratch, name, out!, a!, b),
   };
 }
 

@@ -43,6 +43,7 @@ export function specOf({ data, shape }: Tensor): Spec {
 /**
  * Runs an operation on tensors that were read.
  *
+ * @param check of the copies, whose numbers nobody else can change
  * @throws ShapeError, DtypeError, ValueError; StateError where a recorded body uses several builds; OutOfMemoryError
  */
 export function evaluate<Attributes>(
@@ -54,28 +55,27 @@ export function evaluate<Attributes>(
   operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
   const core = currentCore();
   // allocating may move the numbers of live views
-  const steady = inputs.map(({ data, shape, source }) => {
-    return core.heap.holds(data) ? new ReadTensor(data.slice(), shape, source) : new ReadTensor(data, shape, source);
+  const steady = inputs.map((each) => {
+    return core.heap.holds(each.data) ? new ReadTensor(each.data.slice(), each.shape, each.source) : each;
   });
   const tape = "backward" in operation ? currentTape() : undefined;
   const saves = tape ? (operation as Differentiable<Attributes>).saves : "none";
   return withArena(core, (scratch) => {
-    const saved = new Arena(core);
-    let recorded = false;
+    const saved = tape ? new Arena(core) : undefined;
     try {
-      const home = (kind: "inputs" | "outputs") => (saves === kind || saves === "both" ? saved : scratch);
+      const home = (kind: "inputs" | "outputs") => (saved && (saves === kind || saves === "both") ? saved : scratch);
       const copies = steady.map((each) => home("inputs").copyChecked(operation.name, each, dtypeOf<Dtype>(each.data)));
       check?.(copies);
       const outputs = apply(home("outputs"), operation, copies, attributes);
       const result = outputs[0]!.download();
-      if (tape) {
+      if (saved) {
         const call = { inputs: copies, outputs, attributes };
-        record(tape, saved, operation as Differentiable<Attributes>, call, inputs, [result]);
-        recorded = true;
+        record(tape!, saved, operation as Differentiable<Attributes>, call, inputs, [result]);
       }
       return result;
-    } finally {
-      if (!recorded) saved.dispose();
+    } catch (error) {
+      saved?.dispose();
+      throw error;
     }
   });
 }

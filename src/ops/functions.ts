@@ -15,12 +15,16 @@ import * as movement from "./movement.backward.js";
 import { floatTypeOf, type Differentiable } from "./operation.js";
 import * as reduction from "./reduction.backward.js";
 
-function unary<D extends Dtype>(operation: Differentiable, x: Tensor<D>): Tensor<D> {
-  return evaluate(operation, [readFloat("x", x)], undefined) as Tensor<D>;
+function unary<D extends Dtype>(operation: Differentiable, x: Tensor<D>): Tensor<D & FloatDtype> {
+  return evaluate(operation, [readFloat("x", x)], undefined) as Tensor<D & FloatDtype>;
 }
 
-function binary<D extends Dtype>(operation: Differentiable, a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
-  return evaluate(operation, readPair(["a", "b"], a, b), undefined) as Tensor<D>;
+function binary<D extends Dtype>(
+  operation: Differentiable,
+  a: Tensor<D> | number,
+  b: Tensor<D> | number,
+): Tensor<D & FloatDtype> {
+  return evaluate(operation, readPair(["a", "b"], a, b), undefined) as Tensor<D & FloatDtype>;
 }
 
 /**
@@ -32,7 +36,7 @@ function binary<D extends Dtype>(operation: Differentiable, a: Tensor<D> | numbe
  * @returns of their type, in the shape to which both broadcast
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function add<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
+export function add<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D & FloatDtype> {
   return binary(elementwise.add, a, b);
 }
 
@@ -45,7 +49,7 @@ export function add<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | numbe
  * @returns of their type, in the shape to which both broadcast
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function sub<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
+export function sub<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D & FloatDtype> {
   return binary(elementwise.sub, a, b);
 }
 
@@ -58,7 +62,7 @@ export function sub<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | numbe
  * @returns of their type, in the shape to which both broadcast
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function mul<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
+export function mul<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D & FloatDtype> {
   return binary(elementwise.mul, a, b);
 }
 
@@ -71,7 +75,7 @@ export function mul<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | numbe
  * @returns of their type, in the shape to which both broadcast
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function div<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
+export function div<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D & FloatDtype> {
   return binary(elementwise.div, a, b);
 }
 
@@ -83,7 +87,7 @@ export function div<D extends Dtype>(a: Tensor<D> | number, b: Tensor<D> | numbe
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function neg<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function neg<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.neg, x);
 }
 
@@ -95,7 +99,7 @@ export function neg<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function exp<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function exp<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.exp, x);
 }
 
@@ -107,7 +111,7 @@ export function exp<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function log<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function log<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.log, x);
 }
 
@@ -119,7 +123,7 @@ export function log<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function sqrt<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function sqrt<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.sqrt, x);
 }
 
@@ -131,7 +135,7 @@ export function sqrt<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function tanh<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function tanh<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.tanh, x);
 }
 
@@ -143,7 +147,7 @@ export function tanh<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function sigmoid<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function sigmoid<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.sigmoid, x);
 }
 
@@ -155,7 +159,7 @@ export function sigmoid<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function relu<D extends Dtype>(x: Tensor<D>): Tensor<D> {
+export function relu<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
   return unary(elementwise.relu, x);
 }
 
@@ -170,9 +174,13 @@ export function relu<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns of the type of a and b, in the shape to which all broadcast
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function where<D extends Dtype>(condition: Tensor, a: Tensor<D> | number, b: Tensor<D> | number): Tensor<D> {
+export function where<D extends Dtype>(
+  condition: Tensor,
+  a: Tensor<D> | number,
+  b: Tensor<D> | number,
+): Tensor<D & FloatDtype> {
   const yes = readTensor("condition", condition, "a tensor { data, shape } with i32 data");
-  return evaluate(elementwise.where, [yes, ...readPair(["a", "b"], a, b)], undefined) as Tensor<D>;
+  return evaluate(elementwise.where, [yes, ...readPair(["a", "b"], a, b)], undefined) as Tensor<D & FloatDtype>;
 }
 
 /**
@@ -184,8 +192,8 @@ export function where<D extends Dtype>(condition: Tensor, a: Tensor<D> | number,
  * @returns [..., m, n]
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function matmul<D extends Dtype>(a: Tensor<D>, b: Tensor<D>): Tensor<D> {
-  return evaluate(product, [readFloat("a", a), readFloat("b", b)], {}) as Tensor<D>;
+export function matmul<D extends Dtype>(a: Tensor<D>, b: Tensor<D>): Tensor<D & FloatDtype> {
+  return evaluate(product, [readFloat("a", a), readFloat("b", b)], {}) as Tensor<D & FloatDtype>;
 }
 
 /**
@@ -198,14 +206,21 @@ export function matmul<D extends Dtype>(a: Tensor<D>, b: Tensor<D>): Tensor<D> {
  * @returns in the shape and of the type of x
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
-export function dropout<D extends Dtype>(x: Tensor<D>, p: number, random: Random): Tensor<D> {
+export function dropout<D extends Dtype>(x: Tensor<D>, p: number, random: Random): Tensor<D & FloatDtype> {
   const read = readFloat("x", x);
   const dtype = floatTypeOf(["x"], [{ dtype: dtypeOf(read.data), shape: read.shape }]);
   checkProbability("p", p);
   if (!Random.isRandom(random)) throw new ValueError("random", describe(random), "a Random");
   const mask = zeros(dtype, sizeOf(read.shape));
-  fillMask(mask, p, random);
-  return evaluate(elementwise.mask, [read, new ReadTensor(mask, read.shape, mask)], undefined) as Tensor<D>;
+  const before = random.state;
+  try {
+    fillMask(mask, p, random);
+    const inputs = [read, new ReadTensor(mask, read.shape, mask)];
+    return evaluate(elementwise.mask, inputs, undefined) as Tensor<D & FloatDtype>;
+  } catch (error) {
+    random.state = before; // memory did not suffice: nothing was drawn
+    throw error;
+  }
 }
 
 /**
@@ -319,9 +334,9 @@ function reduce<D extends Dtype>(
   x: Tensor<D>,
   axis: number | undefined,
   keepDims: boolean,
-): Tensor<D> {
+): Tensor<D & FloatDtype> {
   checkFlag("keepDims", keepDims);
-  return evaluate(operation, [readFloat("x", x)], { axis, keepDims }) as Tensor<D>;
+  return evaluate(operation, [readFloat("x", x)], { axis, keepDims }) as Tensor<D & FloatDtype>;
 }
 
 /**
@@ -334,7 +349,7 @@ function reduce<D extends Dtype>(
  * @returns of the type of x
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
-export function sum<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D> {
+export function sum<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D & FloatDtype> {
   return reduce(reduction.sum, x, axis, keepDims);
 }
 
@@ -348,7 +363,7 @@ export function sum<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = fal
  * @returns of the type of x
  * @throws ShapeError, DtypeError, ValueError, OutOfMemoryError
  */
-export function mean<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D> {
+export function mean<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D & FloatDtype> {
   return reduce(reduction.mean, x, axis, keepDims);
 }
 
@@ -363,6 +378,6 @@ export function mean<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = fa
  * @returns of the type of x
  * @throws ShapeError (also for the largest of no numbers), DtypeError, ValueError, OutOfMemoryError
  */
-export function max<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D> {
+export function max<D extends Dtype>(x: Tensor<D>, axis?: number, keepDims = false): Tensor<D & FloatDtype> {
   return reduce(reduction.max, x, axis, keepDims);
 }

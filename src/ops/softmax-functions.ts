@@ -1,6 +1,6 @@
 // Softmax as users call it. It is in the main entry point, too, so that nothing here imports the graph module.
 
-import type { Dtype, Tensor } from "../../bindings/tensor.js";
+import type { Dtype, FloatDtype, Tensor } from "../../bindings/tensor.js";
 import { evaluate, readFloat } from "./evaluate.js";
 import * as derivatives from "./softmax.backward.js";
 
@@ -13,8 +13,8 @@ import * as derivatives from "./softmax.backward.js";
  * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
-  return evaluate(derivatives.softmax, [readFloat("x", x)], undefined) as Tensor<D>;
+export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
+  return evaluate(derivatives.softmax, [readFloat("x", x)], undefined) as Tensor<D & FloatDtype>;
 }
 
 /**
@@ -26,6 +26,6 @@ export function softmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
  * @returns [..., C], of the type of x
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
-export function logSoftmax<D extends Dtype>(x: Tensor<D>): Tensor<D> {
-  return evaluate(derivatives.logSoftmax, [readFloat("x", x)], undefined) as Tensor<D>;
+export function logSoftmax<D extends Dtype>(x: Tensor<D>): Tensor<D & FloatDtype> {
+  return evaluate(derivatives.logSoftmax, [readFloat("x", x)], undefined) as Tensor<D & FloatDtype>;
 }

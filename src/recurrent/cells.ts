@@ -182,13 +182,14 @@ abstract class Cell<
    * Runs one step.
    *
    * @param x [N,D] or [D]
-   * @param state the previous state
+   * @param state the previous state, or what `forward` returned for the previous step
    * @throws ShapeError, DtypeError, DisposedError, OutOfMemoryError
    */
   forward(x: Tensor, state: State = {} as State): Output {
     this.#memory.checkAlive();
     const { dtype, kind, training, parameters } = this.#memory;
-    const given: LSTMCellState = checkOptions(`${kind}.forward`, state, this.#stateNames());
+    // the whole result of the step before will do
+    const given: LSTMCellState = checkOptions(`${kind}.forward`, state, [...this.#stateNames(), "cache"]);
     const tape = currentTape();
     const inputs = { x, h: given.h, c: given.c };
     const { x: read, h: h0, c: c0 } = tape ? tape.read(inputs) : inputs;

@@ -160,7 +160,8 @@ export abstract class Recurrent<
       this.#gradients.push(weightsOf(own, "grad"));
     }
     const randoms = { random: this.#random };
-    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms });
+    const carried = () => ({ h0: this.#state.h, c0: this.#state.c });
+    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms, ...(stateful && { carried }) });
     lockFields(this);
   }
 

@@ -5,7 +5,9 @@ import type { Lengths } from "../../bindings/memory.js";
 import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
+import { traitsOf } from "../nn/traits.js";
 import type { LossResult } from "../recording/minimize.js";
+import { Batches } from "./batches.js";
 import { modulesOf } from "./modules.js";
 import { Turns } from "./turns.js";
 
@@ -61,10 +63,13 @@ export interface TrainingBatch<Y = Tensor> {
 
 /** What loss and metrics are told of a batch beside output and targets. */
 export interface BatchInfo {
-  /** Steps of each row of the output: those that `forward` returned, else those of the batch. */
+  /**
+   * Steps of each row of the output: those that `forward` returned, else those of the batch. Undefined without lengths, and for layers of
+   * this package whose output has no steps, such as a `Sequential` with `LastStep`.
+   */
   readonly lengths: number[] | undefined;
-  /** Steps of each row of the targets, if they are not those of x. */
-  readonly targetLengths: number[] | undefined;
+  /** Steps of each row of the targets; only if they are not those of x. */
+  readonly targetLengths?: number[] | undefined;
 }
 
 /**
@@ -115,7 +120,7 @@ export interface EvaluateOptions<Y = Tensor> {
  *
  * @typeParam Y the targets
  * @param model every layer, `Sequential`, a `Module` of your own
- * @param data batches, at least one
+ * @param data batches, at least one; those of `batches` are all of an epoch, and their position stays
  * @param options loss and metrics
  * @throws ValueError, UnsupportedError (rejections); whatever model, loss and metrics throw
  */
@@ -142,7 +147,7 @@ export async function evaluateBatches<Y>(
   const turns = new Turns();
   const losses = new Mean();
   const means = Object.keys(metrics).map((name) => [name, new Mean()] as const);
-  for (const batch of data) {
+  for (const batch of wholeEpoch(data)) {
     await turns.take();
     const one = readBatch(argument, batch);
     // the modes change for one batch at a time: code of the caller's may run in a turn
@@ -160,6 +165,21 @@ export async function evaluateBatches<Y>(
     throw new ValueError(argument, "an iteration without a batch", "at least one batch each time");
   if (means.length === 0) return { loss: losses.value };
   return { loss: losses.value, metrics: Object.fromEntries(means.map(([name, mean]) => [name, mean.value])) };
+}
+
+/**
+ * The batches of an epoch. Those of `batches` start over, in the same order each time, and their position is restored: a measurement
+ * does not depend on those before, and the batches may be those of the training.
+ */
+function* wholeEpoch<Y>(data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatch<Y>> {
+  if (!(data instanceof Batches)) return yield* data;
+  const { position } = data;
+  data.position = { ...position, batch: 0 };
+  try {
+    yield* data as Iterable<TrainingBatch<Y>>;
+  } finally {
+    data.position = position;
+  }
 }
 
 /** A weighted mean. */
@@ -213,7 +233,9 @@ export function forward<Y>(model: TrainableModel, { x, lengths, targetLengths }:
   const result: unknown = lengths === undefined ? model.forward(x) : model.forward(x, { lengths });
   if (!isRecord(result)) throw new ValueError("model", `forward returns ${describe(result)}`, "{ output }");
   const { output, lengths: after = lengths } = result as { output: Tensor; lengths?: Lengths };
-  return { output, info: { lengths: after && listOf(after), targetLengths } };
+  // LastStep and its like: the output has no steps
+  const list = after === undefined || traitsOf(model).endsTime === true ? undefined : listOf(after);
+  return { output, info: { lengths: list, ...(targetLengths && { targetLengths }) } };
 }
 
 function listOf(lengths: Lengths): number[] {

@@ -1,8 +1,9 @@
 // How good predictions are: shares and counts of right answers, and a report of them as text.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
-import { floatDtype, leading } from "../../bindings/kernels.js";
-import { takeLengths, type Lengths } from "../../bindings/memory.js";
+import { currentCore } from "../../bindings/instantiate.js";
+import { floatDtype, leading, softmax } from "../../bindings/kernels.js";
+import { takeLengths, withArena, type Lengths } from "../../bindings/memory.js";
 import {
   checkKind,
   checkTensor,
@@ -14,7 +15,6 @@ import {
   type Tensor,
 } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, readList } from "../base/check.js";
-import { softmax } from "../ops/softmax-functions.js";
 
 /** Options of `accuracy`. */
 export interface AccuracyOptions {
@@ -121,8 +121,12 @@ export function perplexity(loss: number): number {
   if (typeof loss !== "number") throw new ValueError("loss", describe(loss), "a number");
   if (!(Math.abs(loss) < Infinity)) return loss > 0 || Number.isNaN(loss) ? loss : 0;
   // JavaScript's Math.exp has other bits on other engines
-  const { data } = softmax({ data: Float64Array.of(0, loss), shape: [2] });
-  return data[1]! / data[0]!;
+  return withArena(currentCore(), (arena) => {
+    const x = arena.copy("loss", { data: Float64Array.of(0, loss), shape: [2] }, "f64", [2]);
+    softmax(arena, "f64", x);
+    const { data } = x;
+    return data[1]! / data[0]!;
+  });
 }
 
 /**

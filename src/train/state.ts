@@ -2,6 +2,7 @@
 //
 //     model.<name>             stateDict of the model            optimizer.<i>.<name>     stateDict of the optimizer
 //     layers.<path>.random     random state of a layer           lr                       learning rate of each group
+//     carried.<path>.h0, c0    state of a stateful layer
 //     random, random.<name>    those of the caller               schedule.<name>          stateDict of the schedule
 //     position.<i>             tensors of the position; its JSON is in the metadata
 
@@ -12,11 +13,12 @@ import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import { Layer } from "../nn/layer.js";
-import { traitsOf } from "../nn/traits.js";
+import { traitsOf, type Traits } from "../nn/traits.js";
 import { Optimizer } from "../optim/optimizer.js";
 import { Schedule } from "../optim/schedule.js";
 import type { FitPosition } from "./fit.js";
 import { modulesOf } from "./modules.js";
+import { addPart, numbers, part, stateIn, vector, wordsOf } from "./records.js";
 
 const FORMAT = "wasm-rnn training";
 const VERSION = "1";
@@ -24,7 +26,7 @@ const VERSION = "1";
 /** What a saved training consists of, besides its position. */
 export interface TrainingParts {
   /**
-   * The model: its weights, and the random states of its dropouts. Layers are found in a container, and in the fields of a `Module`
+   * The model: its weights, the random states of its dropouts, and the states that stateful layers carry over. Layers are found in a container, and in the fields of a `Module`
    * of your own that are not private.
    */
   model: {
@@ -66,14 +68,12 @@ export function saveTraining(training: TrainingToSave): Uint8Array<ArrayBuffer> 
   const { position, ...given } = checkOptions("saveTraining", training, [...NAMES, "position"]);
   const parts = readParts(given);
   const tensors: Record<string, Tensor> = Object.create(null) as Record<string, Tensor>;
-  const add = (prefix: string, dict: Readonly<Record<string, Tensor>>) => {
-    for (const [name, tensor] of Object.entries(dict)) tensors[prefix + name] = tensor;
-  };
-  add("model.", parts.model.stateDict());
-  add("optimizer.", parts.optimizer.stateDict());
-  if (parts.schedule) add("schedule.", parts.schedule.stateDict());
+  addPart(tensors, "model.", parts.model.stateDict());
+  addPart(tensors, "optimizer.", parts.optimizer.stateDict());
+  if (parts.schedule) addPart(tensors, "schedule.", parts.schedule.stateDict());
   tensors.lr = vector(Float64Array.from(parts.optimizer.paramGroups, ({ lr }) => lr));
-  for (const [name, random] of parts.randoms) tensors[name] = vector(new Int32Array(random.state)); // the same 32 bits
+  for (const [name, random] of parts.randoms) tensors[name] = wordsOf(random);
+  for (const [prefix, layer] of parts.stateful) addPart(tensors, prefix, layer.carried());
   const metadata: Record<string, string> = { format: FORMAT, version: VERSION };
   if (position !== undefined) {
     const kept: Tensor[] = [];
@@ -108,6 +108,12 @@ export function loadTraining<P = FitPosition>(
   checkSame("schedule", Object.keys(schedule).length > 0 ? ["schedule"] : [], parts.schedule ? ["schedule"] : []);
   const saved = Object.keys(tensors).filter((name) => /^(?:random$|random\.|layers\.)/.test(name));
   checkSame("random states", saved, [...parts.randoms.keys()]);
+  const carried = Object.keys(part(tensors, "carried."));
+  const stray = carried.find(
+    (name) => ![...parts.stateful.keys()].some((prefix) => `carried.${name}`.startsWith(prefix)),
+  );
+  if (stray !== undefined)
+    throw new ValueError("model", `no stateful layer for ${quote(stray)} of the file`, "the layers that were saved");
   const lrs = [...numbers(tensors, "lr", Float64Array)];
   for (const lr of lrs) checkNumber("lr", lr);
   const groups = parts.optimizer.paramGroups;
@@ -133,9 +139,9 @@ export function loadTraining<P = FitPosition>(
       putLrs,
     );
     for (const [name, random] of parts.randoms) {
-      const words = new Uint32Array(numbers(tensors, name, Int32Array));
-      replace(random.state, words, (state) => (random.state = state));
+      replace(random.state, stateIn(tensors, name), (state) => (random.state = state));
     }
+    for (const [prefix, { carried, reset }] of parts.stateful) replace(carried(), part(tensors, prefix), reset);
   } catch (error) {
     for (const back of undo.reverse()) back();
     throw error;
@@ -157,11 +163,13 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
     throw new ValueError("schedule", describe(schedule), "a schedule, such as StepLR");
   }
   const randoms = new Map<string, Random>();
+  const stateful = new Map<string, Stateful>();
+  const join = (...words: string[]) => words.filter((word) => word !== "").join(".");
   for (const [path, part] of modulesOf(model)) {
     if (!(part instanceof Layer)) continue; // a container says again what its layers say
-    for (const [name, own] of Object.entries(traitsOf(part).randoms ?? {})) {
-      randoms.set(["layers", path, name].filter((word) => word !== "").join("."), own);
-    }
+    const { randoms: own = {}, carried } = traitsOf(part);
+    for (const [name, random] of Object.entries(own)) randoms.set(join("layers", path, name), random);
+    if (carried) stateful.set(`${join("carried", path)}.`, statefulOf(part, carried));
   }
   if (Random.isRandom(random)) randoms.set("random", random);
   else if (random !== undefined) {
@@ -172,7 +180,24 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
       randoms.set(`random.${name}`, own);
     }
   }
-  return { model, optimizer, schedule, randoms };
+  return { model, optimizer, schedule, randoms, stateful };
+}
+
+/** A layer that carries a state over to its next pass. */
+interface Stateful {
+  carried(): Record<string, Tensor>;
+  reset(state: Record<string, Tensor>): void;
+}
+
+function statefulOf(layer: object, carried: NonNullable<Traits["carried"]>): Stateful {
+  return {
+    carried: () =>
+      Object.fromEntries(Object.entries(carried()).filter(([, state]) => state !== undefined)) as Record<
+        string,
+        Tensor
+      >,
+    reset: (state) => (layer as { resetState(state: object): void }).resetState({ ...state }),
+  };
 }
 
 function checkSame(what: string, saved: readonly string[], present: readonly string[]): void {
@@ -181,31 +206,6 @@ function checkSame(what: string, saved: readonly string[], present: readonly str
   const list = (names: readonly string[]) => names.slice(0, 20).map(quote).join(", ") || "none";
   if (missing.length > 0) throw new ValueError(what, `none for ${list(missing)} of the file`, list(saved));
   if (unknown.length > 0) throw new ValueError(what, `${list(unknown)}, which the file has not`, list(saved));
-}
-
-/** The tensors whose names start with `prefix`, under their names without it. */
-export function part(tensors: Readonly<Record<string, Tensor>>, prefix: string): Record<string, Tensor> {
-  const found = Object.create(null) as Record<string, Tensor>;
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (name.startsWith(prefix)) found[name.slice(prefix.length)] = tensor;
-  }
-  return found;
-}
-
-/** The numbers of a tensor of a file. */
-export function numbers<T extends Tensor["data"]>(
-  tensors: Readonly<Record<string, Tensor>>,
-  name: string,
-  kind: { new (length: number): T; name: string },
-): T {
-  const data = tensors[name]?.data;
-  if (data instanceof kind) return data;
-  throw new FormatError(`tensor ${name}`, data?.constructor.name ?? "nothing", kind.name);
-}
-
-/** A tensor of one axis. */
-export function vector(data: Tensor["data"]): Tensor {
-  return { data, shape: [data.length] };
 }
 
 // --- positions -------------------------------------------------------------------------------------------------------

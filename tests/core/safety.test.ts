@@ -17,6 +17,7 @@ import {
   Adagrad,
   Adam,
   AdamW,
+  AdditiveAttention,
   CellCache,
   CharLM,
   clipGradNorm,
@@ -30,6 +31,7 @@ import {
   Linear,
   LSTM,
   LSTMCell,
+  MultiheadAttention,
   nll,
   OutOfMemoryError,
   RMSprop,
@@ -539,6 +541,8 @@ describe.each(variants)("%s build: threads", (variant) => {
       const sequence = wave([8, 8, 2]);
       const table = new Embedding(4, 8, { seed: 1 }).eval();
       const layer = new LSTM(2, 4, { seed: 1, bidirectional: true }).eval();
+      const attention = new AdditiveAttention(2, 2, 3, { seed: 1 }).eval();
+      const heads = new MultiheadAttention(2, 1, { seed: 1 }).eval();
       const model = new CharLM(new Vocabulary("ab"), { embeddingDim: 2, hiddenSize: 2, numLayers: 1, seed: 1 });
       const streams = new TextStreams(text, 2, 8);
       const onnx = { X: sequence, W: wave([1, 16, 2]), R: wave([1, 16, 4]) };
@@ -562,6 +566,8 @@ describe.each(variants)("%s build: threads", (variant) => {
         () => layer.forward(sequence, { lengths: lengths.subarray(0, 8) }),
         () => layer.forward(sequence, { lengths: { data: lengths.subarray(0, 8), shape: [8] } }),
         () => layer.forward(sequence, { mask: { data: mask, shape: [8, 8] } }),
+        () => attention.forward(wave([8, 2]), sequence, { mask: { data: mask, shape: [8, 8] } }),
+        () => heads.forward(sequence, undefined, undefined, { lengths: lengths.subarray(0, 8), causal: true }),
         () => onnxRecurrent("LSTM", {}, { ...onnx, sequence_lens: { data: lengths.subarray(0, 8), shape: [8] } }),
         () => streams.window(1),
         () => model.evaluate(text, { batchSize: 2, seqLen: 8 }),
@@ -581,7 +587,7 @@ describe.each(variants)("%s build: threads", (variant) => {
       // The thread did write while calls ran: of each kind that checks, some were refused.
       expect(refusals.reduce((a, b) => a + b)).toBeGreaterThan(0);
       expect(passes.reduce((a, b) => a + b)).toBeGreaterThan(0);
-      for (const each of [table, layer, model]) each.dispose();
+      for (const each of [table, layer, attention, heads, model]) each.dispose();
     });
   });
 });

@@ -10,7 +10,7 @@ import { entries, isClass, isInner, isTyped, members, showKey, statics, W } from
 // --- what there is -----------------------------------------------------------------------------------------------------
 
 /** Classes that are not exported, but whose objects users have: how one is come by. */
-const RETURNED = ["Stream", "StreamingModel", "Batches"];
+const RETURNED = ["Stream", "LayerStream", "StreamingModel", "Batches"];
 
 const BY_LANGUAGE = new Set(["[Symbol.toStringTag]"]);
 

@@ -128,6 +128,30 @@ export const CONSTRUCTORS = {
     r.bool() ? small(r) : [small(r), small(r)],
     some(r, { eps: 1e-3, elementwiseAffine: r.bool(), dtype: dtypeOf(r) }),
   ],
+  Conv1d({ r }) {
+    const groups = r.range(1, 2);
+    const padding = r.pick([0, 1, "same", "causal"]);
+    const more = { dilation: r.range(1, 2), groups, bias: r.bool(), batchFirst: r.bool(), ...common(r) };
+    const stride = padding === "same" ? 1 : r.range(1, 2);
+    return [groups * r.range(1, 2), groups * small(r), r.range(1, 2), { stride, padding, groups, ...some(r, more) }];
+  },
+  MaxPool1d: ({ r }) => [r.range(1, 2), some(r, { stride: small(r), padding: 0, batchFirst: r.bool() })],
+  AvgPool1d: ({ r }) => [r.range(1, 2), some(r, { stride: small(r), padding: 0, batchFirst: r.bool() })],
+  BatchNorm1d: ({ r }) => [
+    small(r),
+    some(r, { eps: 1e-3, momentum: r.pick([0.5, null]), affine: r.bool(), batchFirst: r.bool(), dtype: dtypeOf(r) }),
+  ],
+  PReLU: ({ r }) => [small(r), some(r, { init: 0.1, dtype: dtypeOf(r) })],
+  Activation: ({ r }) => [r.pick(["tanh", "hardSigmoid", "elu", "leakyRelu", "softmax", "logSoftmax", "linear"])],
+  LastStep: ({ r }) => [some(r, { batchFirst: r.bool(), bidirectional: r.bool() })],
+  MeanOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
+  MaxOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
+  MultiheadAttention({ r }) {
+    const heads = r.range(1, 2);
+    const own = { bias: r.bool(), dropout: r.pick([0, 0.5]), batchFirst: r.bool() };
+    return [heads * small(r), heads, some(r, { ...own, ...common(r) })];
+  },
+  AdditiveAttention: ({ r }) => [small(r), small(r), small(r), some(r, { batchFirst: r.bool(), ...common(r) })],
   SGD: (env) => optimizer(env, env.r.bool() ? { momentum: 0.9, dampening: 0.1 } : {}),
   Adam: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
   AdamW: (env) => optimizer(env, { betas: [0.9, 0.99], eps: 1e-6, amsgrad: env.r.bool() }),
@@ -165,11 +189,16 @@ for (const [name, value] of Object.entries(W)) {
   if (isClass(value) && value.prototype instanceof Error) CONSTRUCTORS[name] = () => ["argument", "this", "that"];
 }
 
-const owned = new Set(
-  "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm SGD Adam AdamW RMSprop Adagrad CharLM".split(
-    " ",
-  ),
-);
+const RECURRENT = ["RNN", "LSTM", "GRU"];
+const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
+const OVER_TIME = "Conv1d MaxPool1d AvgPool1d BatchNorm1d LastStep MeanOverTime MaxOverTime".split(" ");
+const STREAMING = "Linear Embedding LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
+const ATTENTION = ["MultiheadAttention", "AdditiveAttention"];
+const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout", ...ATTENTION])];
+const LAYERS = [...RECURRENT, ...CELLS, ...PLAIN];
+const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
+
+const owned = new Set([...LAYERS, ...OPTIMIZERS, "CharLM"]);
 
 /** A new object of a class of the main entry point. */
 export function make(env, name) {
@@ -178,11 +207,6 @@ export function make(env, name) {
   return object;
 }
 
-const LAYERS = "RNN LSTM GRU RNNCell LSTMCell GRUCell Linear Embedding Dropout LayerNorm".split(" ");
-const RECURRENT = ["RNN", "LSTM", "GRU"];
-const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
-const PLAIN = ["Linear", "Embedding", "Dropout", "LayerNorm"];
-const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
 const EPOCH_SCHEDULES = ["StepLR", "CosineAnnealingLR", "LinearLR"];
 const SCHEDULES = [...EPOCH_SCHEDULES, "ReduceLROnPlateau"];
 
@@ -203,16 +227,57 @@ function stateOf(r, layer, count, which = r.bool()) {
   return some(r, state);
 }
 
+/** Sequences that are long enough for every window. */
+function overTimeArguments(r, layer) {
+  const [t, n] = [r.range(4, 6), r.range(1, 2)];
+  const unbatched = r.bool(0.2);
+  const batch = unbatched ? [t] : layer.batchFirst ? [n, t] : [t, n];
+  const channels = layer.inChannels ?? layer.numFeatures ?? 2 * r.range(1, 2);
+  const options = {};
+  if (r.bool()) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
+  else if (layer instanceof W.BatchNorm1d && r.bool())
+    options.mask = { data: new Int32Array(product(batch)).fill(1), shape: batch };
+  return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
+}
+
+/** Which of t keys take part. */
+function attended(r, n, t, shape = [n, t]) {
+  return r.pick([{}, { lengths: Array.from({ length: n }, () => r.int(t + 1)) }, { mask: indices(r, shape, 2) }]);
+}
+
+function multihead(r, layer) {
+  const { t, n, unbatched, batch } = sequence(r, layer);
+  const size = layer.embedDim;
+  const keys = r.range(1, 3);
+  const shape = [...batch];
+  shape[layer.batchFirst && !unbatched ? 1 : 0] = keys;
+  const self = r.bool(0.3);
+  const key = self ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const value = self || r.bool() ? undefined : tensor(r, layer.dtype, [...shape, size]);
+  const [rows, steps] = [unbatched ? 1 : n, self ? t : keys];
+  const options = attended(r, rows, steps, unbatched ? [steps] : [rows, steps]);
+  return [tensor(r, layer.dtype, [...batch, size]), key, value, { ...options, ...some(r, { causal: r.bool() }) }];
+}
+
 function forwardArguments(r, layer) {
   if (layer instanceof W.Embedding) return [indices(r, [r.range(1, 3), r.range(1, 2)], layer.numEmbeddings)];
   if (layer instanceof W.Linear) return [tensor(r, layer.dtype, [r.range(1, 3), layer.inFeatures])];
   if (layer instanceof W.LayerNorm) return [tensor(r, layer.dtype, [r.range(1, 3), ...layer.normalizedShape])];
+  if (layer instanceof W.PReLU) return [tensor(r, layer.dtype, [r.range(1, 3), layer.numParameters])];
+  if (layer instanceof W.Activation) return [tensor(r, dtypeOf(r), [r.range(1, 3), small(r)])];
+  if (OVER_TIME.some((name) => layer instanceof W[name])) return overTimeArguments(r, layer);
   if (layer instanceof W.Dropout) return [tensor(r, layer.dtype, [r.range(1, 3), 2])];
   if (CELLS.some((name) => layer instanceof W[name])) {
     const batch = r.bool(0.3) ? [] : [r.range(1, 3)];
     const state = { h: tensor(r, layer.dtype, [...batch, layer.hiddenSize]) };
     if (layer instanceof W.LSTMCell) state.c = tensor(r, layer.dtype, [...batch, layer.hiddenSize]);
     return [tensor(r, layer.dtype, [...batch, layer.inputSize]), some(r, state)];
+  }
+  if (layer instanceof W.MultiheadAttention) return multihead(r, layer);
+  if (layer instanceof W.AdditiveAttention) {
+    const { t, n } = sequence(r, layer);
+    const keys = tensor(r, layer.dtype, [...(layer.batchFirst ? [n, t] : [t, n]), layer.keySize]);
+    return [tensor(r, layer.dtype, [n, layer.querySize]), keys, attended(r, n, t)];
   }
   const { t, n, unbatched, batch } = sequence(r, layer);
   const x = tensor(r, layer.dtype, [...batch, layer.inputSize]);
@@ -230,7 +295,7 @@ function forwardArguments(r, layer) {
 function gradientsOf(r, result) {
   const gradients = {};
   for (const [name, value] of Object.entries(result)) {
-    if (name === "cache" || value === undefined) continue;
+    if (name === "cache" || name === "lengths" || value === undefined) continue;
     gradients[name] = tensor(r, value.data instanceof Float64Array ? "f64" : "f32", value.shape);
   }
   return gradients;
@@ -263,7 +328,9 @@ function converted(r, dict) {
 function otherState(env, layer) {
   return converted(
     env.r,
-    Object.fromEntries(layer.parameters().map(({ name, value }) => [name, tensor(env.r, layer.dtype, value.shape)])),
+    Object.fromEntries(
+      Object.entries(layer.stateDict()).map(([name, { shape }]) => [name, tensor(env.r, layer.dtype, shape)]),
+    ),
   );
 }
 
@@ -289,6 +356,20 @@ function streamOf(env, name = env.r.pick(RECURRENT)) {
   stream.step(floats(r, "f64", stream.state.h.shape[1] * layer.inputSize));
   env.watch("stream", () => [stream.state.h.data, ...(stream.state.c ? [stream.state.c.data] : [])]);
   return { layer, stream };
+}
+
+function layerStream(env) {
+  const { r } = env;
+  const makers = [
+    () => new W.Linear(small(r), small(r), common(r)),
+    () => new W.Conv1d(small(r), small(r), r.range(1, 3), { padding: "causal", ...common(r) }),
+    () => new W.BatchNorm1d(small(r), { dtype: dtypeOf(r) }),
+    () => new W.Activation("softmax"),
+  ];
+  const layer = env.own(r.pick(makers)());
+  const stream = env.own(layer.stream({ batchSize: r.range(1, 2) }));
+  if (layer instanceof W.Activation) stream.step(floats(r, dtypeOf(r), 4));
+  return stream;
 }
 
 function charLM(env) {
@@ -877,6 +958,7 @@ export const OBJECTS = {
     return env.own(ran(env, layer).cache);
   },
   Stream: (env) => streamOf(env).stream,
+  LayerStream: layerStream,
   StreamingModel: (env) => streamingModel(env),
   Batches: (env) => entries.train.batches(...batchesArguments(env)),
 };
@@ -906,6 +988,7 @@ const recurrentMethods = {
   resetState: none,
   directions: none,
 };
+const streamingMethods = { ...layerMethods, stream: recurrentMethods.stream };
 const optimizerMethods = {
   step: none,
   zeroGrad: none,
@@ -944,7 +1027,8 @@ const errorMethods = {};
 /** Arguments of methods, getters (none) and setters, by class and name. */
 export const METHODS = {
   ...Object.fromEntries(RECURRENT.map((name) => [name, recurrentMethods])),
-  ...Object.fromEntries([...CELLS, ...PLAIN].map((name) => [name, layerMethods])),
+  ...Object.fromEntries(PLAIN.map((name) => [name, { ...layerMethods, batchFirst: none, bidirectional: none }])),
+  ...Object.fromEntries([...CELLS, ...STREAMING].map((name) => [name, { ...streamingMethods, batchFirst: none }])),
   ...Object.fromEntries(OPTIMIZERS.map((name) => [name, optimizerMethods])),
   ...Object.fromEntries(SCHEDULES.map((name) => [name, scheduleMethods])),
   Random: { uint32: none, uniform: none, normal: none, state: ({ r }) => [[1, 2, 3, r.int(9)]] },
@@ -1022,6 +1106,12 @@ export const METHODS = {
     batchesPerEpoch: none,
     position: ({ r }, data) => [{ seed: r.int(9), epoch: r.int(9), batch: r.int(data.batchesPerEpoch) }],
     "[Symbol.iterator]": none,
+  },
+  LayerStream: {
+    step: ({ r }, stream) => [floats(r, dtypeOf(r), sizeOfInput(stream))],
+    reset: none,
+    dispose: none,
+    "[Symbol.dispose]": none,
   },
   StreamingModel: {
     step: ({ r }, model) => [floats(r, dtypeOf(r), model.inputSize)],

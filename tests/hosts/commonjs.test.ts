@@ -73,13 +73,14 @@ describe("TypeScript 6", () => {
     import { softmax } from "wasm-rnn/coursera";
     import { rnnForward } from "wasm-rnn/cs231n";
     import { onnxRecurrent } from "wasm-rnn/onnx";
+    import { add } from "wasm-rnn/ops";
     import { readSafetensors } from "wasm-rnn/safetensors";
     import core from "wasm-rnn/core.wasm";
 
     export const lstm = new LSTM(3, 4);
     export const module: WebAssembly.Module = core;
     export const output: Tensor = softmax(lstm.forward(tensor([[[1, 2, 3]]])).output);
-    export const others = [fromRtneural, rnnForward, onnxRecurrent, readSafetensors];
+    export const others = [fromRtneural, rnnForward, onnxRecurrent, add, readSafetensors];
     export const optimizer = new Adam(lstm.parameters());
 
     // @ts-expect-error an option that does not exist

@@ -6,6 +6,7 @@ import {
   DisposedError,
   DtypeError,
   Linear,
+  MultiheadAttention,
   SGD,
   ShapeError,
   StateError,
@@ -23,6 +24,7 @@ import { currentCore } from "../../bindings/instantiate.js";
 import "../helpers/bits.js";
 import { both } from "../helpers/both.js";
 import { type Numbers, golden, tensorOf, tensorsOf } from "../helpers/close.js";
+import { centralDifferences } from "../helpers/gradient.js";
 import { compareEach, gradients, tolerances, type Expected, type NumbersOf } from "../helpers/pytorch.js";
 import { refuses } from "../helpers/refuses.js";
 import { heapOf, range, take, wave } from "../helpers/tensors.js";
@@ -38,6 +40,11 @@ interface Case {
 
 const data = golden("attention") as {
   readonly additive: readonly (Case & { readonly sizes: [number, number, number]; readonly batchFirst: boolean })[];
+  readonly multihead: readonly (Case & {
+    readonly embedDim: number;
+    readonly numHeads: number;
+    readonly options: { readonly bias: boolean; readonly batchFirst: boolean };
+  })[];
 };
 
 /** Options of forward: masks as tensors of i32. */
@@ -161,6 +168,130 @@ describe.each(variants)("%s build", (variant) => {
         compareEach(gradients(layer.parameters()), once, close);
       });
     });
+
+    describe("multihead", () => {
+      const named = data.multihead.map((each, i) => {
+        const { embedDim, numHeads, options, inputs, forward } = each;
+        const shapes = Object.values(inputs).map(({ shape }) => `[${shape.join()}]`);
+        const what = `${Object.keys(forward).join()} ${options.bias ? "" : "no bias"}${options.batchFirst ? " batch first" : ""}`;
+        return [`${i} ${embedDim} in ${numHeads} heads, ${shapes.join()} ${what}`, each] as const;
+      });
+      test.each(named)("as PyTorch, %s", (_, each) => {
+        using layer = new MultiheadAttention(each.embedDim, each.numHeads, { ...each.options, dtype });
+        expect(layer.parameters().map(({ name }) => name)).toEqual(Object.keys(each.weights));
+        layer.loadStateDict(tensorsOf(each.weights, dtype));
+        const { query, key, value } = tensorsOf(each.inputs, dtype) as Record<string, Tensor>;
+        const { mask, ...others } = each.forward;
+        // PyTorch's mask of one sequence has no axis of rows.
+        const shape = query!.shape.length === 2 ? mask && [mask.shape[1]!] : mask?.shape;
+        const options = { ...others, mask: mask && tensorOf({ data: mask.data, shape: shape! }, "i32") };
+        const own = tensorsOf(each.gradients, dtype);
+        const loose = { rtol: close.rtol!, atol: 10 * close.atol! }; // sums over heads and steps
+        const results = layer.forward(query!, key, value, options);
+        compareEach(results, each.expected.forward, close);
+        compareEach(layer.backward(own), each.expected.backward, loose);
+        compareEach(gradients(layer.parameters()), each.expected.parameters, loose);
+        layer.zeroGrad();
+        const inputs = [query!, key, value].filter((input) => input !== undefined);
+        const recorded = valueAndGrad(() => seeded(layer.forward(query!, key, value, options), own), inputs);
+        const found = Object.fromEntries(Object.keys(each.inputs).map((name, i) => [name, recorded.gradients[i]!]));
+        const looser = { rtol: 2 * close.rtol!, atol: 30 * close.atol! }; // what `seeded` loses
+        compareEach(found, each.expected.backward, looser);
+        compareEach(gradients(layer.parameters()), each.expected.parameters, looser);
+        expect(layer.eval().forward(query!, key, value, options)).toEqual(results);
+      });
+
+      test("keys that do not take part may be anything; where none does, the output is the bias", () => {
+        for (const batchFirst of [false, true]) {
+          using layer = new MultiheadAttention(4, 2, { dtype, seed: 1, batchFirst });
+          const bias = wave([4], dtype, 7);
+          layer.parameters()[3]!.value.data.set(bias.data as Float64Array);
+          const query = wave(batchFirst ? [3, 2, 4] : [2, 3, 4], dtype);
+          const keys = wave(batchFirst ? [3, 5, 4] : [5, 3, 4], dtype, 1);
+          const values = wave(keys.shape, dtype, 2);
+          const lengths = [5, 0, 2];
+          const spoil = ({ data, shape }: Tensor): Tensor => {
+            const copy = data.slice();
+            for (const t of range(0, 5)) {
+              for (const n of range(0, 3)) {
+                const at = 4 * (batchFirst ? n * 5 + t : t * 3 + n);
+                if (t >= lengths[n]!) copy.fill(t === 3 ? Infinity : NaN, at, at + 4);
+              }
+            }
+            return { data: copy, shape };
+          };
+          const run = (key: Tensor, value: Tensor) => {
+            layer.zeroGrad();
+            const forward = layer.forward(query, key, value, { lengths });
+            const backward = layer.backward({
+              output: wave(query.shape, dtype, 3),
+              weights: wave([3, 2, 5], dtype, 4),
+            });
+            return { ...forward, ...backward, ...gradients(layer.parameters()) };
+          };
+          const results = run(keys, values);
+          expect(run(spoil(keys), spoil(values))).toEqual(results);
+          expect(take(results.weights, 0, [1]).data.every((v) => v === 0)).toBe(true);
+          const outputs = take(results.output, batchFirst ? 0 : 1, [1]).data;
+          expect([...outputs]).toEqual([...bias.data, ...bias.data]);
+          expect(Object.values(results).every((x) => (x as Tensor).data.every(Number.isFinite))).toBe(true);
+        }
+      });
+
+      test("causal: each query has the bits of a call with the keys up to its own; a row alone those of the batch", () => {
+        using layer = new MultiheadAttention(6, 3, { dtype, seed: 1 });
+        layer.eval();
+        const x = wave([7, 3, 6], dtype);
+        const lengths = [7, 3, 5];
+        const all = layer.forward(x, undefined, undefined, { causal: true });
+        for (const i of range(0, 7)) {
+          const { output, weights } = layer.forward(take(x, 0, [i]), take(x, 0, range(0, i + 1)));
+          expect(output).toEqual(take(all.output, 0, [i]));
+          expect(weights).toEqual(take(take(all.weights, 1, [i]), 2, range(0, i + 1)));
+        }
+        for (const causal of [false, true]) {
+          const batch = layer.forward(x, undefined, undefined, { lengths, causal });
+          lengths.forEach((length, row) => {
+            const own = take(take(x, 1, [row]), 0, range(0, length));
+            const alone = layer.forward(own, undefined, undefined, { causal });
+            expect(alone.output).toEqual(take(take(batch.output, 1, [row]), 0, range(0, length)));
+            const flat = { data: own.data, shape: [length, 6] }; // one sequence
+            const { output } = layer.forward(flat, undefined, undefined, { causal, lengths: [length] });
+            expect(output.data).toEqual(alone.output.data);
+          });
+        }
+      });
+
+      test("a causal mask and one of keys together", () => {
+        using layer = new MultiheadAttention(4, 2, { dtype, seed: 1 });
+        const x = wave([4, 2, 4], dtype);
+        const mask = tensor([0, 1, 1, 0, 1, 1, 1, 1], [2, 4], "i32"); // query 0 of row 0 takes nothing
+        const { weights } = layer.forward(x, undefined, undefined, { mask, causal: true });
+        weights.data.forEach((weight, i) => {
+          const [row, query, key] = [Math.floor(i / 16), Math.floor(i / 4) % 4, i % 4];
+          expect(weight !== 0, `${i}`).toBe(key <= query && mask.data[4 * row + key] === 1);
+        });
+      });
+
+      test("dropout drops weights in training alone; the same seed, the same masks", () => {
+        const make = () => new MultiheadAttention(4, 2, { dtype, seed: 3, dropout: 0.5 });
+        using layer = make();
+        using other = make();
+        const x = wave([6, 2, 4], dtype);
+        const first = layer.forward(x);
+        const zeros = first.weights.data.filter((v) => v === 0).length;
+        expect(zeros).toBeGreaterThan(5); // both heads dropped it
+        expect(zeros).toBeLessThan(40);
+        const second = layer.forward(x);
+        expect(second).not.toEqual(first);
+        expect([other.forward(x), other.forward(x)]).toEqual([first, second]);
+        expect(layer.backward({ output: x })).toEqual(other.backward({ output: x }));
+        const { weights } = layer.eval().forward(x);
+        expect(weights.data.every((v) => v > 0)).toBe(true);
+        using plain = new MultiheadAttention(4, 2, { dtype, seed: 3 });
+        expect(plain.forward(x).weights).toEqual(weights);
+      });
+    });
   });
 
   test("additive: keys or weights that change between calls are projected again", () => {
@@ -231,6 +362,82 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
+test("multihead: initial weights as PyTorch's", () => {
+  using layer = new MultiheadAttention(48, 4, { seed: 1 });
+  const [inWeight, inBias, outWeight, outBias] = layer.parameters().map(({ value }) => value.data);
+  const most = (data: ArrayLike<number>) => Array.from(data).reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+  const bounds = [Math.sqrt(6 / (4 * 48)), 1 / Math.sqrt(48)];
+  [inWeight!, outWeight!].forEach((data, i) => {
+    expect(most(data)).toBeLessThan(bounds[i]!);
+    expect(most(data)).toBeGreaterThan(0.99 * bounds[i]!);
+  });
+  for (const bias of [inBias!, outBias!]) expect(most(bias)).toBe(0);
+});
+
+test("additive: initial weights as those of three nn.Linear", () => {
+  using layer = new AdditiveAttention(100, 25, 400, { seed: 1 });
+  layer.parameters().forEach(({ value, name }, i) => {
+    const bound = 1 / Math.sqrt([100, 25, 25, 400][i]!);
+    const most = Array.from(value.data).reduce((a, v) => Math.max(a, Math.abs(v)), 0);
+    expect(most, name).toBeLessThan(bound);
+    expect(most, name).toBeGreaterThan(0.98 * bound);
+  });
+});
+
+describe("central differences", () => {
+  const query = wave([3, 2, 4], "f64");
+  const keys = wave([5, 2, 4], "f64", 1);
+  const goal = wave([3, 2, 4], "f64", 2);
+  const seen = wave([2, 3, 5], "f64", 3);
+  const mask = tensor([0, 1, 1, 0, 1, 1, 1, 0, 0, 0], [2, 5], "i32");
+
+  test.each([{}, { mask }, { lengths: [5, 2] }, { causal: true }, { mask, causal: true }])(
+    "multihead %o",
+    (options) => {
+      // A layer of the same seed has the same dropout each time.
+      const make = () => new MultiheadAttention(4, 2, { seed: 5, dropout: 0.3 });
+      using layer = make();
+      const state = layer.stateDict();
+      const body = (layer: MultiheadAttention) => () => {
+        const { output, weights } = layer.forward(query, keys, undefined, options);
+        return weightedSum([[mse(output, goal, { reduction: "sum" }), 1], [mse(weights, seen, { reduction: "sum" }), 2]]); // prettier-ignore
+      };
+      const { gradients: found } = valueAndGrad(body(layer), [query, keys]);
+      const loss = (): number => {
+        using again = make();
+        again.loadStateDict(state);
+        return body(again)().loss;
+      };
+      const check = (values: Tensor, gradient: Tensor) => {
+        const numeric = centralDifferences(loss, values.data as Float64Array);
+        expect(gradient).toBeAllClose({ data: numeric, shape: values.shape }, { atol: 1e-9, rtol: 1e-9 });
+      };
+      check(query, found[0]!);
+      check(keys, found[1]!);
+      for (const { name, grad } of layer.parameters()) check(state[name]!, grad);
+    },
+  );
+
+  test.each([{}, { mask }, { lengths: [5, 2] }])("additive %o", (options) => {
+    using layer = new AdditiveAttention(4, 4, 3, { seed: 5 });
+    const one = wave([2, 4], "f64", 4);
+    const body = () => {
+      const { output, weights } = layer.forward(one, keys, options);
+      const again = layer.forward(output, keys, options);
+      const terms = [[mse(again.output, wave([2, 4], "f64", 5)), 1], [mse(weights, wave([2, 5], "f64", 6)), 2]] as const; // prettier-ignore
+      return weightedSum(terms);
+    };
+    const { gradients: found } = valueAndGrad(body, [one, keys]);
+    const check = (values: Tensor, gradient: Tensor) => {
+      const numeric = centralDifferences(() => body().loss, values.data as Float64Array);
+      expect(gradient).toBeAllClose({ data: numeric, shape: values.shape }, { atol: 1e-10, rtol: 1e-9 });
+    };
+    check(one, found[0]!);
+    check(keys, found[1]!);
+    for (const { value, grad } of layer.parameters()) check(value, grad);
+  });
+});
+
 test("additive: a pointer is learned", () => {
   // The key whose first number is 1 holds the answer in the others.
   using attention = new AdditiveAttention(1, 3, 8, { seed: 1 });
@@ -256,6 +463,43 @@ test("additive: a pointer is learned", () => {
 });
 
 describe("errors", () => {
+  test("multihead", () => {
+    refuses(() => new MultiheadAttention(0, 1), ShapeError, "embedDim");
+    refuses(() => new MultiheadAttention(4, 3), ShapeError, "numHeads", "3", "a divisor of embedDim, 4");
+    refuses(() => new MultiheadAttention(4, 2, { dropout: 2 }), ValueError, "dropout");
+    refuses(() => new MultiheadAttention(4, 2, { kdim: 3 } as object), UnsupportedError, "kdim");
+    const layer = new MultiheadAttention(4, 2, { seed: 1, dropout: 0.5 });
+    const query = wave([3, 2, 4], "f64");
+    const keys = wave([5, 2, 4], "f64");
+    const call = (q: unknown, k: unknown, v?: unknown, o: object = {}) => {
+      return () => layer.forward(q as Tensor, k as Tensor, v as Tensor, o);
+    };
+    refuses(call(wave([4], "f64"), keys), ShapeError, "query", "[4]", "[T, N, 4]");
+    refuses(call(wave([3, 2, 5], "f64"), keys), ShapeError, "query", "[3, 2, 5]", "[..., 4]");
+    refuses(call(wave([0, 2, 4], "f64"), keys), ShapeError, "query", "at least one step");
+    refuses(call(query, wave([0, 2, 4], "f64")), ShapeError, "key", "at least one step");
+    refuses(call(query, wave([5, 1, 4], "f64")), ShapeError, "key", "[5, 1, 4]", "[T, 2, 4]");
+    refuses(call(query, wave([5, 4], "f64")), ShapeError, "key", "[5, 4]");
+    refuses(call(query, keys, query), ShapeError, "value", "[3, 2, 4]", "[5, 2, 4]");
+    refuses(call(query, wave([5, 2, 4], "f32")), DtypeError, "key", "f32", "f64");
+    refuses(call(query, { lengths: [1, 1] }), DtypeError, "key"); // options in the wrong place
+    refuses(call(query, keys, undefined, { lengths: [6, 1] }), ValueError, "lengths[0]", "0 to 5");
+    refuses(call(query, keys, undefined, { mask: tensor([1, 1], [1, 2], "i32") }), ShapeError, "mask", "[2, 5]");
+    refuses(call(query, keys, undefined, { causal: 1 }), ValueError, "causal");
+    refuses(call(query, keys, undefined, { needWeights: true }), UnsupportedError, "needWeights");
+    refuses(() => layer.backward({}), StateError, "MultiheadAttention.backward", "no forward pass");
+    const before = heapOf(layer).bytesUsed;
+    layer.forward(query, keys);
+    refuses(() => layer.backward({ output: keys }), ShapeError, "output", "[5, 2, 4]", "[3, 2, 4]");
+    refuses(() => layer.backward({ weights: keys }), ShapeError, "weights", "[5, 2, 4]", "[2, 3, 5]");
+    const { query: dQuery, key: dKey, value: dValue } = layer.backward({}); // no gradient: zeros
+    expect([...dQuery.data, ...dKey!.data].every((v) => v === 0)).toBe(true);
+    expect(dValue).toBeUndefined();
+    expect(heapOf(layer).bytesUsed).toBe(before);
+    layer.dispose();
+    refuses(call(query, keys), DisposedError, "MultiheadAttention");
+  });
+
   test("additive", () => {
     refuses(() => new AdditiveAttention(0, 1, 1), ShapeError, "querySize");
     refuses(() => new AdditiveAttention(1, 1.5, 1), ShapeError, "keySize");
@@ -274,6 +518,7 @@ describe("errors", () => {
     refuses(call(undefined, keys), DtypeError, "query", "undefined");
     refuses(call(query, wave([5, 1, 3], "f64")), ShapeError, "keys", "[5, 1, 3]", "[T, 2, 3]");
     refuses(call(query, wave([2, 3], "f64")), ShapeError, "keys", "[2, 3]", "[T, 2, 3]");
+    refuses(call(query, wave([0, 2, 3], "f64")), ShapeError, "keys", "[0, 2, 3]", "at least one step");
     refuses(call(query, keys, { lengths: [6, 1] }), ValueError, "lengths[0]", "6", "0 to 5");
     refuses(call(query, keys, { lengths: [1] }), ShapeError, "lengths");
     refuses(call(query, keys, { mask: tensor([1, 1], [1, 2], "i32") }), ShapeError, "mask", "[1, 2]", "[2, 5]");

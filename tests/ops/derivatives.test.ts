@@ -38,7 +38,7 @@ function add<Attributes>(
   const tensors = inputs.map((each, i) => ("data" in each ? each : wave(each, "f64", i + 1)));
   const shapes = tensors.map(({ shape }) => `[${shape.join()}]`).join(" ");
   const text = attributes === undefined ? "" : ` ${JSON.stringify(attributes)}`;
-  cases.push({ name: `${name} ${shapes}${text}`, operation: operation as never, inputs: tensors, attributes });
+  cases.push({ name: `${name} ${shapes}${text}`, operation, inputs: tensors, attributes });
 }
 
 /** Numbers from 0.5 to 2.5. */

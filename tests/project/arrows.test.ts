@@ -9,7 +9,7 @@ const LAYERS = ["recurrent", "nn", "ops", "optim", "formats", "recording", "base
 
 /** For each folder of src/, the folders that its files may import beside their own, and bindings/. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  "entry points": ["cli", "models", "courses", ...LAYERS],
+  "entry points": ["cli", "train", "models", "courses", ...LAYERS],
   cli: ["train", "models", ...LAYERS],
   train: ["models", ...LAYERS],
   models: LAYERS,

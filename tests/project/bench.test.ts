@@ -40,7 +40,13 @@ test("bench --toy", () => {
   for (const name of ["LSTM medium bidirectional forward+backward", "LSTM medium ragged forward+backward"]) {
     expect(names).toContain(name);
   }
-  for (const name of ["LSTM stream step", "course LSTM forward+backward", "charlm training step", "exp of 4096"]) {
+  for (const name of [
+    "LSTM stream step",
+    "course LSTM forward+backward",
+    "charlm training step",
+    "exp of 4096",
+    "ops.sum [3,5] over rows",
+  ]) {
     expect(names).toContain(name);
   }
   for (const { us, runs, gflops, peak, nsPerElement } of figures) {

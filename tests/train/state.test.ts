@@ -10,12 +10,14 @@ import {
   Dropout,
   DtypeError,
   FormatError,
+  GRU,
   Linear,
   LSTM,
   mse,
   Random,
   ReduceLROnPlateau,
   RMSprop,
+  Sequential,
   SGD,
   ShapeError,
   StepLR,
@@ -189,6 +191,34 @@ describe("the file", () => {
     for (const output of expected) expect(model.forward(x).output).toHaveBits(output);
     expect(random.uint32()).toBe(drawn);
     expect(Object.keys(readSafetensors(bytes).tensors)).toEqual(expect.arrayContaining(["layers.random", "random"]));
+  });
+
+  test.each([LSTM, GRU])("holds the states that stateful layers carry over to the next pass: %o", (Kind) => {
+    const make = (seed: number) => {
+      const model = new Sequential([
+        new Kind(2, 3, { numLayers: 2, stateful: true, seed }),
+        new Linear(3, 1, { seed }),
+      ]);
+      return { model, optimizer: new SGD(model.parameters(), { lr: 0.1 }) };
+    };
+    const [parts, other] = [make(1), make(2)];
+    const x = tensor(new Float64Array(10).fill(0.5), [5, 1, 2]);
+    const fresh = saveTraining(parts);
+    const first = parts.model.forward(x).output;
+    const bytes = saveTraining(parts);
+    const second = parts.model.forward(x).output;
+    expect(second).not.toEqual(first);
+    loadTraining(bytes, other);
+    expect(other.model.forward(x).output).toHaveBits(second);
+    loadTraining(fresh, other);
+    expect(other.model.forward(x).output).toHaveBits(first);
+    const before = saveTraining(other);
+    const { tensors, metadata } = readSafetensors(bytes);
+    const misfit = { ...tensors, "carried.0.h0": tensor([[1]]) };
+    refuses(() => loadTraining(writeSafetensors(misfit, metadata), other), ShapeError, "h0");
+    const stray = { ...tensors, "carried.1.h0": tensor([[1]]) };
+    refuses(() => loadTraining(writeSafetensors(stray, metadata), other), ValueError, "1.h0");
+    expect(saveTraining(other)).toEqual(before);
   });
 
   test("holds random states of layers in lists and records of layers, at any depth", () => {

@@ -1,31 +1,44 @@
 // Code that must compile, against the package's declarations. types.test.ts runs tsc on it.
 
 import {
+  Activation,
   Adam,
+  bceWithLogits,
+  AvgPool1d,
+  BatchNorm1d,
+  CharLM,
+  Conv1d,
+  Dropout,
+  Embedding,
+  GRU,
+  GRUCell,
+  LSTM,
+  LSTMCell,
+  LastStep,
+  LayerNorm,
+  Linear,
+  MaxOverTime,
+  MaxPool1d,
+  MeanOverTime,
+  PReLU,
+  RNN,
+  RNNCell,
+  ReduceLROnPlateau,
+  SGD,
+  StepLR,
+  Vocabulary,
+  AdditiveAttention,
   clipGradNorm,
   crossEntropy,
   ctcLoss,
-  CharLM,
-  Dropout,
-  Embedding,
   gradCheck,
-  GRU,
-  GRUCell,
   init,
-  LayerNorm,
-  Linear,
-  LSTM,
-  LSTMCell,
+  MultiheadAttention,
   mse,
-  ReduceLROnPlateau,
-  RNN,
-  RNNCell,
-  SGD,
+  Sequential,
   softmax,
-  StepLR,
   tensor,
   toTorch,
-  Vocabulary,
   type FloatDtype,
   type LSTMOptions,
   type Module,
@@ -33,6 +46,19 @@ import {
   type Tensor,
   type TensorData,
 } from "wasm-rnn";
+import * as ops from "wasm-rnn/ops";
+import {
+  accuracy,
+  batches,
+  confusionMatrix,
+  evaluate,
+  fit,
+  loadTraining,
+  saveTraining,
+  type Evaluation,
+  type FitPosition,
+  type Progress,
+} from "wasm-rnn/train";
 
 /** Compiles only where `Actual` is exactly `Expected`. */
 function is<Expected>(): <Actual>(
@@ -106,6 +132,19 @@ is<Tensor<"f64">>()(new GRUCell(4, 8).forward(f64).h);
 const cell = new RNNCell(4, 8, { dtype: "f32" });
 is<Tensor<"f32">>()(cell.backward({ h: f32 }, cell.forward(f32).cache).x);
 
+// layers over time
+is<Tensor<"f32">>()(new Conv1d(4, 8, 3, { dtype: "f32" }).forward(f32).output);
+is<Tensor<"f64">>()(new BatchNorm1d(4).backward({ output: f64 }).x);
+is<Tensor<"f32">>()(new PReLU(1, { dtype: "f32" }).forward(any).output);
+is<Float32Array>()(new Conv1d(4, 8, 3, { dtype: "f32" }).stream({ batchSize: undefined }).step([1]));
+is<number[] | undefined>()(new MaxPool1d(2).forward(f32, { lengths: [1] }).lengths);
+// layers without parameters: of the type of their input
+is<Tensor<"f32">>()(new Activation("tanh").forward(f32).output);
+is<Tensor<"f64">>()(new AvgPool1d(2).backward({ output: f64 }).x);
+is<Tensor<FloatDtype>>()(new LastStep().forward(any).output);
+is<undefined>()(new MeanOverTime().dtype);
+export const ofBoth: Module[] = [new Activation("elu"), new MaxOverTime(), new MaxPool1d(2)];
+
 // a dtype that is known only at run time
 const either = new LSTM(4, 8, { dtype });
 is<LSTM<FloatDtype>>()(either);
@@ -143,6 +182,13 @@ new Linear(4, 8, { bias: undefined, dtype: undefined, seed: undefined });
 new Embedding(4, 8, { paddingIdx: undefined });
 new LayerNorm(8, { eps: undefined, elementwiseAffine: undefined, dtype: undefined });
 new Dropout(undefined, { seed: undefined });
+new Conv1d(1, 1, 1, { stride: undefined, padding: undefined, dilation: undefined, groups: undefined, bias: undefined });
+new Conv1d(1, 1, 1, { batchFirst: undefined, dtype: undefined, seed: undefined }).forward(f64, { lengths: undefined });
+new MaxPool1d(2, { stride: undefined, padding: undefined, batchFirst: undefined });
+new BatchNorm1d(2, { eps: undefined, momentum: undefined, affine: undefined, dtype: undefined });
+new BatchNorm1d(2, { batchFirst: undefined }).forward(f64, { lengths: undefined, mask: undefined });
+new PReLU(undefined, { init: undefined, dtype: undefined });
+new LastStep({ batchFirst: undefined, bidirectional: undefined });
 new RNNCell(4, 8, { nonlinearity: undefined, bias: undefined }).forward(f64, { h: undefined });
 new GRUCell(4, 8, { resetAfter: undefined });
 declare const parameters: Parameter[];
@@ -183,6 +229,12 @@ for (const model of [
   new Embedding(4, 8),
   new LayerNorm(8),
   new Dropout(),
+  new Conv1d(4, 8, 3),
+  new AvgPool1d(2),
+  new BatchNorm1d(8),
+  new PReLU(),
+  new Activation("relu"),
+  new MeanOverTime(),
 ]) {
   trainStep(model, any, any);
   model.dispose();
@@ -233,6 +285,41 @@ export const charlm: Tensor = new CharLM(Vocabulary.fromText("ab")).stateDict()[
 is<Tensor<"f32">>()(mse(lstm.forward(f32).output, f32).dPrediction);
 is<Tensor<"f32">>()(crossEntropy(f32, i32).dLogits);
 is<Tensor<"f32">>()(ctcLoss(f32, i32).dLogits);
+is<Tensor<"f32">>()(new MultiheadAttention(4, 2, { dtype: "f32" }).forward(any).weights);
+is<Tensor<"f64">>()(new AdditiveAttention(1, 2, 3).forward(any, any, { lengths: [1] }).output);
 is<number>()(ctcLoss(any, any, { targetLengths: [1], zeroInfinity: true }).loss);
 is<Tensor<"f32">>()(ctcLoss(f32, i32, { reduction: "none" }).loss);
 is<Tensor<"f64">>()(softmax(f64));
+
+// functions of wasm-rnn/ops keep the dtype; those that compute have no results of i32
+is<Tensor<"f32">>()(ops.add(f32, 1));
+is<Tensor<"f64">>()(ops.sub(1, f64));
+is<Tensor<"f64">>()(ops.sum(ops.mul(f64, f64), -1, true));
+is<Tensor<FloatDtype>>()(ops.matmul(any, any));
+is<Tensor<FloatDtype>>()(ops.softmax(any));
+is<Tensor<"f32">>()(ops.where(i32, f32, 0));
+is<Tensor<"i32">>()(ops.concat([i32, ops.reshape(i32, [-1])], 0));
+is<Tensor>()(ops.transpose(any, [1, 0]));
+is<Tensor<"f64">>()(ops.oneHot(i32, 3));
+is<Tensor<"f32">>()(ops.oneHot(i32, 3, "f32"));
+is<Tensor<"f64">>()(ops.max(f64, undefined));
+
+// training: layers, chains and modules of one's own; losses and metrics as they are, or in functions
+const chain = new Sequential({ lstm: new LSTM(2, 3), linear: new Linear(3, 4) });
+const data = batches([{ x: [1, 2], y: 1 }, { x: any, y: any }], { batchSize: 2 }); // prettier-ignore
+const optimizer = new Adam(chain.parameters());
+is<AsyncGenerator<Progress, void, undefined>>()(fit(chain, data, { loss: crossEntropy, optimizer, epochs: 1 }));
+fit(new LSTM(2, 3), data, { loss: (output, y) => mse(output, y), metrics: { accuracy }, optimizer, epochs: 1 });
+fit(new Tagger(), data, {
+  loss: (output, y, { lengths }) => crossEntropy(output, y, { lengths }),
+  optimizer,
+  epochs: 1,
+});
+const own = [{ x: any, y: { first: any } }];
+fit(chain, own, { loss: (output, { first }) => bceWithLogits(output, first), validation: own, optimizer, epochs: 1 });
+is<Promise<Evaluation>>()(evaluate(chain, data, { loss: crossEntropy }));
+is<FitPosition | undefined>()(
+  loadTraining(saveTraining({ model: chain, optimizer }), { model: chain, optimizer }).position,
+);
+is<number>()(accuracy(any, any));
+is<Tensor<"i32">>()(confusionMatrix(any, any, 3));

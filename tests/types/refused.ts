@@ -1,7 +1,21 @@
 // Code that must not compile, against the package's declarations: every directive below stands for an error, and
 // types.test.ts fails where there is none.
 
-import { GRU, Linear, LSTM, LSTMCell, RNN, tensor, type LSTMOptions, type Module, type Tensor } from "wasm-rnn";
+import {
+  GRU,
+  Linear,
+  LSTM,
+  LSTMCell,
+  mse,
+  RNN,
+  SGD,
+  tensor,
+  type LSTMOptions,
+  type Module,
+  type Tensor,
+} from "wasm-rnn";
+import { add, matmul, sum } from "wasm-rnn/ops";
+import { batches, evaluate, fit, saveTraining } from "wasm-rnn/train";
 
 declare const f32: Tensor<"f32">;
 declare const any: Tensor;
@@ -53,3 +67,24 @@ new LSTMCell(4, 8).backward({ h: any });
 export const cell: Module = new LSTMCell(4, 8);
 // @ts-expect-error an f32 module
 export const module: Module<"f64"> = new LSTM(4, 8, { dtype: "f32" });
+
+// @ts-expect-error a text is no number
+add(f32, "1");
+// @ts-expect-error a matrix, no number
+matmul(f32, 2);
+// @ts-expect-error an axis is a number
+sum(f32, "0");
+
+const optimizer = new SGD(new Linear(1, 1).parameters());
+// @ts-expect-error no loss
+fit(new Linear(1, 1), [{ x: any, y: any }], { optimizer, epochs: 1 });
+// @ts-expect-error targets that are no tensors
+fit(new Linear(1, 1), [{ x: any, y: 1 }], { loss: mse, optimizer, epochs: 1 });
+// @ts-expect-error a loss by reduction "none"
+fit(new Linear(1, 1), [{ x: any, y: any }], { loss: () => mse(any, any, { reduction: "none" }), optimizer, epochs: 1 });
+// @ts-expect-error a metric is a number
+evaluate(new Linear(1, 1), [{ x: any, y: any }], { loss: mse, metrics: { text: () => "1" } });
+// @ts-expect-error an array as target
+batches([{ x: any, y: [1, 2] }], { batchSize: 1 });
+// @ts-expect-error an optimizer is needed
+saveTraining({ model: new Linear(1, 1) });
