@@ -18,7 +18,7 @@ import { naiveBayes } from "./baselines.mjs";
 import { argmax, follow, options, report, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [epochs, most, hidden] = quick ? [3, 30, 32] : [8, 60, 64];
+const [epochs, most, hidden] = quick ? [3, 30, 32] : [8, 30, 64];
 
 /** The words of the subject and of the beginning of the text, and $ and !. */
 function wordsOf(/** @type {string} */ mail) {
