@@ -36,8 +36,6 @@ const modules = {
       conv: [],
       pool: [],
       "batch-norm": [],
-      ctc: [],
-      attention: [],
       activation: [],
       ctc: [],
       attention: [],

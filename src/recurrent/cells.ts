@@ -246,7 +246,7 @@ abstract class Cell<
       const results = this.#backward(pass, { h, c }, scratch);
       contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
       const downloaded = Object.entries(results).map(([name, tensor]) => [name, tensor.download()]);
-      return Object.fromEntries(downloaded) as unknown as InputGradients;
+      return Object.fromEntries(downloaded);
     });
   }
 

@@ -235,7 +235,7 @@ function overTimeArguments(r, layer) {
   const channels = layer.inChannels ?? layer.numFeatures ?? 2 * r.range(1, 2);
   const options = {};
   if (r.bool()) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
-  else if (layer instanceof W.BatchNorm1d && r.bool())
+  else if (layer instanceof W.BatchNorm1d && r.bool(0.5))
     options.mask = { data: new Int32Array(product(batch)).fill(1), shape: batch };
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }

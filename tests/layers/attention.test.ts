@@ -205,7 +205,7 @@ describe.each(variants)("%s build", (variant) => {
         for (const batchFirst of [false, true]) {
           using layer = new MultiheadAttention(4, 2, { dtype, seed: 1, batchFirst });
           const bias = wave([4], dtype, 7);
-          layer.parameters()[3]!.value.data.set(bias.data as Float64Array);
+          layer.parameters()[3]!.value.data.set(bias.data);
           const query = wave(batchFirst ? [3, 2, 4] : [2, 3, 4], dtype);
           const keys = wave(batchFirst ? [3, 5, 4] : [5, 3, 4], dtype, 1);
           const values = wave(keys.shape, dtype, 2);

@@ -70,7 +70,7 @@ const LAYERS: Readonly<Record<string, (dtype: FloatDtype) => Streaming>> = {
 function enliven(layer: Streaming): Streaming {
   layer.parameters().forEach(({ value }, i) => value.data.set(wave(value.shape, layer.dtype!, i).data));
   if (layer instanceof BatchNorm1d) layer.forward(wave([9, C], layer.dtype, 1));
-  return layer.eval() as Streaming;
+  return layer.eval();
 }
 
 /** The outputs of all steps, copied. */
@@ -156,7 +156,7 @@ describe.each(variants)("%s build", (variant) => {
           ShapeError,
           `x: got ${N * C - 1} numbers, expected ${N * C} numbers`,
         );
-        refuses(() => stream.step({ length: N * C } as never), DtypeError, "x");
+        refuses(() => stream.step({ length: N * C }), DtypeError, "x");
         refuses(() => stream.step([...input.slice(1), undefined] as never), DtypeError, `x[${N * C - 1}]`);
         stream.reset();
         expect(stream.step(input)).toEqual(output);
@@ -211,7 +211,7 @@ describe.each(variants)("%s build", (variant) => {
       let state: { h?: Tensor; c?: Tensor } = {};
       for (let t = 0; t < T; t++) {
         const step = take(x, 0, [t]);
-        const { cache, ...next } = cell.forward({ data: step.data, shape: [N, C] }, state as never);
+        const { cache, ...next } = cell.forward({ data: step.data, shape: [N, C] }, state);
         cache.dispose();
         state = next;
         expect({ data: stream.step(step.data).slice(), shape: [N, 5] }).toHaveBits(state.h!);

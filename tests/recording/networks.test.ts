@@ -76,7 +76,7 @@ const MODELS: Record<
         const embedded = embedding.forward(previous).output;
         state = cell.forward(concat([embedded, context], 1), state);
         logits.push(head.forward(concat([state.h as Tensor<FloatDtype>, context], 1)).output);
-        previous = { data: targets.data.slice(2 * t, 2 * t + 2) as Int32Array, shape: [2] };
+        previous = { data: targets.data.slice(2 * t, 2 * t + 2), shape: [2] };
       }
       return crossEntropy(stack(logits, 0), targets);
     };
@@ -95,7 +95,7 @@ const MODELS: Record<
     } as never);
     const lengths = Array.from(input("lengths", "i32").data);
     const targets = input("targets", "i32");
-    return [model as Sequential, () => crossEntropy(model.forward(input("x"), { lengths }).output, targets)];
+    return [model, () => crossEntropy(model.forward(input("x"), { lengths }).output, targets)];
   },
 
   ctc(dtype, input) {
@@ -107,9 +107,9 @@ const MODELS: Record<
     const [lengths, targetLengths] = [input("lengths", "i32"), input("targetLengths", "i32")];
     const body = () => {
       const { output, lengths: inputLengths } = model.forward(input("x"), { lengths });
-      return ctcLoss(output as Tensor<FloatDtype>, input("targets", "i32"), { inputLengths, targetLengths });
+      return ctcLoss(output, input("targets", "i32"), { inputLengths, targetLengths });
     };
-    return [model as Sequential, body];
+    return [model, body];
   },
 };
 
