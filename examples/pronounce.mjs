@@ -19,7 +19,7 @@ import { batches } from "wasm-rnn/train";
 import { argmax, options, progress, pronunciations, reportSounds, sequence, shuffled, take } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [steps, hidden] = quick ? [150, 64] : [2000, 128];
+const [steps, hidden] = quick ? [150, 64] : [1600, 128];
 
 const { names, words } = pronunciations();
 const [START, END] = [names.length, names.length + 1];

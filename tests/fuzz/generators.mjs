@@ -192,9 +192,9 @@ for (const [name, value] of Object.entries(W)) {
 const RECURRENT = ["RNN", "LSTM", "GRU"];
 const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
 const OVER_TIME = "Conv1d MaxPool1d AvgPool1d BatchNorm1d LastStep MeanOverTime MaxOverTime".split(" ");
-const STREAMING = "Linear Embedding LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
+const STREAMING = "Linear Embedding Dropout LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
 const ATTENTION = ["MultiheadAttention", "AdditiveAttention"];
-const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, "Dropout", ...ATTENTION])];
+const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, ...ATTENTION])];
 const LAYERS = [...RECURRENT, ...CELLS, ...PLAIN];
 const OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"];
 
@@ -365,10 +365,11 @@ function layerStream(env) {
     () => new W.Conv1d(small(r), small(r), r.range(1, 3), { padding: "causal", ...common(r) }),
     () => new W.BatchNorm1d(small(r), { dtype: dtypeOf(r) }),
     () => new W.Activation("softmax"),
+    () => new W.Dropout(0.5, { dtype: dtypeOf(r) }),
   ];
   const layer = env.own(r.pick(makers)());
   const stream = env.own(layer.stream({ batchSize: r.range(1, 2) }));
-  if (layer instanceof W.Activation) stream.step(floats(r, dtypeOf(r), 4));
+  if (layer instanceof W.Activation || layer instanceof W.Dropout) stream.step(floats(r, dtypeOf(r), 4));
   return stream;
 }
 

@@ -9,13 +9,13 @@ import {
   BatchNorm1d,
   Conv1d,
   DisposedError,
-  Dropout,
   DtypeError,
   Embedding,
   GRUCell,
   LSTMCell,
   LayerNorm,
   Linear,
+  MaxOverTime,
   PReLU,
   RNNCell,
   ShapeError,
@@ -275,9 +275,9 @@ describe("what looks ahead, or takes several steps, has no stream", () => {
 
   test("the plan of other layers", () => {
     refuses(
-      () => streamPlan(new Dropout()),
+      () => streamPlan(new MaxOverTime()),
       UnsupportedError,
-      "stream: got Dropout, expected layers that can run one step at a time",
+      "stream: got MaxOverTime, expected layers that can run one step at a time",
     );
   });
 
