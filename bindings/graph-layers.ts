@@ -506,12 +506,10 @@ const CODES: Readonly<Record<Exclude<ActivationName, "softmax" | "logSoftmax">, 
   leakyRelu: 6,
 };
 
-/** All names of activations. */
-export const ACTIVATION_NAMES: readonly ActivationName[] = [
-  ...(Object.keys(CODES) as (keyof typeof CODES)[]),
-  "softmax",
-  "logSoftmax",
-];
+/** All names of activations. A function, which apps without activations leave out. */
+export function activationNames(): ActivationName[] {
+  return [...(Object.keys(CODES) as (keyof typeof CODES)[]), "softmax", "logSoftmax"];
+}
 
 const rowsOf = (shape: readonly number[]): [rows: number, n: number] => [
   sizeOf(shape.slice(0, -1)),

@@ -2,7 +2,7 @@
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import {
-  ACTIVATION_NAMES,
+  activationNames,
   activationBackward,
   prepareActivation,
   type ActivationName,
@@ -32,8 +32,9 @@ export class Activation extends Layer<FloatDtype, undefined> implements Module {
     /** The name of the non-linearity. */
     readonly activation: ActivationName,
   ) {
-    if (!ACTIVATION_NAMES.includes(activation)) {
-      throw new ValueError("activation", describe(activation), ACTIVATION_NAMES.map((name) => `"${name}"`).join(", "));
+    const names = activationNames();
+    if (!names.includes(activation)) {
+      throw new ValueError("activation", describe(activation), names.map((name) => `"${name}"`).join(", "));
     }
     const memory = new LayerMemory<FloatDtype, FloatTensor>("Activation");
     super(memory, true);

@@ -4,7 +4,7 @@ import { additiveBackward, additiveForward, sameBits } from "../../bindings/atte
 import { ShapeError } from "../../bindings/errors.js";
 import { add, linearBackward, linearForward, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, type WasmTensor } from "../../bindings/memory.js";
-import { showShape, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
+import { BYTES, showShape, sizeOf, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { currentTape } from "../recording/current.js";
@@ -149,51 +149,62 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     const taking = readTaking(given, n, t, [n, t]);
     const tape = currentTape();
     const known = tape || !training ? this.#knownProjection(readKeys, taking, tape) : undefined;
-    return memory.runForward(
-      { query: readQuery, keys: readKeys, projected: tape && known?.projected },
-      (_, saved, scratch) => {
-        const projection = known ?? this.#project(saved, readKeys.source, this.#copyKeys(saved, readKeys, taking));
-        const queryCopy: FloatTensor = saved.copyChecked("query", readQuery, dtype);
-        const q = linearForward(saved, dtype, { x: queryCopy, weight: this.#weightQuery.value });
-        const mask = uploadTaking(saved, taking, [n, t]);
-        const args = {
-          query: q,
-          projected: projection.projected,
-          keys: projection.keys,
-          batchFirst,
-          v: this.#v.value,
-          mask,
-        };
-        const { weights, output } = additiveForward(scratch, saved, args);
-        const result = { output: output.download() as Tensor<D>, weights: weights.download() as Tensor<D> };
-        return { result, values: { query: queryCopy, q, projection, mask, weights, recorded: tape !== undefined } };
-      },
-      (values, { output, weights }, scratch) => {
-        const { projection, mask } = values;
-        const gradients = additiveBackward(scratch, {
-          query: values.q,
-          projected: projection.projected,
-          keys: projection.keys,
-          batchFirst,
-          v: this.#v.value,
-          mask,
-          weights: values.weights,
-          dOutput: output && scratch.copy("output", output, dtype, [n, this.keySize]),
-          dWeights: weights && scratch.copy("weights", weights, dtype, [n, t]),
-          dV: this.#v.grad,
-        });
-        const { dKeys, dProjected } = gradients;
-        const dQuery = linearBackward(scratch, dtype, {
-          x: values.query,
-          weight: this.#weightQuery.value,
-          dy: gradients.dQuery,
-          dWeight: this.#weightQuery.grad,
-        });
-        if (values.recorded) return { query: dQuery, keys: dKeys, projected: dProjected };
-        add(this.#projectBackward(scratch, projection, dProjected), dKeys, dKeys);
-        return { query: dQuery, keys: dKeys };
-      },
-    );
+    try {
+      return memory.runForward(
+        { query: readQuery, keys: readKeys, projected: tape && known?.projected },
+        (_, saved, scratch) => {
+          const projection = known ?? this.#project(saved, readKeys.source, this.#copyKeys(saved, readKeys, taking));
+          const queryCopy: FloatTensor = saved.copyChecked("query", readQuery, dtype);
+          const q = linearForward(saved, dtype, { x: queryCopy, weight: this.#weightQuery.value });
+          const mask = uploadTaking(saved, taking, [n, t]);
+          const args = {
+            query: q,
+            projected: projection.projected,
+            keys: projection.keys,
+            batchFirst,
+            v: this.#v.value,
+            mask,
+          };
+          const { weights, output } = additiveForward(scratch, saved, args);
+          const result = { output: output.download() as Tensor<D>, weights: weights.download() as Tensor<D> };
+          return { result, values: { query: queryCopy, q, projection, mask, weights, recorded: tape !== undefined } };
+        },
+        (values, { output, weights }, scratch) => {
+          const { projection, mask } = values;
+          const dOutput = output && scratch.copy("output", output, dtype, [n, this.keySize]);
+          const dWeights = weights && scratch.copy("weights", weights, dtype, [n, t]);
+          // All gradients change, or none: there is room for theirs and for the copies of `linearBackward`.
+          const { keys: k, projected: p } = projection;
+          const sizes = [values.q, p, k, values.q, values.query, p, k].map(({ shape }) => BYTES[dtype] * sizeOf(shape));
+          core.heap.checkRoom(sizes, "gradients of AdditiveAttention");
+          const gradients = additiveBackward(scratch, {
+            query: values.q,
+            projected: projection.projected,
+            keys: projection.keys,
+            batchFirst,
+            v: this.#v.value,
+            mask,
+            weights: values.weights,
+            dOutput,
+            dWeights,
+            dV: this.#v.grad,
+          });
+          const { dKeys, dProjected } = gradients;
+          const dQuery = linearBackward(scratch, dtype, {
+            x: values.query,
+            weight: this.#weightQuery.value,
+            dy: gradients.dQuery,
+            dWeight: this.#weightQuery.grad,
+          });
+          if (values.recorded) return { query: dQuery, keys: dKeys, projected: dProjected };
+          add(this.#projectBackward(scratch, projection, dProjected), dKeys, dKeys);
+          return { query: dQuery, keys: dKeys };
+        },
+      );
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
   }
 
   /**
@@ -215,8 +226,14 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
 
   /** Frees the memory of the layer. A second call does nothing. */
   override dispose(): void {
-    this.#latest?.keys.arena.dispose();
+    this.#forget();
     super.dispose();
+  }
+
+  /** Frees what is kept between calls in inference mode. */
+  #forget(): void {
+    this.#latest?.keys.arena.dispose();
+    this.#latest = undefined;
   }
 
   #copyKeys(arena: Arena, keys: ReadTensor, taking: Int32Array | undefined): FloatTensor {
@@ -267,7 +284,7 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
         });
         this.#recorded.set(tape, projection);
       } else {
-        this.#latest?.keys.arena.dispose();
+        this.#forget();
         this.#latest = projection;
       }
       return projection;

@@ -275,6 +275,15 @@ export abstract class Layer<D extends FloatDtype = FloatDtype, Own extends Float
     this.dtype = (takesBoth ? undefined : memory.dtype) as Own;
   }
 
+  /**
+   * Whether a value is a layer of this package.
+   *
+   * @internal
+   */
+  static isLayer(value: unknown): value is Layer {
+    return typeof value === "object" && value !== null && #memory in value;
+  }
+
   /** Whether the layer is in training mode, in which `forward` saves what `backward` needs. A new layer is. */
   get training(): boolean {
     return this.#memory.training;

@@ -306,7 +306,9 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
       // Zeros in the keys that do not take part: their weight of 0 times NaN would be NaN.
       const taken = flags(taking.keys);
       const clear = (x: FloatTensor): FloatTensor => one(run, elementwise.whereElse, [taken, x, number(0)], undefined);
-      [keyRows, valueRows] = valueRows === keyRows ? Array(2).fill(clear(keyRows)) : [clear(keyRows), clear(valueRows)];
+      const shared = valueRows === keyRows;
+      keyRows = clear(keyRows);
+      valueRows = shared ? keyRows : clear(valueRows);
     }
     const q = project(queryRows, 0, 1 / Math.sqrt(embedDim / numHeads));
     const scores = one(run, matmul, [q, project(keyRows, 1)], { transposeB: true });

@@ -87,7 +87,8 @@ export class Sequential<
     this.#links = entries.map(([name, layer]) => {
       if (name === "" || name.includes("."))
         throw new ValueError("layers", `the name ${describe(name)}`, "one without a dot");
-      if (typeof (layer as Partial<Link<D>> | null | undefined)?.forward !== "function") {
+      const isForeign = layer instanceof Layer && !Layer.isLayer(layer); // inherits from a layer, and is none
+      if (isForeign || typeof (layer as Partial<Link<D>> | null | undefined)?.forward !== "function") {
         throw new ValueError(`layers.${name}`, describe(layer), "a layer");
       }
       if (seen.has(layer)) throw new ValueError(`layers.${name}`, "a layer for the second time", "each layer once");

@@ -4,16 +4,18 @@ import { floatDtype } from "../../bindings/kernels.js";
 import { Arena, type WasmTensor } from "../../bindings/memory.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import type { WasmParameter } from "../base/parameter.js";
+import { guardGradients } from "../recording/minimize.js";
 import type { Tape } from "../recording/tape.js";
 
 /**
- * Goes back through the operations on a tape, which uses it up, and adds to the gradients of parameters.
+ * Goes back through the operations on a tape, and adds to the gradients of parameters. It can be repeated.
  *
  * @param results those whose gradient is given, with it
  * @param inputs those whose gradient is wanted
  * @param parameters those whose gradient is wanted; their values were given to operations
  * @returns the gradients of the inputs; undefined for zero
- * @throws ShapeError, DtypeError (a gradient, under the name "gradient"), OutOfMemoryError
+ * @throws ShapeError, DtypeError (a gradient, under the name "gradient"), OutOfMemoryError; gradients of parameters are then as they
+ *   were
  */
 export function backwardThrough(
   tape: Tape,
@@ -30,7 +32,9 @@ export function backwardThrough(
         return [result, arena.copy("gradient", gradient, dtype, result.shape), 1] as const;
       });
     const wanted = new Set<object>([...inputs, ...parameters.map(({ value }) => value)]);
-    return tape.backward({ loss: 0, terms: [{ weight: 1, gradients }] }, wanted, inputs);
+    return guardGradients(parameters, wanted, () =>
+      tape.backward({ loss: 0, terms: [{ weight: 1, gradients }] }, wanted, inputs),
+    );
   } finally {
     arena.dispose();
     tape.dispose();

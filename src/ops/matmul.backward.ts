@@ -26,10 +26,9 @@ export const matmul = /* @__PURE__ */ differentiable(
     const da = transposeA
       ? multiply(arena, b, dy, { transposeA: transposeB, transposeB: true })
       : multiply(arena, dy, b, { transposeB: !transposeB });
-    const single = sizeOf(b.shape.slice(0, -2)) === 1 && !transposeA && a.shape.length === dy.shape.length;
-    const whole = single && a.shape.every((n, i) => i >= a.shape.length - 2 || n === dy.shape[i]);
     // One b for all matrices of a: its gradient is one product over all their rows instead of a sum of many.
-    const [left, right] = whole ? [joined(a), joined(dy)] : [a, dy];
+    const single = sizeOf(b.shape.slice(0, -2)) === 1 && !transposeA;
+    const [left, right] = single ? [joined(a), joined(dy)] : [a, dy];
     const db = transposeB
       ? multiply(arena, right, left, { transposeA: true, transposeB: transposeA })
       : multiply(arena, left, right, { transposeA: !transposeA });

@@ -230,7 +230,6 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
    *
    * @param body computes the loss, and returns it
    * @param options clipping, and whether the loss may leave out parameters
-   * @param accept decides, by the loss and the norm of the gradients, before clipping, whether the step is taken
    * @throws StateError naming the parameters that the loss does not reach, or for a call inside a recorded body; ValueError (what
    *   body returns, lr, options), UnsupportedError, DisposedError, OutOfMemoryError; whatever body throws, unchanged. Parameters,
    *   gradients and the optimizer's state are then as they were
@@ -238,7 +237,11 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
   minimize(
     body: () => LossResult,
     options: MinimizeOptions = {},
-    /** @internal */
+    /**
+     * Decides by the loss and the norm of the gradients, before they are clipped, whether the step is taken.
+     *
+     * @internal
+     */
     accept: (loss: number, gradNorm: number) => boolean = () => true,
   ): {
     /** The loss before the step. */

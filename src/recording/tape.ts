@@ -247,7 +247,7 @@ export class Tape {
         }
       }
       for (let i = this.#calls.length - 1; i >= 0; i--) {
-        const { call, inputs, outputs } = this.#calls.pop()!;
+        const { call, inputs, outputs } = this.#calls[i]!;
         const given: Record<string, Tensor> = {};
         let any = false;
         for (const [name, key, shape] of outputs) {

@@ -245,8 +245,9 @@ abstract class Cell<
     return withArena(arena.core, (scratch) => {
       const results = this.#backward(pass, { h, c }, scratch);
       contents.get(cache)?.arena.dispose(); // not its own method, which anyone can replace
-      const downloaded = Object.entries(results).map(([name, tensor]) => [name, tensor.download()]);
-      return Object.fromEntries(downloaded);
+      const downloaded: Record<string, Tensor> = {};
+      for (const name in results) downloaded[name] = results[name]!.download();
+      return downloaded as unknown as InputGradients;
     });
   }
 

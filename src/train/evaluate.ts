@@ -122,7 +122,7 @@ export interface EvaluateOptions<Y = Tensor> {
  * @param model every layer, `Sequential`, a `Module` of your own
  * @param data batches, at least one; those of `batches` are all of an epoch, and their position stays
  * @param options loss and metrics
- * @throws ValueError, UnsupportedError (rejections); whatever model, loss and metrics throw
+ * @throws ValueError, DtypeError, UnsupportedError (rejections); whatever model, loss and metrics throw
  */
 export async function evaluate<Y = Tensor>(
   model: TrainableModel,
@@ -147,7 +147,7 @@ export async function evaluateBatches<Y>(
   const turns = new Turns();
   const losses = new Mean();
   const means = Object.keys(metrics).map((name) => [name, new Mean()] as const);
-  for (const batch of wholeEpoch(data)) {
+  for (const batch of wholeEpoch(argument, data)) {
     await turns.take();
     const one = readBatch(argument, batch);
     // the modes change for one batch at a time: code of the caller's may run in a turn
@@ -171,8 +171,11 @@ export async function evaluateBatches<Y>(
  * The batches of an epoch. Those of `batches` start over, in the same order each time, and their position is restored: a measurement
  * does not depend on those before, and the batches may be those of the training.
  */
-function* wholeEpoch<Y>(data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatch<Y>> {
-  if (!(data instanceof Batches)) return yield* data;
+function* wholeEpoch<Y>(argument: string, data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatch<Y>> {
+  if (!(data instanceof Batches)) {
+    yield* iterate(argument, data);
+    return;
+  }
   const { position } = data;
   data.position = { ...position, batch: 0 };
   try {
@@ -180,6 +183,15 @@ function* wholeEpoch<Y>(data: Iterable<TrainingBatch<Y>>): Iterable<TrainingBatc
   } finally {
     data.position = position;
   }
+}
+
+/** The batches of an iterable of the caller's. */
+export function* iterate<Y>(argument: string, data: Iterable<TrainingBatch<Y>>): Generator<TrainingBatch<Y>, void> {
+  const iterator: unknown = data[Symbol.iterator]();
+  if (typeof (iterator as Partial<Iterator<unknown>> | null | undefined)?.next !== "function") {
+    throw new ValueError(argument, `an iterator that is ${describe(iterator)}`, "an iterable of batches");
+  }
+  yield* { [Symbol.iterator]: () => iterator as Iterator<TrainingBatch<Y>> };
 }
 
 /** A weighted mean. */
@@ -256,11 +268,11 @@ export function measure<Y>(metrics: Metrics<Y>, { output, info }: BatchRun, y: Y
 
 /** The number of a loss outside of a recording. */
 function lossOf(result: LossResult): number {
-  const { loss, data } = (result ?? {}) as { loss?: unknown; data?: ArrayLike<unknown> };
-  const value = loss ?? (data?.length === 1 ? data[0] : undefined);
-  if (typeof value !== "number") {
-    throw new ValueError("loss", describe(result), 'the result of a loss with reduction "mean" or "sum"');
-  }
+  const { loss } = (result ?? {}) as { loss?: unknown };
+  const expected = 'the result of a loss with reduction "mean" or "sum"';
+  const data = loss === undefined ? readTensor("loss", result as Tensor, expected).data : undefined;
+  const value = data?.length === 1 ? data[0] : loss;
+  if (typeof value !== "number") throw new ValueError("loss", describe(result), expected);
   return value;
 }
 

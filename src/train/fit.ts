@@ -15,6 +15,7 @@ import {
   checkModel,
   evaluateBatches,
   forward,
+  iterate,
   Mean,
   measure,
   readBatch,
@@ -297,7 +298,7 @@ class IterableSource<Y> implements Source<Y> {
 
   next(): TrainingBatch<Y> {
     if (this.ended) {
-      this.#rest = this.data[Symbol.iterator]();
+      this.#rest = iterate("data", this.data);
       for (; this.#passed > 0; this.#passed--) if (this.#rest.next().done) break;
       this.#ahead = this.#rest.next();
       if (this.#ahead.done) {

@@ -153,8 +153,8 @@ const NAMES = ["model", "optimizer", "schedule", "random"];
 
 /** The parts as they were read, and all random generators by their names in the file. */
 function readParts({ model, optimizer, schedule, random }: TrainingParts) {
-  const { stateDict, loadStateDict } = (model ?? {}) as Partial<TrainingParts["model"]>;
-  if (typeof stateDict !== "function" || typeof loadStateDict !== "function") {
+  const methods = (model ?? {}) as Partial<TrainingParts["model"]>;
+  if (typeof methods.stateDict !== "function" || typeof methods.loadStateDict !== "function") {
     throw new ValueError("model", describe(model), "a layer, a Sequential or a Module");
   }
   if (!Optimizer.isOptimizer(optimizer))
@@ -185,8 +185,8 @@ function readParts({ model, optimizer, schedule, random }: TrainingParts) {
 
 /** A layer that carries a state over to its next pass. */
 interface Stateful {
-  carried(): Record<string, Tensor>;
-  reset(state: Record<string, Tensor>): void;
+  readonly carried: () => Record<string, Tensor>;
+  readonly reset: (state: Record<string, Tensor>) => void;
 }
 
 function statefulOf(layer: object, carried: NonNullable<Traits["carried"]>): Stateful {

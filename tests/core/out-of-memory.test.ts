@@ -5,17 +5,20 @@ import type { Heap } from "../../bindings/heap.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import {
   Adam,
+  AdditiveAttention,
   Embedding,
   GRU,
   LSTM,
   LSTMCell,
   Linear,
+  MultiheadAttention,
   OutOfMemoryError,
   RNN,
   crossEntropy,
   mse,
   tensor,
   type Parameter,
+  type Tensor,
 } from "../../src/index.js";
 import { both } from "../helpers/both.js";
 import { bothPasses, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
@@ -182,6 +185,36 @@ describe.each(variants)("%s build", (variant) => {
       withLittleLeft(640, () => expect(() => layer.forward(other)).toThrow(OutOfMemoryError));
       expect(layer.backward({ output: dOutput })).toEqual(dInputs); // the earlier tape, still there
       expect(outgrow(() => layer.eval().forward(x), grads, step)).toEqual(output);
+    });
+
+    test("attention: forward and backward do all or nothing", () => {
+      const x = wave([t, n, h], dtype);
+      const query = wave([n, h], dtype, 1);
+      const step = dtype === "f64" ? 8256 : 4160;
+      const check = <L extends MultiheadAttention<typeof dtype> | AdditiveAttention<typeof dtype>>(
+        make: () => L,
+        forward: (layer: L) => { output: Tensor; weights: Tensor },
+      ) => {
+        using reference = make();
+        using layer = make();
+        const grads = (): string => gradients(layer);
+        const results = outgrow(() => forward(layer), grads, step);
+        expect(results).toEqual(forward(reference));
+        const dInputs = outgrow(() => layer.backward(results), grads, step);
+        expect(dInputs).toEqual(reference.backward(results));
+        expect(grads()).toBe(gradients(reference));
+        layer.eval();
+        expect(outgrow(() => forward(layer), grads, step).output.shape).toEqual(results.output.shape);
+      };
+      const options = { lengths };
+      check(
+        () => new MultiheadAttention(h, 2, { dtype, seed: 1, dropout: 0.25 }),
+        (layer) => layer.forward(x, undefined, undefined, options),
+      );
+      check(
+        () => new AdditiveAttention(h, h, 12, { dtype, seed: 1 }),
+        (layer) => layer.forward(query, x, options),
+      );
     });
 
     test.each<[string, Kind, Options, Steps]>([

@@ -146,6 +146,16 @@ export const CONSTRUCTORS = {
   LastStep: ({ r }) => [some(r, { batchFirst: r.bool(), bidirectional: r.bool() })],
   MeanOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
   MaxOverTime: ({ r }) => [some(r, { batchFirst: r.bool() })],
+  Sequential(env) {
+    const { r } = env;
+    const [dtype, size] = [dtypeOf(r), small(r)];
+    const layers = {
+      first: env.own(new W.Linear(size, 2, { seed: 1, dtype })),
+      gru: env.own(new W.GRU(2, 2, { seed: 2, dtype, ...some(r, { batchFirst: true, bidirectional: true }) })),
+      last: env.own(new W.LastStep()),
+    };
+    return [r.bool() ? layers : Object.values(layers)];
+  },
   MultiheadAttention({ r }) {
     const heads = r.range(1, 2);
     const own = { bias: r.bool(), dropout: r.pick([0, 0.5]), batchFirst: r.bool() };
@@ -192,7 +202,7 @@ for (const [name, value] of Object.entries(W)) {
 const RECURRENT = ["RNN", "LSTM", "GRU"];
 const CELLS = ["RNNCell", "LSTMCell", "GRUCell"];
 const OVER_TIME = "Conv1d MaxPool1d AvgPool1d BatchNorm1d LastStep MeanOverTime MaxOverTime".split(" ");
-const STREAMING = "Linear Embedding Dropout LayerNorm Conv1d BatchNorm1d PReLU Activation".split(" ");
+const STREAMING = "Linear Embedding LayerNorm Conv1d BatchNorm1d PReLU Activation Dropout".split(" ");
 const ATTENTION = ["MultiheadAttention", "AdditiveAttention"];
 const PLAIN = [...new Set([...STREAMING, ...OVER_TIME, ...ATTENTION])];
 const LAYERS = [...RECURRENT, ...CELLS, ...PLAIN];
@@ -233,10 +243,10 @@ function overTimeArguments(r, layer) {
   const unbatched = r.bool(0.2);
   const batch = unbatched ? [t] : layer.batchFirst ? [n, t] : [t, n];
   const channels = layer.inChannels ?? layer.numFeatures ?? 2 * r.range(1, 2);
+  const kind = r.int(3);
   const options = {};
-  if (r.bool()) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
-  else if (layer instanceof W.BatchNorm1d && r.bool(0.5))
-    options.mask = { data: new Int32Array(product(batch)).fill(1), shape: batch };
+  if (kind === 0) options.lengths = Array.from({ length: unbatched ? 1 : n }, () => r.range(2, t));
+  if (kind === 1 && layer instanceof W.BatchNorm1d) options.mask = indices(r, batch, 2);
   return [tensor(r, layer.dtype ?? dtypeOf(r), [...batch, channels]), options];
 }
 
@@ -365,11 +375,10 @@ function layerStream(env) {
     () => new W.Conv1d(small(r), small(r), r.range(1, 3), { padding: "causal", ...common(r) }),
     () => new W.BatchNorm1d(small(r), { dtype: dtypeOf(r) }),
     () => new W.Activation("softmax"),
-    () => new W.Dropout(0.5, { dtype: dtypeOf(r) }),
   ];
   const layer = env.own(r.pick(makers)());
   const stream = env.own(layer.stream({ batchSize: r.range(1, 2) }));
-  if (layer instanceof W.Activation || layer instanceof W.Dropout) stream.step(floats(r, dtypeOf(r), 4));
+  if (layer instanceof W.Activation) stream.step(floats(r, dtypeOf(r), 4));
   return stream;
 }
 
@@ -713,7 +722,7 @@ function fitArguments(env) {
     clipNorm: 1,
     earlyStopping: { patience: 1, ...some(r, { minDelta: 0.1, restoreBest: r.bool(), mode: "min" }) },
     onNan: r.pick(["stop", "skip"]),
-    signal: new AbortController().signal,
+    signal: new globalThis.AbortController().signal,
     position: { epoch: 0, batch: 0, step: 3, samples: 2, lossSum: 0.5 },
   };
   return [
@@ -810,6 +819,17 @@ function gateDict({ r }) {
 
 /** Arguments of functions, by "entry point.name". */
 export const FUNCTIONS = {
+  "index.parameter": ({ r }) => [tensor(r, dtypeOf(r), [small(r)]), "free"],
+  "index.weightedSum": ({ r }) => [
+    [
+      [W.mse(tensor(r, "f64", [2]), tensor(r, "f64", [2])), r.real()],
+      [tensor(r, "f32", [1]), 2],
+    ],
+  ],
+  "index.valueAndGrad"(env) {
+    const list = parameters(env);
+    return [bodyOf(env, list), env.r.bool() ? [] : [list[0].value]];
+  },
   "index.tensor": ({ r }) =>
     r.pick([
       [
@@ -943,6 +963,7 @@ export const none = () => [];
 
 /** Objects that methods are called on: by class, how one is made. */
 export const OBJECTS = {
+  Sequential: (env) => make(env, "Sequential"),
   ...Object.fromEntries(LAYERS.map((name) => [name, (env) => layerFor(env, name)])),
   ...Object.fromEntries(OPTIMIZERS.map((name) => [name, (env) => stepped(env, name)])),
   ...Object.fromEntries(SCHEDULES.map((name) => [name, (env) => watchSchedule(env, make(env, name))])),
@@ -990,7 +1011,18 @@ const recurrentMethods = {
   directions: none,
 };
 const streamingMethods = { ...layerMethods, stream: recurrentMethods.stream };
+/** A body whose loss reaches the parameters. */
+function bodyOf({ r }, parameters) {
+  const penalty = ({ value }) =>
+    W.mse(value, tensor(r, value.data instanceof Float64Array ? "f64" : "f32", value.shape));
+  return () => W.weightedSum(parameters.map((parameter) => [penalty(parameter), 0.5]));
+}
+
 const optimizerMethods = {
+  minimize: (env, one) => [
+    bodyOf(env, [...one.paramGroups.flatMap(({ params }) => params)].slice(env.r.int(2))),
+    { allowUnused: true, ...some(env.r, { clipNorm: 1, clipValue: 1 }) },
+  ],
   step: none,
   zeroGrad: none,
   stateDict: none,
@@ -1030,6 +1062,18 @@ export const METHODS = {
   ...Object.fromEntries(RECURRENT.map((name) => [name, recurrentMethods])),
   ...Object.fromEntries(PLAIN.map((name) => [name, { ...layerMethods, batchFirst: none, bidirectional: none }])),
   ...Object.fromEntries([...CELLS, ...STREAMING].map((name) => [name, { ...streamingMethods, batchFirst: none }])),
+  Sequential: {
+    ...layerMethods,
+    forward({ r }, model) {
+      const [first, gru] = Object.values(model.layers);
+      const [t, n] = [r.range(1, 3), r.range(1, 2)];
+      const x = tensor(r, first.dtype, [...(gru.batchFirst ? [n, t] : [t, n]), first.inFeatures]);
+      return [x, some(r, { lengths: Array.from({ length: n }, () => r.int(t + 1)) })];
+    },
+    backward: (env, model) => [{ output: model.forward(...METHODS.Sequential.forward(env, model)).output }],
+    loadStateDict: (env, model) => [model.stateDict(), some(env.r, { prefix: "" })],
+    stream: recurrentMethods.stream,
+  },
   ...Object.fromEntries(OPTIMIZERS.map((name) => [name, optimizerMethods])),
   ...Object.fromEntries(SCHEDULES.map((name) => [name, scheduleMethods])),
   Random: { uint32: none, uniform: none, normal: none, state: ({ r }) => [[1, 2, 3, r.int(9)]] },

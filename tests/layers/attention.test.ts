@@ -362,6 +362,20 @@ describe.each(variants)("%s build", (variant) => {
   });
 });
 
+test("a batch without rows", () => {
+  using heads = new MultiheadAttention(4, 2);
+  using additive = new AdditiveAttention(2, 3, 4);
+  const none = (...shape: number[]): Tensor => ({ data: new Float64Array(), shape });
+  const options = { lengths: [] };
+  expect(heads.forward(none(3, 0, 4), none(2, 0, 4), undefined, options)).toEqual({
+    output: none(3, 0, 4),
+    weights: none(0, 3, 2),
+  });
+  expect(heads.backward({ output: none(3, 0, 4) })).toEqual({ query: none(3, 0, 4), key: none(2, 0, 4) });
+  expect(additive.forward(none(0, 2), none(5, 0, 3), options)).toEqual({ output: none(0, 3), weights: none(0, 5) });
+  expect(additive.backward({ output: none(0, 3) })).toEqual({ query: none(0, 2), keys: none(5, 0, 3) });
+});
+
 test("multihead: initial weights as PyTorch's", () => {
   using layer = new MultiheadAttention(48, 4, { seed: 1 });
   const [inWeight, inBias, outWeight, outBias] = layer.parameters().map(({ value }) => value.data);

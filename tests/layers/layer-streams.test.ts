@@ -15,7 +15,7 @@ import {
   LSTMCell,
   LayerNorm,
   Linear,
-  MaxOverTime,
+  MaxPool1d,
   PReLU,
   RNNCell,
   ShapeError,
@@ -69,7 +69,7 @@ const LAYERS: Readonly<Record<string, (dtype: FloatDtype) => Streaming>> = {
 /** Some training: weights and statistics that are not those of a new layer. */
 function enliven(layer: Streaming): Streaming {
   layer.parameters().forEach(({ value }, i) => value.data.set(wave(value.shape, layer.dtype!, i).data));
-  if (layer instanceof BatchNorm1d) layer.forward(wave([9, C], layer.dtype, 1));
+  if (layer instanceof BatchNorm1d) layer.forward(wave([9, C], (layer as BatchNorm1d<FloatDtype>).dtype, 1));
   return layer.eval();
 }
 
@@ -275,9 +275,9 @@ describe("what looks ahead, or takes several steps, has no stream", () => {
 
   test("the plan of other layers", () => {
     refuses(
-      () => streamPlan(new MaxOverTime()),
+      () => streamPlan(new MaxPool1d(2)),
       UnsupportedError,
-      "stream: got MaxOverTime, expected layers that can run one step at a time",
+      "stream: got MaxPool1d, expected layers that can run one step at a time",
     );
   });
 

@@ -4,6 +4,7 @@ import {
   Adam,
   crossEntropy,
   Dropout,
+  DtypeError,
   Embedding,
   LastStep,
   Linear,
@@ -667,7 +668,7 @@ describe("refused", () => {
       StateError,
     );
     expect(weight()).toBe(1);
-    await expect(evaluate(model, data, { loss: () => ({ loss: undefined as never }) })).rejects.toThrow(ValueError);
+    await expect(evaluate(model, data, { loss: () => ({ loss: undefined as never }) })).rejects.toThrow(DtypeError);
     const returning = Object.assign(new Tagger(), { forward: () => 1 as never });
     await expect(evaluate(returning, data, { loss: squared })).rejects.toThrow("forward returns number 1");
     await expect(evaluate(model, [1 as never], { loss: squared })).rejects.toThrow(ValueError);

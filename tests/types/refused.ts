@@ -83,7 +83,7 @@ fit(new Linear(1, 1), [{ x: any, y: 1 }], { loss: mse, optimizer, epochs: 1 });
 // @ts-expect-error a loss by reduction "none"
 fit(new Linear(1, 1), [{ x: any, y: any }], { loss: () => mse(any, any, { reduction: "none" }), optimizer, epochs: 1 });
 // @ts-expect-error a metric is a number
-evaluate(new Linear(1, 1), [{ x: any, y: any }], { loss: mse, metrics: { text: () => "1" } });
+void evaluate(new Linear(1, 1), [{ x: any, y: any }], { loss: mse, metrics: { text: () => "1" } });
 // @ts-expect-error an array as target
 batches([{ x: any, y: [1, 2] }], { batchSize: 1 });
 // @ts-expect-error an optimizer is needed
