@@ -20,7 +20,7 @@ import { countingModel } from "./baselines.mjs";
 import { firstNames, follow, options, report, sequence, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [epochs, hidden] = quick ? [5, 64] : [32, 128];
+const [epochs, hidden] = quick ? [5, 64] : [24, 192];
 
 const END = ".";
 const STARTS = ["♀", "♂"];
@@ -35,13 +35,13 @@ console.log(`${train.length} names to train on, ${heldOut.length} held out`);
 
 const model = new Sequential({
   embedding: new Embedding(symbols.size, 32, f32()),
-  lstm: new LSTM(32, hidden, { recurrentDropout: 0.2, ...f32() }),
-  dropout: new Dropout(0.3, f32()),
+  lstm: new LSTM(32, hidden, { recurrentDropout: 0.3, ...f32() }),
+  dropout: new Dropout(0.4, f32()),
   linear: new Linear(hidden, symbols.size, f32()),
 });
 const data = batches(samples(train), { batchSize: 64, shuffle: true, seed });
 const steps = epochs * data.batchesPerEpoch;
-const optimizer = new Adam(model.parameters(), { lr: 0.006 });
+const optimizer = new Adam(model.parameters(), { lr: 0.008 });
 /** @type {import("wasm-rnn/train").BatchLoss} */
 const loss = (output, y) => crossEntropy(output, y); // steps past a name's end do not count
 const training = fit(model, data, {
