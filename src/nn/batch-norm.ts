@@ -253,8 +253,8 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
 }
 
 /** The number of batches from a state dictionary: f64 or f32, or an integer as in files of PyTorch's (i64). */
-function readCount(name: string, entry: Tensor): TensorData {
-  const { data, shape } = (entry as Tensor | null) ?? ({} as Tensor); // read once
+function readCount(name: string, entry: Tensor | null): TensorData {
+  const { data, shape } = entry ?? ({} as Tensor); // read once
   const kind = kindOf(data);
   let count: TensorData;
   if (kind === "BigInt64Array" || kind === "Int32Array") {

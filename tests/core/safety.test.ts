@@ -291,8 +291,8 @@ describe.each(variants)("%s build: constructors, fields and prototypes within re
       fc.assert(
         fc.property(size, sizes, (taps, { stride, dilation, padding, groups }) => {
           const calls = [
-            () => both(new all.Conv1d(2, 2, Math.min(taps, 3), { stride, dilation, padding, groups } as never)),
-            () => new all.Conv1d(2, 2, 2, { dilation, padding, groups } as never).stream({ batchSize: taps }),
+            () => both(new all.Conv1d(2, 2, Math.min(taps, 3), { stride, dilation, padding, groups })),
+            () => new all.Conv1d(2, 2, 2, { dilation, padding, groups }).stream({ batchSize: taps }),
             () => both(new all.MaxPool1d(taps, { stride, padding: padding as number })),
             () => both(new all.AvgPool1d(taps, { stride, padding: padding as number })),
           ];
