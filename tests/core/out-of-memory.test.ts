@@ -4,22 +4,33 @@ import { describe, expect, test } from "vitest";
 import type { Heap } from "../../bindings/heap.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import {
+  Activation,
   Adam,
   AdditiveAttention,
+  AvgPool1d,
+  BatchNorm1d,
+  Conv1d,
   Embedding,
   GRU,
   LSTM,
   LSTMCell,
+  LastStep,
   Linear,
+  MaxOverTime,
+  MaxPool1d,
   MultiheadAttention,
   OutOfMemoryError,
+  PReLU,
   RNN,
   crossEntropy,
+  ctcLoss,
   mse,
   tensor,
+  valueAndGrad,
   type Parameter,
   type Tensor,
 } from "../../src/index.js";
+import * as ops from "../../src/ops.js";
 import { both } from "../helpers/both.js";
 import { bothPasses, makeRecurrent, makeInputs, type Kind, type Options, type Steps } from "../helpers/recurrent.js";
 import { refuses } from "../helpers/refuses.js";
@@ -215,6 +226,60 @@ describe.each(variants)("%s build", (variant) => {
         () => new AdditiveAttention(h, h, 12, { dtype, seed: 1 }),
         (layer) => layer.forward(query, x, options),
       );
+    });
+
+    const NETWORKS = {
+      Conv1d: () => new Conv1d(h, h, 3, { padding: "causal", dtype, seed: 1 }),
+      "Conv1d, groups": () => new Conv1d(h, h, 3, { dilation: 2, groups: 2, batchFirst: true, dtype, seed: 1 }),
+      "Conv1d, depthwise": () => new Conv1d(h, h, 2, { stride: 2, groups: h, dtype, seed: 1 }),
+      MaxPool1d: () => new MaxPool1d(2),
+      AvgPool1d: () => new AvgPool1d(3, { padding: 1 }),
+      BatchNorm1d: () => new BatchNorm1d(h, { dtype }),
+      PReLU: () => new PReLU(h, { dtype }),
+      elu: () => new Activation("elu"),
+      softmax: () => new Activation("softmax"),
+      LastStep: () => new LastStep({ bidirectional: true }),
+      MaxOverTime: () => new MaxOverTime(),
+    };
+
+    test.each(Object.entries(NETWORKS))("%s: forward and backward do all or nothing", (_, make) => {
+      interface Any extends Disposable {
+        forward(x: Tensor): { output: Tensor };
+        backward(gradients: { output: Tensor }): { x: Tensor };
+        parameters(): Parameter[];
+        stateDict(): Record<string, Tensor>;
+        eval(): Any;
+      }
+      using reference = make() as Any;
+      using layer = make() as Any;
+      const state = () => [gradients(layer), layer.stateDict()];
+      const x = wave([t, n, h], dtype);
+      const step = dtype === "f64" ? 1472 : 832;
+      const results = outgrow(() => layer.forward(x), state, step);
+      expect(results).toEqual(reference.forward(x));
+      expect(outgrow(() => layer.backward(results), state, step)).toEqual(reference.backward(results));
+      expect(gradients(layer)).toBe(gradients(reference));
+      expect(outgrow(() => layer.eval().forward(x), state, step)).toEqual(reference.eval().forward(x));
+    });
+
+    test("operations, recorded and not, and ctcLoss do all or nothing", () => {
+      using linear = new Linear(h, h, { dtype, seed: 1 });
+      const [weight] = linear.parameters() as [Parameter];
+      const x = wave([t, n, h], dtype);
+      const mask = tensor(range(0, n).map((i) => i % 2), [n, 1], "i32"); // prettier-ignore
+      const targets = tensor(range(0, 2 * n).map((i) => 1 + (i % 3)), [n, 2], "i32"); // prettier-ignore
+      const grads = () => gradients(linear);
+      const network = () => {
+        const y = ops.where(mask, ops.matmul(x, weight.value), ops.exp(x));
+        const parts = ops.concat([ops.slice(y, 0, 0, 2), ops.transpose(y, [0, 1, 2])], 0);
+        return ops.max(ops.softmax(ops.sum(parts, 0)));
+      };
+      const step = dtype === "f64" ? 1472 : 832;
+      const expected = network();
+      expect(outgrow(network, grads, step)).toEqual(expected);
+      expect(outgrow(() => valueAndGrad(network), grads, step).loss).toBe(expected.data[0]);
+      const loss = ctcLoss(x, targets);
+      expect(outgrow(() => ctcLoss(x, targets), grads, step)).toEqual(loss);
     });
 
     test.each<[string, Kind, Options, Steps]>([
