@@ -20,7 +20,7 @@ import { countingModel } from "./baselines.mjs";
 import { firstNames, follow, options, report, sequence, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [epochs, hidden] = quick ? [5, 64] : [24, 192];
+const [epochs, hidden] = quick ? [6, 128] : [24, 192];
 
 const END = ".";
 const STARTS = ["♀", "♂"];
