@@ -29,14 +29,14 @@ export function record<R>(owner: string, body: () => LossResult, use: (tape: Tap
   if (typeof body !== "function") throw new ValueError("body", describe(body), "a function that returns a loss");
   const tape = new Tape();
   try {
-    let result: unknown;
+    let objective: Objective;
     setTape(tape);
     try {
-      result = body();
+      objective = objectiveOf(tape, "body's result", body());
     } finally {
       setTape(undefined);
     }
-    return use(tape, objectiveOf(tape, "body's result", result));
+    return use(tape, objective);
   } finally {
     tape.dispose();
   }
