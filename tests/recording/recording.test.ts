@@ -505,12 +505,7 @@ describe.each(variants)("%s build", (variant) => {
         };
       };
       for (const [name, call] of Object.entries(refused)) {
-        refuses(
-          () => valueAndGrad(() => result(call)),
-          StateError,
-          name,
-          "inside a recorded body",
-        ); // by a getter of the result
+        refuses(() => valueAndGrad(() => result(call)), StateError, name, "inside a recorded body"); // by a getter of the result
         const body = () => {
           call();
           return loss();
@@ -691,6 +686,17 @@ test.runIf(variants.length === 2)("calls of both builds in one body are refused"
       ]),
   ];
   for (const each of bodies) refuses(() => valueAndGrad(each), StateError, "build");
+  const stateful = new LSTM(3, 2, { stateful: true });
+  stateful.forward(wave([2, 1, 3], "f64"));
+  const kept = stateful.eval().forward(wave([2, 1, 3], "f64")).output;
+  stateful.resetState();
+  stateful.forward(wave([2, 1, 3], "f64"));
+  const mixed = () => {
+    a.forward(x);
+    return mse(stateful.forward(wave([2, 1, 3], "f64")).output, wave([2, 1, 2], "f64"));
+  };
+  refuses(() => valueAndGrad(mixed), StateError, "build");
+  expect(stateful.forward(wave([2, 1, 3], "f64")).output).toHaveBits(kept); // the refused pass has not moved its state
   for (const { grad } of [here, there, square]) expect(grad.data.every((g) => g === 0)).toBe(true);
   valueAndGrad(() => here.value); // of a build that is not the current one
   expect(here.grad.data[0]).toBe(1);
