@@ -112,16 +112,12 @@ export class Sequential<
     };
     if (batchFirst !== undefined) adopt({ batchFirst, bidirectional: undefined });
     const directions = this.#entries.map(({ traits }) => traits.bidirectional).filter((each) => each !== undefined);
-    const randoms = this.#entries.flatMap(({ name, traits }) =>
-      Object.entries(traits.randoms ?? {}).map(([key, random]) => [`${name}.${key}`, random] as const),
-    );
     setTraits(this, {
       takes: ["lengths", "mask"],
       endsTime: this.#entries.some(({ traits }) => traits.endsTime === true),
       batchFirst,
       bidirectional: directions.at(-1),
       adopt,
-      randoms: Object.fromEntries(randoms),
     });
     lockFields(this);
   }

@@ -30,7 +30,7 @@ export interface Call {
 }
 
 /** A loss to be recorded: its gradients are known when it is computed. */
-export interface LossCall {
+interface LossCall {
   /** Each input, the gradient of the loss with respect to it, and a factor of that. */
   readonly gradients: readonly (readonly [input: Tensor, gradient: FloatTensor, factor: number])[];
   /** Owns the gradients; the recording frees it. */
