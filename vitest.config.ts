@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: "together",
           include: ["tests/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "tests/runtimes/**", ...ALONE], // `npm run test:runtimes` runs those of tests/runtimes
+          exclude: ["**/node_modules/**", "tests/runtimes/**", "tests/examples/**", ...ALONE], // npm run test:runtimes, test:examples
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },

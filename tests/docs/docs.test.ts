@@ -208,7 +208,7 @@ describe("README", () => {
   const [{ blocks, text }] = pages as [(typeof pages)[number]];
 
   test("the training example learns", () => {
-    const training = blocks.find(({ code }) => code.includes("adam.step()"))!;
+    const training = blocks.find(({ code }) => code.includes("adam.minimize("))!;
     const losses = node(folder, training.code).map((line) => Number(/^step \d+: loss ([\d.]+)$/.exec(line)![1]));
     expect(losses).toHaveLength(4);
     expect(losses.at(-1)).toBeLessThan(1e-4);

@@ -1,65 +1,22 @@
-// The examples run as documented, and learn: in their quick form, which ends in seconds. What they reach in full is in
-// examples/README.md.
+// Each example has a command and a row in examples/README.md, and the other way round. `npm run test:examples` runs them.
 
 import { readdirSync, readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
-import { root, run } from "../helpers/project.js";
+import { expect, test } from "vitest";
 
-/** By name: whether a score is better when it is higher, and how many of the baselines the quick form beats. */
-const EXAMPLES = {
-  "classify-names": { better: "higher", beaten: 2, of: 2 },
-  "write-names": { better: "lower", beaten: 2, of: 3 },
-  "split-words": { better: "higher", beaten: 2, of: 3 },
-  pronounce: { better: "lower", beaten: 1, of: 1 },
-} as const;
-const names = Object.keys(EXAMPLES) as (keyof typeof EXAMPLES)[];
-
-async function quick(name: string): Promise<string> {
-  const { stdout, stderr } = await run(root, process.execPath, [`examples/${name}.mjs`, "--quick"]);
-  expect(stderr).toBe("");
-  return stdout;
-}
-
-/** The numbers that the pattern's group has, each of them finite. */
-function numbers(output: string, pattern: RegExp): number[] {
-  const found = [...output.matchAll(pattern)].map(([, number]) => Number(number));
-  for (const number of found) expect(Number.isFinite(number)).toBe(true);
-  return found;
-}
-
-describe("examples", () => {
-  test("each has a command and a row in the README, and the other way round", () => {
-    const files = readdirSync("examples").filter((file) => file.endsWith(".mjs") && file !== "common.mjs");
-    expect(files.sort()).toEqual(names.map((name) => `${name}.mjs`).sort());
-    const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as { scripts: Record<string, string> };
-    const commands = Object.entries(scripts).filter(([name]) => name.startsWith("example:"));
-    const build = "npm run build && node examples";
-    expect(Object.fromEntries(commands)).toEqual(
-      Object.fromEntries(names.map((name) => [`example:${name}`, `${build}/${name}.mjs`])),
-    );
-    const readme = readFileSync("examples/README.md", "utf8");
-    const rows = [...readme.matchAll(/npm run example:([\w-]+)/g)].map(([, name]) => name!);
-    expect([...new Set(rows)].sort()).toEqual([...names].sort());
-  });
-
-  test.each(names)("%s learns more than its baselines know", async (name) => {
-    const output = await quick(name);
-    const losses = numbers(output, /^training step \d+\/\d+: loss (.+)$/gm);
-    expect(losses).toHaveLength(10);
-    expect(losses.at(-1)).toBeLessThan(0.8 * losses[0]!);
-    const scores = numbers(output, /^held-out .+: ([\d.]+)$/gm);
-    expect(scores).toHaveLength(1);
-    const { better, beaten, of } = EXAMPLES[name];
-    const baselines = numbers(output, /^baseline, .+: ([\d.]+)/gm);
-    expect(baselines).toHaveLength(of);
-    for (const baseline of baselines.slice(0, beaten)) {
-      if (better === "higher") expect(scores[0]).toBeGreaterThan(baseline);
-      else expect(scores[0]).toBeLessThan(baseline);
-    }
-  });
-
-  test("the same seed gives the same run", async () => {
-    const [one, two] = [await quick("classify-names"), await quick("classify-names")];
-    expect(one.replace(/^time: .+$/m, "")).toBe(two.replace(/^time: .+$/m, ""));
-  });
+test("examples, their commands and the README's rows agree", () => {
+  const files = readdirSync("examples").filter(
+    (file) => file.endsWith(".mjs") && !["baselines.mjs", "common.mjs"].includes(file),
+  );
+  const names = files.map((file) => file.replace(".mjs", "")).sort();
+  const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as { scripts: Record<string, string> };
+  const commands = Object.entries(scripts).filter(([name]) => name.startsWith("example:"));
+  const build = "npm run build && node examples";
+  expect(Object.fromEntries(commands)).toEqual(
+    Object.fromEntries(names.map((name) => [`example:${name}`, `${build}/${name}.mjs`])),
+  );
+  const readme = readFileSync("examples/README.md", "utf8");
+  const links = [...readme.matchAll(/\[`([\w-]+)`\]\(\1\.mjs\)/g)].map(([, name]) => name!);
+  expect(links.sort()).toEqual(names);
+  const rows = [...readme.matchAll(/`npm run example:([\w-]+)`/g)].map(([, name]) => name!);
+  expect(rows.sort()).toEqual(names);
 });

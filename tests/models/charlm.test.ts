@@ -685,8 +685,15 @@ describe("input is read once", () => {
   test("an optimizer or a getter that disposes of the model: a typed error", () => {
     const make = () => new CharLM(vocabulary, SMALL);
     const dispose = (model: CharLM) => model.dispose();
+    const inBody = make();
+    const disposing = { zeroGrad: () => dispose(inBody), step() {} };
+    refuses(
+      () => inBody.trainStep(inputs, targets, disposing),
+      StateError,
+      "dispose: got a call inside a recorded body",
+    );
+    inBody.dispose();
     for (const attempt of [
-      (model: CharLM) => model.trainStep(inputs, targets, { zeroGrad: () => dispose(model), step() {} }),
       (model: CharLM) =>
         model.trainStep(inputs, targets, {
           get zeroGrad() {
@@ -733,7 +740,7 @@ describe("input is read once", () => {
     expect(last.loss).toBeGreaterThan(0);
     const looping = make();
     const again = { zeroGrad: () => void looping.trainStep(inputs, targets, still), step() {} };
-    refuses(() => looping.trainStep(inputs, targets, again), StateError, "no forward pass");
+    refuses(() => looping.trainStep(inputs, targets, again), StateError, "inside a recorded body");
     looping.dispose();
   });
 
