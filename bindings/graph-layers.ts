@@ -150,10 +150,9 @@ export function conv1dForward(
   const { axes, t, outputs } = windows;
   const { left, right } = shape;
   const c = weight.shape[1]! * shape.groups;
-  const lengths = integers(saved, "lengths", windows.lengths);
-  const sequences = { axes, t, c, lengths };
   const whole = axes.rowsFirst && left + right === 0 && windows.lengths.every((length) => length === t);
-  const input: FloatTensor = (whole ? saved : scratch).copyChecked("x", x, dtype);
+  const input: FloatTensor = (whole ? saved : scratch).copyChecked("x", x, dtype); // first: it may be a live view
+  const sequences = { axes, t, c, lengths: integers(saved, "lengths", windows.lengths) };
   const rows = whole ? input.reshape([axes.n, t, c]) : toRows(saved, input, sequences, left + t + right, left);
   const pass = { ...sequences, rows, outputs, counts: integers(saved, "counts", windows.counts) };
   const o = weight.shape[0]!;

@@ -13,6 +13,7 @@ import { Linear } from "../nn/linear.js";
 import { crossEntropy } from "../nn/loss.js";
 import { softmax } from "../ops/softmax-functions.js";
 import { checkLimit, clipGradNorm } from "../optim/clip.js";
+import { checkOutside } from "../recording/current.js";
 import { valueAndGrad } from "../recording/minimize.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
 import { describeCharacter, describeCharacters, reading, TextStreams, Vocabulary } from "./text.js";
@@ -210,9 +211,10 @@ export class CharLM {
    * Sets all parameters from tensors by name; f32 and f64 convert.
    *
    * @param dict an entry for each parameter, and no other
-   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, DisposedError; nothing is changed then
+   * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry, StateError, DisposedError; nothing is changed then
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>): void {
+    checkOutside("CharLM.loadStateDict");
     this.#checkAlive();
     loadStateDictInto(this.#parameters, dict);
   }
@@ -226,7 +228,7 @@ export class CharLM {
    * @param optimizer over `parameters()`
    * @param options the clipping
    * @param options.clip limit of the norm of all gradients, >= 0, as in `clipGradNorm` (default: none)
-   * @throws ShapeError, DtypeError, ValueError (codes, optimizer, clip), StateError (a `state` that is none of this cell),
+   * @throws ShapeError, DtypeError, ValueError (codes, optimizer, clip), StateError (a `state` that is none of this cell; in a recorded body),
    *   DisposedError, OutOfMemoryError; nothing is changed then
    */
   trainStep(
@@ -240,6 +242,7 @@ export class CharLM {
     /** The norm of all gradients, before clipping. */
     gradNorm: number;
   } {
+    checkOutside("CharLM.trainStep");
     checkOptions("trainStep", options, ["clip"]);
     const { clip = Infinity } = options;
     checkLimit("clip", clip);
@@ -438,6 +441,7 @@ export class CharLM {
 
   /** Gives the memory of all layers back at once. */
   dispose(): void {
+    checkOutside("CharLM.dispose");
     this.#disposed = true;
     for (const [, layer] of this.#layers()) layer.dispose();
   }

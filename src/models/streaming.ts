@@ -13,6 +13,7 @@ import { checkSize, lockFields } from "../base/check.js";
 import { checkSealed } from "../base/sealed.js";
 import type { StreamingLayer } from "../formats/audio/description.js";
 import { StepInput } from "../nn/step-input.js";
+import { checkOutside } from "../recording/current.js";
 import { GRU, LSTM, RNN } from "../recurrent/layers.js";
 
 /** A running layer: `step` reads the output of the layer before and writes its own. */
@@ -84,6 +85,7 @@ export class StreamingModel {
    * @throws ShapeError, DtypeError, DisposedError
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
+    checkOutside("StreamingModel.step");
     this.#checkAlive();
     this.#input.read(x);
     this.#run();
@@ -99,6 +101,7 @@ export class StreamingModel {
    *   DisposedError, before any frame is taken
    */
   process(input: Float64Array | Float32Array, output: Float64Array | Float32Array): void {
+    checkOutside("StreamingModel.process");
     this.#checkAlive();
     const inputLength = checkBlock("input", input);
     const outputLength = checkBlock("output", output);
@@ -132,6 +135,7 @@ export class StreamingModel {
 
   /** Gives the memory back at once. */
   dispose(): void {
+    checkOutside("StreamingModel.dispose");
     for (const stage of this.#stages) stage.dispose?.();
     this.#arena.dispose();
   }

@@ -154,10 +154,11 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
           const steps = `${count} step${count === 1 ? "" : "s"} that count${count === 1 ? "s" : ""}`;
           throw new ShapeError("x", `${showShape(read.shape)}: ${steps}`, "at least two, for a variance in training");
         }
+        const copy: FloatTensor = saved.copyChecked("x", read, dtype); // first: it may be a live view
         const valid = flags && saved.allocate("mask", "i32", [rows]);
         valid?.set(flags!);
         const pass: BatchNormPass = {
-          x: saved.copyChecked("x", read, dtype),
+          x: copy,
           valid,
           count,
           training,

@@ -108,7 +108,7 @@ export interface Mode {
 }
 
 /** A tensor of a layer's state, as in its state dictionary. */
-export interface StateEntry<D extends FloatDtype = FloatDtype> {
+interface StateEntry<D extends FloatDtype = FloatDtype> {
   readonly name: string;
   readonly value: Tensor<D>;
   /** Reads the tensor from an entry of a dictionary; by default one of f64 or f32, in the shape of `value`. */
@@ -116,7 +116,7 @@ export interface StateEntry<D extends FloatDtype = FloatDtype> {
 }
 
 /** The backward pass that belongs to the values that a forward pass saved. */
-export type Backward<Saved> = (values: Saved, gradients: Gradients, scratch: Arena) => Gradients;
+type Backward<Saved> = (values: Saved, gradients: Gradients, scratch: Arena) => Gradients;
 
 /**
  * The private part of a layer: its memory, its parameters, and what the latest forward pass in training mode saved for the

@@ -143,7 +143,7 @@ export function runLoss<R extends Reduction, D extends Dtype, A extends RunOptio
     const factors = Object.entries(inputs);
     if (args.reduction === "none") {
       tape.push({
-        inputs: read,
+        inputs: Object.fromEntries(factors.map(([key]) => [key, read[key]])),
         outputs: { loss: result.loss },
         arena,
         backward: ({ loss }, scratch) =>

@@ -2,8 +2,8 @@
 
 import { ShapeError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import type { Arena, WasmTensor } from "../../bindings/memory.js";
-import { showShape, zeros, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
+import { takeTensor, type Arena, type WasmTensor } from "../../bindings/memory.js";
+import { readTensor, showShape, zeros, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { checkProbability } from "../base/mask.js";
 import { Random } from "../base/random.js";
@@ -151,7 +151,16 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     this.#outBias = named["out_proj.bias"];
     drawWeights(this.#inWeight, random, (2 * embedDim) / 3); // xavierUniform's bound: sqrt(6 / (3E + E)) = 1 / sqrt(2E / 3)
     drawWeights(this.#outWeight, random, embedDim);
-    setTraits(this, { batchFirst, randoms: { random } });
+    setTraits(this, {
+      takes: ["lengths", "mask"],
+      batchFirst,
+      randoms: { random },
+      link: {
+        forward: (x, { lengths, mask } = {}) =>
+          this.forward(x, undefined, undefined, { lengths, mask: mask && this.#rowsOf(mask) }),
+        backward: (gradients) => ({ x: this.backward(gradients).query }),
+      },
+    });
     lockFields(this);
   }
 
@@ -243,6 +252,15 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     value?: Tensor<D>;
   } {
     return this.#memory.runBackward(checkOptions("MultiheadAttention.backward", gradients, ["output", "weights"]));
+  }
+
+  /** The mask of a container's sequences, [T,N], or [N,T] with `batchFirst`, as `forward` takes it; that of one sequence is [T]. */
+  #rowsOf(mask: Tensor): Tensor {
+    const read = readTensor("mask", mask);
+    const [t, n] = read.shape;
+    if (this.batchFirst || read.shape.length !== 2) return read;
+    const { data } = takeTensor("mask", read, "i32", ["T", "N"]);
+    return { data: transposed(data, t!, n!), shape: [n!, t!] };
   }
 
   #read(query: Tensor, key: Tensor | undefined, value: Tensor | undefined) {

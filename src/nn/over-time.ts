@@ -92,6 +92,7 @@ export class LastStep extends Layer<FloatDtype, undefined> implements Module {
         if (bidirectional && c % 2 !== 0) {
           throw new ShapeError("x", `${c} numbers of a step`, "an even number, half from each direction");
         }
+        const input: FloatTensor = scratch.copyChecked("x", sequences.x, dtype); // first: it may be a live view
         const half = bidirectional ? c / 2 : c;
         const rowsOf = (stepOf: (length: number) => number): WasmTensor<"i32"> => {
           const index = saved.allocate("index", "i32", [n]);
@@ -104,7 +105,6 @@ export class LastStep extends Layer<FloatDtype, undefined> implements Module {
         };
         const parts = [{ first: 0, width: half, index: rowsOf((length) => length - 1) }];
         if (bidirectional) parts.push({ first: half, width: half, index: rowsOf(() => 0) });
-        const input: FloatTensor = scratch.copyChecked("x", sequences.x, dtype);
         const y: FloatTensor = scratch.allocate("output", dtype, stepShape(axes, c));
         for (const { first, width, index } of parts) {
           gatherRows(dtype, n, index, { of: input, first, width }, { of: y, first, width });

@@ -1,27 +1,23 @@
 // A chain of layers that is used like one layer.
 
-import { ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { ShapeError, StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import type { Lengths } from "../../bindings/memory.js";
 import { describe, type FloatDtype, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkOptions, lockFields, readList } from "../base/check.js";
-import { checkOutside } from "../recording/current.js";
+import { checkOutside, currentTape } from "../recording/current.js";
 import { entriesMeant, Layer, type LoadOptions, type Module, type Parameter } from "./layer.js";
-import { setTraits, traitsOf, type Traits } from "./traits.js";
+import type { MultiheadAttention } from "./multihead-attention.js";
+import { setTraits, traitsOf, type Axes, type Link, type SequenceOptions, type Traits } from "./traits.js";
+
+export type { SequenceOptions };
 
 /**
  * The layers of a chain, by name or in a list, in the order in which they run.
  *
  * @typeParam D the number type
  */
-export type LayerList<D extends FloatDtype = FloatDtype> = Readonly<Record<string, Module<D>>> | readonly Module<D>[];
-
-/** What a chain is told about its sequences. */
-export interface SequenceOptions {
-  /** The number of valid steps of each row. */
-  lengths?: Lengths | undefined;
-  /** Which steps take part, i32 of 1 and 0, as the recurrent layers take it. */
-  mask?: Tensor | undefined;
-}
+export type LayerList<D extends FloatDtype = FloatDtype> =
+  Readonly<Record<string, Module<D> | MultiheadAttention<D>>> | readonly (Module<D> | MultiheadAttention<D>)[];
 
 /**
  * A model that runs one step at a time: a live state, and no allocation in a step.
@@ -42,10 +38,17 @@ export interface ModelStream<D extends FloatDtype = FloatDtype> {
   dispose(): void;
 }
 
-/** A layer as a chain uses it; the second argument is for layers that take one. */
-interface Link<D extends FloatDtype> extends Module<D> {
-  forward(x: Tensor, options?: SequenceOptions): { output: Tensor<D>; lengths?: Lengths };
+/** A layer as a chain uses it. */
+interface Part<D extends FloatDtype> extends Omit<Module<D>, "forward" | "backward"> {
   stream?(options: { batchSize?: number | undefined }): ModelStream<D>;
+}
+
+interface Entry<D extends FloatDtype> {
+  readonly name: string;
+  readonly layer: Part<D>;
+  readonly traits: Traits;
+  /** Runs the layer. */
+  readonly link: Link;
 }
 
 /**
@@ -54,7 +57,8 @@ interface Link<D extends FloatDtype> extends Module<D> {
  * next. Parameters are named after the layers, `lstm.weight_ih_l0`; those of a list are named `0`, `1` ...
  *
  * Lengths and masks go to the layers that take them. Layers over time that have no `batchFirst` of their own take it from the
- * recurrent layers, and `LastStep` takes `bidirectional` from the nearest recurrent layer before it.
+ * recurrent layers, and `LastStep` takes `bidirectional` from the nearest recurrent layer before it. `MultiheadAttention` attends from
+ * each step of its input to those of its input that take part.
  *
  * @typeParam D the number type
  * @typeParam Layers the layers, as they were given
@@ -65,8 +69,10 @@ export class Sequential<
 > implements Module<D> {
   /** The layers, in the form in which they were given. */
   readonly layers: Layers;
-  readonly #links: readonly (readonly [name: string, layer: Link<D>, traits: Traits])[];
+  readonly #entries: readonly Entry<D>[];
   #training = true;
+  /** Whether the passes that the layers saved are of one forward. */
+  #whole = true;
 
   /**
    * Makes a chain of layers, which belong to it from then on. It starts in training mode.
@@ -84,40 +90,34 @@ export class Sequential<
       : Object.entries(layers);
     if (entries.length === 0) throw new ValueError("layers", "none", "at least one");
     const seen = new Set<unknown>();
-    this.#links = entries.map(([name, layer]) => {
+    this.#entries = entries.map(([name, layer]) => {
       if (name === "" || name.includes("."))
         throw new ValueError("layers", `the name ${describe(name)}`, "one without a dot");
       const isForeign = layer instanceof Layer && !Layer.isLayer(layer); // inherits from a layer, and is none
-      if (isForeign || typeof (layer as Partial<Link<D>> | null | undefined)?.forward !== "function") {
+      if (isForeign || typeof (layer as Partial<Link> | null | undefined)?.forward !== "function") {
         throw new ValueError(`layers.${name}`, describe(layer), "a layer");
       }
       if (seen.has(layer)) throw new ValueError(`layers.${name}`, "a layer for the second time", "each layer once");
       seen.add(layer);
-      return [name, layer as Link<D>, traitsOf(layer as object)] as const;
+      const traits = traitsOf(layer as object);
+      return { name, layer: layer as Part<D>, traits, link: traits.link ?? (layer as Link) };
     });
     this.layers = Object.freeze(list ? entries.map(([, layer]) => layer) : Object.fromEntries(entries)) as Layers;
     const batchFirst = this.#commonOrder();
-    const adopt = (axes: { batchFirst: boolean; bidirectional: boolean }): void => {
-      let { bidirectional } = axes;
-      for (const [, , traits] of this.#links) {
-        traits.adopt?.({ batchFirst: axes.batchFirst, bidirectional });
+    const adopt = ({ batchFirst, bidirectional }: Axes): void => {
+      for (const { traits } of this.#entries) {
+        traits.adopt?.({ batchFirst, bidirectional });
         bidirectional = traits.bidirectional ?? bidirectional;
       }
     };
-    const recurrent = this.#links.map(([, , traits]) => traits.bidirectional).filter((each) => each !== undefined);
-    if (batchFirst !== undefined || recurrent.length > 0) {
-      adopt({ batchFirst: batchFirst ?? false, bidirectional: false });
-    }
-    const randoms = this.#links.flatMap(([name, , traits]) =>
-      Object.entries(traits.randoms ?? {}).map(([key, random]) => [`${name}.${key}`, random] as const),
-    );
+    if (batchFirst !== undefined) adopt({ batchFirst, bidirectional: undefined });
+    const directions = this.#entries.map(({ traits }) => traits.bidirectional).filter((each) => each !== undefined);
     setTraits(this, {
       takes: ["lengths", "mask"],
-      endsTime: this.#links.some(([, , { endsTime }]) => endsTime === true),
+      endsTime: this.#entries.some(({ traits }) => traits.endsTime === true),
       batchFirst,
-      bidirectional: recurrent.at(-1),
+      bidirectional: directions.at(-1),
       adopt,
-      randoms: Object.fromEntries(randoms),
     });
     lockFields(this);
   }
@@ -126,7 +126,8 @@ export class Sequential<
   #commonOrder(): boolean | undefined {
     let first: string | undefined;
     let common: boolean | undefined;
-    for (const [name, , { batchFirst }] of this.#links) {
+    for (const { name, traits } of this.#entries) {
+      const { batchFirst } = traits;
       if (batchFirst === undefined) continue;
       if (common !== undefined && batchFirst !== common) {
         throw new ValueError(`layers.${name}`, `batchFirst ${batchFirst}`, `${common}, as that of ${first}`);
@@ -158,59 +159,62 @@ export class Sequential<
     lengths?: Lengths;
   } {
     let { lengths, mask } = checkOptions("Sequential.forward", options, ["lengths", "mask"]);
+    const saves = this.#training && !currentTape();
     let output = x;
-    for (const [, layer, { takes, endsTime }] of this.#links) {
+    for (const { layer, link, traits } of this.#entries) {
+      const { takes, endsTime } = traits;
       const given: SequenceOptions = {};
       const isTaken = (name: "lengths" | "mask") => (takes ? takes.includes(name) : !(layer instanceof Layer));
       if (lengths !== undefined && isTaken("lengths")) given.lengths = lengths;
       if (mask !== undefined && isTaken("mask")) given.mask = mask;
-      const result = Object.keys(given).length > 0 ? layer.forward(output, given) : layer.forward(output);
+      const result = Object.keys(given).length > 0 ? link.forward(output, given) : link.forward(output);
+      if (saves) this.#whole = false; // until all layers have run
       output = result.output;
       lengths = result.lengths ?? lengths;
       if (endsTime) lengths = mask = undefined;
     }
+    if (saves) this.#whole = true;
     const result = { output: output as Tensor<D> };
     return lengths === undefined ? result : { ...result, lengths };
   }
 
   /**
    * Runs all layers backward, and adds to the gradients of the parameters. It belongs to the latest forward in training mode, and
-   * uses it up.
+   * uses it up. Where a layer throws, the layers after it have added to their gradients; another backward needs another forward.
    *
    * @param gradients of the results of forward
    * @param gradients.output in the shape of the output
-   * @throws what the layers throw; UnsupportedError
+   * @throws what the layers throw; StateError (the latest forward or backward has failed); UnsupportedError
    */
   backward(gradients: { output: Tensor }): {
     /** The gradient of x; absent if x is indices. */
     x?: Tensor<D>;
   } {
-    let { output } = checkOptions("Sequential.backward", gradients, ["output"]);
-    for (const [i, [, layer]] of [...this.#links.entries()].reverse()) {
-      const { x } = layer.backward({ output });
-      if (x === undefined) {
-        if (i === 0) return {};
-        throw new UnsupportedError(
-          `layers.${this.#links[i]![0]}`,
-          "a layer whose input has no gradient",
-          "such a layer first",
-        );
-      }
-      output = x;
+    const given = checkOptions("Sequential.backward", gradients, ["output"]);
+    if (!this.#whole) {
+      throw new StateError("Sequential.backward", "a forward or backward before it that failed", "another forward");
+    }
+    let { output } = given;
+    for (const [i, { name, link }] of [...this.#entries.entries()].reverse()) {
+      const { x } = link.backward({ output });
+      this.#whole = i === 0; // not before all layers have run
+      if (x) output = x;
+      else if (i === 0) return {};
+      else throw new UnsupportedError(`layers.${name}`, "a layer whose input has no gradient", "such a layer first");
     }
     return { x: output as Tensor<D> };
   }
 
   /** The parameters of all layers, named after them, live. */
   parameters(): Parameter<D>[] {
-    return this.#links.flatMap(([name, layer]) =>
+    return this.#entries.flatMap(({ name, layer }) =>
       layer.parameters().map((parameter) => Object.freeze({ ...parameter, name: `${name}.${parameter.name}` })),
     );
   }
 
   /** Sets all gradients to zero. */
   zeroGrad(): void {
-    for (const [, layer] of this.#links) layer.zeroGrad();
+    for (const { layer } of this.#entries) layer.zeroGrad();
   }
 
   /**
@@ -219,7 +223,7 @@ export class Sequential<
    * @returns the chain
    */
   train(): this {
-    for (const [, layer] of this.#links) layer.train();
+    for (const { layer } of this.#entries) layer.train();
     this.#training = true;
     return this;
   }
@@ -230,7 +234,7 @@ export class Sequential<
    * @returns the chain
    */
   eval(): this {
-    for (const [, layer] of this.#links) layer.eval();
+    for (const { layer } of this.#entries) layer.eval();
     this.#training = false;
     return this;
   }
@@ -238,7 +242,7 @@ export class Sequential<
   /** Copies of what all layers' `stateDict` have, their names after those of the layers. */
   stateDict(): Record<string, Tensor<D>> {
     return Object.fromEntries(
-      this.#links.flatMap(([name, layer]) =>
+      this.#entries.flatMap(({ name, layer }) =>
         Object.entries(layer.stateDict()).map(([key, tensor]) => [`${name}.${key}`, tensor] as const),
       ),
     );
@@ -256,16 +260,16 @@ export class Sequential<
     checkOutside("Sequential.loadStateDict");
     const meant = entriesMeant(dict, options);
     const { prefix = "" } = options;
-    const names = this.#links.map(([name]) => name);
+    const names = this.#entries.map(({ name }) => name);
     const parts = new Map<string, Record<string, Tensor>>(names.map((name) => [name, {}]));
     for (const [name, key] of meant) {
       const part = parts.get(name.split(".")[0]!);
       if (!part) throw new ShapeError("dict", `an unknown entry "${key}"`, `entries of ${names.join(", ")}`);
       part[`${prefix}${name}`] = dict[key]!;
     }
-    const before: [Link<D>, Record<string, Tensor>][] = [];
+    const before: [Part<D>, Record<string, Tensor>][] = [];
     try {
-      for (const [name, layer] of this.#links) {
+      for (const { name, layer } of this.#entries) {
         const own = layer.stateDict();
         const part = parts.get(name)!;
         const start = `${prefix}${name}.`;
@@ -293,7 +297,7 @@ export class Sequential<
     const streams: ModelStream<D>[] = [];
     const dispose = (): void => streams.forEach((stream) => stream.dispose());
     try {
-      for (const [name, layer] of this.#links) {
+      for (const { name, layer } of this.#entries) {
         if (typeof layer.stream !== "function") {
           throw new UnsupportedError(`layers.${name}.stream`, describe(layer), "layers that run step by step");
         }
@@ -317,7 +321,7 @@ export class Sequential<
   /** Frees the memory of all layers. */
   dispose(): void {
     checkOutside("Sequential.dispose");
-    for (const [, layer] of this.#links) layer.dispose();
+    for (const { layer } of this.#entries) layer.dispose();
   }
 
   /** `dispose()`, for declarations with `using`. */

@@ -1,5 +1,6 @@
 // What containers and trainers ask about a layer. Kept beside the layers: users have no need of it.
 
+import type { Lengths } from "../../bindings/memory.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import type { Random } from "../base/random.js";
 
@@ -7,8 +8,25 @@ import type { Random } from "../base/random.js";
 export interface Axes {
   /** Whether sequences are [N,T,...]. */
   readonly batchFirst: boolean;
-  /** Whether the features are those of a bidirectional layer: the second half was read from the end. */
-  readonly bidirectional: boolean;
+  /**
+   * Whether the features are those of a bidirectional layer: the second half was read from the end. Undefined where no recurrent
+   * layer comes before.
+   */
+  readonly bidirectional: boolean | undefined;
+}
+
+/** What a container is told about its sequences. */
+export interface SequenceOptions {
+  /** The number of valid steps of each row. */
+  lengths?: Lengths | undefined;
+  /** Which steps take part, i32 of 1 and 0, as the recurrent layers take it. */
+  mask?: Tensor | undefined;
+}
+
+/** How a container runs a layer. */
+export interface Link {
+  forward(x: Tensor, options?: SequenceOptions): { output: Tensor; lengths?: Lengths };
+  backward(gradients: { output: Tensor }): { x?: Tensor };
 }
 
 /** What is known about a layer. */
@@ -21,6 +39,8 @@ export interface Traits {
   readonly batchFirst?: boolean | undefined;
   /** Whether the output has two directions; undefined where the layer is not recurrent. */
   readonly bidirectional?: boolean | undefined;
+  /** How a container runs the layer, where not by its `forward` and `backward`. */
+  readonly link?: Link;
   /** Tells the axes to a layer that was not told. */
   readonly adopt?: (axes: Axes) => void;
   /** Generators whose state decides how training goes on, by name. */

@@ -29,14 +29,14 @@ export function record<R>(owner: string, body: () => LossResult, use: (tape: Tap
   if (typeof body !== "function") throw new ValueError("body", describe(body), "a function that returns a loss");
   const tape = new Tape();
   try {
-    let result: unknown;
+    let objective: Objective;
     setTape(tape);
     try {
-      result = body();
+      objective = objectiveOf(tape, "body's result", body());
     } finally {
       setTape(undefined);
     }
-    return use(tape, objectiveOf(tape, "body's result", result));
+    return use(tape, objective);
   } finally {
     tape.dispose();
   }
@@ -96,10 +96,17 @@ export function parameter<D extends FloatDtype>(tensor: Tensor<D>, name = "param
   if (typeof name !== "string") throw new ValueError("name", describe(name), "a string");
   const given = readTensor("tensor", tensor, "a tensor of f64 or f32");
   const dtype = floatDtype("tensor", given) as D;
-  const made = makeParameter(new Arena(currentCore(), true), name, dtype, given.shape);
-  made.value.set(given.data);
-  made.grad.fill(0);
-  return made.shown;
+  const numbers = given.data.slice(); // of a live view, which allocating may detach
+  const arena = new Arena(currentCore(), true);
+  try {
+    const made = makeParameter(arena, name, dtype, given.shape);
+    made.value.set(numbers);
+    made.grad.fill(0);
+    return made.shown;
+  } catch (error) {
+    arena.dispose();
+    throw error;
+  }
 }
 
 /**

@@ -30,7 +30,7 @@ export interface Call {
 }
 
 /** A loss to be recorded: its gradients are known when it is computed. */
-export interface LossCall {
+interface LossCall {
   /** Each input, the gradient of the loss with respect to it, and a factor of that. */
   readonly gradients: readonly (readonly [input: Tensor, gradient: FloatTensor, factor: number])[];
   /** Owns the gradients; the recording frees it. */
@@ -165,20 +165,23 @@ export class Tape {
   /**
    * Records a call.
    *
-   * @throws StateError where calls of different builds meet
+   * @throws StateError where calls or parameters of different builds meet
    */
   push(call: Call): void {
     this.#own(call.arena);
+    const inputs = keysOf(call.inputs);
+    for (const [, key] of inputs) this.#ownKey(key);
     const outputs = keysOf(call.outputs);
     for (const [, key] of outputs) this.#outputs.add(key);
-    this.#calls.push({ call, inputs: keysOf(call.inputs), outputs });
+    this.#calls.push({ call, inputs, outputs });
   }
 
   /** Records a loss; `result` is what the caller gets, and returns from the body. */
   pushLoss(result: { readonly loss: number }, { gradients, arena }: LossCall): void {
     this.#own(arena);
-    this.#lossArenas.push(arena);
     const terms = gradients.map(([input, gradient, factor]) => [keyOf(input), gradient, factor] as const);
+    for (const [key] of terms) this.#ownKey(key);
+    this.#lossArenas.push(arena);
     this.pushObjective(result, { loss: result.loss, terms: [{ weight: 1, gradients: terms }] });
   }
 
@@ -187,14 +190,20 @@ export class Tape {
     this.#losses.set(result, objective);
   }
 
-  /** What a result of a loss or a tensor of one number stands for; undefined for anything else. */
+  /**
+   * What a result of a loss or a tensor of one number stands for; undefined for anything else.
+   *
+   * @throws StateError for a parameter of another build
+   */
   objectiveOf(result: object): Objective | undefined {
     const known = this.#losses.get(result);
     if (known || !isFloat(result)) return known;
     const tensor = readTensor("loss", result);
     if (tensor.data.length !== 1) return undefined;
     const spec: Spec = { dtype: dtypeOf(tensor.data) as FloatDtype, shape: tensor.shape };
-    const gradients = [[keyOf(tensor), spec, 1] as const];
+    const key = keyOf(tensor);
+    this.#ownKey(key);
+    const gradients = [[key, spec, 1] as const];
     return { loss: tensor.data[0]!, terms: [{ weight: 1, gradients }] };
   }
 
@@ -241,11 +250,16 @@ export class Tape {
       waiting.release(scratch);
     };
     try {
+      // a loss may be a term several times: its gradient is held until all terms are through
+      const seeds = terms.flatMap(({ gradients }) => gradients.map(([, gradient]) => gradient));
+      const owners = new Set(seeds.filter((each) => each instanceof WasmTensor).map(({ arena }) => arena));
+      for (const arena of owners) waiting.hold(arena);
       for (const { weight, gradients } of terms) {
         for (const [key, gradient, factor] of gradients) {
           if (needed.has(key)) inArena((scratch) => receive(key, seed(scratch, gradient, weight * factor), scratch));
         }
       }
+      for (const arena of owners) waiting.release(arena);
       for (let i = this.#calls.length - 1; i >= 0; i--) {
         const { call, inputs, outputs } = this.#calls[i]!;
         const given: Record<string, Tensor> = {};
@@ -278,14 +292,20 @@ export class Tape {
     for (const arena of this.#lossArenas) arena.dispose();
   }
 
+  /** Refuses what is in another core than what came before. */
   #own({ core }: Arena): void {
     this.#core ??= core;
     if (core === this.#core) return;
+    const { variant } = this.#core;
     throw new StateError(
       "body",
-      `calls of the ${core.variant} build`,
-      `calls of the ${this.#core.variant} build alone`,
+      `calls or parameters of the ${core.variant} build`,
+      `those of the ${variant} build alone`,
     );
+  }
+
+  #ownKey(key: Key): void {
+    if (key instanceof WasmTensor) this.#own(key.arena);
   }
 }
 

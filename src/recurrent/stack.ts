@@ -206,12 +206,14 @@ export abstract class Recurrent<
       const shape = this.#stateShape(layout);
       const hn = stackStates(dtype, run.final, "h", [...shape, this.stateSize]);
       const cn = lstm ? stackStates(dtype, run.final, "c", [...shape, this.hiddenSize]) : undefined;
-      if (this.#options.stateful) this.#state = { h: copyOf(hn), c: cn && copyOf(cn) };
       const result = (cn ? { output, hn, cn } : { output, hn }) as unknown as Output;
       return { result, values: { layout, ragged, layers: run.layers } };
     };
     try {
-      return memory.runForward(inputs, body, (pass, gradients) => this.#backward(pass, gradients));
+      const results = memory.runForward(inputs, body, (pass, gradients) => this.#backward(pass, gradients));
+      const { hn, cn } = results as Output & Partial<LSTMOutput>;
+      if (this.#options.stateful) this.#state = { h: copyOf(hn), c: cn && copyOf(cn) };
+      return results;
     } catch (error) {
       this.#random.state = random;
       throw error;

@@ -63,6 +63,8 @@ export interface Batch {
   readonly lengths?: number[] | undefined;
   /** [N] steps of each y, for sequences that are not as long as their x. */
   readonly targetLengths?: number[] | undefined;
+  /** True for sequences [N,T,...], else absent. */
+  readonly batchFirst?: true;
 }
 
 /** A place in the orders of `batches`: plain JSON. */
@@ -216,6 +218,7 @@ export class Batches implements Iterable<Batch> {
       x,
       y,
       ...(this.#x.sequence && { lengths: lengthsOf(this.#x) }),
+      ...(this.#x.sequence && batchFirst && { batchFirst }),
       ...(this.#y.sequence && !this.#aligned && { targetLengths: lengthsOf(this.#y) }),
     };
   }

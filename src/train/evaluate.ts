@@ -3,7 +3,7 @@
 import { ValueError } from "../../bindings/errors.js";
 import type { Lengths } from "../../bindings/memory.js";
 import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
-import { checkOptions } from "../base/check.js";
+import { checkFlag, checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
 import { traitsOf } from "../nn/traits.js";
 import type { LossResult } from "../recording/minimize.js";
@@ -59,6 +59,8 @@ export interface TrainingBatch<Y = Tensor> {
   readonly lengths?: number[] | undefined;
   /** Steps of each row of y. */
   readonly targetLengths?: number[] | undefined;
+  /** Whether sequences are [N,T,...] (default: as the model has it, if it is a layer of this package, else false). */
+  readonly batchFirst?: boolean | undefined;
 }
 
 /** What loss and metrics are told of a batch beside output and targets. */
@@ -70,6 +72,8 @@ export interface BatchInfo {
   readonly lengths: number[] | undefined;
   /** Steps of each row of the targets; only if they are not those of x. */
   readonly targetLengths?: number[] | undefined;
+  /** True with lengths of sequences [N,T,...], else absent. */
+  readonly batchFirst?: true;
 }
 
 /**
@@ -78,7 +82,7 @@ export interface BatchInfo {
  * @typeParam Y the targets
  * @param output of the model
  * @param y the targets
- * @param info the lengths
+ * @param info the lengths, as the losses of this package take them
  * @returns the result of a loss, as it is
  */
 export type BatchLoss<Y = Tensor> = (output: Tensor, y: Y, info: BatchInfo) => LossResult;
@@ -229,10 +233,12 @@ export interface ReadBatch<Y> extends TrainingBatch<Y> {
 
 export function readBatch<Y>(argument: string, batch: TrainingBatch<Y>): ReadBatch<Y> {
   if (!isRecord(batch)) throw new ValueError(argument, describe(batch), "batches { x, y, lengths }");
-  const { x, y, lengths, targetLengths } = batch;
+  const { x, y, lengths, targetLengths, batchFirst } = batch;
+  if (batchFirst !== undefined) checkFlag("batchFirst", batchFirst);
   const { shape } = readTensor("x", x);
   if (lengths !== undefined && !Array.isArray(lengths)) throw new ValueError("lengths", describe(lengths), "an array");
-  return { x, y, lengths, targetLengths, samples: lengths === undefined ? (shape[0] ?? 1) : lengths.length };
+  const samples = lengths === undefined ? (shape[0] ?? 1) : lengths.length;
+  return { x, y, lengths, targetLengths, batchFirst, samples };
 }
 
 /** A model's output for a batch, and what loss and metrics are told. */
@@ -241,13 +247,19 @@ export interface BatchRun {
   readonly info: BatchInfo;
 }
 
-export function forward<Y>(model: TrainableModel, { x, lengths, targetLengths }: ReadBatch<Y>): BatchRun {
+export function forward<Y>(model: TrainableModel, batch: ReadBatch<Y>): BatchRun {
+  const { x, lengths, targetLengths } = batch;
+  const { endsTime, batchFirst } = traitsOf(model);
   const result: unknown = lengths === undefined ? model.forward(x) : model.forward(x, { lengths });
   if (!isRecord(result)) throw new ValueError("model", `forward returns ${describe(result)}`, "{ output }");
   const { output, lengths: after = lengths } = result as { output: Tensor; lengths?: Lengths };
   // LastStep and its like: the output has no steps
-  const list = after === undefined || traitsOf(model).endsTime === true ? undefined : listOf(after);
-  return { output, info: { lengths: list, ...(targetLengths && { targetLengths }) } };
+  const list = after === undefined || endsTime === true ? undefined : listOf(after);
+  const rowsFirst = list !== undefined && (batch.batchFirst ?? batchFirst) === true;
+  return {
+    output,
+    info: { lengths: list, ...(targetLengths && { targetLengths }), ...(rowsFirst && { batchFirst: true }) },
+  };
 }
 
 function listOf(lengths: Lengths): number[] {

@@ -149,9 +149,13 @@ export const CONSTRUCTORS = {
   Sequential(env) {
     const { r } = env;
     const [dtype, size] = [dtypeOf(r), small(r)];
+    const gru = env.own(new W.GRU(2, 2, { seed: 2, dtype, ...some(r, { batchFirst: true, bidirectional: true }) }));
+    const { batchFirst, directions } = gru;
+    const attention = r.bool() && { att: env.own(new W.MultiheadAttention(2 * directions, 2, { dtype, batchFirst })) };
     const layers = {
       first: env.own(new W.Linear(size, 2, { seed: 1, dtype })),
-      gru: env.own(new W.GRU(2, 2, { seed: 2, dtype, ...some(r, { batchFirst: true, bidirectional: true }) })),
+      gru,
+      ...attention,
       last: env.own(new W.LastStep()),
     };
     return [r.bool() ? layers : Object.values(layers)];

@@ -2,19 +2,23 @@
 import { describe, expect, test } from "vitest";
 import {
   Adam,
+  DtypeError,
   Dropout,
   Embedding,
   GRU,
+  LastStep,
   LayerNorm,
   Linear,
   LSTM,
   mse,
+  MultiheadAttention,
   RNN,
   Sequential,
   ShapeError,
   StateError,
   tensor,
   UnsupportedError,
+  valueAndGrad,
   ValueError,
   type FloatDtype,
   type Module,
@@ -151,6 +155,80 @@ describe.each(variants)("%s build", (variant) => {
         return optimizer.minimize(() => mse(model.forward(x, { lengths: [4, 2] }).output, y)).loss;
       });
       expect(losses.at(-1)!).toBeLessThan(0.7 * losses[0]!);
+    });
+
+    test("LastStep of an inner chain takes the directions of the recurrent layer before that chain", () => {
+      const last = new LastStep();
+      using inner = new Sequential({ attention: new MultiheadAttention(4, 2, { dtype, batchFirst: true }), last });
+      expect([last.batchFirst, last.bidirectional]).toEqual([true, false]);
+      const lstm = new LSTM(3, 2, { dtype, batchFirst: true, bidirectional: true });
+      using model = new Sequential({ lstm, inner });
+      expect(last.bidirectional).toBe(true);
+      expect(model.forward(x_([2, 5, 3])).output.shape).toEqual([2, 4]);
+    });
+
+    describe.each([false, true])("MultiheadAttention, batchFirst %s", (batchFirst) => {
+      const shape = (...rest: number[]) => (batchFirst ? [2, 5, ...rest] : [5, 2, ...rest]);
+      const attention = () => new MultiheadAttention(4, 2, { dtype, seed: 1, batchFirst, dropout: 0.2 });
+      const flags = [1, 1, 1, 0, 1, 0, 1, 1, 0, 0]; // [N,T]
+      const flipped = flags.map((_, i) => flags[(i % 2) * 5 + Math.floor(i / 2)]!);
+      const rows = tensor(flags, [2, 5], "i32");
+      const cases = [
+        { options: {}, own: {} },
+        { options: { lengths: [5, 3] }, own: { lengths: [5, 3] } },
+        { options: { mask: batchFirst ? rows : tensor(flipped, [5, 2], "i32") }, own: { mask: rows } },
+      ];
+
+      test.each(cases)("attends to its own steps: $options", ({ options, own }) => {
+        using layer = attention();
+        using model = new Sequential({ att: attention(), norm: new LayerNorm(4, { dtype }) });
+        using norm = new LayerNorm(4, { dtype });
+        const x = x_(shape(4));
+        const { output } = model.forward(x, options);
+        expect(output).toHaveBits(norm.forward(layer.forward(x, undefined, undefined, own).output).output);
+        const dOutput = x_(shape(4), 7);
+        const { query } = layer.backward({ output: norm.backward({ output: dOutput }).x });
+        expect(model.backward({ output: dOutput }).x!).toHaveBits(query);
+        const parameters = [...layer.parameters(), ...norm.parameters()];
+        model.parameters().forEach(({ grad }, i) => expect(grad).toHaveBits(parameters[i]!.grad));
+        expect(model.parameters()[2]!.name).toBe("att.out_proj.weight");
+        const train = () => mse(model.eval().forward(x, options).output, dOutput);
+        const recorded = valueAndGrad(train, [x]).gradients[0]!;
+        layer.eval();
+        const byHand = () => mse(norm.forward(layer.forward(x, undefined, undefined, own).output).output, dOutput);
+        expect(recorded).toHaveBits(valueAndGrad(byHand, [x]).gradients[0]!);
+      });
+
+      test("has one sequence, no stream, and checks its mask", () => {
+        using model = new Sequential({ att: attention() });
+        const mask = tensor([1, 1, 0, 1, 0], [5], "i32");
+        expect(model.eval().forward(x_([5, 4]), { mask }).output.shape).toEqual([5, 4]);
+        refuses(() => model.stream(), UnsupportedError, "layers.att.stream: got MultiheadAttention");
+        const long = tensor(Array<number>(12).fill(1), batchFirst ? [2, 6] : [6, 2], "i32");
+        refuses(() => model.forward(x_(shape(4)), { mask: long }), ShapeError, "mask");
+        refuses(() => model.forward(x_(shape(4)), { mask: x_(shape()) }), DtypeError, "mask");
+      });
+    });
+
+    test("backward never mixes two forwards: after one that failed it asks for another", () => {
+      using model = new Sequential({
+        linear: new Linear(2, 2, { dtype, seed: 1 }),
+        rnn: new RNN(2, 2, { dtype, seed: 2 }),
+      });
+      const [x, other] = [x_([3, 2, 2]), x_([3, 2, 2], 5)];
+      model.forward(x);
+      refuses(() => model.forward(x_([3])), ShapeError, "x"); // by the first layer: nothing has changed
+      model.backward({ output: x });
+      const gradients = () => model.parameters().map(({ grad }) => ({ data: grad.data.slice(), shape: grad.shape }));
+      model.forward(x);
+      refuses(() => model.forward(other, { lengths: [4, 4] }), ValueError, "lengths");
+      const before = gradients();
+      refuses(() => model.backward({ output: x }), StateError, "Sequential.backward");
+      gradients().forEach((grad, i) => expect(grad).toHaveBits(before[i]!));
+      model.forward(x);
+      expect(() => valueAndGrad(() => mse(model.forward(other, { lengths: [4, 4] }).output, x))).toThrow(ValueError);
+      refuses(() => model.backward({ output: x_([2]) }), ShapeError, "output"); // by the last layer: nothing has changed
+      model.backward({ output: x }); // a recorded forward leaves the passes alone
     });
 
     test("streams have the bits of the whole sequence, and free their memory", () => {

@@ -18,6 +18,7 @@ import { CharLM, CHARLM_CELLS, type CharLMOptions } from "../../src/models/charl
 import { Linear } from "../../src/nn/linear.js";
 import { Adam } from "../../src/optim/optimizers.js";
 import { Random } from "../../src/base/random.js";
+import { valueAndGrad } from "../../src/recording/minimize.js";
 import { TextStreams, Vocabulary } from "../../src/models/text.js";
 import { houseThatJackBuilt } from "../../examples/browser/texts.js";
 import { centralDifferences } from "../helpers/gradient.js";
@@ -64,6 +65,28 @@ describe("training", () => {
       });
     }
     expect(compared).toBe(countParameters(vocabulary.size, model.architecture));
+    model.dispose();
+  });
+
+  test("in a recorded body trainStep, loadStateDict and dispose are refused; nothing is changed then", () => {
+    const model = new CharLM(vocabulary, SMALL);
+    const { inputs, targets } = new TextStreams(codes, 2, 5).window(0);
+    const optimizer = new Adam(model.parameters(), { lr: 0.1 });
+    model.trainStep(inputs, targets, optimizer);
+    const state = () => [bits(model.stateDict()), model.parameters().map(({ grad }) => [...grad.data])];
+    const before = state();
+    const zeros = Object.fromEntries(
+      Object.entries(model.stateDict()).map(([name, { data, shape }]) => [name, { data: data.fill(0), shape }]),
+    );
+    const calls = {
+      "CharLM.trainStep": () => model.trainStep(inputs, targets, optimizer),
+      "CharLM.loadStateDict": () => model.loadStateDict(zeros),
+      "CharLM.dispose": () => model.dispose(),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      refuses(() => valueAndGrad(call as never), StateError, name, "inside a recorded body");
+      expect(state()).toEqual(before);
+    }
     model.dispose();
   });
 

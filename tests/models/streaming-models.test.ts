@@ -12,9 +12,11 @@ import {
   LSTM,
   RNN,
   ShapeError,
+  StateError,
   UnsupportedError,
   ValueError,
   tensor,
+  valueAndGrad,
   type NestedNumbers,
   type Tensor,
 } from "../../src/index.js";
@@ -142,6 +144,22 @@ describe.each(variants)("%s build", (variant) => {
     expect(model.step(new Int8Array([0]))[0]).not.toBe(first);
     model.reset();
     expect(model.step(Float64Array.of(0.5))[0]).toBe(first);
+  });
+
+  test("nothing of it is recorded, so a recorded body must not run it", () => {
+    using model = fromProteus(twin.json);
+    const frame = new Float32Array([0.5]);
+    const calls = {
+      step: () => model.step(frame),
+      process: () => model.process(frame, frame),
+      dispose: () => model.dispose(),
+    };
+    const first = model.step(frame)[0];
+    model.reset();
+    for (const [name, call] of Object.entries(calls)) {
+      refuses(() => valueAndGrad(call as never), StateError, `StreamingModel.${name}`);
+    }
+    expect(model.step(frame)[0]).toBe(first);
   });
 
   test("process works in place", () => {

@@ -309,6 +309,12 @@ describe.each(variants)("%s build", (variant) => {
       const dLoss = mse(loss, weights).dPrediction;
       const scaled = dLogits.data.map((d, i) => d * dLoss.data[Math.floor(i / 4)]!);
       expect(gradients[0]).toHaveBits(layer.backward({ output: { data: scaled, shape: [5, 4] } }).x);
+      // what has no gradient is none of their inputs
+      const [labels, weight] = [x_([5, 4], 3), x_([5, 4], 4)];
+      const perNumber = () => bceWithLogits(layer.forward(x).output, labels, { weight, reduction: "none" }).loss;
+      for (const constant of [labels, weight]) {
+        refuses(() => valueAndGrad(() => mse(perNumber(), x_([5, 4])), [x, constant]), StateError, "wrt[1]");
+      }
     });
 
     test("valueAndGrad adds to the gradients, and returns those of wrt in their order and shapes", () => {
@@ -420,6 +426,23 @@ describe.each(variants)("%s build", (variant) => {
       ).toBe(2 * loss().loss + 3 * x_([1]).data[0]!);
     });
 
+    test("a loss may be a term any number of times", () => {
+      using layer = new Linear(3, 3, { dtype, seed: 1 });
+      const [x, y] = [x_([2, 3]), x_([2, 3], 1)];
+      const run = (...weights: number[]) => {
+        layer.zeroGrad();
+        valueAndGrad(() => {
+          const loss = mse(layer.forward(x).output, y);
+          return weightedSum(weights.map((weight) => [loss, weight]));
+        });
+        return gradientsOf(layer.parameters());
+      };
+      const once = run(4);
+      for (const gradients of [run(1, 1, 1, 1), run(-2, 1, 3, 1, 1)]) {
+        gradients.forEach((gradient, i) => expect(gradient).toBeAllClose(once[i]!, { rtol: 1e-5 }));
+      }
+    });
+
     test("weightedSum takes all three kinds of losses, itself included", () => {
       using layer = new Linear(3, 1, { dtype, seed: 1 });
       const [x, y] = [x_([1, 3]), x_([1, 1], 1)];
@@ -471,7 +494,18 @@ describe.each(variants)("%s build", (variant) => {
         "Sequential.loadStateDict": () => chain.loadStateDict({}),
       };
       const before = [...valuesOf(layer.parameters()), ...gradientsOf(layer.parameters())];
+      const result = (call: () => unknown) => {
+        const { output } = layer.forward(x);
+        return {
+          shape: [1],
+          get data() {
+            call();
+            return output.data;
+          },
+        };
+      };
       for (const [name, call] of Object.entries(refused)) {
+        refuses(() => valueAndGrad(() => result(call)), StateError, name, "inside a recorded body"); // by a getter of the result
         const body = () => {
           call();
           return loss();
@@ -637,4 +671,34 @@ test.runIf(variants.length === 2)("calls of both builds in one body are refused"
   const x = wave([2, 3], "f64") as Tensor<"f64">;
   const body = () => mse(a.forward(b.forward(x).output).output, x);
   refuses(() => valueAndGrad(body), StateError, "build");
+  // parameters of the other build, too: as input of a layer, as argument of a loss, as the loss itself
+  configure({ variant: variants[0]! });
+  const here = parameter(tensor([1]));
+  configure({ variant: variants[1]! });
+  const [there, square] = [parameter(tensor([1])), parameter(wave([3, 3], "f64") as Tensor<"f64">)];
+  const bodies = [
+    () => mse(a.forward(square.value).output, wave([3, 3], "f64")),
+    () => mse(here.value, tensor([2])),
+    () =>
+      weightedSum([
+        [here.value, 1],
+        [there.value, 1],
+      ]),
+  ];
+  for (const each of bodies) refuses(() => valueAndGrad(each), StateError, "build");
+  const stateful = new LSTM(3, 2, { stateful: true });
+  stateful.forward(wave([2, 1, 3], "f64"));
+  const kept = stateful.eval().forward(wave([2, 1, 3], "f64")).output;
+  stateful.resetState();
+  stateful.forward(wave([2, 1, 3], "f64"));
+  const mixed = () => {
+    a.forward(x);
+    return mse(stateful.forward(wave([2, 1, 3], "f64")).output, wave([2, 1, 2], "f64"));
+  };
+  refuses(() => valueAndGrad(mixed), StateError, "build");
+  expect(stateful.forward(wave([2, 1, 3], "f64")).output).toHaveBits(kept); // the refused pass has not moved its state
+  for (const { grad } of [here, there, square]) expect(grad.data.every((g) => g === 0)).toBe(true);
+  valueAndGrad(() => here.value); // of a build that is not the current one
+  expect(here.grad.data[0]).toBe(1);
+  configure({ variant: "auto" });
 });

@@ -6,6 +6,7 @@ import {
   Dropout,
   DtypeError,
   Embedding,
+  GRU,
   LastStep,
   Linear,
   LSTM,
@@ -207,6 +208,42 @@ describe("Sequential", () => {
     expect(seen).toEqual([[2, 1]]);
     const steps = chain();
     await all(fit(steps, echoBatches(6), { ...options, optimizer: new Adam(steps.parameters()), epochs: 1 }));
+  });
+
+  test("batch first, the package's own loss and metric read the lengths by rows: the numbers are those of time first", async () => {
+    const run = async (batchFirst: boolean, wrapped: boolean) => {
+      const gru = new GRU(1, 3, { seed: 1, batchFirst });
+      const chain = new Sequential([gru, new Linear(3, 3, { seed: 2 })]);
+      const forward: TrainableModel["forward"] = (x, options) => chain.forward(x, options);
+      const own: TrainableModel = {
+        forward,
+        train: () => chain.train(),
+        eval: () => chain.eval(),
+        stateDict: () => chain.stateDict(),
+        loadStateDict: (dict) => chain.loadStateDict(dict),
+      };
+      const samples = [1, 3, 2].map((length, i) => ({
+        x: tensor(Array.from({ length }, (_, t) => [t - i])),
+        y: tensor(
+          Array.from({ length }, (_, t) => (t + i) % 3),
+          [length],
+          "i32",
+        ),
+      }));
+      const optimizer = new SGD(chain.parameters(), { lr: 0.1 });
+      const data = batches(samples, { batchSize: 3, batchFirst });
+      const batch = { ...[...data][0]!, ...(!wrapped && { batchFirst: undefined }) }; // then as the chain has it
+      const options = { loss: crossEntropy, metrics: { accuracy }, optimizer, epochs: 3 };
+      const progress = await all(fit(wrapped ? own : chain, [batch], options));
+      return progress.map(({ loss, metrics }) => [loss, metrics!.accuracy!]).flat();
+    };
+    const expected = await run(false, false);
+    for (const wrapped of [false, true]) {
+      (await run(true, wrapped)).forEach((number, i) => expect(number).toBeCloseTo(expected[i]!, 12));
+    }
+    const wrong = [{ x: tensor([[1]]), y: tensor([[1]]), batchFirst: 1 as never }];
+    const { model } = line();
+    await expect(evaluate(model, wrong, { loss: mse })).rejects.toThrow("batchFirst: got number 1");
   });
 
   test("keeps the modes of each layer and chain over a validation", async () => {

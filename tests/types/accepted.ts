@@ -306,6 +306,7 @@ is<Tensor<"f64">>()(ops.max(f64, undefined));
 
 // training: layers, chains and modules of one's own; losses and metrics as they are, or in functions
 const chain = new Sequential({ lstm: new LSTM(2, 3), linear: new Linear(3, 4) });
+is<Tensor<"f32">>()(new Sequential([new MultiheadAttention(2, 1, { dtype: "f32" })]).forward(f32).output);
 const data = batches([{ x: [1, 2], y: 1 }, { x: any, y: any }], { batchSize: 2 }); // prettier-ignore
 const optimizer = new Adam(chain.parameters());
 is<AsyncGenerator<Progress, void, undefined>>()(fit(chain, data, { loss: crossEntropy, optimizer, epochs: 1 }));
