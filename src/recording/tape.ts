@@ -231,23 +231,17 @@ export class Tape {
   backward({ terms }: Objective, wanted: ReadonlySet<Key>, tensors: readonly Tensor[] = []): (Tensor | undefined)[] {
     const needed = new Set(wanted);
     const isNeeded = this.#calls.map(({ call, inputs, outputs }) => {
-      const any = inputs.some(([, key]) => needed.has(key)) || call.parameters?.some(({ value }) => wanted.has(value));
+      let any = false;
+      for (const [, key] of inputs) any ||= needed.has(key);
+      for (const { value } of call.parameters ?? []) any ||= wanted.has(value);
       if (any) for (const [, key] of outputs) needed.add(key);
       return any;
     });
     const waiting = new Waiting();
     const receive = (key: Key, gradient: FloatTensor, scratch: Arena): void => {
-      if (!needed.has(key)) return;
       const parameter = parameterOf(key);
-      if (parameter) add(parameter.grad, gradient.reshape(parameter.grad.shape), parameter.grad);
+      if (parameter) add(parameter.grad, inShape(gradient, parameter.grad.shape), parameter.grad);
       else waiting.add(key, gradient, scratch);
-    };
-    /** Runs `body` with an arena that lives as long as gradients in it are waiting. */
-    const inArena = (body: (scratch: Arena) => void): void => {
-      const scratch = new Arena(this.core);
-      waiting.hold(scratch);
-      body(scratch);
-      waiting.release(scratch);
     };
     try {
       // a loss may be a term several times: its gradient is held until all terms are through
@@ -256,7 +250,11 @@ export class Tape {
       for (const arena of owners) waiting.hold(arena);
       for (const { weight, gradients } of terms) {
         for (const [key, gradient, factor] of gradients) {
-          if (needed.has(key)) inArena((scratch) => receive(key, seed(scratch, gradient, weight * factor), scratch));
+          if (!needed.has(key)) continue;
+          const scratch = new Arena(this.core); // lives as long as gradients in it are waiting
+          waiting.hold(scratch);
+          receive(key, seed(scratch, gradient, weight * factor), scratch);
+          waiting.release(scratch);
         }
       }
       for (const arena of owners) waiting.release(arena);
@@ -266,16 +264,19 @@ export class Tape {
         let any = false;
         for (const [name, key, shape] of outputs) {
           const gradient = waiting.get(key);
-          if (gradient) [given[name], any] = [gradient.reshape(shape), true];
+          if (!gradient) continue;
+          given[name] = inShape(gradient, shape);
+          any = true;
         }
         if (any && isNeeded[i]) {
-          inArena((scratch) => {
-            const gradients = call.backward(given, scratch);
-            for (const [name, key] of inputs) {
-              const gradient = gradients[name];
-              if (gradient && needed.has(key)) receive(key, uploaded(scratch, name, gradient), scratch);
-            }
-          });
+          const scratch = new Arena(this.core);
+          waiting.hold(scratch);
+          const gradients = call.backward(given, scratch);
+          for (const [name, key] of inputs) {
+            const gradient = gradients[name];
+            if (gradient && needed.has(key)) receive(key, uploaded(scratch, name, gradient), scratch);
+          }
+          waiting.release(scratch);
         }
         for (const [, key] of outputs) waiting.drop(key);
         call.arena.dispose();
@@ -307,6 +308,13 @@ export class Tape {
   #ownKey(key: Key): void {
     if (key instanceof WasmTensor) this.#own(key.arena);
   }
+}
+
+/** The gradient in the shape of the tensor that it belongs to: a hand-made reshape has another. */
+function inShape(gradient: FloatTensor, shape: readonly number[]): FloatTensor {
+  const own = gradient.shape;
+  const isSame = own.length === shape.length && own.every((n, axis) => n === shape[axis]);
+  return isSame ? gradient : gradient.reshape(shape);
 }
 
 function uploaded(arena: Arena, name: string, gradient: Tensor): FloatTensor {
