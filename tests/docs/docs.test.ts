@@ -215,6 +215,16 @@ describe("README", () => {
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
   });
 
+  test("the text classifier takes at most 30 lines", () => {
+    const classifiers = pages.flatMap(({ blocks }) =>
+      blocks.filter(
+        ({ language, code }) => language === "js" && /LastStep[^]*earlyStopping[^]*readSafetensors\(/.test(code),
+      ),
+    );
+    expect(classifiers).toHaveLength(2); // README, and from-pytorch.md
+    for (const { code } of classifiers) expect(code.trim().split("\n").length).toBeLessThanOrEqual(30);
+  });
+
   test("and the site name files and guides that are there", () => {
     const links = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => target!);
     expect(links.length).toBeGreaterThan(10);
