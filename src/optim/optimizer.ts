@@ -346,10 +346,15 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     this.#checkAlive(); // code of the caller's may have run
     if (counts.length === 0) this.#start();
     for (const [target, data] of entries) target.set(data);
+    const known = new Map<string, readonly number[]>(); // the powers, by group and count
     this.#members.forEach((member, i) => {
       member.powers.fill(1);
       member.steps = counts[i] ?? 0;
-      for (let step = 0; step < member.steps; step++) {
+      const key = `${member.group} ${member.steps}`;
+      const powers = known.get(key);
+      known.set(key, member.powers);
+      if (powers) powers.forEach((power, k) => (member.powers[k as 0 | 1] = power));
+      for (let step = 0; !powers && step < member.steps; step++) {
         const [first, second] = member.powers;
         this.#advance(member);
         if (member.powers[0] === first && member.powers[1] === second) break; // as small as they get
