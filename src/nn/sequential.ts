@@ -93,7 +93,9 @@ export class Sequential<
     this.#entries = entries.map(([name, layer]) => {
       if (name === "" || name.includes("."))
         throw new ValueError("layers", `the name ${describe(name)}`, "one without a dot");
-      const isForeign = layer instanceof Layer && !Layer.isLayer(layer); // inherits from a layer, and is none
+      // inherits from a layer or a chain, and is none
+      const isForeign =
+        (layer instanceof Layer && !Layer.isLayer(layer)) || (layer instanceof Sequential && !(#entries in layer));
       if (isForeign || typeof (layer as Partial<Link> | null | undefined)?.forward !== "function") {
         throw new ValueError(`layers.${name}`, describe(layer), "a layer");
       }
