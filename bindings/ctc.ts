@@ -3,8 +3,8 @@
 
 import { ShapeError, ValueError } from "./errors.js";
 import { graphKernels } from "./graph.js";
-import { isMean, readPrediction, steady, type LossResult, type Reduction } from "./loss.js";
-import { takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
+import { isMean, readPrediction, type LossResult, type Reduction } from "./loss.js";
+import { steady, takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
 import { record } from "./record.js";
 import { BYTES, checkTensor, describe, showShape, type Tensor } from "./tensor.js";
 import { ctcBeam as ctcBeamRecord, ctcLoss as ctcLossRecord } from "./wasm-graph.js";
@@ -68,7 +68,7 @@ export function ctcLoss(
   const { x, dtype } = readPrediction(arena, "logits", args.logits);
   const [t, n, classes] = axesOf(x);
   checkBlank(blank, classes);
-  const given = steady(arena, checkTensor("targets", args.targets, "i32", [n, "S"]));
+  const given = steady(arena.core, checkTensor("targets", args.targets, "i32", [n, "S"]));
   const columns = given.shape[1]!;
   const steps = takeRowLengths("inputLengths", args.inputLengths, t, n);
   const labels = takeRowLengths("targetLengths", args.targetLengths, columns, n);

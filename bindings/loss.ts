@@ -19,7 +19,7 @@ import {
   type FloatDtype,
   type Tensor,
 } from "./tensor.js";
-import { takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
+import { steady, takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
 import { floatDtype, kernelsOf, leading, pointer, type FloatTensor } from "./kernels.js";
 import { record } from "./record.js";
 import { classLoss, elementLoss } from "./wasm.js";
@@ -53,14 +53,9 @@ export function isMean(reduction: Reduction = "mean"): boolean {
   return reduction === "mean";
 }
 
-/** A tensor that was read (`readTensor`), with a copy of numbers that lie in this core's memory: allocating may move that. */
-export function steady(arena: Arena, { data, shape }: Tensor): Tensor {
-  return { data: arena.core.heap.holds(data) ? data.slice() : data, shape };
-}
-
 /** Reads a prediction of any shape, f64 or f32. */
 export function readPrediction(arena: Arena, argument: string, prediction: Tensor): { x: Tensor; dtype: FloatDtype } {
-  const x = steady(arena, readTensor(argument, prediction, "a tensor of f64 or f32"));
+  const x = steady(arena.core, readTensor(argument, prediction, "a tensor of f64 or f32"));
   return { x, dtype: floatDtype(argument, x) };
 }
 
@@ -71,7 +66,8 @@ function readScores(arena: Arena, argument: string, scores: Tensor, weight: Tens
   const classes = x.shape[outer.length];
   if (classes === undefined) throw new ShapeError(argument, "[]", "[..., C]");
   if (classes === 0) throw new ShapeError(argument, "0 classes", "at least one");
-  const weights = weight === undefined ? undefined : steady(arena, checkTensor("weight", weight, dtype, [classes]));
+  const weights =
+    weight === undefined ? undefined : steady(arena.core, checkTensor("weight", weight, dtype, [classes]));
   return { x, dtype, outer, classes, weights };
 }
 
@@ -127,7 +123,7 @@ export function crossEntropy(
   if (typeof labelSmoothing !== "number" || !(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new ValueError("labelSmoothing", describe(labelSmoothing), "0 <= labelSmoothing <= 1");
   }
-  const given = steady(arena, readTensor("targets", args.targets, "a tensor { data, shape } with i32 data"));
+  const given = steady(arena.core, readTensor("targets", args.targets, "a tensor { data, shape } with i32 data"));
   const soft = holdsProbabilities(given, x.shape.length);
   if (soft && args.ignoreIndex !== undefined) {
     throw new ValueError("ignoreIndex", describe(ignoreIndex), "none where targets are probabilities");
@@ -175,7 +171,7 @@ export function nll(
     args.weight,
   );
   checkIgnoreIndex(ignoreIndex);
-  const given = steady(arena, checkTensor("targets", args.targets, "i32", outer));
+  const given = steady(arena.core, checkTensor("targets", args.targets, "i32", outer));
   const steps = stepWeights(dtype, outer, outer.length, args);
   const logProbabilities = arena.copyChecked("logProbabilities", x, dtype);
   const targets = arena.copyChecked("targets", given, "i32");
@@ -230,7 +226,7 @@ export function elementwiseLoss(
   }
   const { x, dtype } = readPrediction(arena, names[0], args.prediction);
   const { shape } = x;
-  const t = steady(arena, checkTensor(names[1], args.target, dtype, shape));
+  const t = steady(arena.core, checkTensor(names[1], args.target, dtype, shape));
   const [weights, posWeights] = (["weight", "posWeight"] as const).map((name) => {
     const tensor = args[name];
     if (tensor === undefined) return undefined;

@@ -1,6 +1,6 @@
 // Tensors in wasm memory and their owners. Their addresses come from heap.ts.
 
-import { DisposedError, DtypeError, ShapeError, ValueError } from "./errors.js";
+import { DisposedError, DtypeError, ShapeError, StateError, ValueError } from "./errors.js";
 import type { Core } from "./instantiate.js";
 import {
   BYTES,
@@ -9,6 +9,7 @@ import {
   kindOf,
   lengthOf,
   readNumbers,
+  ReadTensor,
   showShape,
   sizeOf,
   type Dtype,
@@ -137,6 +138,21 @@ export function takeLengths(lengths: Lengths, t: number, n: number, argument = "
     }
   });
   return values;
+}
+
+/** A copy of a mask from outside, each number of which is 0 or 1. It stands in place of lengths. */
+export function takeMask(mask: Tensor, lengths: unknown, shape: readonly number[]): Int32Array {
+  if (lengths !== undefined) throw new StateError("mask", "lengths as well", "one of the two");
+  const { data } = takeTensor("mask", mask, "i32", shape);
+  for (const flag of data) if (flag !== 0 && flag !== 1) throw new ValueError("mask", `${flag}`, "0 or 1");
+  return data;
+}
+
+/** A tensor that was read, with a copy of numbers that lie in this core's memory: allocating may move that. */
+export function steady({ heap }: Core, tensor: Tensor): ReadTensor {
+  const { data, shape } = tensor;
+  const source = tensor instanceof ReadTensor ? tensor.source : data;
+  return new ReadTensor(heap.holds(data) ? data.slice() : data, shape, source);
 }
 
 function release(core: Core, addresses: Set<number>): void {

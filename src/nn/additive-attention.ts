@@ -9,8 +9,8 @@ import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js
 import { Random } from "../base/random.js";
 import { currentTape } from "../recording/current.js";
 import { keyOf, type Tape } from "../recording/tape.js";
-import { copyKeys, drawWeights, readInput, readTaking, uploadTaking, type AttentionOptions } from "./attention.js";
-import { Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { copyKeys, readInput, readTaking, uploadTaking, type AttentionOptions } from "./attention.js";
+import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
 import { setTraits } from "./traits.js";
 
 /**
@@ -97,14 +97,12 @@ export class AdditiveAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     super(memory);
     this.#memory = memory;
     this.batchFirst = batchFirst;
-    const shapes: [string, number[]][] = [
-      ["weight_query", [hiddenSize, querySize]],
-      ["weight_key", [hiddenSize, keySize]],
-      ["bias", [hiddenSize]],
-      ["v", [hiddenSize]],
-    ];
-    const parameters = memory.addParameters(shapes, () => 0);
-    [querySize, keySize, keySize, hiddenSize].forEach((size, i) => drawWeights(parameters[i]!, random, size));
+    const parameters = memory.addParameters([
+      ["weight_query", [hiddenSize, querySize], initialDraw(random, querySize)],
+      ["weight_key", [hiddenSize, keySize], initialDraw(random, keySize)],
+      ["bias", [hiddenSize], initialDraw(random, keySize)],
+      ["v", [hiddenSize], initialDraw(random, hiddenSize)],
+    ]);
     [this.#weightQuery, this.#weightKey, this.#bias, this.#v] = parameters as [
       WasmParameter<D>,
       WasmParameter<D>,

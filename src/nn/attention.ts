@@ -1,13 +1,9 @@
 // What attention layers share: keys that take part, and tensors that are read.
 
-import { StateError, ValueError } from "../../bindings/errors.js";
 import type { Core } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { takeLengths, takeTensor, type Arena, type Lengths, type WasmTensor } from "../../bindings/memory.js";
-import { checkKind, describe, readTensor, ReadTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
-import type { WasmParameter } from "../base/parameter.js";
-import type { Random } from "../base/random.js";
-import { initialDraw } from "./layer.js";
+import { steady, takeLengths, takeMask, type Arena, type Lengths, type WasmTensor } from "../../bindings/memory.js";
+import { checkTensor, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
 
 /** Options of attention: which keys take part. */
 export interface AttentionOptions {
@@ -28,9 +24,7 @@ export function readInput(
   dtype: FloatDtype,
   pattern: readonly (number | string)[],
 ): ReadTensor {
-  const { data, shape, source } = readTensor(argument, value, `a tensor { data, shape } with ${dtype} data`);
-  checkKind(argument, { data, shape }, dtype, pattern);
-  return new ReadTensor(core.heap.holds(data) ? data.slice() : data, shape, source);
+  return steady(core, checkTensor(argument, value, dtype, pattern));
 }
 
 /**
@@ -44,14 +38,12 @@ export function readTaking(
   t: number,
   shape: readonly number[],
 ): Int32Array | undefined {
-  if (lengths !== undefined && mask !== undefined) throw new StateError("mask", "lengths as well", "one of the two");
   let taking: Int32Array | undefined;
-  if (lengths !== undefined) {
+  if (mask !== undefined) {
+    taking = takeMask(mask, lengths, shape);
+  } else if (lengths !== undefined) {
     taking = new Int32Array(n * t);
     takeLengths(lengths, t, n).forEach((length, row) => taking!.fill(1, row * t, row * t + length));
-  } else if (mask !== undefined) {
-    taking = takeTensor("mask", mask, "i32", shape).data;
-    for (const flag of taking) if (flag !== 0 && flag !== 1) throw new ValueError("mask", describe(flag), "0 or 1");
   }
   return taking?.includes(0) ? taking : undefined;
 }
@@ -88,11 +80,4 @@ export function uploadTaking(
   shape: readonly number[],
 ): WasmTensor<"i32"> | undefined {
   return taking && arena.copyChecked("mask", { data: taking, shape }, "i32");
-}
-
-/** Draws the initial weights of a parameter whose rows are of `size` numbers: U(-1/sqrt(size), 1/sqrt(size)). */
-export function drawWeights({ value }: WasmParameter, random: Random, size: number): void {
-  const draw = initialDraw(random, size);
-  const { data } = value;
-  for (let i = 0; i < data.length; i++) data[i] = draw();
 }

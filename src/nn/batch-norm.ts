@@ -1,6 +1,6 @@
 // Batch normalisation. Its equations are in assembly/graph/batch-norm.ts.
 
-import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
+import { ShapeError, ValueError } from "../../bindings/errors.js";
 import {
   batchNormBackward,
   batchNormForward,
@@ -9,7 +9,7 @@ import {
   type BatchNormWeights,
 } from "../../bindings/graph-layers.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { LiveTensor, takeTensor, type WasmTensor } from "../../bindings/memory.js";
+import { LiveTensor, takeMask, type WasmTensor } from "../../bindings/memory.js";
 import {
   checkTensor,
   describe,
@@ -99,9 +99,8 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
     this.eps = eps;
     this.momentum = momentum;
     if (affine) {
-      const shapes = ["weight", "bias"].map((name) => [name, [numFeatures]] as const);
-      [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter<D>, WasmParameter<D>];
-      this.#bias.value.fill(0);
+      const shapes = [["weight", [numFeatures], () => 1] as const, ["bias", [numFeatures]] as const];
+      [this.#weight, this.#bias] = memory.addParameters(shapes) as [WasmParameter<D>, WasmParameter<D>];
     }
     try {
       const addBuffer = (name: string, shape: readonly number[], value: number, read?: typeof readCount) => {
@@ -203,12 +202,7 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
 
   /** 1 for each step that counts, in the order of x; undefined where all do. */
   #flags(x: Tensor, { lengths, mask }: BatchNorm1dInput): Int32Array | undefined {
-    if (lengths !== undefined && mask !== undefined) throw new StateError("mask", "lengths as well", "one of the two");
-    if (mask !== undefined) {
-      const { data } = takeTensor("mask", mask, "i32", x.shape.slice(0, -1));
-      for (const flag of data) if (flag !== 0 && flag !== 1) throw new ValueError("mask", `${flag}`, "0 or 1");
-      return data;
-    }
+    if (mask !== undefined) return takeMask(mask, lengths, x.shape.slice(0, -1));
     if (lengths === undefined) return undefined;
     const sequences = readSequences("BatchNorm1d.forward", x, this.#order.batchFirst, { lengths });
     const { axes, t } = sequences;

@@ -66,9 +66,8 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
     this.eps = eps;
     this.#size = sizeOf(shape);
     if (elementwiseAffine) {
-      const shapes = ["weight", "bias"].map((name) => [name, shape] as const);
-      [this.#weight, this.#bias] = memory.addParameters(shapes, () => 1) as [WasmParameter<D>, WasmParameter<D>];
-      this.#bias.value.fill(0);
+      const shapes = [["weight", shape, () => 1] as const, ["bias", shape] as const];
+      [this.#weight, this.#bias] = memory.addParameters(shapes) as [WasmParameter<D>, WasmParameter<D>];
     }
     setStreamPlan(this, () => this.#streamPlan());
     lockFields(this);

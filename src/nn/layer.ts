@@ -149,30 +149,31 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   }
 
   /**
-   * Adds parameters whose numbers come from `draw`, in row-major order. Where memory does not suffice for all of them, the
-   * layer is disposed of.
+   * Adds parameters whose numbers come from `draw`, or from a draw of their own, in row-major order. Where memory does not suffice
+   * for all of them, the layer is disposed of.
    */
   addParameters(
-    shapes: readonly (readonly [name: string, shape: readonly number[]])[],
-    draw: () => number,
+    shapes: readonly (readonly [name: string, shape: readonly number[], draw?: () => number])[],
+    draw: () => number = () => 0,
   ): WasmParameter<D>[] {
     const { arena, dtype, parameters } = this;
+    const added: WasmParameter<D>[] = [];
     try {
       const sizes = shapes.map(([, shape]) => sizeOf(shape) * BYTES[dtype]);
       arena.core.heap.checkRoom([...sizes, ...sizes], `parameters of ${this.kind}`);
-      for (const [name, shape] of shapes) {
-        parameters.push(makeParameter(arena, name, dtype, shape));
-      }
+      for (const [name, shape] of shapes) added.push(makeParameter(arena, name, dtype, shape));
     } catch (error) {
       this.dispose();
       throw error;
     }
-    for (const { value, grad } of parameters) {
+    added.forEach(({ value, grad }, k) => {
       const { data } = value;
-      for (let i = 0; i < data.length; i++) data[i] = draw();
+      const next = shapes[k]![2] ?? draw;
+      for (let i = 0; i < data.length; i++) data[i] = next();
       grad.fill(0);
-    }
-    return parameters;
+    });
+    parameters.push(...added);
+    return added;
   }
 
   /**

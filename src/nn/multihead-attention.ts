@@ -15,9 +15,9 @@ import { apply, type Differentiable } from "../ops/operation.js";
 import { mean } from "../ops/reduction.backward.js";
 import { softmax } from "../ops/softmax.backward.js";
 import { Tape } from "../recording/tape.js";
-import { drawWeights, readInput, readTaking, type AttentionOptions } from "./attention.js";
+import { readInput, readTaking, type AttentionOptions } from "./attention.js";
 import { drawMask } from "./dropout.js";
-import { Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
 import { setTraits } from "./traits.js";
 
 /**
@@ -134,23 +134,19 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     this.#random = random;
     this.batchFirst = batchFirst;
     this.dropout = dropout;
-    const shapes: [string, number[]][] = [
-      ["in_proj_weight", [3 * embedDim, embedDim]],
+    // of in_proj_weight xavierUniform's bound: sqrt(6 / (3E + E)) = 1 / sqrt(2E / 3)
+    const shapes: [string, number[], (() => number)?][] = [
+      ["in_proj_weight", [3 * embedDim, embedDim], initialDraw(random, (2 * embedDim) / 3)],
       ["in_proj_bias", [3 * embedDim]],
-      ["out_proj.weight", [embedDim, embedDim]],
+      ["out_proj.weight", [embedDim, embedDim], initialDraw(random, embedDim)],
       ["out_proj.bias", [embedDim]],
     ];
-    const parameters = memory.addParameters(
-      shapes.filter(([name]) => bias || !name.endsWith("bias")),
-      () => 0,
-    );
+    const parameters = memory.addParameters(shapes.filter(([name]) => bias || !name.endsWith("bias")));
     const named = Object.fromEntries(parameters.map((each) => [each.name, each]));
     this.#inWeight = named.in_proj_weight!;
     this.#inBias = named.in_proj_bias;
     this.#outWeight = named["out_proj.weight"]!;
     this.#outBias = named["out_proj.bias"];
-    drawWeights(this.#inWeight, random, (2 * embedDim) / 3); // xavierUniform's bound: sqrt(6 / (3E + E)) = 1 / sqrt(2E / 3)
-    drawWeights(this.#outWeight, random, embedDim);
     setTraits(this, {
       takes: ["lengths", "mask"],
       batchFirst,

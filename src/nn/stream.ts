@@ -59,7 +59,7 @@ export function setStreamPlan(layer: object, plan: () => StreamPlan): void {
 }
 
 /**
- * How a layer becomes a stage, for containers too: their stages read each other's outputs.
+ * How a layer becomes a stage; a stage may read another's output.
  *
  * @throws UnsupportedError where it cannot run step by step; DisposedError
  */

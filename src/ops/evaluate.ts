@@ -2,7 +2,7 @@
 
 import { DtypeError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { Arena, withArena } from "../../bindings/memory.js";
+import { Arena, steady, withArena } from "../../bindings/memory.js";
 import {
   checkDimensions,
   describe,
@@ -63,17 +63,14 @@ export function evaluate<Attributes>(
   const results = operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
   for (const { shape } of results) checkDimensions(operation.name, shape); // empty tensors may have axes of any length
   const core = currentCore();
-  // allocating may move the numbers of live views
-  const steady = inputs.map((each) => {
-    return core.heap.holds(each.data) ? new ReadTensor(each.data.slice(), each.shape, each.source) : each;
-  });
+  const safe = inputs.map((each) => steady(core, each));
   const tape = "backward" in operation ? currentTape() : undefined;
   const saves = tape ? (operation as Differentiable<Attributes>).saves : "none";
   return withArena(core, (scratch) => {
     const saved = tape ? new Arena(core) : undefined;
     try {
       const home = (kind: "inputs" | "outputs") => (saved && (saves === kind || saves === "both") ? saved : scratch);
-      const copies = steady.map((each) => home("inputs").copyChecked(operation.name, each, dtypeOf<Dtype>(each.data)));
+      const copies = safe.map((each) => home("inputs").copyChecked(operation.name, each, dtypeOf<Dtype>(each.data)));
       check?.(copies);
       const outputs = apply(home("outputs"), operation, copies, attributes);
       const result = outputs[0]!.download();

@@ -25,7 +25,7 @@ export interface Call {
   readonly parameters?: readonly WasmParameter[];
   /** Owns what `backward` needs; the recording frees it. */
   readonly arena: Arena;
-  /** Gradients of the inputs from those of the outputs, both in wasm memory or not. It runs once. */
+  /** Gradients of the inputs from those of the outputs, both in wasm memory or not. */
   backward(gradients: Gradients, scratch: Arena): Gradients;
 }
 

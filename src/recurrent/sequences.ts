@@ -1,9 +1,8 @@
 // Sequences in the caller's layout ([T,N,*], [N,T,*] or [T,*], with lengths or masks) and in the core's: [T,N,*].
 
-import { ShapeError, StateError, ValueError } from "../../bindings/errors.js";
-import { takeLengths, takeTensor, type Lengths } from "../../bindings/memory.js";
+import { ShapeError } from "../../bindings/errors.js";
+import { takeLengths, takeMask, takeTensor, type Lengths } from "../../bindings/memory.js";
 import {
-  describe,
   readTensor,
   showShape,
   type Dtype,
@@ -87,19 +86,15 @@ export function activeSteps(
   mask: Tensor | undefined,
 ): ActiveSteps | undefined {
   const { t, n } = layout;
-  if (lengths !== undefined && mask !== undefined) throw new StateError("mask", "lengths as well", "one of the two");
   if (lengths === undefined && mask === undefined) return undefined;
   let flags = new Uint8Array(t * n);
-  if (lengths !== undefined) {
-    takeLengths(lengths, t, n).forEach((length, row) => {
+  if (mask === undefined) {
+    takeLengths(lengths!, t, n).forEach((length, row) => {
       for (let i = 0; i < length; i++) flags[i * n + row] = 1;
     });
   } else {
-    const given = takeTensor("mask", mask!, "i32", sequenceShape(layout, 1).slice(0, -1));
-    for (const flag of given.data) {
-      if (flag !== 0 && flag !== 1) throw new ValueError("mask", describe(flag), "0 or 1");
-    }
-    flags = Uint8Array.from(toTimeFirst({ data: given.data, shape: [...given.shape, 1] }, layout).data);
+    const shape = sequenceShape(layout, 1);
+    flags = Uint8Array.from(toTimeFirst({ data: takeMask(mask, lengths, shape.slice(0, -1)), shape }, layout).data);
   }
   if (layout.reversed) flags = flags.map((_, i) => flags[(t - 1 - Math.floor(i / n)) * n + (i % n)]!);
   return flags.includes(0) ? { t, n, flags, repeat: mask !== undefined } : undefined;

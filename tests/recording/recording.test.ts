@@ -604,7 +604,7 @@ describe.each(variants)("%s build", (variant) => {
       expect(heap.byteLength).toBe(length);
     });
 
-    test("onLoss decides whether the step is taken; gradients stay readable", () => {
+    test("accept decides whether the step is taken; gradients stay readable", () => {
       using layer = new Linear(3, 1, { dtype, seed: 1 });
       const optimizer = new SGD(layer.parameters(), { lr: 0.1 });
       const before = valuesOf(layer.parameters());
