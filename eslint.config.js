@@ -24,7 +24,7 @@ export default defineConfig(
     "docs/api/",
     "coverage/",
     "bindings/wasm.ts", // generated
-    "bindings/wasm-graph.ts", // generated
+    "bindings/wasm-*.ts", // generated
     "assembly/",
     "bench/assembly/",
   ]),
@@ -77,7 +77,7 @@ export default defineConfig(
   // code for all hosts uses no globals that only Node or only pages have
   {
     files: ["bindings/**/*.ts", "src/**/*.ts"],
-    ignores: ["src/cli.ts", "src/cli/**"],
+    ignores: ["src/cli.ts", "src/cli/**", "src/cluster/**"], // for Node alone
     rules: {
       "no-restricted-imports": restricted(onlyNode),
       "no-restricted-globals": [
@@ -91,6 +91,11 @@ export default defineConfig(
 
   { files: ["bindings/**/*.ts"], rules: { "no-restricted-imports": restricted(onlyNode, above) } },
 
+  {
+    files: ["examples/site/*.js"],
+    languageOptions: { globals: globals("caches", "fetch", "navigator", "Request", "self") },
+  },
+  { files: ["docs/site.js"], languageOptions: { globals: globals("document", "fetch", "location", "Option") } },
   {
     files: ["**/*.{js,mjs}"],
     languageOptions: {

@@ -77,6 +77,13 @@ export function sigmoidBackward<T>(dy: v128, y: v128): v128 {
   return v128.mul<T>(dy, v128.mul<T>(y, v128.sub<T>(math.one<T>(), y)));
 }
 
+/** e^x - 1 of x below 0, with all digits near 0; 0 above. */
+// @ts-ignore: decorator
+@inline
+export function expm1Below<T>(x: v128): v128 {
+  return math.expm1<T>(v128.pmax<T>(v128.pmin<T>(x, v128.splat<T>(0)), v128.splat<T>(-40)));
+}
+
 /** dx = dy where y = relu x is above 0 or NaN, else 0. */
 // @ts-ignore: decorator
 @inline

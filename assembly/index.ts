@@ -1,9 +1,8 @@
-// The module's exports. Those of the kernels are in exports.ts, each for f64 and f32 (written by scripts/exports.mjs); their
+// The core's exports. Those of the kernels are in exports.ts, each for f64 and f32 (written by scripts/exports.mjs); their
 // arguments are described at the kernels. Nothing is checked here: bindings/ does that.
 
 import { madd } from "./simd";
 import { log as naturalLog } from "./math";
-import { setScratch as setGemmScratch } from "./gemm/gemm";
 export * from "./exports";
 
 /** Whether this is the relaxed SIMD build. */
@@ -11,16 +10,6 @@ export const RELAXED: bool = ASC_FEATURE_RELAXED_SIMD;
 
 /** A hash of the sources, the same in both builds: identifies modules of this version (scripts/wasm.mjs). */
 export const BUILD: i32 = isDefined(BUILD_ID) ? BUILD_ID : 0;
-
-/** The end of this module's constants, on a cache line: those of the graph module come next (scripts/wasm.mjs). */
-export function heapBase(): usize {
-  return (__heap_base + 63) & ~63;
-}
-
-/** Gives this instance of the module its scratch, before any other call: from `address` to the address that it returns. */
-export function setScratch(address: usize): usize {
-  return setGemmScratch(address);
-}
 
 /** a * b + c as the kernels compute it, for the host to find out whether it is fused. */
 export function madd_f64(a: f64, b: f64, c: f64): f64 {

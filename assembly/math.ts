@@ -89,14 +89,14 @@ function toPower<T>(rounded: v128): v128 {
 /** x - n ln 2. */
 // @ts-ignore: decorator
 @inline
-function reduce<T>(x: v128, n: v128): v128 {
+export function reduce<T>(x: v128, n: v128): v128 {
   return nmadd<T>(n, constant<T>(LN2_LOW), nmadd<T>(n, constant<T>(LN2_HIGH), x));
 }
 
 /** e^r - 1 for |r| <= ln 2 / 2. */
 // @ts-ignore: decorator
 @inline
-function expm1Reduced<T>(r: v128): v128 {
+export function expm1Reduced<T>(r: v128): v128 {
   const r2 = v128.mul<T>(r, r);
   const r4 = v128.mul<T>(r2, r2);
   const q01 = madd<T>(r, constant<T>(Q + 1), constant<T>(Q));
@@ -149,6 +149,16 @@ export function sigmoid<T>(x: v128): v128 {
   return v128.div<T>(numerator, v128.add<T>(constant<T>(ONE), e));
 }
 
+/** e^x - 1 for |x| <= TANH_MAX + TANH_MAX, with all digits near 0. */
+// @ts-ignore: decorator
+@inline
+export function expm1<T>(x: v128): v128 {
+  const rounded = madd<T>(x, constant<T>(LOG2E), constant<T>(ROUND_ONE));
+  const power = toPower<T>(rounded); // 2^n
+  const p = expm1Reduced<T>(reduce<T>(x, v128.sub<T>(rounded, constant<T>(ROUND_ONE))));
+  return madd<T>(power, p, v128.sub<T>(power, constant<T>(ONE)));
+}
+
 /**
  * tanh |x| = em / (em + 2) with em = e^(2|x|) - 1, and the sign of x.
  *
@@ -160,11 +170,7 @@ export function sigmoid<T>(x: v128): v128 {
 export function tanh<T>(x: v128): v128 {
   const z = v128.pmin<T>(v128.abs<T>(x), constant<T>(TANH_MAX));
   const negative = v128.and(v128.lt<T>(z, constant<T>(TANH_SMALL)), constant<T>(SIGN));
-  const y = v128.xor(v128.add<T>(z, z), negative);
-  const rounded = madd<T>(y, constant<T>(LOG2E), constant<T>(ROUND_ONE));
-  const power = toPower<T>(rounded); // 2^n
-  const p = expm1Reduced<T>(reduce<T>(y, v128.sub<T>(rounded, constant<T>(ROUND_ONE))));
-  const em = madd<T>(power, p, v128.sub<T>(power, constant<T>(ONE)));
+  const em = expm1<T>(v128.xor(v128.add<T>(z, z), negative));
   const t = v128.div<T>(em, v128.add<T>(em, constant<T>(TWO)));
   return v128.bitselect(x, t, constant<T>(SIGN));
 }

@@ -9,6 +9,7 @@ import * as wasmRnn from "../dist/index.js";
 import * as coursera from "../dist/coursera.js";
 import * as ops from "../dist/ops.js";
 import { CASES, CHARLM, COURSE, flops, GEMMS, SCALING, STREAM, TOY, type Sizes } from "./cases.js";
+import { hasTallTiles } from "../bindings/instantiate.js";
 import { describeMachine, runWith, thisMachine, write, type Machine } from "./common.js";
 import { draw, drawIndex } from "./draw.js";
 import { scaling, type Scaling } from "./scaling.js";
@@ -201,7 +202,7 @@ async function benchKernels(variant: Variant, dtype: Dtype): Promise<void> {
   const exports = instance.exports as unknown as Record<string, (...args: number[]) => number>;
   const memory = instance.exports.memory as WebAssembly.Memory;
   const bytes = dtype === "f64" ? 8 : 4;
-  let top = exports.setScratch!(exports.heapBase!());
+  let top = exports.setScratch!(exports.heapBase!(), Number(hasTallTiles()));
   const allocate = (size: number): number => {
     const address = Math.ceil(top / 64) * 64;
     top = address + size * bytes;

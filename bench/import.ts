@@ -1,18 +1,16 @@
 // Start-up: time of a fresh process up to its first result, and size of an app's bundle, beside peers.
 // `npm run bench:import`, or `npm run bench:import -- --help`.
 
-import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
 import { Command } from "commander";
-import { build } from "esbuild";
 import { CASES, TOY } from "./cases.js";
-import { describeMachine, median, runWith, thisMachine, write, type Machine } from "./common.js";
+import { describeMachine, runWith, thisMachine, write, type Machine } from "./common.js";
 import { draw } from "./draw.js";
 import { installPeers, packageVersion } from "./peers/contestants.js";
 import { lstmModel } from "./peers/onnx-model.js";
+import { bundleApp, gzippedSize, startTimes } from "./start.js";
 
 const options = new Command("bench:import")
   .description("Measures start-up and bundle sizes beside peers")
@@ -167,32 +165,16 @@ async function starts(): Promise<Start[]> {
       writeFileSync(model, await lstmModel(D, H, Object.fromEntries(weights) as Parameters<typeof lstmModel>[2]));
     }
     const env = { ...process.env, LSTM_ONNX: model };
-    const time = (args: string[], cwd = ".") => {
-      const start = performance.now();
-      const { status, stderr } = spawnSync(process.execPath, args, { cwd, env, encoding: "utf8" });
-      const ms = performance.now() - start;
-      if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}: ${stderr}`);
-      return ms;
-    };
     const there = STARTS.filter(({ needs }) => !missing(needs));
-    const times = there.map((): number[] => []);
-    const bare: number[] = [];
     const runs = options.toy ? 1 : options.runs;
-    for (let run = options.toy ? 0 : -1; run < runs; run++) {
-      const all = [
-        time(["-e", ""]),
-        ...there.map(({ code, needs }) => time(["--input-type=module", "-e", code], needs && PEERS)),
-      ];
-      if (run < 0) continue; // fills the system's file cache
-      [bare, ...times].forEach((list, i) => list.push(all[i]!));
-    }
-    const base = median(bare);
+    const programs = there.map(({ code, needs }) => ({ code, folder: needs === undefined ? "." : PEERS }));
+    const [base, ...times] = startTimes(programs, runs, env);
     return [
       { name: "node", does: 'nothing: -e ""', ms: base, above: 0, runs },
       ...STARTS.map((start) => {
         const { name, does } = start;
         if (missing(start.needs)) return { name, does, cannot: NOT_INSTALLED };
-        const ms = median(times[there.indexOf(start)]!);
+        const ms = times[there.indexOf(start)]!;
         return { name, does, ms, above: ms - base, runs };
       }),
     ];
@@ -204,21 +186,8 @@ async function starts(): Promise<Start[]> {
 /** Bundles as tests/hosts/package.test.ts does. */
 async function measure({ name, needs, code, wasm }: (typeof BUNDLES)[number]): Promise<Bundle> {
   if (missing(needs)) return { name, cannot: NOT_INSTALLED };
-  const { outputFiles } = await build({
-    stdin: { contents: code, resolveDir: needs ? PEERS : "." },
-    bundle: true,
-    minify: true,
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    external: ["fs", "path", "os", "util", "crypto", "worker_threads", "perf_hooks", "node:*"], // never reached in a page
-    define: { "process.env.NODE_ENV": '"production"' },
-    write: false,
-    logLevel: "error",
-  });
-  const js = outputFiles[0]!.contents;
-  const zip = (bytes: Uint8Array) => gzipSync(bytes, { level: 9 }).length;
-  if (wasm === "inside" || wasm === "none") return { name, js: js.length, wasm, gzipped: zip(js) };
+  const js = await bundleApp({ code, folder: needs ? PEERS : "." });
+  if (wasm === "inside" || wasm === "none") return { name, js: js.length, wasm, gzipped: gzippedSize(js) };
   const fetched = readFileSync(join(PEERS, "node_modules", wasm));
-  return { name, js: js.length, wasm: fetched.length, gzipped: zip(js) + zip(fetched) };
+  return { name, js: js.length, wasm: fetched.length, gzipped: gzippedSize(js) + gzippedSize(fetched) };
 }

@@ -1,10 +1,11 @@
 // wasm-rnn as a contestant of bench/peers.ts: the layer as users call it, with inputs copied in and results copied out.
 
-import { LSTM, type Tensor, type TensorData } from "../dist/index.js";
+import { LSTM, startThreads, type Tensor, type TensorData } from "../dist/index.js";
 import { reader, serve } from "./worker.js";
 
-await serve<Record<string, TensorData>>((task) => {
-  const { op, dtype, sizes } = task;
+await serve<Record<string, TensorData>>(async (task) => {
+  const { op, dtype, sizes, threads } = task;
+  if (threads > 1) await startThreads(threads);
   const { N, T, D, H } = sizes;
   const read = reader(task);
   const layer = new LSTM(D, H, { dtype });

@@ -12,20 +12,31 @@ import { PEER_CASES, TOY_PEER_CASES, type Sizes } from "./cases.js";
 import { describeMachine, median, runWith, showTime, thisMachine, write, type Machine } from "./common.js";
 import { draw } from "./draw.js";
 import { Contestant } from "./contestant.js";
-import { installPeers, PEERS, script, type Peer } from "./peers/contestants.js";
+import { installPeers, installPythons, PEERS, script, type Peer } from "./peers/contestants.js";
 import type { Op, Task } from "./worker.js";
 
 const options = new Command("bench:peers")
   .description("Measures wasm-rnn beside its peers, alternately")
   .option("--node <path>", "run everything that is JavaScript with another node binary")
+  .option("--threads <n>", "threads of each contestant", (text) => Number(text), 1)
   .option("--rounds <n>", "turns of each contestant", (text) => Number(text), 5)
   .option("--time <ms>", "time of a turn; at least one call", (text) => Number(text), 400)
   .option("--only <text>", 'only rows whose name, "case operation dtype peer", contains this')
   .option("--toy", "toy sizes, one call of each, installed peers only, to check that it works")
   .option("--no-peers", "as if no peer were installed")
-  .option("--out <file>", "file to write the figures to, as JSON", "bench/results/peers.json")
+  .option("--out <file>", "file to write the figures to, as JSON (default: bench/results/peers.json, peers-2.json ...)")
   .parse()
-  .opts<{ node?: string; rounds: number; time: number; only?: string; toy?: boolean; peers: boolean; out: string }>();
+  .opts<{
+    node?: string;
+    threads: number;
+    rounds: number;
+    time: number;
+    only?: string;
+    toy?: boolean;
+    peers: boolean;
+    out?: string;
+  }>();
+const { threads } = options;
 
 /** No new turn after a row has taken BUDGET_MS; a first call is abandoned after LIMIT_MS. */
 const BUDGET_MS = 60_000;
@@ -59,27 +70,33 @@ export interface PeersResult {
   machine: Machine;
   /** The build of wasm-rnn. */
   variant: string;
+  /** Of each contestant; 1 by default. */
+  threads?: number;
   versions: Record<string, string>;
   rows: Row[];
 }
 
 runWith(options.node, "bench/peers.ts");
-if (options.peers && !options.toy) installPeers();
+if (options.peers && !options.toy) {
+  installPeers();
+  installPythons();
+}
 
 const versions = Object.fromEntries(PEERS.map(({ name, version }) => [name, options.peers ? version() : undefined]));
 const result: PeersResult = {
   machine: thisMachine(),
   variant: buildInfo().variant,
+  threads,
   versions: Object.fromEntries(Object.entries(versions).filter(([, version]) => version)) as Record<string, string>,
   rows: [],
 };
-console.log(`${describeMachine(result.machine)}; ${result.variant} build`);
+console.log(`${describeMachine(result.machine)}; ${result.variant} build; threads: ${threads}`);
 
 for (const [name, sizes] of Object.entries(options.toy ? TOY_PEER_CASES : PEER_CASES)) {
   const ops = name === "stream" ? (["step"] as const) : (["forward", "forward+backward"] as const);
   for (const op of ops) for (const dtype of ["f64", "f32"] as const) await contests(name, sizes, op, dtype);
 }
-write(options.out, result);
+write(options.out ?? `bench/results/peers${threads > 1 ? `-${threads}` : ""}.json`, result);
 const failed = result.rows.filter(({ error }) => error);
 for (const row of failed) console.error(`${title(row)}: ${row.error}`);
 if (failed.length > 0) process.exitCode = 1;
@@ -96,13 +113,14 @@ async function contests(name: string, sizes: Sizes, op: Op, dtype: "f64" | "f32"
     for (const peer of PEERS) {
       const row: Row = { case: name, op, dtype, peer: peer.name, note: peer.note };
       if (options.only !== undefined && !title(row).includes(options.only)) continue;
-      row.cannot = versions[peer.name] ? peer.cannot(op, dtype, sizes) : `not installed: ${peer.install}`;
+      if (!versions[peer.name]) row.cannot = `not installed: ${peer.install}`;
+      else row.cannot = peer.cannot(op, dtype, sizes, threads) ?? (options.toy ? undefined : peer.unfit?.());
       if (row.cannot === undefined) {
         if (!ours) {
           writeArrays(folder, sizes);
-          ours = new Contestant(script("bench/ours.ts"), { op, dtype, sizes, folder, name: "ours" });
+          ours = new Contestant(script("bench/ours.ts"), { op, dtype, sizes, threads, folder, name: "ours" });
         }
-        await contest(row, peer, ours, { op, dtype, sizes, folder, name: "peer" });
+        await contest(row, peer, ours, { op, dtype, sizes, threads, folder, name: "peer" });
       }
       result.rows.push(row);
       const figures =
@@ -132,7 +150,7 @@ function writeArrays(folder: string, { N, T, D, H }: Sizes): void {
 /** One contest; fills the row. */
 async function contest(row: Row, peer: Peer, ours: Contestant, task: Task): Promise<void> {
   const start = performance.now();
-  const theirs = new Contestant(peer.command(), task);
+  const theirs = new Contestant(peer.command(threads), task);
   try {
     const mine = await ours.ready(LIMIT_MS);
     const ready = await theirs.ready(LIMIT_MS);

@@ -10,6 +10,7 @@ import { format, resolveConfig } from "prettier";
 import type { BenchResult, Figure } from "./bench.js";
 import { median, showTime, type Machine } from "./common.js";
 import type { Bundle, ImportResult } from "./import.js";
+import type { Bounded, FrameRow, OnnxResult } from "./onnx.js";
 import type { PeersResult, Row } from "./peers.js";
 import type { Scaling } from "./scaling.js";
 
@@ -17,15 +18,15 @@ echarts.use([BarChart, GridComponent, LegendComponent, TitleComponent, SVGRender
 
 const directory = "bench/results";
 const read = (name: string) => JSON.parse(readFileSync(join(directory, name), "utf8")) as unknown;
-const others = ["peers.json", "import.json"];
+const others = ["peers.json", "import.json", "onnx.json", "peers-2.json"];
 const runs = readdirSync(directory)
-  .filter((name) => name.endsWith(".json") && !others.includes(name))
+  .filter((name) => name.endsWith(".json"))
   .sort()
-  .map((name) => ({ name: name.slice(0, -".json".length), ...(read(name) as BenchResult) }));
-const [peers, imports] = others.map((name) => (existsSync(join(directory, name)) ? read(name) : undefined)) as [
-  PeersResult?,
-  ImportResult?,
-];
+  .map((name) => ({ name: name.slice(0, -".json".length), ...(read(name) as BenchResult) }))
+  .filter(({ figures }) => (figures as unknown) !== undefined); // else a file of another script
+const [peers, imports, onnx, peersOfTwo] = others.map((name) =>
+  existsSync(join(directory, name)) ? read(name) : undefined,
+) as [PeersResult?, ImportResult?, OnnxResult?, PeersResult?];
 
 const cell = ({ us, gflops, percent, nsPerElement }: Figure): string => {
   if (nsPerElement !== undefined) return `${nsPerElement.toFixed(2)} ns/element`;
@@ -45,7 +46,7 @@ const lines = [
   "tiny: N=1 T=32 D=16 H=32; small: N=10 T=50 D=32 H=64; medium: N=32 T=64 D=128 H=256; large: N=64 T=100 D=256 H=512;",
   "stream: one step, N=1 D=64 H=128; course: N=10 T=7 D=3 H=5 through `wasm-rnn/coursera`; charlm: a training step, N=50",
   "T=50, vocabulary 65, 2 layers of 128, cross-entropy, clipping and Adam. Ragged: medium with lengths uniform in 1..64,",
-  "counting real steps only. Tiles: micro-kernels of rows x vectors, with operands in L1 (ours is 4 x 2).",
+  "counting real steps only. Tiles: micro-kernels of rows x vectors, with operands in L1 (ours: 4 x 2, and 6 x 2 where the engine compiles it well).",
 ];
 for (const { name, machine, figures, scalings } of runs) {
   compareWithHighestPeak(figures);
@@ -71,7 +72,9 @@ for (const { name, machine, figures, scalings } of runs) {
   if (scalings?.length) lines.push(...scalingSection(machine, scalings));
 }
 if (peers) lines.push(...peersSection(peers));
+if (peersOfTwo) lines.push(...peersSection(peersOfTwo));
 if (imports) lines.push(...importSection(imports));
+if (onnx) lines.push(...onnxSection(onnx));
 if (existsSync("bench/analysis.md")) lines.push("", readFileSync("bench/analysis.md", "utf8").trim());
 await save("bench/README.md", lines.join("\n"));
 const readme = readFileSync("README.md", "utf8");
@@ -87,7 +90,7 @@ async function save(file: string, text: string): Promise<void> {
 /** The README's table of peers: sizes and start-up measured by bench/import.ts, speed by bench/peers.ts, and abilities. */
 function peersTable({ rows, versions }: PeersResult, { starts, bundles }: ImportResult): string[] {
   const abilities: [name: string, f64: string, trains: string, onnx: string][] = [
-    ["wasm-rnn", "yes", "yes", "recurrent operators"],
+    ["wasm-rnn", "yes", "yes", "graphs"],
     ["@tensorflow/tfjs wasm", "no", "yes", "no"],
     ["onnxruntime-web", "no", "no", "all"],
     ["brain.js", "no", "yes", "no"],
@@ -172,12 +175,15 @@ function scalingSection(machine: Machine, all: readonly Scaling[]): string[] {
 }
 
 /** One row for each case, operation and number type, one column for each peer; reasons and remarks are footnotes. */
-function peersSection({ machine, variant, versions, rows }: PeersResult): string[] {
+function peersSection({ machine, variant, versions, rows: all, threads = 1 }: PeersResult): string[] {
+  const alone = threads === 1;
+  const rows = all.filter(({ peer }) => alone || all.some((row) => row.peer === peer && row.ratio !== undefined));
   const notes: string[] = [];
   const footnote = (note: string): string => {
     if (!notes.includes(note)) notes.push(note);
-    return ` [^${notes.indexOf(note) + 1}]`;
+    return ` [^${label(notes.indexOf(note))}]`;
   };
+  const label = (i: number) => (alone ? `${i + 1}` : `${threads}-threads-${i + 1}`);
   const peer = ({ ratio, peer_us, note, cannot, error }: Row): string => {
     if (ratio === undefined) return `-${footnote(cannot ?? `failed: ${error!.split("\n")[0]}`)}`;
     const times = ratio < 10 ? ratio.toFixed(2) : ratio.toFixed(0);
@@ -200,10 +206,10 @@ function peersSection({ machine, variant, versions, rows }: PeersResult): string
   };
   const body = table(["", "wasm-rnn", ...columns], titles, cells);
   return [
-    ...["", "## Beside peers", ""],
-    `\`npm run bench:peers\`. ${machine.engine}, ${variant} build; ${describe(machine)}`,
+    ...["", `## Beside peers${alone ? "" : `, ${threads} threads`}`, ""],
+    `\`npm run bench:peers${alone ? "" : ` -- --threads ${threads}`}\`. ${machine.engine}, ${variant} build; ${describe(machine)}`,
     "",
-    "One thread each, one process each, warm, measured alternately. 3x: the peer takes three times as long as wasm-rnn (median",
+    `${alone ? "One thread" : `${threads} threads`} each, one process each, warm, measured alternately. 3x: the peer takes three times as long as wasm-rnn (median`,
     "ratio of neighbouring turns); below 1 the peer is faster. In parentheses: the time of one call of the peer, or of its first",
     "call if that takes more than 20 s. All but brain.js compute the same LSTM from the same numbers; outputs and gradients of x,",
     "weights and biases were compared before timing. Peers read and return tensors of their own; wasm-rnn copies inputs in and",
@@ -213,7 +219,7 @@ function peersSection({ machine, variant, versions, rows }: PeersResult): string
       .map(([name, version]) => `${name} ${version}`)
       .join(", ")}.`,
     ...["", ...body, ""],
-    ...notes.flatMap((note, i) => [...(i === 0 ? [] : [""]), `[^${i + 1}]: ${note}`]),
+    ...notes.flatMap((note, i) => [...(i === 0 ? [] : [""]), `[^${label(i)}]: ${note}`]),
   ];
 }
 
@@ -272,4 +278,45 @@ function plot(
   const svg = chart.renderToSVGString();
   chart.dispose();
   return svg;
+}
+
+/** Models from ONNX files: a table of frames for each host, start-up and sizes. */
+function onnxSection({ machine, versions, frames, starts, sizes }: OnnxResult): string[] {
+  const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
+  const peers = ["web", "node"] as const;
+  const cells = ({ us, ratios, most }: FrameRow) => [
+    showTime(us.ours!),
+    showTime(us.stream!),
+    ...peers.map((peer) =>
+      us[peer] === undefined
+        ? "-"
+        : `${showTime(us[peer])}: ${percent(ratios[`ours/${peer}`]!)}, ${percent(ratios[`stream/${peer}`]!)} (${percent(most[peer])})`,
+    ),
+  ];
+  const bounded = (all: readonly Bounded[], show: (value: number) => string) =>
+    all.map(
+      ({ name, value, most }) => `- ${name}: ${show(value)}${most === undefined ? "" : ` (at most ${show(most)})`}`,
+    );
+  return [
+    ...["", "## Models from ONNX files", "", describe(machine), ""],
+    `A frame is what a model takes at once; DTLN's is both of its graphs. In turns with ${Object.entries(versions)
+      .map((pair) => pair.join(" "))
+      .join(
+        " and ",
+      )}, one thread each; states are carried from frame to frame. Beside a peer's time: the share that \`run\` takes of it, and`,
+    "`stream`; in parentheses the most that it may be.",
+    ...[...new Set(frames.map(({ host }) => host))].flatMap((host) => [
+      ...["", `### ${host}`, ""],
+      ...table(
+        ["", "run", "stream", "onnxruntime-web", "onnxruntime-node"],
+        frames.filter((row) => row.host === host),
+        cells,
+        ({ model, frame }) => `${model} (${frame})`,
+      ),
+    ]),
+    ...["", "From a fresh process to the first output of Silero VAD, above node that does nothing:", ""],
+    ...bounded(starts, (value) => ms(value)),
+    ...["", "Apps, bundled, minified and gzipped, without models:", ""],
+    ...bounded(sizes, (value) => `${(value / 1000).toFixed(1)} kB`),
+  ];
 }

@@ -14,6 +14,8 @@ export interface Task {
   op: Op;
   dtype: "f64" | "f32";
   sizes: Sizes;
+  /** How many threads compute. */
+  threads: number;
   /**
    * Folder with x [T,N,D], dOutput [T,N,H], weightIh [4H,D], weightHh [4H,H] (gates i f g o), biasIh and biasHh [4H] as raw
    * f64. Initial states are zeros.

@@ -1,11 +1,11 @@
-// Additive attention over the graph module's kernels; its equations are in assembly/graph/attention.ts.
+// Additive attention over the layers module's kernels; its equations are in assembly/layers/attention.ts.
 
-import { graphKernels } from "./graph.js";
 import { pointer, type FloatTensor } from "./kernels.js";
+import { startLayers } from "./layers-module.js";
 import type { Arena, WasmTensor } from "./memory.js";
 import { record } from "./record.js";
 import { BYTES, sizeOf } from "./tensor.js";
-import { additive } from "./wasm-graph.js";
+import { additive } from "./wasm-layers.js";
 
 /** What both passes of additive attention take. */
 export interface AdditiveArguments {
@@ -48,7 +48,7 @@ export function additiveForward(
   const weights: FloatTensor = saved.allocate("weights", dtype, [fields.n, fields.t]);
   const output: FloatTensor = arena.allocate("output", dtype, [fields.n, fields.k]);
   const none = { dOutput: 0, dWeights: 0, dQuery: 0, dProjected: 0, dKeys: 0, dV: 0 };
-  graphKernels(arena.core)[dtype].additiveForward(
+  startLayers(arena.core)[dtype].additiveForward(
     record(arena.core, additive, { ...fields, weights: weights.pointer, output: output.pointer, ...none }),
   );
   return { weights, output };
@@ -79,7 +79,7 @@ export function additiveBackward(
     dKeys: dKeys.pointer,
     dV: dV.pointer,
   };
-  graphKernels(arena.core)[dtype].additiveBackward(record(arena.core, additive, fields));
+  startLayers(arena.core)[dtype].additiveBackward(record(arena.core, additive, fields));
   return { dQuery, dProjected, dKeys };
 }
 
@@ -87,5 +87,5 @@ export function additiveBackward(
 export function sameBits(a: FloatTensor, b: FloatTensor): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
   const size = sizeOf(a.shape) * BYTES[a.dtype];
-  return Boolean(graphKernels(a.arena.core).f64.sameBits(size, a.pointer, b.pointer));
+  return Boolean(startLayers(a.arena.core).f64.sameBits(size, a.pointer, b.pointer));
 }

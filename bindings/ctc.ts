@@ -1,13 +1,13 @@
-// CTC over the graph module's kernels: reads and checks arguments, copies them into wasm memory, calls the kernel. The formulas are in
-// assembly/graph/ctc.ts.
+// CTC over the layers module's kernels: reads and checks arguments, copies them into wasm memory, calls the kernel. The formulas are in
+// assembly/layers/ctc.ts.
 
 import { ShapeError, ValueError } from "./errors.js";
-import { graphKernels } from "./graph.js";
+import { startLayers } from "./layers-module.js";
 import { isMean, readPrediction, type LossResult, type Reduction } from "./loss.js";
 import { steady, takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
 import { record } from "./record.js";
 import { BYTES, checkTensor, describe, showShape, type Tensor } from "./tensor.js";
-import { ctcBeam as ctcBeamRecord, ctcLoss as ctcLossRecord } from "./wasm-graph.js";
+import { ctcBeam as ctcBeamRecord, ctcLoss as ctcLossRecord } from "./wasm-layers.js";
 
 /** The axes of logits [T,N,C]; checks them, and that there is a step and a class. */
 function axesOf(logits: Tensor): [t: number, n: number, classes: number] {
@@ -75,7 +75,7 @@ export function ctcLoss(
   const logits = arena.copyChecked("logits", x, dtype);
   const targets = arena.copyChecked("targets", given, "i32");
   checkLabels(targets, labels, classes, blank);
-  const kernels = graphKernels(core);
+  const kernels = startLayers(core);
   const scratch = arena.bytes("scratch", kernels.f64.ctcScratch(largest(steps), largest(labels)) >>> 0);
   const losses = arena.allocate("losses", dtype, [n]);
   const gradient = arena.zeros("dLogits", dtype, x.shape);
@@ -152,7 +152,7 @@ export function ctcBeamSearch(
   const { core } = arena;
   const { blank, beamWidth, topPaths } = args;
   const { logits, dtype, lengths, rows, classes } = readDecoding(arena, args);
-  const kernels = graphKernels(core);
+  const kernels = startLayers(core);
   const beams = arena.allocate("beams", "i32", [beamWidth]);
   const scores = arena.allocate("beams", "f64", [beamWidth]);
   const nodes = arena.bytes("beams", kernels.f64.ctcBeamNodes(largest(lengths), beamWidth) >>> 0);

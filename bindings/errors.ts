@@ -83,6 +83,12 @@ export class UnsupportedError extends ArgumentError {
   override readonly name = "UnsupportedError";
 }
 
+/** A thread of startThreads() failed, or did not finish its part in time. */
+export class ThreadError extends ArgumentError {
+  /** Always "ThreadError", also in minified code. */
+  override readonly name = "ThreadError";
+}
+
 /** A file (safetensors, a model's JSON) is corrupt, or of another format. */
 export class FormatError extends ArgumentError {
   /** Always "FormatError", also in minified code. */

@@ -26,7 +26,7 @@ export function prepareActivation(activation: CellActivation, x: FloatTensor, y:
   return () => kernels.activation(code, n, from, to);
 }
 
-/** y = e^x, element by element. */
+/** y = e^x, both of n numbers. */
 export function prepareExp(x: FloatTensor, y: FloatTensor): () => void {
   const kernels = kernelsOf(y.arena, y.dtype);
   const [n, from, to] = [sizeOf(y.shape), x.pointer, y.pointer];

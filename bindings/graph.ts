@@ -1,39 +1,18 @@
-// The graph module: kernels for graphs of operations, over a core's memory. It is compiled and instantiated at its first use, once
-// for each core. Only what imports this file carries the module's bytes.
+// Calls of the graph module's kernels: for graphs of operations, over a core's memory. graph-module.ts starts the module.
 
 import { ShapeError } from "./errors.js";
-import { moduleBytes } from "./hex.js";
-import { byDtype, compileBytes, type Core, type KernelsOf } from "./instantiate.js";
+import type { Core, KernelsByType } from "./instantiate.js";
 import type { Arena } from "./memory.js";
 import { writeRecord, type RecordType, type Values } from "./record.js";
-import { showShape, type FloatDtype } from "./tensor.js";
-import { relaxedPatch, simd, type Exports } from "./wasm-graph.js";
-import { heapBase } from "./wasm.js";
+import { showShape } from "./tensor.js";
+import type { Exports } from "./wasm-graph.js";
 
-type GraphKernels = Readonly<Record<FloatDtype, KernelsOf<Exports>>>;
+/** The instances that were started, one for each core. */
+export const graphInstances = /* @__PURE__ */ new WeakMap<Core, KernelsByType<Exports>>();
 
-const instances = /* @__PURE__ */ new WeakMap<Core, GraphKernels>();
-
-/**
- * The graph's kernels over a core's memory, in the core's build.
- *
- * @throws UnsupportedError where compiling is forbidden
- */
-export function graphKernels(core: Core): GraphKernels {
-  let kernels = instances.get(core);
-  if (!kernels) {
-    const module = compileBytes(moduleBytes(core.variant, simd, relaxedPatch), "graph");
-    kernels = byDtype(graphExports(module, core.memory));
-    instances.set(core, kernels);
-  }
-  return kernels;
-}
-
-/** An instance over a core's memory. It has the core's scratch: of the two, one works at a time. */
-export function graphExports(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as Exports;
-  exports.setScratch(heapBase);
-  return exports;
+/** The graph's kernels over the memory of a core for which `startGraph` was called. */
+export function graphKernels(core: Core): KernelsByType<Exports> {
+  return graphInstances.get(core)!;
 }
 
 /**
@@ -122,4 +101,14 @@ export function bindRecord<Field extends string>(
   const address = scratch.bytes("arguments", type.bytes);
   writeRecord(scratch.core, address, type, values);
   return () => kernel(address);
+}
+
+/** Makes calls one after the other. */
+export function inOrder(calls: readonly ((() => void) | undefined)[]): () => void {
+  const all = calls.filter((each) => each !== undefined);
+  if (all.length === 1) return all[0]!;
+  // by index: an iterator would be allocated in each step of a stream
+  return () => {
+    for (let i = 0; i < all.length; i++) all[i]!();
+  };
 }

@@ -23,11 +23,11 @@ export class Heap {
   /** @param base first address that may be allocated */
   constructor(memory: WebAssembly.Memory, base: number) {
     this.#memory = memory;
+    this.#view();
     const start = (this.#base = Math.ceil(base / ALIGNMENT) * ALIGNMENT);
     const size = memory.buffer.byteLength - start;
     if (size > 0) this.#insert(start, size);
     else this.#grow(PAGE - size);
-    this.#view();
   }
 
   /** Bytes that are allocated. */
@@ -41,16 +41,18 @@ export class Heap {
   }
 
   /**
-   * Allocates `bytes` bytes, aligned to a cache line and not initialised. Growing the memory detaches every typed array on it.
+   * Allocates `bytes` bytes, aligned to a cache line and not initialised. Growing the memory detaches every typed array
+   * on it, unless it is shared: the old ones then go on showing the part that there was.
    *
    * @param purpose what the memory is for; errors name it
    * @throws OutOfMemoryError; nothing is changed then
    */
   allocate(bytes: number, purpose: string): number {
     const size = blockSize(bytes);
-    let block = this.#sizes.findIndex((free) => free >= size);
-    if (block < 0) {
-      const last = this.#sizes.length - 1;
+    let block = 0;
+    while (block < this.#sizes.length && this.#sizes[block]! < size) block++;
+    if (block === this.#sizes.length) {
+      const last = block - 1;
       const atEnd = last >= 0 && this.#starts[last]! + this.#sizes[last]! === this.byteLength;
       if (!this.#grow(size - (atEnd ? this.#sizes[last]! : 0))) {
         this.#refuse(bytes, purpose);
@@ -59,8 +61,7 @@ export class Heap {
     }
     const start = this.#starts[block]!;
     if (this.#sizes[block] === size) {
-      this.#starts.splice(block, 1);
-      this.#sizes.splice(block, 1);
+      this.#remove(block);
     } else {
       this.#starts[block] = start + size;
       this.#sizes[block]! -= size;
@@ -82,9 +83,9 @@ export class Heap {
     if (this.#base + this.#bytesUsed + bytes > MAX_PAGES * PAGE) this.#refuse(bytes, purpose);
   }
 
-  /** Whether a typed array is a view of this memory. */
-  holds(data: TensorData): boolean {
-    return data.buffer === this.#memory.buffer;
+  /** Whether a typed array is a view of this memory, or may be one, since each growth of a shared memory gives it a new buffer. */
+  holds({ buffer }: TensorData): boolean {
+    return buffer === this.#memory.buffer || !(buffer instanceof ArrayBuffer);
   }
 
   /** Frees a block of `allocate`. */
@@ -96,7 +97,7 @@ export class Heap {
     this.#insert(address, size);
   }
 
-  /** The whole memory as numbers of a type. Growth detaches it: ask each time. */
+  /** The whole memory as numbers of a type. Growth detaches it or leaves it too short: ask each time. */
   view<D extends Dtype>(dtype: D): D extends "f64" ? Float64Array : D extends "f32" ? Float32Array : Int32Array;
   view(dtype: Dtype): TensorData {
     if (this.#views.f64.byteLength === 0) this.#view(); // detached by growth
@@ -117,6 +118,7 @@ export class Heap {
     for (const pages of [Math.min(room, Math.max(needed, Math.ceil(end / PAGE / 8))), needed]) {
       try {
         this.#memory.grow(pages);
+        this.#view();
         const start = Math.max(end, this.#base);
         this.#insert(start, this.byteLength - start);
         return true;
@@ -129,7 +131,7 @@ export class Heap {
 
   #refuse(bytes: number, purpose: string): never {
     const received = `${mebibytes(bytes)} beside ${mebibytes(this.#bytesUsed)} in use`;
-    const expected = "at most 4096 MiB in all; dispose() of what is no longer used gives memory back at once";
+    const expected = "at most 4096 MiB in all; dispose() gives memory back";
     throw new OutOfMemoryError(purpose, received, expected);
   }
 

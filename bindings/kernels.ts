@@ -3,6 +3,7 @@
 //
 // Arguments may be anywhere (`Arena.upload` copies them into wasm memory where needed); results belong to the arena.
 
+import { backwardKernels } from "./backward-module.js";
 import { DtypeError, ShapeError, ValueError } from "./errors.js";
 import {
   BYTES,
@@ -52,6 +53,15 @@ export function leading(shape: readonly number[]): number[] {
   return shape.slice(0, -1);
 }
 
+/** Draws of U(-bound, bound). `words`: the state of the generator, of 4 integers, which advances. */
+export function uniform(y: FloatTensor, bound: number, words: Uint32Array): void {
+  const { record, heap, kernels } = y.arena.core;
+  const state = new Uint32Array(heap.view("i32").buffer, record, words.length);
+  state.set(words);
+  kernels.f64.uniform(sizeOf(y.shape), record, bound, y.pointer, BYTES[y.dtype]);
+  words.set(state);
+}
+
 /** y [..., out] = x [..., in] W^T + b. */
 export function linearForward(
   arena: Arena,
@@ -81,7 +91,7 @@ export function linearBackward(
   const dy = arena.copy("output", args.dy, dtype, [...leading(x.shape), outFeatures]); // may be dWeight itself
   const dx = arena.allocate("dx", dtype, x.shape);
   // prettier-ignore
-  kernelsOf(arena, dtype).linearBackward(sizeOf(leading(x.shape)), inFeatures, outFeatures, x.pointer, weight.pointer,
+  backwardKernels(arena, dtype).linearBackward(sizeOf(leading(x.shape)), inFeatures, outFeatures, x.pointer, weight.pointer,
     dy.pointer, dx.pointer, dWeight.pointer, pointer(dBias));
   return dx;
 }
@@ -220,7 +230,7 @@ export function layerNormBackward(
   const { x, mean, rstd, n, weight, dWeight, dBias } = args;
   const d = arena.copy("output", args.dy, dtype, x.shape); // dy, then dx
   // prettier-ignore
-  kernelsOf(arena, dtype).layerNormBackward(sizeOf(mean.shape), n, x.pointer, n, mean.pointer, rstd.pointer,
+  backwardKernels(arena, dtype).layerNormBackward(sizeOf(mean.shape), n, x.pointer, n, mean.pointer, rstd.pointer,
     pointer(weight), d.pointer, n, d.pointer, n, pointer(dWeight), pointer(dBias));
   return d;
 }
@@ -240,8 +250,7 @@ export function clip(x: FloatTensor, limit: number): void {
   kernelsOf(x.arena, x.dtype).clip(sizeOf(x.shape), x.pointer, limit);
 }
 
-/** Subtracts from both vectors in `pairs` [n,2] (f64) their projections on `count` of `vectors` [...,n], from `first` on. */
-export function project(vectors: WasmTensor<"f64">, first: number, count: number, pairs: WasmTensor<"f64">): void {
-  const chosen = vectors.slice(first, count);
-  chosen.arena.core.kernels.f64.project(count, chosen.shape[1]!, chosen.pointer, pairs.pointer);
+/** Bytes of scratch of a graph's convolution (`work` of assembly/graph/conv.ts), for numbers of `size` bytes. */
+export function convScratchBytes(k: number, outputs: number, size: number): number {
+  return 208 + 3 * (k + outputs) * size;
 }

@@ -1,5 +1,5 @@
 // One typed function per loss kernel: reads and checks its arguments, copies them into wasm memory, allocates the results and calls
-// the kernel. The formulas are in assembly/loss/.
+// the kernel. The formulas are in assembly/training/.
 //
 // Reading an argument may run the caller's code (a getter), and allocating may detach live views. So all arguments are read, once,
 // before the first is copied. The caller or another thread can still change their numbers until then: targets, which become
@@ -20,9 +20,10 @@ import {
   type Tensor,
 } from "./tensor.js";
 import { steady, takeLengths, type Arena, type Lengths, type WasmTensor } from "./memory.js";
-import { floatDtype, kernelsOf, leading, pointer, type FloatTensor } from "./kernels.js";
+import { floatDtype, leading, pointer, type FloatTensor } from "./kernels.js";
 import { record } from "./record.js";
-import { classLoss, elementLoss } from "./wasm.js";
+import { trainingKernels } from "./training-module.js";
+import { classLoss, elementLoss } from "./wasm-training.js";
 
 /** How the losses of elements or rows become one number: their mean, their sum, or not at all. */
 export type Reduction = "mean" | "sum" | "none";
@@ -150,10 +151,12 @@ export function crossEntropy(
     sampleWeight: pointer(sampleWeight),
     ignoreIndex,
     mean,
+    factor: 0,
     losses: losses.pointer,
+    terms: 0,
     dX: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).crossEntropy(record(arena.core, classLoss, fields));
+  const total = trainingKernels(arena, dtype).crossEntropy(record(arena.core, classLoss, fields));
   return { total, losses, gradient };
 }
 
@@ -191,14 +194,16 @@ export function nll(
     sampleWeight: pointer(sampleWeight),
     ignoreIndex,
     mean,
+    factor: 0,
     losses: losses.pointer,
+    terms: 0,
     dX: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).nll(record(arena.core, classLoss, fields));
+  const total = trainingKernels(arena, dtype).nll(record(arena.core, classLoss, fields));
   return { total, losses, gradient };
 }
 
-/** Values of `ElementLoss.kind`, as in assembly/loss/elementwise.ts. */
+/** Values of `ElementLoss.kind`, as in assembly/training/elementwise.ts. */
 export const MSE = 0;
 export const SMOOTH_L1 = 1;
 export const BCE_WITH_LOGITS = 2;
@@ -255,10 +260,12 @@ export function elementwiseLoss(
     posWeight: pointer(posWeight),
     sampleWeight: pointer(sampleWeight),
     mean,
+    factor: 0,
     losses: losses.pointer,
+    terms: 0,
     dPrediction: gradient.pointer,
   };
-  const total = kernelsOf(arena, dtype).elementwiseLoss(record(arena.core, elementLoss, fields));
+  const total = trainingKernels(arena, dtype).elementwiseLoss(record(arena.core, elementLoss, fields));
   return { total, losses, gradient };
 }
 

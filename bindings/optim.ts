@@ -1,10 +1,11 @@
 // One typed function per kernel of parameter updates. `options` are those of the optimizer's group; the equations are in
-// assembly/optim.ts.
+// assembly/training/optim.ts.
 
-import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
+import { pointer, type FloatTensor } from "./kernels.js";
 import { record } from "./record.js";
 import { sizeOf } from "./tensor.js";
-import { adagradStep, adamStep, rmspropStep, sgdStep } from "./wasm.js";
+import { trainingKernels } from "./training-module.js";
+import { adagradStep, adamStep, rmspropStep, sgdStep } from "./wasm-training.js";
 
 /** A parameter and its gradient, of one shape. */
 export interface Update {
@@ -40,7 +41,7 @@ export function sgd(
     nesterov,
     buffer: pointer(buffer),
   };
-  kernelsOf(arena, dtype).sgd(record(arena.core, sgdStep, fields));
+  trainingKernels(arena, dtype).sgd(record(arena.core, sgdStep, fields));
 }
 
 /** One step of Adam or, with `decay` below 1, AdamW; stepSize, correction2 and decay are those of `AdamStep`. */
@@ -75,7 +76,7 @@ export function adam(
     expAvgSq: expAvgSq.pointer,
     maxExpAvgSq: pointer(maxExpAvgSq),
   };
-  kernelsOf(arena, dtype).adam(record(arena.core, adamStep, fields));
+  trainingKernels(arena, dtype).adam(record(arena.core, adamStep, fields));
 }
 
 /** One step of RMSprop. */
@@ -102,7 +103,7 @@ export function rmsprop(
     gradAvg: pointer(gradAvg),
     buffer: pointer(buffer),
   };
-  kernelsOf(arena, dtype).rmsprop(record(arena.core, rmspropStep, fields));
+  trainingKernels(arena, dtype).rmsprop(record(arena.core, rmspropStep, fields));
 }
 
 /** One step of Adagrad; stepSize is that of `AdagradStep`. */
@@ -123,5 +124,5 @@ export function adagrad(
     eps: options.eps,
     sum: sum.pointer,
   };
-  kernelsOf(arena, dtype).adagrad(record(arena.core, adagradStep, fields));
+  trainingKernels(arena, dtype).adagrad(record(arena.core, adagradStep, fields));
 }

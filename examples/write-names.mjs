@@ -12,6 +12,7 @@ import {
   Random,
   Sequential,
   softmax,
+  startThreads,
   tensor,
   Vocabulary,
 } from "wasm-rnn";
@@ -20,6 +21,7 @@ import { countingModel } from "./baselines.mjs";
 import { firstNames, follow, options, report, sequence, split } from "./common.mjs";
 
 const { quick, seed, f32 } = options();
+await startThreads(); // all cores compute, with the bits of one
 const [epochs, hidden, dropout] = quick ? [5, 64, 0] : [24, 192, 0.4]; // a short training does not overfit
 
 const END = ".";

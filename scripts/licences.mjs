@@ -13,6 +13,9 @@ const LICENCE_FILE = /^(licen[cs]es?|copying|notice)([-.].*)?$/i;
  */
 const SAME_REPOSITORY = { "@assemblyscript/loader": "assemblyscript" };
 
+/** Packages whose repository has the licence, and the licence that they name: its text is in scripts/licences/. */
+const REPOSITORY_LICENCE = { "onnxruntime-common": "MIT" };
+
 /**
  * Finds the packages whose code is in the outputs of a build.
  *
@@ -51,6 +54,9 @@ export function licenceNotices(packages, root = ".") {
         throw new Error(`${name} is no longer of the repository and licence of ${other}`);
       }
       texts = licenceTexts(join(root, sibling));
+    }
+    if (texts.length === 0 && REPOSITORY_LICENCE[name] === license) {
+      texts = [readFileSync(new URL(`licences/${name}.txt`, import.meta.url), "utf8").trim()];
     }
     if (texts.length === 0) throw new Error(`${name} ${version} is bundled, and has no licence file in ${folder}`);
     return { name, version, license, files: [...files].sort(), texts };

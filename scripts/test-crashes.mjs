@@ -1,4 +1,4 @@
-// npm run test:crashes: all cases of tests/cli/cli-crashes.test.ts; `npm test` runs some of them. Trainings killed at every rename,
+// npm run test:crashes: all cases of tests/cli/cli-crashes.test.ts; `npx vitest run` of the file runs some of them. Trainings killed at every rename,
 // sync and write and at random moments, on disks that are full or broken. `-- --seed N` chooses other moments.
 
 import { spawnSync } from "node:child_process";

@@ -13,8 +13,22 @@
  *     { "model_data": { "model": "SimpleRNN", "input_size", "hidden_size", "unit_type", "skip", ... },
  *       "state_dict": { "rec.weight_ih_l0": [...], ..., "lin.weight": [...], "lin.bias": [...] } }
  *
+ * Neural Amp Modeler (https://github.com/sdatkinson/NeuralAmpModelerCore):
+ *
+ *     { "architecture": "LSTM" | "WaveNet", "config": { ... }, "weights": [...], ... }
+ *
  * @module wasm-rnn/audio
  */
 
-export { fromProteus, fromRtneural, type RtneuralOptions, type StreamingOptions } from "./models/audio.js";
-export type { StreamingModel } from "./models/streaming.js";
+export {
+  fromNam,
+  fromProteus,
+  fromRtneural,
+  toProteus,
+  toRtneural,
+  type RtneuralOptions,
+  type StreamingOptions,
+} from "./models/audio.js";
+export type { ConvolutionForm } from "./formats/audio/state-dict.js";
+export { StreamingModel } from "./models/streaming.js";
+export { toSequential } from "./models/streaming-chain.js";

@@ -18,6 +18,7 @@ export {
 } from "../bindings/tensor.js";
 export type { Lengths } from "../bindings/memory.js";
 export { buildInfo, configure, initialize, type Variant } from "../bindings/instantiate.js";
+export { startThreads, stopThreads, type ThreadOptions } from "../bindings/threads.js";
 export {
   DisposedError,
   DtypeError,
@@ -25,11 +26,13 @@ export {
   OutOfMemoryError,
   ShapeError,
   StateError,
+  ThreadError,
   UnsupportedError,
   ValueError,
 } from "../bindings/errors.js";
 export type { Parameter } from "./base/parameter.js";
-export { parameter, valueAndGrad, weightedSum, type LossResult } from "./recording/minimize.js";
+export { parameter, weightedSum, type LossResult } from "./recording/minimize.js";
+export { valueAndGrad } from "./ops/value-and-grad.js";
 export type { Layer, LayerOptions, LoadOptions, Module } from "./nn/layer.js";
 export { GRU, LSTM, RNN } from "./recurrent/layers.js";
 export type {
@@ -89,7 +92,7 @@ export { AvgPool1d, MaxPool1d, type PoolOptions } from "./nn/pool.js";
 export { BatchNorm1d, type BatchNorm1dInput, type BatchNorm1dOptions } from "./nn/batch-norm.js";
 export { PReLU, type PReLUOptions } from "./nn/prelu.js";
 export { Activation } from "./nn/activation.js";
-export type { ActivationName } from "../bindings/graph-layers.js";
+export type { ActivationName } from "../bindings/layers.js";
 export { LastStep, MaxOverTime, MeanOverTime, type LastStepOptions, type OverTimeOptions } from "./nn/over-time.js";
 export type { StepsOptions } from "./nn/steps.js";
 export type { LayerStream, LayerStreamOptions } from "./nn/stream.js";
@@ -163,6 +166,7 @@ export {
   type GateConvention,
   type GateOptions,
   type KerasGates,
+  type NamGates,
   type OnnxGates,
   type Tf1Gates,
 } from "./formats/gates.js";
@@ -170,9 +174,11 @@ export { gradCheck, type Checked, type GradCheckOptions, type GradCheckResult } 
 export { Random } from "./base/random.js";
 export {
   CharLM,
+  type CharLMArchitecture,
   type CharLMCell,
   type CharLMOptions,
   type CharLMState,
+  type CharLMVariant,
   type SampleOptions,
   type StepOptimizer,
 } from "./models/charlm.js";

@@ -10,10 +10,10 @@
  * @module wasm-rnn/safetensors
  */
 
+export type { NameFilter } from "./formats/only.js";
 export {
   readSafetensors,
   writeSafetensors,
-  type NameFilter,
   type SafetensorsContent,
   type SafetensorsOptions,
   type StoredData,

@@ -1,190 +1,137 @@
-// The graph module's convolution, forward bit by bit and backward in f64 loops, and sequences laid out row by row.
+// The graph module's convolution by tables of windows, bit by bit against a loop over channels and taps.
 
-import {
-  conv1dBackward,
-  conv1dForward,
-  conv1dPack,
-  conv1dPackedBytes,
-  conv1dWorkBytes,
-  Convolution,
-} from "../graph/conv";
-import { fromRows, StepsOfRows, toRows } from "../graph/steps";
-import {
-  Buffer,
-  expectClose,
-  expectIntact,
-  expectSame,
-  input,
-  maddScalar,
-  output,
-  SIZES,
-  state,
-  wide,
-} from "./helpers";
+import { LINEAR, RELU } from "../activation";
+import { Conv, convForward, convPack } from "../graph/conv";
+import { nr } from "../gemm/microkernel";
+import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES } from "./helpers";
 import { scratch } from "./scratch";
 
-/** Steps of x that `count` outputs read. */
-function stepsOf(s: Convolution, count: i32): i32 {
-  return (count - 1) * s.stride + (s.taps - 1) * s.dilation + 1;
-}
+const LEAKY_RELU: i32 = 6;
 
-/** One convolution with `n` rows of at most `t` outputs, forward and backward. */
+/** One convolution of images [channels,rows,columns] by taps of 2 x 3, with strides; `spread`: outputs apart from each other in y. */
 function check<T>(
-  n: i32,
-  t: i32,
-  c: i32,
-  o: i32,
-  taps: i32,
-  stride: i32,
-  dilation: i32,
+  images: i32,
   groups: i32,
+  channels: i32,
+  outputs: i32,
+  rows: i32,
+  columns: i32,
+  stride: i32,
+  direct: bool,
   bias: bool,
+  activation: i32,
+  spread: bool,
+  taps: i32,
+  tapsFirst: bool = false,
 ): void {
   assert(scratch != 0);
-  const what = `${n} rows of ${t}, ${c} to ${o} channels, ${taps} taps, stride ${stride}, dilation ${dilation}, ${groups} groups`;
-  const s = new Convolution();
-  s.n = n;
-  s.t = t;
-  s.c = c;
-  s.o = o;
-  s.taps = taps;
-  s.stride = stride;
-  s.dilation = dilation;
+  const what = `${images} images, ${groups} groups of ${channels} to ${outputs} channels, ${taps} taps, positions ${rows} x ${columns}, stride ${stride}, direct ${direct}, bias ${bias}, activation ${activation}, spread ${spread}, taps first ${tapsFirst}`;
+  const size = <i32>sizeof<T>();
+  const width = (columns - 1) * stride + 3;
+  const plane = ((rows - 1) * stride + 2) * width;
+  const count = rows * columns;
+  const k = taps * channels;
+  const step = spread ? 2 : 1;
+  const s = new Conv();
+  s.slope = 0.25;
+  s.activation = activation;
+  s.images = images;
   s.groups = groups;
-  const counts = new Buffer<i32>(n);
-  for (let row = 0; row < n; row++) counts[row] = row == 0 ? t : (row * 5) % (t + 1);
-  counts.freeze();
-  const steps = stepsOf(s, t);
-  const width = c / groups;
-  const x = input<T>(n * steps * c);
-  const weight = input<T>(o * width * taps);
-  const b = input<T>(o);
-  const gap = 2;
-  const rowsApart = 3;
-  const y = output<T>(n * (t * (o + gap) + rowsApart));
-  s.counts = counts.p;
-  s.x = x.p;
-  s.xRow = steps * c;
+  s.channels = channels;
+  s.outputs = outputs;
+  s.direct = direct;
+  s.taps = taps;
+  s.kChannel = tapsFirst ? 1 : taps;
+  s.kTap = tapsFirst ? channels : 1;
+  s.biasFirst = tapsFirst;
+  const weightTaps = new Buffer<i32>(taps);
+  const offsets = new Buffer<i32>(k);
+  for (let t = 0; t < taps; t++) {
+    weightTaps[t] = taps == 6 ? t : 5 - t; // all six are beside each other
+    for (let c = 0; c < channels; c++)
+      offsets[c * s.kChannel + t * s.kTap] = size * (c * plane + (t / 3) * width + (t % 3));
+  }
+  const positions = new Buffer<i32>(count);
+  const yPositions = new Buffer<i32>(count);
+  for (let i = 0; i < count; i++) {
+    positions[i] = size * stride * ((i / columns) * width + (i % columns));
+    yPositions[i] = size * (step * i + (spread ? 3 * (i / columns) : 0));
+  }
+  weightTaps.freeze();
+  offsets.freeze();
+  positions.freeze();
+  yPositions.freeze();
+  const weight = input<T>(groups * outputs * channels * 6);
+  const b = input<T>(groups * outputs);
+  const x = input<T>(images * groups * channels * plane);
+  const yPlane = step * count + (spread ? 3 * rows : 0) + 1;
+  const y = output<T>(images * groups * outputs * yPlane);
+  s.weightTaps = weightTaps.p;
+  s.weightChannel = 6;
+  s.weightOutput = 6 * channels;
+  s.weightGroup = 6 * channels * outputs;
   s.weight = weight.p;
-  s.bias = bias ? b.p : 0;
-  s.y = y.p;
-  s.yStep = o + gap;
-  s.yRow = t * (o + gap) + rowsApart;
-  const panels = output<T>(<i32>(conv1dPackedBytes<T>(s) / sizeof<T>()));
+  const padded = direct ? outputs : ((outputs + nr<T>() - 1) / nr<T>()) * nr<T>();
+  const panels = output<T>(groups * padded * k);
   s.panels = panels.p;
-  conv1dPack<T>(s);
+  s.bias = bias ? b.p : 0;
+  s.x = x.p;
+  s.xImage = groups * channels * plane;
+  s.xGroup = channels * plane;
+  s.offsets = offsets.p;
+  s.positions = positions.p;
+  s.count = count;
+  s.y = y.p;
+  s.yImage = groups * outputs * yPlane;
+  s.yPlane = yPlane;
+  s.yPositions = spread ? yPositions.p : 0;
+  s.work = output<T>((208 + size * 3 * (k + outputs)) / size).p;
+  convPack<T>(s);
   panels.freeze();
-  conv1dForward<T>(s);
+  convForward<T>(s);
 
-  const dy = input<T>(n * t * o);
-  const dx = state<T>(n * steps * c);
-  const dWeight = state<T>(o * width * taps);
-  const dBias = state<T>(o);
-  const expected = output<T>(y.length);
-  const dxExpected = wide<T>(dx);
-  const dWeightExpected = wide<T>(dWeight);
-  const dBiasExpected = wide<T>(dBias);
-  for (let row = 0; row < n; row++) {
-    for (let i = 0; i < t; i++) {
-      for (let j = 0; j < o; j++) {
-        const at = row * s.yRow + i * s.yStep + j;
-        expected[at] = 0;
-        if (i >= counts[row]) continue;
-        const d = <f64>dy[(row * t + i) * o + j];
-        const first = (j / (o / groups)) * width;
-        let sum: T = bias ? b[j] : 0;
-        for (let k = 0; k < taps; k++) {
-          for (let p = 0; p < width; p++) {
-            const from = row * s.xRow + (i * stride + k * dilation) * c + first + p;
-            const w = (j * width + p) * taps + k;
-            sum = maddScalar<T>(x[from], weight[w], sum);
-            dxExpected[from] += <f64>weight[w] * d;
-            dWeightExpected[w] += <f64>x[from] * d;
-          }
+  const expected = new Buffer<T>(y.length).fill(<T>NaN);
+  for (let image = 0; image < images; image++) {
+    for (let o = 0; o < groups * outputs; o++) {
+      const group = o / outputs;
+      for (let i = 0; i < count; i++) {
+        let sum: T = bias && tapsFirst ? b[o] : 0;
+        for (let j = 0; j < k; j++) {
+          const c = tapsFirst ? j % channels : j / taps;
+          const t = tapsFirst ? j / channels : j % taps;
+          const from = (image * groups + group) * channels * plane + (positions[i] + offsets[j]) / size;
+          sum = maddScalar<T>(x[from], weight[(o * channels + c) * 6 + weightTaps[t]], sum);
         }
-        dBiasExpected[j] += d;
-        expected[at] = sum;
+        if (bias && !tapsFirst) sum += b[o];
+        if (activation != LINEAR && sum <= 0) sum = activation == RELU ? 0 : sum * <T>0.25;
+        expected[(image * groups * outputs + o) * yPlane + (spread ? yPositions[i] / size : i)] = sum;
       }
     }
   }
-  expectSame<T>(`y of ${what}`, y, expected);
-
-  s.dy = dy.p;
-  s.dx = dx.p;
-  s.dWeight = dWeight.p;
-  s.dBias = dBias.p;
-  const work = output<T>(<i32>(conv1dWorkBytes<T>(s) / sizeof<T>()));
-  s.work = work.p;
-  conv1dBackward<T>(s);
-  expectClose<T>(`dx of ${what}`, dx, dxExpected, 10);
-  expectClose<T>(`dWeight of ${what}`, dWeight, dWeightExpected, 10);
-  expectClose<T>(`dBias of ${what}`, dBias, dBiasExpected, 10);
+  expectSame<T>(what, y, expected);
   expectIntact(what);
 }
 
 function sizes<T>(): void {
   for (let a = 0; a < SIZES.length; a++) {
-    for (let b = 0; b < SIZES.length; b += 2)
-      check<T>(2, SIZES[b], SIZES[a], SIZES[SIZES.length - 1 - a], 3, 1, 1, 1, true);
-    check<T>(1, 5, SIZES[a], 4, SIZES[a], 1, 1, 1, false);
-    check<T>(3, SIZES[a], 3, 5, 2, 3, 1, 1, true);
-    check<T>(2, SIZES[a], 5, 3, 3, 2, 2, 1, true);
-    check<T>(2, 4, SIZES[a], SIZES[a], 3, 1, 2, SIZES[a], true); // depthwise
-    check<T>(2, 4, SIZES[a], SIZES[a], 4, 2, 1, SIZES[a], false);
-    check<T>(2, 4, SIZES[a], 2 * SIZES[a], 3, 1, 1, SIZES[a], true); // two outputs of each channel
-    check<T>(2, 4, 3 * SIZES[a], 6, 2, 1, 3, 3, true);
-  }
-  check<T>(1, 3, 130, 9, 3, 1, 1, 1, true); // blocks of k
-}
-
-/** A batch of 3 rows of 5 steps of c numbers, time first and batch first. */
-function rows<T>(): void {
-  for (let k = 0; k < SIZES.length; k++) {
-    for (let batchFirst = 0; batchFirst < 2; batchFirst++) {
-      const c = SIZES[k];
-      const x = input<T>(15 * c);
-      const lengths = new Buffer<i32>(3);
-      lengths[0] = 5;
-      lengths[2] = 2;
-      lengths.freeze();
-      const s = new StepsOfRows();
-      s.n = 3;
-      s.c = c;
-      s.lengths = lengths.p;
-      s.tensor = x.p;
-      s.t = 5;
-      s.stepStride = batchFirst ? c : 3 * c;
-      s.rowStride = batchFirst ? 5 * c : c;
-      s.left = k % 3;
-      s.steps = 4 + k; // 4: the last steps are left out
-      const rows = output<T>(3 * s.steps * c);
-      s.rows = rows.p;
-      toRows<T>(s);
-      const back = output<T>(15 * c);
-      s.tensor = back.p;
-      fromRows<T>(s);
-      const expected = new Buffer<T>(rows.length).fill(0);
-      const expectedBack = new Buffer<T>(back.length).fill(0);
-      for (let row = 0; row < 3; row++) {
-        for (let i = 0; i < lengths[row] && i < s.steps - s.left; i++) {
-          for (let j = 0; j < c; j++) {
-            const at = i * s.stepStride + row * s.rowStride + j;
-            expected[(row * s.steps + s.left + i) * c + j] = x[at];
-            expectedBack[at] = x[at];
-          }
-        }
-      }
-      const what = `${c} numbers, batch first ${batchFirst}`;
-      expectSame<T>(what, rows, expected);
-      expectSame<T>(what, back, expectedBack);
-      expectIntact(what);
+    for (let b = 0; b < SIZES.length; b++) {
+      const n = SIZES[a];
+      const m = SIZES[b];
+      check<T>(1, 1, 3, n, 1, m, 1, false, true, LINEAR, false, 6);
+      check<T>(1, 2, 3, n, 1, m, 1, false, true, LINEAR, false, 6, true);
+      check<T>(1, n, 1, 2, 1, m, 1, true, true, RELU, false, 6, true);
+      check<T>(2, 2, n, m, 3, 3, 2, false, false, RELU, false, 5);
+      check<T>(1, 3, 2, n, 2, m, 1, false, true, LEAKY_RELU, true, 6);
+      check<T>(2, n, 1, 2, 3, m, 1, true, true, LINEAR, false, 6);
+      check<T>(1, n, 1, 1, 2, m, 2, true, false, LEAKY_RELU, true, 4);
     }
+    check<T>(1, 1, SIZES[a], 9, 1, SIZES[a], 1, false, true, LINEAR, false, 0);
+    check<T>(1, 1, 1, 2, 1, SIZES[a], 1, true, true, LINEAR, false, 0);
   }
+  check<T>(1, 1, 150, 9, 1, 7, 1, false, true, LINEAR, false, 2); // blocks of k
 }
 
 describe("graph: convolution", () => {
   test("all sizes f64", () => sizes<f64>());
   test("all sizes f32", () => sizes<f32>());
-  test("sequences row by row f64", () => rows<f64>());
-  test("sequences row by row f32", () => rows<f32>());
 });

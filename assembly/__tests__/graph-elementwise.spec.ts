@@ -1,59 +1,56 @@
 // The graph module's elementwise kernels, against a loop that computes each index from scratch.
 
 import * as activation from "../activation";
-import * as kernels from "../graph/elementwise";
-import { Operands } from "../graph/elementwise";
-import { logLanes } from "../logarithm";
-import * as math from "../math";
+import { elementwise, Operands } from "../graph/elementwise";
+import * as wide from "../graph/transcendental";
 import { bitsOf, Buffer, expectIntact, expectSame, fail, input, output } from "./helpers";
 
 // prettier-ignore
 const NAMES: StaticArray<string> = [
-  "neg", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "add", "sub", "mul", "div", "equal", "tanhBackward",
-  "sigmoidBackward", "reluBackward", "where",
+  "add", "sub", "mul", "div", "minimum", "maximum", "prelu", "pow", "fmod", "mod", "equal", "tanhBackward", "sigmoidBackward",
+  "reluBackward", "where",
 ];
-const WHERE: i32 = 15;
+const POW: i32 = 7;
+const WHERE: i32 = 14;
 
 function run<T>(operation: i32, s: Operands): void {
-  if (operation == 0) kernels.neg<T>(s);
-  else if (operation == 1) kernels.exp<T>(s);
-  else if (operation == 2) kernels.log<T>(s);
-  else if (operation == 3) kernels.sqrt<T>(s);
-  else if (operation == 4) kernels.tanh<T>(s);
-  else if (operation == 5) kernels.sigmoid<T>(s);
-  else if (operation == 6) kernels.relu<T>(s);
-  else if (operation == 7) kernels.add<T>(s);
-  else if (operation == 8) kernels.sub<T>(s);
-  else if (operation == 9) kernels.mul<T>(s);
-  else if (operation == 10) kernels.div<T>(s);
-  else if (operation == 11) kernels.equal<T>(s);
-  else if (operation == 12) kernels.tanhBackward<T>(s);
-  else if (operation == 13) kernels.sigmoidBackward<T>(s);
-  else if (operation == 14) kernels.reluBackward<T>(s);
-  else kernels.where<T>(s);
+  s.operation = operation;
+  elementwise<T>(s);
 }
 
 function lane<T>(v: v128): T {
   return <T>(sizeof<T>() == 8 ? f64x2.extract_lane(v, 0) : f32x4.extract_lane(v, 0));
 }
 
-/** The same by scalars; the transcendental functions are those that math.spec.ts tests. */
+function pow<T>(a: T, b: T): T {
+  if (b == 1) return a;
+  if (b == 2) return (a * a) as T;
+  if (b == 3) return <T>(<T>(a * a) * a);
+  if (b == -1) return (1 / a) as T;
+  if (b == <T>0.5 && a != <T>-Infinity) return sqrt<T>(<T>(a + 0));
+  return <T>f64x2.extract_lane(wide.pow(f64x2.splat(<f64>a), f64x2.splat(<f64>b)), 0);
+}
+
+/** The same by scalars. */
 function exact<T>(operation: i32, a: T, b: T, condition: i32): T {
-  if (operation == 0) return -a as T;
-  if (operation == 1) return lane<T>(math.exp<T>(v128.splat<T>(a)));
-  if (operation == 2) return lane<T>(logLanes<T>(v128.splat<T>(a)));
-  if (operation == 3) return sqrt<T>(a);
-  if (operation == 4) return lane<T>(math.tanh<T>(v128.splat<T>(a)));
-  if (operation == 5) return lane<T>(math.sigmoid<T>(v128.splat<T>(a)));
-  if (operation == 6) return a < 0 ? 0 : a;
-  if (operation == 7) return (a + b) as T;
-  if (operation == 8) return (a - b) as T;
-  if (operation == 9) return (a * b) as T;
-  if (operation == 10) return (a / b) as T;
-  if (operation == 11) return a == b ? 1 : 0;
-  if (operation == 12) return lane<T>(activation.tanhBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
-  if (operation == 13) return lane<T>(activation.sigmoidBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
-  if (operation == 14) return b <= 0 ? 0 : a;
+  if (operation == 0) return (a + b) as T;
+  if (operation == 1) return (a - b) as T;
+  if (operation == 2) return (a * b) as T;
+  if (operation == 3) return (a / b) as T;
+  if (operation == 4) return min<T>(a, b);
+  if (operation == 5) return max<T>(a, b);
+  if (operation == 6) return a > 0 ? a : ((a * b) as T);
+  if (operation == POW) return pow<T>(a, b);
+  if (operation == 8) return (a % b) as T;
+  if (operation == 9) {
+    const rest: T = a % b;
+    if (rest != 0 && rest < 0 != b < 0) return (rest + b) as T;
+    return rest;
+  }
+  if (operation == 10) return a == b ? 1 : 0;
+  if (operation == 11) return lane<T>(activation.tanhBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
+  if (operation == 12) return lane<T>(activation.sigmoidBackward<T>(v128.splat<T>(a), v128.splat<T>(b)));
+  if (operation == 13) return b <= 0 ? 0 : a;
   return condition ? a : b;
 }
 
@@ -186,7 +183,10 @@ function inPlace<T>(): void {
 /** NaN, infinities, signed zeros, denormals: the bits of scalar arithmetic. */
 function specials<T>(): void {
   const denormal = <T>(sizeof<T>() == 8 ? 5e-324 : 1e-45);
-  const values: T[] = [<T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, <T>-0.0, 0, 3, <T>-0.25];
+  // prettier-ignore
+  const values: T[] = [
+    <T>NaN, <T>Infinity, <T>-Infinity, denormal, -denormal, <T>-0.0, 0, 3, <T>-0.25, 1, 2, <T>0.5, -1, -7, <T>2.75,
+  ];
   const n = values.length;
   const axes = axesOf([n, 1, 0, 1, n, 0, 1, 0]); // a [n,1], b [n] and condition [n,1]
   const a = new Buffer<T>(n);

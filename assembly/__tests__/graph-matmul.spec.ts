@@ -1,12 +1,13 @@
 // The graph module's products of stacks of matrices, against the core's gemm of each pair and a naive loop.
 
 import { gemm, OVERWRITE } from "../gemm/gemm";
-import { matmul, Product } from "../graph/matmul";
+import { nr } from "../gemm/microkernel";
+import { matmul, matmulPack, Product } from "../graph/matmul";
 import { Buffer, expectClose, expectIntact, expectSame, input, output, SIZES } from "./helpers";
 import "./scratch";
 
 /** Stacks [p,q]: a has matrices for both axes, or repeats along one or both, as b does. */
-function stacks<T>(m: i32, k: i32, n: i32, transposed: i32): void {
+function stacks<T>(m: i32, k: i32, n: i32, transposed: i32, biased: bool): void {
   const p = 2;
   const q = 3;
   for (let repeated = 0; repeated < 16; repeated++) {
@@ -26,7 +27,9 @@ function stacks<T>(m: i32, k: i32, n: i32, transposed: i32): void {
     const a = input<T>(counts[0] * m * k);
     const b = input<T>(counts[1] * k * n);
     const out = output<T>(p * q * m * n);
+    const bias = input<T>(n);
     const s = new Product();
+    s.bias = biased ? bias.p : 0;
     s.a = a.p;
     s.b = b.p;
     s.out = out.p;
@@ -39,6 +42,13 @@ function stacks<T>(m: i32, k: i32, n: i32, transposed: i32): void {
     s.aColumn = transposed & 1 ? m : 1;
     s.bRow = transposed & 2 ? 1 : n;
     s.bColumn = transposed & 2 ? k : 1;
+    s.panels = 0;
+    if (counts[1] == 1 && !(transposed & 1)) {
+      const panels = output<T>(k * ((n + nr<T>() - 1) / nr<T>()) * nr<T>());
+      s.panels = panels.p;
+      matmulPack<T>(s);
+      panels.freeze();
+    }
     matmul<T>(s);
     const same = output<T>(p * q * m * n);
     const naive = new StaticArray<f64>(p * q * m * n);
@@ -55,13 +65,13 @@ function stacks<T>(m: i32, k: i32, n: i32, transposed: i32): void {
         b.p + <usize>firstB * sizeof<T>(),
         s.bRow,
         s.bColumn,
-        OVERWRITE,
+        biased ? bias.p : OVERWRITE,
         same.p + <usize>(i * m * n) * sizeof<T>(),
         n,
       );
       for (let r = 0; r < m; r++) {
         for (let c = 0; c < n; c++) {
-          let sum: f64 = 0;
+          let sum: f64 = biased ? <f64>bias[c] : 0;
           for (let l = 0; l < k; l++) {
             sum += <f64>a[firstA + r * s.aRow + l * s.aColumn] * <f64>b[firstB + l * s.bRow + c * s.bColumn];
           }
@@ -69,7 +79,7 @@ function stacks<T>(m: i32, k: i32, n: i32, transposed: i32): void {
         }
       }
     }
-    const what = `[${m},${k}] [${k},${n}], repeated ${repeated}, transposed ${transposed}`;
+    const what = `[${m},${k}] [${k},${n}], repeated ${repeated}, transposed ${transposed}, bias ${biased}`;
     expectSame<T>(what, out, same);
     expectClose<T>(what, out, naive, 10);
     expectIntact(what);
@@ -81,7 +91,10 @@ function sizes<T>(): void {
     const m = SIZES[i];
     const k = SIZES[(i + 2) % SIZES.length];
     const n = SIZES[(i + 5) % SIZES.length];
-    for (let transposed = 0; transposed < 4; transposed++) stacks<T>(m, k, n, transposed);
+    for (let transposed = 0; transposed < 4; transposed++) {
+      stacks<T>(m, k, n, transposed, false);
+      stacks<T>(m, k, n, transposed, true);
+    }
   }
 }
 

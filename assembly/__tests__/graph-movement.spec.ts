@@ -1,7 +1,7 @@
 // The graph module's strided copy and oneHot, against loops that compute each index from scratch.
 
-import { Move, move, oneHot } from "../graph/movement";
-import { Buffer, expectIntact, expectSame, fail, input, output, SIZES } from "./helpers";
+import { convert, Move, move, moveAdd, oneHot } from "../graph/movement";
+import { Buffer, expectIntact, expectSame, fail, input, output, SIZES, state } from "./helpers";
 
 /** Copies a box of `axes`, [rank,4], and compares every number of the destination: those outside the box keep their value. */
 function expectMoved<T>(what: string, axes: Buffer<i32>): void {
@@ -36,6 +36,65 @@ function expectMoved<T>(what: string, axes: Buffer<i32>): void {
   move<T>(s);
   expectSame<T>(what, to, expected);
   expectIntact(what);
+}
+
+/** Adds a box of `axes`, [rank,4], to numbers that may repeat. */
+function expectAdded<T>(what: string, axes: Buffer<i32>): void {
+  axes.freeze();
+  let fromSpan = 1;
+  let toSpan = 1;
+  for (let axis = 0; axis < axes.length; axis += 4) {
+    fromSpan += (axes[axis] - 1) * axes[axis + 1];
+    toSpan += (axes[axis] - 1) * axes[axis + 2];
+  }
+  const from = input<T>(fromSpan);
+  const to = state<T>(toSpan);
+  const expected = to.copy();
+  const inner = axes.length - 4;
+  const outer = axes.length > 4 ? axes[0] : 1;
+  for (let i = 0; i < outer; i++) {
+    for (let j = 0; j < axes[inner]; j++) {
+      const target = (axes.length > 4 ? i * axes[2] : 0) + j * axes[inner + 2];
+      expected[target] += from[(axes.length > 4 ? i * axes[1] : 0) + j * axes[inner + 1]];
+    }
+  }
+  const s = new Move();
+  s.from = from.p;
+  s.to = to.p;
+  s.axes = axes.p;
+  s.rank = axes.length / 4;
+  moveAdd<T>(s);
+  expectSame<T>(what, to, expected);
+  expectIntact(what);
+}
+
+function sums<T>(): void {
+  for (let i = 0; i < SIZES.length; i++) {
+    for (let strides = 0; strides < 9; strides++) {
+      const axes = new Buffer<i32>(4);
+      axes[0] = SIZES[i];
+      axes[1] = strides % 3;
+      axes[2] = strides / 3; // 0 sums
+      expectAdded<T>(`${axes[0]} numbers, strides ${axes[1]} and ${axes[2]}`, axes);
+      const two = new Buffer<i32>(8); // rows of 3 or 5, summed where strides are 0
+      for (let k = 0; k < 4; k++) two[k] = [SIZES[i], 5, strides % 3, 9][k];
+      for (let k = 0; k < 4; k++) two[4 + k] = [3, 1, strides / 3, 9][k];
+      expectAdded<T>(`${two[0]} rows, strides ${two[2]} and ${two[6]}`, two);
+    }
+  }
+}
+
+function conversions<T, From>(): void {
+  for (let i = 0; i < SIZES.length; i++) {
+    const n = SIZES[i];
+    const from = input<From>(n);
+    const to = output<T>(n);
+    const expected = new Buffer<T>(n);
+    for (let k = 0; k < n; k++) expected[k] = <T>from[k];
+    convert<T>(n, from.p, to.p);
+    expectSame<T>(`convert [${n}]`, to, expected);
+    expectIntact("convert");
+  }
 }
 
 function boxes<T>(): void {
@@ -108,6 +167,10 @@ function hot<T>(): void {
 describe("graph: movement", () => {
   test("boxes f64", () => boxes<f64>());
   test("boxes f32", () => boxes<f32>());
+  test("sums f64", () => sums<f64>());
+  test("sums f32", () => sums<f32>());
+  test("convert f64", () => conversions<f64, f32>());
+  test("convert f32", () => conversions<f32, f64>());
   test("integers", () => integers());
   test("oneHot f64", () => hot<f64>());
   test("oneHot f32", () => hot<f32>());

@@ -9,6 +9,7 @@ import {
   nanInGate,
   nonlinearities,
   packed,
+  placed,
   rows,
   steps,
 } from "./properties";
@@ -25,7 +26,9 @@ describe("gru", () => {
   test("step by step f32", () => steps<f32>(GRU));
   test("weights packed once f64", () => packed<f64>(GRU));
   test("weights packed once f32", () => packed<f32>(GRU));
+  test("states elsewhere, and steps in reverse f64", () => placed<f64>(GRU));
   test("rows of a batch f64", () => rows<f64>(GRU));
+  test("states elsewhere, and steps in reverse f32", () => placed<f32>(GRU));
   test("rows of a batch f32", () => rows<f32>(GRU));
   test("forward only f64", () => forwardOnly<f64>(GRU));
   test("forward only f32", () => forwardOnly<f32>(GRU));
@@ -48,6 +51,8 @@ describe("gru, layer-normalised", () => {
   test("step by step f32", () => steps<f32>(GRU, NORMED));
   test("weights packed once f64", () => packed<f64>(GRU, NORMED));
   test("weights packed once f32", () => packed<f32>(GRU, NORMED));
+  test("states elsewhere, and steps in reverse f64", () => placed<f64>(GRU, NORMED));
   test("rows of a batch f64", () => rows<f64>(GRU, NORMED));
+  test("states elsewhere, and steps in reverse f32", () => placed<f32>(GRU, NORMED));
   test("rows of a batch f32", () => rows<f32>(GRU, NORMED));
 });

@@ -1,8 +1,8 @@
 // Softmax and the losses, against f64 loops of the standard library.
 
-import { ClassLoss, crossEntropy, nll } from "../loss/classes";
-import { ElementLoss, elementwiseLoss } from "../loss/elementwise";
-import { logSoftmax, softmax } from "../loss/softmax";
+import { classFactor, ClassLoss, crossEntropy, nll } from "../training/classes";
+import { elementFactor, ElementLoss, elementwiseLoss } from "../training/elementwise";
+import { logSoftmax, softmax } from "../softmax";
 import {
   bitsOf,
   Buffer,
@@ -99,6 +99,18 @@ function softmaxSpecials<T>(): void {
 }
 
 /** Fails where the sum that a loss kernel returns is not `expected`. */
+/** Terms, times the factor, add up to the total, bit by bit; they are the losses before these were rounded. */
+function expectTerms<T>(what: string, terms: Buffer<f64>, losses: Buffer<T>, total: f64, factor: f64): void {
+  let sum: f64 = 0;
+  for (let i = 0; i < terms.length; i++) {
+    sum += terms[i];
+    const same = isNaN(losses[i]) ? isNaN(terms[i]) : <T>terms[i] == losses[i];
+    if (!same) fail(`${what}: term ${terms[i]} of loss ${losses[i]}`);
+  }
+  sum *= factor;
+  if (!(isNaN(total) ? isNaN(sum) : sum == total)) fail(`${what}: the terms' ${sum}, not ${total}`);
+}
+
 function expectTotal<T>(what: string, total: f64, expected: f64): void {
   const tolerance = (sizeof<T>() == 8 ? 1e-13 : 1e-6) * (1 + abs(expected));
   const fits = isNaN(expected) ? isNaN(total) : abs(total - expected) <= tolerance; // a mean over nothing is NaN
@@ -134,6 +146,8 @@ function stepWeights<T>(n: i32): Buffer<T> {
 function classLoss<T>(x: Buffer<T>, n: i32, targets: usize, losses: Buffer<T>, dX: Buffer<T>): ClassLoss {
   const c = new ClassLoss();
   c.smoothing = 0;
+  c.factor = 0;
+  c.terms = 0;
   c.rows = losses.length;
   c.n = n;
   c.x = x.p;
@@ -181,6 +195,17 @@ function crossEntropySizes<T>(option: i32): void {
         c.smoothing = smoothing;
         c.mean = mean;
         const total = crossEntropy<T>(c);
+        const terms = output<f64>(rows);
+        const again = output<T>(rows);
+        const dAgain = output<T>(rows * n);
+        c.terms = terms.p;
+        c.factor = classFactor<T>(c);
+        c.losses = again.p;
+        c.dX = dAgain.p;
+        crossEntropy<T>(c);
+        expectTerms<T>(what, terms, losses, total, c.factor);
+        expectSame<T>(`losses by a given factor, ${what}`, again, losses);
+        expectSame<T>(`dLogits by a given factor, ${what}`, dAgain, dLogits);
         const y = naiveSoftmax<T>(rows, n, logits);
         const d = new StaticArray<f64>(rows * n);
         const lossesExpected = new StaticArray<f64>(rows);
@@ -299,6 +324,8 @@ function naiveBce(x: f64, t: f64, posWeight: f64): f64 {
 function elementLoss<T>(kind: i32, x: Buffer<T>, t: Buffer<T>, losses: Buffer<T>, d: Buffer<T>): ElementLoss {
   const e = new ElementLoss();
   e.beta = 0;
+  e.factor = 0;
+  e.terms = 0;
   e.kind = kind;
   e.n = x.length;
   e.inner = x.length;
@@ -370,6 +397,17 @@ function elementwiseSizes<T>(kind: i32): void {
       if (sampled) e.sampleWeight = sampleWeight.p;
       e.mean = mean;
       const total = elementwiseLoss<T>(e);
+      const terms = output<f64>(n);
+      const again = output<T>(n);
+      const dAgain = output<T>(n);
+      e.terms = terms.p;
+      e.factor = elementFactor<T>(e);
+      e.losses = again.p;
+      e.dPrediction = dAgain.p;
+      elementwiseLoss<T>(e);
+      expectTerms<T>(what, terms, losses, total, e.factor);
+      expectSame<T>(`losses by a given factor, ${what}`, again, losses);
+      expectSame<T>(`dPrediction by a given factor, ${what}`, dAgain, dx);
       expectClose<T>(`losses, ${what}`, losses, lossesExpected);
       expectClose<T>(`dPrediction, ${what}`, dx, d);
       expectTotal<T>(what, total, totalExpected);

@@ -4,7 +4,7 @@ import { RELU, SIGMOID, TANH } from "../activation";
 import { forward } from "./calls";
 import { expectIntact, expectSameRange, fail } from "./helpers";
 import { Naive } from "./naive";
-import { chunks, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
+import { chunks, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, placed, rows, steps } from "./properties";
 import { Case, CLIPPED, COUPLED, LSTM, MASKED, NORMED, PEEPHOLE, PROJECTED } from "./sequence";
 
 /** An infinity in c0 stays in its unit of c; h stays finite, and the other rows do not change. */
@@ -65,7 +65,9 @@ describe("lstm", () => {
   test("step by step f32", () => steps<f32>(LSTM));
   test("weights packed once f64", () => packed<f64>(LSTM));
   test("weights packed once f32", () => packed<f32>(LSTM));
+  test("states elsewhere, and steps in reverse f64", () => placed<f64>(LSTM));
   test("rows of a batch f64", () => rows<f64>(LSTM));
+  test("states elsewhere, and steps in reverse f32", () => placed<f32>(LSTM));
   test("rows of a batch f32", () => rows<f32>(LSTM));
   test("forward only f64", () => forwardOnly<f64>(LSTM));
   test("forward only f32", () => forwardOnly<f32>(LSTM));
@@ -90,6 +92,8 @@ describe("lstm, layer-normalised", () => {
   test("step by step f32", () => steps<f32>(LSTM, NORMED));
   test("weights packed once f64", () => packed<f64>(LSTM, NORMED));
   test("weights packed once f32", () => packed<f32>(LSTM, NORMED));
+  test("states elsewhere, and steps in reverse f64", () => placed<f64>(LSTM, NORMED));
   test("rows of a batch f64", () => rows<f64>(LSTM, NORMED));
+  test("states elsewhere, and steps in reverse f32", () => placed<f32>(LSTM, NORMED));
   test("rows of a batch f32", () => rows<f32>(LSTM, NORMED));
 });

@@ -4,38 +4,41 @@ import { bytes } from "../simd";
 import { microkernel, microkernelPair, microkernelRow, MR, nr } from "../gemm/microkernel";
 import { Buffer, expectIntact, expectSame, input, maddScalar, output, SIZES, state } from "./helpers";
 
-/** One tile: rows of `from` are fromStride numbers apart (0: one for all), rows of C cStride. */
-function tile<T>(k: i32, fromStride: i32, cStride: i32): void {
-  const a = input<T>(k * MR);
+/** One tile of 4 rows to MR: those of `from` are fromStride numbers apart (0: one for all), rows of C cStride. */
+function tile<T>(rows: i32, k: i32, fromStride: i32, cStride: i32): void {
+  const what = `tile of ${rows} rows, k = ${k}`;
+  const a = input<T>(k * rows);
   const b = input<T>(k * nr<T>());
-  const from = input<T>((MR - 1) * fromStride + nr<T>());
-  const c = state<T>((MR - 1) * cStride + nr<T>());
+  const from = input<T>((rows - 1) * fromStride + nr<T>());
+  const c = state<T>((rows - 1) * cStride + nr<T>());
   const expected = c.copy(); // gaps between rows do not change
-  for (let i = 0; i < MR; i++) {
+  for (let i = 0; i < rows; i++) {
     for (let j = 0; j < nr<T>(); j++) {
       let sum = from[i * fromStride + j];
-      for (let p = 0; p < k; p++) sum = maddScalar<T>(a[p * MR + i], b[p * nr<T>() + j], sum);
+      for (let p = 0; p < k; p++) sum = maddScalar<T>(a[p * rows + i], b[p * nr<T>() + j], sum);
       expected[i * cStride + j] = sum;
     }
   }
-  microkernel<T>(k, a.p, b.p, from.p, bytes<T>(fromStride), c.p, bytes<T>(cStride));
-  expectSame<T>(`tile of k = ${k}`, c, expected);
+  microkernel<T>(rows, k, a.p, b.p, from.p, bytes<T>(fromStride), c.p, bytes<T>(cStride));
+  expectSame<T>(what, c, expected);
   if (fromStride == nr<T>()) {
     const inPlace = from.copy();
-    const dense = new Buffer<T>(MR * nr<T>());
+    const dense = new Buffer<T>(rows * nr<T>());
     for (let i = 0; i < dense.length; i++) dense[i] = expected[(i / nr<T>()) * cStride + (i % nr<T>())];
-    microkernel<T>(k, a.p, b.p, inPlace.p, bytes<T>(fromStride), inPlace.p, bytes<T>(fromStride));
-    expectSame<T>(`tile of k = ${k} in place`, inPlace, dense);
+    microkernel<T>(rows, k, a.p, b.p, inPlace.p, bytes<T>(fromStride), inPlace.p, bytes<T>(fromStride));
+    expectSame<T>(`${what} in place`, inPlace, dense);
   }
-  expectIntact(`tile of k = ${k}`);
+  expectIntact(what);
 }
 
 function tiles<T>(): void {
-  for (let i = 0; i < SIZES.length; i++) {
-    tile<T>(SIZES[i], 0, nr<T>());
-    tile<T>(SIZES[i], nr<T>(), nr<T>());
-    tile<T>(SIZES[i], nr<T>(), nr<T>() + 1);
-    tile<T>(SIZES[i], nr<T>() + 3, nr<T>() + 5);
+  for (let rows = 4; rows <= MR; rows += 2) {
+    for (let i = 0; i < SIZES.length; i++) {
+      tile<T>(rows, SIZES[i], 0, nr<T>());
+      tile<T>(rows, SIZES[i], nr<T>(), nr<T>());
+      tile<T>(rows, SIZES[i], nr<T>(), nr<T>() + 1);
+      tile<T>(rows, SIZES[i], nr<T>() + 3, nr<T>() + 5);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // Parameter updates, every option on and off, over several steps, against scalar f64 loops of PyTorch's equations.
 
-import { adagrad, AdagradStep, adam, AdamStep, rmsprop, RmspropStep, sgd, SgdStep } from "../optim";
+import { adagrad, AdagradStep, adam, AdamStep, rmsprop, RmspropStep, sgd, SgdStep } from "../training/optim";
 import { Buffer, expectClose, expectIntact, expectSame, fail, input, output, SIZES, state, wide } from "./helpers";
 
 const STEPS: i32 = 4;

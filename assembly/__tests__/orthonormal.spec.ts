@@ -1,6 +1,6 @@
 // The projection of two vectors, compared bit by bit with one vector and one product at a time.
 
-import { project } from "../orthonormal";
+import { project } from "../training/orthonormal";
 import { Buffer, expectIntact, expectSame, input, SIZES, state } from "./helpers";
 
 function naive(count: i32, n: i32, vectors: Buffer<f64>, pairs: Buffer<f64>): void {

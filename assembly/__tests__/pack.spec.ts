@@ -1,7 +1,7 @@
 // Packing, from all layouts.
 
 import { bytes, lanes } from "../simd";
-import { MR, nr } from "../gemm/microkernel";
+import { nr } from "../gemm/microkernel";
 import { packedBytes, packWeight } from "../gemm/gemm";
 import { pack } from "../gemm/pack";
 import { endOfMemory, expectIntact, expectSame, output, SIZES, state } from "./helpers";
@@ -29,13 +29,14 @@ function check<T>(k: i32, n: i32, layout: i32, width: i32, gap: i32): void {
 }
 
 function layouts<T>(): void {
-  const widths: i32[] = [lanes<T>(), MR, nr<T>(), 3 * lanes<T>()];
+  const widths: i32[] = [lanes<T>(), 4, 6, nr<T>(), 3 * lanes<T>()];
   for (let w = 0; w < widths.length; w++) {
     for (let layout = ROWS; layout < LAYOUTS; layout++) {
       for (let i = 0; i < SIZES.length; i++) {
         for (let j = 0; j < SIZES.length; j++) check<T>(SIZES[i], SIZES[j], layout, widths[w], (i + j) % 3);
       }
       check<T>(8, 16, layout, widths[w], 0);
+      check<T>(3, 20 * widths[w], layout, widths[w], 1); // more panels than are written side by side
     }
   }
 }

@@ -1,8 +1,9 @@
 // Tests of every recurrent cell: close to the scalar loops, and the same bits however a sequence is split.
 
 import { HARD_SIGMOID, LINEAR, RELU, SIGMOID, TANH } from "../activation";
+import { bytes } from "../simd";
 import { backward, forward, Gradients, Kept, packOnce } from "./calls";
-import { Buffer, expectIntact, expectSame, expectSameRange, fail } from "./helpers";
+import { Buffer, expectIntact, expectSame, expectSameRange, fail, output } from "./helpers";
 import { Naive } from "./naive";
 import {
   Case,
@@ -110,6 +111,52 @@ export function chunks<T>(cell: i32, own: i32 = 0): void {
       expectIntact(c.name);
     }
   }
+}
+
+/** h_0 and c_0 elsewhere, steps from the last to the first, other states between those of two steps: the same bits. */
+export function placed<T>(cell: i32, own: i32 = 0): void {
+  for (let shape = 0; shape < SHAPES.length; shape += 4) {
+    for (let variant = 0; variant < forwardVariants(cell, own); variant += forwardStride(shape)) {
+      for (let place = 0; place < 4; place++) {
+        const c = forwardVariantOf<T>(cell, variant, shape, own);
+        if (c.flags & RAGGED) continue;
+        checkPlaced<T>(c, (place & 1) != 0, place & 2);
+        expectIntact(c.name);
+      }
+    }
+  }
+}
+
+function checkPlaced<T>(c: Case<T>, reversed: bool, others: i32): void {
+  const what = `reversed ${reversed}, ${others} others, ${c.name}`;
+  const size = c.n * c.p;
+  const hs = output<T>(c.t * size * (1 + others));
+  const expected = hs.copy();
+  const cs = output<T>(c.c0.length);
+  const chunk = min(2, c.t);
+  const call = new Kept<T>(c, false, chunk).call();
+  const s = call.s;
+  s.hs = hs.p - bytes<T>(size);
+  s.cs = cs.length ? cs.p : 0;
+  s.h0 = c.h0.p;
+  s.c0 = cs.length ? c.c0.p : 0;
+  s.reversed = reversed;
+  s.others = others;
+  call.forward();
+
+  const step = c.n * c.d;
+  const x = c.x;
+  if (reversed) {
+    c.x = x.copy();
+    for (let i = 0; i < x.length; i++) c.x[i] = x[(c.t - 1 - i / step) * step + (i % step)];
+  }
+  const kept = forward<T>(c, false);
+  for (let i = 0; i < c.t; i++) {
+    const to = (reversed ? c.t - 1 - i : i) * (1 + others) * size;
+    for (let j = 0; j < size; j++) expected[to + j] = kept.hs[(1 + i) * size + j];
+  }
+  expectSame<T>(`hs, ${what}`, hs, expected);
+  expectSame<T>(`cs, ${what}`, cs, kept.cs);
 }
 
 /** Every step as a sequence of its own, on the states of the whole, with weights packed once. */

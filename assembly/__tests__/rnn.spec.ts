@@ -1,6 +1,17 @@
 // The simple recurrent network. The tests are in properties.ts.
 
-import { denormals, forwardOnly, naive, nan, nanInGate, nonlinearities, packed, rows, steps } from "./properties";
+import {
+  denormals,
+  forwardOnly,
+  naive,
+  nan,
+  nanInGate,
+  nonlinearities,
+  packed,
+  placed,
+  rows,
+  steps,
+} from "./properties";
 import { RNN } from "./sequence";
 
 describe("rnn", () => {
@@ -12,7 +23,9 @@ describe("rnn", () => {
   test("step by step f32", () => steps<f32>(RNN));
   test("weights packed once f64", () => packed<f64>(RNN));
   test("weights packed once f32", () => packed<f32>(RNN));
+  test("states elsewhere, and steps in reverse f64", () => placed<f64>(RNN));
   test("rows of a batch f64", () => rows<f64>(RNN));
+  test("states elsewhere, and steps in reverse f32", () => placed<f32>(RNN));
   test("rows of a batch f32", () => rows<f32>(RNN));
   test("forward only f64", () => forwardOnly<f64>(RNN));
   test("forward only f32", () => forwardOnly<f32>(RNN));

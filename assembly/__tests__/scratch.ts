@@ -5,4 +5,4 @@ import { scratchBytes, setScratch } from "../gemm/gemm";
 const block = new StaticArray<u8>(<i32>scratchBytes());
 
 export const scratch = changetype<usize>(block);
-setScratch(scratch);
+setScratch(scratch, true);

@@ -1,10 +1,23 @@
-// The innermost loops of every matrix product: for four rows, for two and for one. All sum over k in the same order, so a
+// The innermost loops of every matrix product: for four rows or more, for two and for one. All sum over k in the same order, so a
 // row has the same bits alone and in a batch. Edges are handled in gemm.ts.
 
 import { bytes, lanes, loadSplat, madd } from "../simd";
 
-/** Rows of C that one call of the micro-kernel computes. */
-export const MR: i32 = 4;
+/** Whether this module has tiles of 6 rows: in the relaxed build, but for the graph module, of which apps are to be small. */
+// @ts-ignore: decorator
+@inline
+export const TALL: bool = ASC_FEATURE_RELAXED_SIMD && !isDefined(SHORT_TILES);
+
+/** Rows of the largest tile of C. */
+// @ts-ignore: decorator
+@inline
+export const MR: i32 = TALL ? 6 : 4;
+
+// Whether loads of A get their offsets as part of the instruction. It is faster in V8 and slower in JavaScriptCore, which runs the SIMD
+// build only.
+// @ts-ignore: decorator
+@inline
+const IMMEDIATE: bool = ASC_FEATURE_RELAXED_SIMD;
 
 /** Columns of C that one call of the micro-kernel computes: two vectors, 4 (f64) or 8 (f32). */
 // @ts-ignore: decorator
@@ -14,18 +27,23 @@ export function nr<T>(): i32 {
 }
 
 /**
- * C = from + A B for one tile of MR x NR.
+ * C = from + A B for one tile of `rows` x NR; rows: 4, or where there are TALL ones 6.
  *
- *   a     in: panel of A, [k][MR]
+ *   a     in: panel of A, [k][rows]
  *   b     in: panel of B, [k][NR]
- *   from  in: initial values of the accumulators, [MR][NR], rows `fromStride` bytes apart (0: one row for all)
- *   c     out: [MR][NR], rows `cStride` bytes apart; may be `from`
+ *   from  in: initial values of the accumulators, [rows][NR], rows `fromStride` bytes apart (0: one row for all)
+ *   c     out: [rows][NR], rows `cStride` bytes apart; may be `from`
  *
- * Each element is summed over k in ascending order, starting with `from`: k in two calls gives the bits of one. 8
- * accumulators, 2 vectors of B and 1 splat of A fit the 16 xmm registers of x86 on every V8; a 6 x NR tile is 10% faster on
- * Node 24, but spills and takes twice the time on Node 20 and 22.
+ * Each element is summed over k in ascending order, starting with `from`: k in two calls gives the bits of one.
+ *
+ * Of the 16 xmm registers of x86, 4 rows take 8 accumulators, 2 vectors of B and 1 splat of A on every V8. 6 rows take 15, and are
+ * 10% faster, where the compiler keeps the order of the loads (from V8 13 on); before, they spill and take twice the time. Without
+ * a fused multiply-add, its product takes one more.
  */
+// @ts-ignore: decorator
+@inline
 export function microkernel<T>(
+  rows: i32,
   k: i32,
   a: usize,
   b: usize,
@@ -34,34 +52,78 @@ export function microkernel<T>(
   c: usize,
   cStride: usize,
 ): void {
-  let row = from;
-  let c00 = v128.load(row);
-  let c01 = v128.load(row, 16);
-  row += fromStride;
-  let c10 = v128.load(row);
-  let c11 = v128.load(row, 16);
-  row += fromStride;
-  let c20 = v128.load(row);
-  let c21 = v128.load(row, 16);
-  row += fromStride;
-  let c30 = v128.load(row);
-  let c31 = v128.load(row, 16);
+  if (TALL && rows == 6) microkernel6<T>(k, a, b, from, fromStride, c, cStride);
+  else microkernel4<T>(k, a, b, from, fromStride, c, cStride);
+}
+
+function microkernel4<T>(k: i32, a: usize, b: usize, from: usize, fromStride: usize, c: usize, cStride: usize): void {
+  tile<T>(4, k, a, b, from, fromStride, c, cStride);
+}
+
+function microkernel6<T>(k: i32, a: usize, b: usize, from: usize, fromStride: usize, c: usize, cStride: usize): void {
+  tile<T>(6, k, a, b, from, fromStride, c, cStride);
+}
+
+/** The micro-kernel; rows: a constant where this is inlined. */
+// @ts-ignore: decorator
+@inline
+function tile<T>(
+  rows: i32,
+  k: i32,
+  a: usize,
+  b: usize,
+  from: usize,
+  fromStride: usize,
+  c: usize,
+  cStride: usize,
+): void {
+  let c00 = v128.load(from);
+  let c01 = v128.load(from, 16);
+  from += fromStride;
+  let c10 = v128.load(from);
+  let c11 = v128.load(from, 16);
+  from += fromStride;
+  let c20 = v128.load(from);
+  let c21 = v128.load(from, 16);
+  from += fromStride;
+  let c30 = v128.load(from);
+  let c31 = v128.load(from, 16);
+  let c40 = c30;
+  let c41 = c31;
+  let c50 = c30;
+  let c51 = c31;
+  if (rows == 6) {
+    from += fromStride;
+    c40 = v128.load(from);
+    c41 = v128.load(from, 16);
+    from += fromStride;
+    c50 = v128.load(from);
+    c51 = v128.load(from, 16);
+  }
   do {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     const a0 = loadSplat<T>(a);
     c00 = madd<T>(a0, b0, c00);
     c01 = madd<T>(a0, b1, c01);
-    const a1 = loadSplat<T>(a + bytes<T>(1));
+    const a1 = IMMEDIATE ? v128.load_splat<T>(a, sizeof<T>()) : loadSplat<T>(a + sizeof<T>());
     c10 = madd<T>(a1, b0, c10);
     c11 = madd<T>(a1, b1, c11);
-    const a2 = loadSplat<T>(a + bytes<T>(2));
+    const a2 = IMMEDIATE ? v128.load_splat<T>(a, 2 * sizeof<T>()) : loadSplat<T>(a + 2 * sizeof<T>());
     c20 = madd<T>(a2, b0, c20);
     c21 = madd<T>(a2, b1, c21);
-    const a3 = loadSplat<T>(a + bytes<T>(3));
+    const a3 = IMMEDIATE ? v128.load_splat<T>(a, 3 * sizeof<T>()) : loadSplat<T>(a + 3 * sizeof<T>());
     c30 = madd<T>(a3, b0, c30);
     c31 = madd<T>(a3, b1, c31);
-    a += bytes<T>(4);
+    if (rows == 6) {
+      const a4 = v128.load_splat<T>(a, 4 * sizeof<T>());
+      c40 = madd<T>(a4, b0, c40);
+      c41 = madd<T>(a4, b1, c41);
+      const a5 = v128.load_splat<T>(a, 5 * sizeof<T>());
+      c50 = madd<T>(a5, b0, c50);
+      c51 = madd<T>(a5, b1, c51);
+    }
+    a += bytes<T>(rows);
     b += 32;
   } while (--k);
   v128.store(c, c00);
@@ -75,6 +137,14 @@ export function microkernel<T>(
   c += cStride;
   v128.store(c, c30);
   v128.store(c, c31, 16);
+  if (rows == 6) {
+    c += cStride;
+    v128.store(c, c40);
+    v128.store(c, c41, 16);
+    c += cStride;
+    v128.store(c, c50);
+    v128.store(c, c51, 16);
+  }
 }
 
 /**

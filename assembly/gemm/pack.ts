@@ -2,6 +2,9 @@
 
 import { at, bytes, lanes } from "../simd";
 
+/** Panels that are written side by side. */
+const BAND: i32 = 8;
+
 /**
  * Packs a matrix [k, n] into ceil(n / width) panels of [k][width]; the last one is padded with zeros. In order of memory:
  *
@@ -9,10 +12,10 @@ import { at, bytes, lanes } from "../simd";
  *     | 5 6 7 8 9 |              panel 0               panel 1
  *
  *   matrix  in: element (p, j) is number p * rowStride + j * columnStride
- *   width   multiple of the lanes of T: NR for B, MR for A
+ *   width   NR for B, the rows of a tile for A: 4, 6 or 8
  *   panels  out: panelStride bytes apart, at least k * width numbers each; must not overlap the matrix
  *
- * A is passed with its strides swapped: the micro-kernel reads MR rows of it for each k.
+ * A is passed with its strides swapped: the micro-kernel reads the rows of a tile for each k.
  */
 export function pack<T>(
   k: i32,
@@ -24,20 +27,27 @@ export function pack<T>(
   panels: usize,
   panelStride: usize,
 ): void {
-  for (let j = 0; j < n; j += width) {
+  let j = 0;
+  if (columnStride == 1) {
+    for (let count = min(n / width, BAND); count; count = min((n - j) / width, BAND)) {
+      packRows(k, count, at<T>(matrix, j), bytes<T>(rowStride), bytes<T>(width), panels, panelStride);
+      panels += <usize>count * panelStride;
+      j += count * width;
+    }
+  }
+  for (; j < n; j += width) {
     const from = matrix + <usize>j * bytes<T>(columnStride);
-    if (j + width > n) packElements<T>(0, k, n - j, from, rowStride, columnStride, width, panels);
-    else if (columnStride == 1) packRows<T>(k, from, rowStride, width, panels);
-    else if (rowStride == 1) packColumns<T>(k, from, columnStride, width, panels);
-    else packElements<T>(0, k, width, from, rowStride, columnStride, width, panels);
+    if (rowStride == 1 && j + width <= n) packColumns<T>(k, from, columnStride, width, panels);
+    else packElements<T>(0, k, 0, min(width, n - j), from, rowStride, columnStride, width, panels);
     panels += panelStride;
   }
 }
 
-/** Rows [start, k) of one panel, from any strides and any number of columns. */
+/** Rows [start, k) and columns [first, columns) of one panel, from any strides; zeros in the columns past those. */
 function packElements<T>(
   start: i32,
   k: i32,
+  first: i32,
   columns: i32,
   from: usize,
   rowStride: i32,
@@ -48,26 +58,45 @@ function packElements<T>(
   for (let p = start; p < k; p++) {
     const row = from + <usize>p * bytes<T>(rowStride);
     const out = panel + <usize>p * bytes<T>(width);
-    for (let j = 0; j < columns; j++) store<T>(at<T>(out, j), load<T>(row + <usize>j * bytes<T>(columnStride)));
+    for (let j = first; j < columns; j++) store<T>(at<T>(out, j), load<T>(row + <usize>j * bytes<T>(columnStride)));
     for (let j = columns; j < width; j++) store<T>(at<T>(out, j), 0);
   }
 }
 
-/** One full panel, from rows whose numbers are neighbours. */
-function packRows<T>(k: i32, from: usize, rowStride: i32, width: i32, panel: usize): void {
+/** `count` full panels, from rows whose numbers are neighbours: along the rows. Strides and width in bytes; width: 16, 24 ... 56. */
+function packRows(
+  k: i32,
+  count: i32,
+  from: usize,
+  rowStride: usize,
+  width: usize,
+  panels: usize,
+  panelStride: usize,
+): void {
+  const vectors = width & ~15;
   for (let p = 0; p < k; p++) {
-    for (let i: usize = 0; i < bytes<T>(width); i += 16) v128.store(panel + i, v128.load(from + i));
-    from += bytes<T>(rowStride);
-    panel += bytes<T>(width);
+    let out = panels;
+    let row = from;
+    for (let i = 0; i < count; i++) {
+      v128.store(out, v128.load(row));
+      if (width >= 32) v128.store(out, v128.load(row, 16), 16);
+      if (width >= 48) v128.store(out, v128.load(row, 32), 32);
+      if (width & 8) store<u64>(out + vectors, load<u64>(row + vectors));
+      row += width;
+      out += panelStride;
+    }
+    from += rowStride;
+    panels += width;
   }
 }
 
-/** One full panel, from columns whose numbers are neighbours: transposes lanes x lanes blocks in registers. */
+/** One full panel, from columns whose numbers are neighbours: transposes lanes x lanes blocks in registers, the rest number by number. */
 function packColumns<T>(k: i32, from: usize, columnStride: i32, width: i32, panel: usize): void {
   const stride = bytes<T>(columnStride);
   const panelRow = bytes<T>(width);
   const whole = k & ~(lanes<T>() - 1);
-  for (let j = 0; j < width; j += lanes<T>()) {
+  const columns = width & ~(lanes<T>() - 1);
+  for (let j = 0; j < columns; j += lanes<T>()) {
     let column = from + <usize>j * stride;
     let out = at<T>(panel, j);
     for (let p = 0; p < whole; p += lanes<T>()) {
@@ -76,13 +105,14 @@ function packColumns<T>(k: i32, from: usize, columnStride: i32, width: i32, pane
       out += 16 * <usize>width;
     }
   }
-  packElements<T>(whole, k, width, from, 1, columnStride, width, panel);
+  if (columns < width) packElements<T>(0, whole, columns, width, from, 1, columnStride, width, panel);
+  if (whole < k) packElements<T>(whole, k, 0, width, from, 1, columnStride, width, panel);
 }
 
 /** out [lanes][lanes] = from [lanes][lanes] transposed; strides in bytes. */
 // @ts-ignore: decorator
 @inline
-function transposeBlock<T>(from: usize, fromStride: usize, out: usize, outStride: usize): void {
+export function transposeBlock<T>(from: usize, fromStride: usize, out: usize, outStride: usize): void {
   const r0 = v128.load(from);
   const r1 = v128.load(from + fromStride);
   if (sizeof<T>() == 8) {

@@ -1,265 +1,333 @@
-// Convolution over time, channels last, with G groups of channels:
+// Convolution of tensors [N,C,...], with G groups of channels, by tables of windows (windows.ts):
 //
-//   y[t,o] = bias[o] + sum over taps k, then channels c of o's group, of weight[o,c,k] x[t stride + k dilation, c]
+//   y[n,o,p] = phi((sum over channels c of o's group, then taps t, of weight[o,c,t] x[n,c, position p + tap t]) + bias[o])
 //
-// x has its zeros before and after each sequence (steps.ts). Output t of a row reads `taps` rows of x, so that for one group and
-// without dilation the rows of the product x W are windows of x that overlap in memory: one product for each sequence. Otherwise
-// there is a product for each group and tap. Where each group is one channel, nothing is shared, and the sum is taken directly.
+// It is a product: rows are positions, columns outputs; the micro-kernel takes the numbers of a row where they lie, by the offsets of
+// channels and taps (an indirect convolution: Dukhan 2019). One channel for few outputs is summed directly.
 //
-// Each output is summed in the same order in every case, whatever T and N are: a step at a time gives the bits of a sequence.
-//
-// backward, from dy:
-//
-//   dx[t stride + k dilation, c] += weight[o,c,k] dy[t,o]      dWeight[o,c,k] += dy[t,o] x[t stride + k dilation, c]
-//   dBias[o] += dy[t,o]
+// Each output is summed in this order in every path, with zeros for padding, whatever N and the positions beside it are; with
+// `biasFirst` the bias is first, and with other strides of the product taps come before channels (the order of ../layers/conv.ts). A
+// transposed convolution is one of these for each remainder of positions by the stride, each with the taps that meet it.
 
-import { gemm, gemmPacked, OVERWRITE, packedBytes, packWeight } from "../gemm/gemm";
+import { activate, LINEAR, relu, RELU } from "../activation";
+import { gemmPacked } from "../gemm/gemm";
 import { nr } from "../gemm/microkernel";
-import { pack } from "../gemm/pack";
-import { addColumnSums } from "../recurrent/gradients";
-import { at, bytes, fitting, lanes, loadLanes, madd, matrixBytes, storeLanes } from "../simd";
+import { pack, transposeBlock } from "../gemm/pack";
+import { at, bytes, lanes, loadLanes, loadSplat, madd, storeLanes } from "../simd";
+import { areNeighbours, gather, offset, put } from "./windows";
+
+/** A code of `activation` past those of ../activation.ts: x where x > 0, else slope x. */
+const LEAKY_RELU: i32 = 6;
 
 /** Arguments of the kernels. Strides are in numbers. */
 @unmanaged
-export class Convolution {
-  /** Rows; the most outputs of a row; [N] i32: the outputs of each row. */
-  n: i32;
-  t: i32;
-  counts: usize;
-  /** Channels of x and y, multiples of groups. */
-  c: i32;
-  o: i32;
-  taps: i32;
-  stride: i32;
-  dilation: i32;
+export class Conv {
+  /** Of the leaky ReLU. */
+  slope: f64;
+  activation: i32;
+  images: i32;
   groups: i32;
-  /** Rows of x [steps,C], xRow apart; a row has the last step that its last output reads. */
-  x: usize;
-  xRow: i32;
-  /** [O,C/G,taps], and [O] or 0 for none. */
+  /** Of a group. */
+  channels: i32;
+  outputs: i32;
+  /** Whether there are no products; channels is 1 then. */
+  direct: i32;
+  /** [taps] i32: where the numbers of each tap start in the weights, in numbers; how far apart channels, outputs, groups are. */
+  taps: i32;
+  weightTaps: usize;
+  weightChannel: i32;
+  weightOutput: i32;
+  weightGroup: i32;
   weight: usize;
-  bias: usize;
-  /** The weights as `conv1dPack` packs them: conv1dPackedBytes bytes. */
+  /** The weights as `convPack` packs them: for each group ceil(outputs / NR) NR k numbers, k = taps channels; direct: outputs taps. */
   panels: usize;
-  /** Outputs, steps and rows of them apart as given; past a row's outputs `conv1dForward` writes zeros. */
+  /** Where the numbers of a channel and of a tap are among the k of a product: c kChannel + t kTap. */
+  kChannel: i32;
+  kTap: i32;
+  /** [outputs of all groups], or 0 for none; whether sums begin with it. */
+  bias: usize;
+  biasFirst: i32;
+  x: usize;
+  xImage: i32;
+  xGroup: i32;
+  /** [k] i32: offsets of channels and taps, in bytes. */
+  offsets: usize;
+  /** [count] i32: offsets of positions, ascending. */
+  positions: usize;
+  count: i32;
   y: usize;
-  yStep: i32;
-  yRow: i32;
-  /** Backward: [N,t,O], dense; rows as x's, to be added to; [O,C/G,taps] and [O] (or 0), added to; conv1dWorkBytes bytes. */
-  dy: usize;
-  dx: usize;
-  dWeight: usize;
-  dBias: usize;
+  /** How far apart images and outputs are. */
+  yImage: i32;
+  yPlane: i32;
+  /** [count] i32: offsets of positions in y; 0: they are neighbours. */
+  yPositions: usize;
+  /** Scratch: 192 bytes, 3 (k + outputs) numbers, 16 bytes. */
   work: usize;
 }
 
-/** Whether each group is one channel in and one out. */
-// @ts-ignore: decorator
-@inline
-function isDepthwise(s: Convolution): bool {
-  return s.groups > 1 && s.groups == s.c && s.groups == s.o;
-}
-
-/** Taps that one product takes. */
-// @ts-ignore: decorator
-@inline
-function tapsAtOnce(s: Convolution): i32 {
-  return s.groups == 1 && s.dilation == 1 ? s.taps : 1;
-}
-
-/** Bytes of the packed weights. */
-export function conv1dPackedBytes<T>(s: Convolution): usize {
-  if (isDepthwise(s)) return fitting(matrixBytes<T>(s.taps, s.c));
-  const columns = ((s.o / s.groups + nr<T>() - 1) / nr<T>()) * nr<T>();
-  return fitting(matrixBytes<T>(s.taps * s.c, columns));
-}
-
-/** Bytes of scratch of `conv1dBackward`: the weights packed for dx, and dWeight with taps before channels. */
-export function conv1dWorkBytes<T>(s: Convolution): usize {
-  if (isDepthwise(s)) return fitting(matrixBytes<T>(2 * s.taps, s.c));
-  const width = s.c / s.groups;
-  const columns = ((width + nr<T>() - 1) / nr<T>()) * nr<T>();
-  return fitting(matrixBytes<T>(s.taps * s.o, columns) + matrixBytes<T>(s.taps * s.o, width));
-}
-
-/** panels = the weights, for `conv1dForward`. */
-export function conv1dPack<T>(s: Convolution): void {
-  if (isDepthwise(s)) return transpose<T>(s.c, s.taps, s.weight, s.panels);
-  const width = s.c / s.groups;
-  const outputs = s.o / s.groups;
-  const together = tapsAtOnce(s);
-  const k = together * width;
-  let weight = s.weight;
+/** panels = the weights, for `convForward`. */
+export function convPack<T>(s: Conv): void {
   let panels = s.panels;
+  const k = s.taps * s.channels;
+  const panelStride = bytes<T>(k * nr<T>());
   for (let g = 0; g < s.groups; g++) {
-    for (let tap = 0; tap < s.taps; tap += together) {
-      for (let i = 0; i < together; i++) {
-        const from = at<T>(weight, tap + i);
-        const to = at<T>(panels, i * width * nr<T>());
-        pack<T>(width, outputs, from, s.taps, width * s.taps, nr<T>(), to, <usize>k * bytes<T>(nr<T>()));
+    const group = at<T>(s.weight, g * s.weightGroup);
+    if (
+      !s.direct &&
+      s.kTap == 1 &&
+      s.weightChannel == s.taps &&
+      load<i32>(at<i32>(s.weightTaps, s.taps - 1)) == s.taps - 1
+    ) {
+      pack<T>(k, s.outputs, group, 1, s.weightOutput, nr<T>(), panels, panelStride);
+    } else {
+      for (let c = 0; c < s.channels; c++) {
+        for (let t = 0; t < s.taps; t++) {
+          const from = at<T>(group, c * s.weightChannel + load<i32>(at<i32>(s.weightTaps, t)));
+          if (s.direct) {
+            for (let o = 0; o < s.outputs; o++) {
+              store<T>(at<T>(panels, o * s.taps + t), load<T>(at<T>(from, o * s.weightOutput)));
+            }
+          } else {
+            const to = at<T>(panels, (c * s.kChannel + t * s.kTap) * nr<T>());
+            pack<T>(1, s.outputs, from, 0, s.weightOutput, nr<T>(), to, panelStride);
+          }
+        }
       }
-      panels += packedBytes<T>(k, outputs);
     }
-    weight = at<T>(weight, outputs * width * s.taps);
+    panels += s.direct ? bytes<T>(k * s.outputs) : <usize>((s.outputs + nr<T>() - 1) / nr<T>()) * panelStride;
   }
 }
 
 /** y = the convolution of x. */
-export function conv1dForward<T>(s: Convolution): void {
-  for (let row = 0; row < s.n; row++) {
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    const x = s.x + <usize>row * bytes<T>(s.xRow);
-    let y = s.y + <usize>row * bytes<T>(s.yRow);
-    if (isDepthwise(s)) depthwise<T>(s, count, x, y);
-    else products<T>(s, count, x, y);
-    y += <usize>count * bytes<T>(s.yStep);
-    for (let i = count; i < s.t; i++) {
-      memory.fill(y, 0, bytes<T>(s.o));
-      y += bytes<T>(s.yStep);
+export function convForward<T>(s: Conv): void {
+  const k = s.taps * s.channels;
+  for (let image = 0; image < s.images; image++) {
+    let panels = s.panels;
+    let bias = s.bias;
+    let x = s.x + <usize>image * bytes<T>(s.xImage);
+    let y = s.y + <usize>image * bytes<T>(s.yImage);
+    for (let g = 0; g < s.groups; g++) {
+      if (s.direct) panels = direct<T>(s, x, panels, bias, y);
+      else panels = products<T>(s, k, x, panels, bias, y);
+      if (bias) bias += bytes<T>(s.outputs);
+      x += bytes<T>(s.xGroup);
+      y += <usize>s.outputs * bytes<T>(s.yPlane);
     }
   }
 }
 
-/** The outputs of a row, as products. */
-function products<T>(s: Convolution, count: i32, x: usize, y: usize): void {
-  if (count == 0) return;
-  const width = s.c / s.groups;
-  const outputs = s.o / s.groups;
-  const together = tapsAtOnce(s);
-  const k = together * width;
-  let panels = s.panels;
-  for (let g = 0; g < s.groups; g++) {
-    let start = s.bias ? at<T>(s.bias, g * outputs) : OVERWRITE;
-    const to = at<T>(y, g * outputs);
-    for (let tap = 0; tap < s.taps; tap += together) {
-      const from = at<T>(x, tap * s.dilation * s.c + g * width);
-      gemmPacked<T>(count, outputs, k, from, s.stride * s.c, panels, start, to, s.yStep);
-      panels += packedBytes<T>(k, outputs);
-      start = to;
-    }
-  }
+/** phi(v). */
+function activated<T>(s: Conv, v: v128): v128 {
+  if (s.activation == RELU) return relu<T>(v);
+  if (s.activation != LEAKY_RELU) return activate<T>(s.activation, v, 0);
+  const below = v128.mul<T>(v, v128.splat<T>(<T>s.slope));
+  return v128.bitselect(v, below, v128.gt<T>(v, v128.splat<T>(0)));
 }
 
-/** The outputs of a row, where each group is one channel. */
-function depthwise<T>(s: Convolution, count: i32, x: usize, y: usize): void {
-  for (let i = 0; i < count; i++) {
-    for (let c = 0; c < s.c; c += lanes<T>()) {
-      const rest = s.c - c;
-      let sum = s.bias ? loadLanes<T>(at<T>(s.bias, c), rest) : v128.splat<T>(0);
-      for (let k = 0; k < s.taps; k++) {
-        const from = loadLanes<T>(at<T>(x, k * s.dilation * s.c + c), rest);
-        sum = madd<T>(from, loadLanes<T>(at<T>(s.panels, k * s.c + c), rest), sum);
+/** A group of one channel. Returns the end of its weights. */
+function direct<T>(s: Conv, x: usize, weight: usize, bias: usize, y: usize): usize {
+  for (let o = 0; o < s.outputs; o++) {
+    const end = bias ? loadSplat<T>(at<T>(bias, o)) : v128.splat<T>(0);
+    let i = 0;
+    while (i < s.count) {
+      const rest = s.count - i;
+      if (areNeighbours<T>(s.positions, i, rest, 4 * lanes<T>())) {
+        fourVectors<T>(s, x + offset(s.positions, i), weight, end, y, i);
+        i += 4 * lanes<T>();
+        continue;
       }
-      storeLanes<T>(at<T>(y, c), sum, rest);
+      let sum = s.biasFirst ? end : v128.splat<T>(0);
+      const dense = areNeighbours<T>(s.positions, i, rest, lanes<T>());
+      for (let t = 0; t < s.taps; t++) {
+        const p = x + offset(s.offsets, t);
+        const from = dense ? v128.load(p + offset(s.positions, i)) : gather<T>(p, s.positions, i, rest);
+        sum = madd<T>(from, loadSplat<T>(at<T>(weight, t)), sum);
+      }
+      if (!s.biasFirst) sum = v128.add<T>(sum, end);
+      if (s.activation != LINEAR) sum = activated<T>(s, sum);
+      put<T>(sum, y, s.yPositions, i, rest);
+      i += lanes<T>();
     }
-    x += bytes<T>(s.stride * s.c);
-    y += bytes<T>(s.yStep);
+    weight += bytes<T>(s.taps);
+    y += bytes<T>(s.yPlane);
   }
+  return weight;
 }
 
-/** dx, dWeight and dBias += their gradients. */
-export function conv1dBackward<T>(s: Convolution): void {
-  for (let row = 0; row < s.n; row++) {
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    if (s.dBias) addColumnSums<T>(count, s.o, dyOf<T>(s, row), s.o, s.dBias);
-  }
-  if (isDepthwise(s)) depthwiseBackward<T>(s);
-  else productsBackward<T>(s);
-}
-
+/** Four vectors of neighbours at once: with fewer, each waits for its own sum. */
 // @ts-ignore: decorator
 @inline
-function dyOf<T>(s: Convolution, row: i32): usize {
-  return s.dy + <usize>row * <usize>s.t * bytes<T>(s.o);
+function fourVectors<T>(s: Conv, p: usize, weight: usize, end: v128, y: usize, i: i32): void {
+  let v0 = s.biasFirst ? end : v128.splat<T>(0);
+  let v1 = v0;
+  let v2 = v0;
+  let v3 = v0;
+  for (let t = 0; t < s.taps; t++) {
+    const from = p + offset(s.offsets, t);
+    const w = loadSplat<T>(at<T>(weight, t));
+    v0 = madd<T>(v128.load(from), w, v0);
+    v1 = madd<T>(v128.load(from, 16), w, v1);
+    v2 = madd<T>(v128.load(from, 32), w, v2);
+    v3 = madd<T>(v128.load(from, 48), w, v3);
+  }
+  if (!s.biasFirst) {
+    v0 = v128.add<T>(v0, end);
+    v1 = v128.add<T>(v1, end);
+    v2 = v128.add<T>(v2, end);
+    v3 = v128.add<T>(v3, end);
+  }
+  if (s.activation != LINEAR) {
+    v0 = activated<T>(s, v0);
+    v1 = activated<T>(s, v1);
+    v2 = activated<T>(s, v2);
+    v3 = activated<T>(s, v3);
+  }
+  put<T>(v0, y, s.yPositions, i, lanes<T>());
+  put<T>(v1, y, s.yPositions, i + lanes<T>(), lanes<T>());
+  put<T>(v2, y, s.yPositions, i + 2 * lanes<T>(), lanes<T>());
+  put<T>(v3, y, s.yPositions, i + 3 * lanes<T>(), lanes<T>());
 }
 
-function productsBackward<T>(s: Convolution): void {
-  const width = s.c / s.groups;
-  const outputs = s.o / s.groups;
-  const together = tapsAtOnce(s);
-  const packed = packedBytes<T>(outputs, width);
-  const panels = s.work;
-  for (let g = 0; g < s.groups; g++) {
-    const weight = at<T>(s.weight, g * outputs * width * s.taps);
-    for (let tap = 0; tap < s.taps; tap++) {
-      const to = panels + <usize>(g * s.taps + tap) * packed;
-      packWeight<T>(outputs, width, at<T>(weight, tap), width * s.taps, s.taps, to);
+/** A group, as products. Returns the end of its panels. */
+function products<T>(s: Conv, k: i32, x: usize, panels: usize, bias: usize, y: usize): usize {
+  const tile = s.work;
+  const start = tile + 128; // [NR]
+  const whole = s.count & ~3;
+  const last = s.biasFirst ? <usize>0 : bias;
+  memory.fill(start, 0, 32);
+  let panel = panels;
+  for (let j = 0; j < s.outputs; j += nr<T>()) {
+    const columns = min(nr<T>(), s.outputs - j);
+    if (bias != 0 && s.biasFirst != 0) memory.copy(start, at<T>(bias, j), bytes<T>(columns));
+    for (let i = 0; i < whole; i += 4) {
+      const p = at<i32>(s.positions, i);
+      // prettier-ignore
+      microkernelIndirect<T>(k, s.offsets, x + offset(p, 0), x + offset(p, 1), x + offset(p, 2), x + offset(p, 3), panel, start, tile);
+      finish<T>(s, i, 4, tile, nr<T>(), columns, last ? at<T>(last, j) : 0, y);
+    }
+    panel += bytes<T>(k * nr<T>());
+    y += bytes<T>(nr<T>() * s.yPlane);
+  }
+  if (s.count > whole) {
+    y -= <usize>((s.outputs + nr<T>() - 1) / nr<T>()) * bytes<T>(nr<T>() * s.yPlane);
+    lastPositions<T>(s, k, whole, x, panels, bias, y);
+  }
+  return panel;
+}
+
+/** The positions from `first` on, one to three, for all outputs: four panels at once are faster for one row than four rows. */
+function lastPositions<T>(s: Conv, k: i32, first: i32, x: usize, panels: usize, bias: usize, y: usize): void {
+  const rest = s.count - first;
+  const rows = s.work + 192;
+  const results = at<T>(rows, 3 * k);
+  let to = rows;
+  for (let i = 0; i < rest; i++) {
+    const from = x + offset(s.positions, first + i);
+    for (let j = 0; j < k; j++) {
+      store<T>(to, load<T>(from + offset(s.offsets, j)));
+      to += bytes<T>(1);
+    }
+    const result = at<T>(results, i * s.outputs);
+    if (bias != 0 && s.biasFirst != 0) memory.copy(result, bias, bytes<T>(s.outputs));
+    else memory.fill(result, 0, bytes<T>(s.outputs));
+  }
+  gemmPacked<T>(rest, s.outputs, k, rows, k, panels, results, results, s.outputs);
+  finish<T>(s, first, rest, results, s.outputs, s.outputs, s.biasFirst ? <usize>0 : bias, y);
+}
+
+/** y = phi(results [count,columns] + bias [columns]), rows `stride` numbers apart: positions i, i + 1 ... The results change. */
+function finish<T>(
+  s: Conv,
+  i: i32,
+  count: i32,
+  results: usize,
+  stride: i32,
+  columns: i32,
+  bias: usize,
+  y: usize,
+): void {
+  if (bias) {
+    for (let r = 0; r < count; r++) {
+      for (let j = 0; j < columns; j += lanes<T>()) {
+        const p = at<T>(results, r * stride + j);
+        const rest = columns - j;
+        storeLanes<T>(p, v128.add<T>(loadLanes<T>(p, rest), loadLanes<T>(at<T>(bias, j), rest)), rest);
+      }
     }
   }
-  const dWeight = panels + <usize>(s.groups * s.taps) * packed; // [O,taps,C/G]
-  const size = s.o * s.taps * width;
-  memory.fill(dWeight, 0, bytes<T>(size));
-  for (let row = 0; row < s.n; row++) {
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    if (count == 0) continue;
-    const offset = <usize>row * bytes<T>(s.xRow);
-    for (let g = 0; g < s.groups; g++) {
-      const dy = at<T>(dyOf<T>(s, row), g * outputs);
-      for (let tap = 0; tap < s.taps; tap++) {
-        const dx = at<T>(s.dx + offset, tap * s.dilation * s.c + g * width);
-        const from = panels + <usize>(g * s.taps + tap) * packed;
-        gemmPacked<T>(count, width, outputs, dy, s.o, from, dx, dx, s.stride * s.c);
-      }
-      for (let tap = 0; tap < s.taps; tap += together) {
-        const x = at<T>(s.x + offset, tap * s.dilation * s.c + g * width);
-        const to = at<T>(dWeight, (g * outputs * s.taps + tap) * width);
-        // prettier-ignore
-        gemm<T>(outputs, together * width, count, dy, 1, s.o, x, s.stride * s.c, 1, to, to, s.taps * width);
-      }
+  const end = results + bytes<T>((count - 1) * stride + columns);
+  if (s.activation == RELU) {
+    for (let p = results; p < end; p += 16) v128.store(p, relu<T>(v128.load(p)));
+  } else if (s.activation != LINEAR) {
+    for (let p = results; p < end; p += 16) v128.store(p, activated<T>(s, v128.load(p)));
+  }
+  const blocks = s.yPositions == 0 && count == 4 ? columns & ~(lanes<T>() - 1) : 0;
+  for (let j = 0; j < blocks; j += lanes<T>()) {
+    for (let r = 0; r < 4; r += lanes<T>()) {
+      const from = at<T>(results, r * stride + j);
+      transposeBlock<T>(from, bytes<T>(stride), at<T>(y, j * s.yPlane + i + r), bytes<T>(s.yPlane));
     }
   }
-  let from = dWeight;
-  for (let o = 0; o < s.o; o++) {
-    for (let tap = 0; tap < s.taps; tap++) {
-      let to = at<T>(s.dWeight, o * width * s.taps + tap);
-      for (let c = 0; c < width; c++) {
-        store<T>(to, load<T>(to) + load<T>(from));
-        from += bytes<T>(1);
-        to += bytes<T>(s.taps);
-      }
+  for (let r = 0; r < count; r++) {
+    const at0 = s.yPositions ? offset(s.yPositions, i + r) : bytes<T>(i + r);
+    for (let j = blocks; j < columns; j++) {
+      store<T>(y + at0 + <usize>j * bytes<T>(s.yPlane), load<T>(at<T>(results, r * stride + j)));
     }
   }
 }
 
-function depthwiseBackward<T>(s: Convolution): void {
-  const weight = s.work; // [taps,C]
-  const dWeight = at<T>(weight, s.taps * s.c);
-  transpose<T>(s.c, s.taps, s.weight, weight);
-  memory.fill(dWeight, 0, bytes<T>(s.taps * s.c));
-  for (let row = 0; row < s.n; row++) {
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    let dy = dyOf<T>(s, row);
-    let offset = <usize>row * bytes<T>(s.xRow);
-    for (let i = 0; i < count; i++) {
-      for (let k = 0; k < s.taps; k++) {
-        const x = at<T>(s.x + offset, k * s.dilation * s.c);
-        const dx = at<T>(s.dx + offset, k * s.dilation * s.c);
-        for (let c = 0; c < s.c; c += lanes<T>()) {
-          const rest = s.c - c;
-          const d = loadLanes<T>(at<T>(dy, c), rest);
-          const w = at<T>(weight, k * s.c + c);
-          const dw = at<T>(dWeight, k * s.c + c);
-          storeLanes<T>(at<T>(dx, c), madd<T>(d, loadLanes<T>(w, rest), loadLanes<T>(at<T>(dx, c), rest)), rest);
-          storeLanes<T>(dw, madd<T>(d, loadLanes<T>(at<T>(x, c), rest), loadLanes<T>(dw, rest)), rest);
-        }
-      }
-      dy += bytes<T>(s.o);
-      offset += bytes<T>(s.stride * s.c);
-    }
+/**
+ * The micro-kernel (../gemm/microkernel.ts) with rows of A where they lie.
+ *
+ *   offsets  in: [k] i32: number p of each row lies offsets[p] bytes past a0, a1, a2, a3
+ *   b        in: panel of B, [k][NR]
+ *   start    in: [NR]: what the sums of each row begin with
+ *   c        out: [4][NR]
+ */
+function microkernelIndirect<T>(
+  k: i32,
+  offsets: usize,
+  a0: usize,
+  a1: usize,
+  a2: usize,
+  a3: usize,
+  b: usize,
+  start: usize,
+  c: usize,
+): void {
+  let c00 = v128.load(start);
+  let c01 = v128.load(start, 16);
+  let c10 = c00;
+  let c11 = c01;
+  let c20 = c00;
+  let c21 = c01;
+  let c30 = c00;
+  let c31 = c01;
+  for (; k > 0; --k) {
+    const p = <usize>load<i32>(offsets);
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const s0 = loadSplat<T>(a0 + p);
+    c00 = madd<T>(s0, b0, c00);
+    c01 = madd<T>(s0, b1, c01);
+    const s1 = loadSplat<T>(a1 + p);
+    c10 = madd<T>(s1, b0, c10);
+    c11 = madd<T>(s1, b1, c11);
+    const s2 = loadSplat<T>(a2 + p);
+    c20 = madd<T>(s2, b0, c20);
+    c21 = madd<T>(s2, b1, c21);
+    const s3 = loadSplat<T>(a3 + p);
+    c30 = madd<T>(s3, b0, c30);
+    c31 = madd<T>(s3, b1, c31);
+    offsets += 4;
+    b += 32;
   }
-  let from = dWeight;
-  for (let k = 0; k < s.taps; k++) {
-    for (let c = 0; c < s.c; c++) {
-      const to = at<T>(s.dWeight, c * s.taps + k);
-      store<T>(to, load<T>(to) + load<T>(from));
-      from += bytes<T>(1);
-    }
-  }
-}
-
-/** to [columns,rows] = from [rows,columns] transposed. */
-function transpose<T>(rows: i32, columns: i32, from: usize, to: usize): void {
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) store<T>(at<T>(to, j * rows + i), load<T>(at<T>(from, i * columns + j)));
-  }
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c, c10, 32);
+  v128.store(c, c11, 48);
+  v128.store(c, c20, 64);
+  v128.store(c, c21, 80);
+  v128.store(c, c30, 96);
+  v128.store(c, c31, 112);
 }

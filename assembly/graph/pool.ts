@@ -1,178 +1,110 @@
-// Pooling over time: of each channel, the largest number or the mean of windows of `taps` steps,
-//
-//   y[t,c] = max or mean of x[t stride - left + k, c], k = 0 ... taps - 1
-//
-// Steps before and past a sequence are left out of a maximum, and are zeros in a mean. A gradient of a maximum goes to the
-// first of the largest numbers, of a mean to each of its steps:
-//
-//   dx[t stride - left + k, c] += dy[t,c] where x is the maximum, or dy[t,c] / divisor
-//
-// Each output is taken from its first step to its last, so its bits depend on its window alone.
+// Pooling of tensors [N,C,...] by tables of windows (windows.ts): of each channel, the largest number or the mean of the window of
+// each position. Padding is -Infinity or 0 in the copy that has it. Taps are taken in their order, so that the bits of an output
+// depend on its window alone.
 
-import { at, bytes, lanes, loadLanes, storeLanes } from "../simd";
+import { at, bytes, lanes, loadLanes } from "../simd";
+import { areEverySecond, areNeighbours, gather, loadEverySecond, offset, put } from "./windows";
 
 /** Arguments of the kernels. Strides are in numbers. */
 @unmanaged
-export class Pool {
-  /** Rows, channels; the most steps of a sequence, the most outputs. */
-  n: i32;
-  c: i32;
-  t: i32;
-  outputs: i32;
-  /** [N] i32: steps and outputs of each row. Each window has at least one of the steps. */
-  lengths: usize;
-  counts: usize;
-  taps: i32;
-  stride: i32;
-  left: i32;
-  /** Means: whether the divisor is `taps`, or else the number of steps of the sequence in the window. */
-  padded: i32;
-  /** Input, or its gradient; steps and rows apart as given. */
+export class PoolWindows {
+  /** Images times channels, and how far apart they are in x. */
+  planes: i32;
+  xPlane: i32;
   x: usize;
-  xStep: i32;
-  xRow: i32;
-  /** Output, or its gradient. */
+  /** [taps] and [count] i32: offsets of taps and of positions, in bytes, ascending. */
+  taps: i32;
+  offsets: usize;
+  positions: usize;
+  count: i32;
+  /** [planes,count]. */
   y: usize;
-  yStep: i32;
-  yRow: i32;
-  /** Maxima: where in its window each is, a whole number as wide as T, in the layout of y; may be 0 in the forward pass. */
-  where: usize;
+  /** [count] numbers by which sums are divided. */
+  divisors: usize;
+  /** Indices: [planes,count] i32; rows and columns of x, and whether columns are the outer ones in them. */
+  indices: usize;
+  rows: i32;
+  columns: i32;
+  columnMajor: i32;
+  /** Padding before the first row and column, and the length of a row with padding. */
+  top: i32;
+  left: i32;
+  paddedRow: i32;
 }
 
-/** A whole number in every lane, as many bits wide as T. */
+const MAX: i32 = 0;
+const MEAN: i32 = 1;
+
 // @ts-ignore: decorator
 @inline
-function splatIndex<T>(i: i32): v128 {
-  return sizeof<T>() == 8 ? i64x2.splat(i) : i32x4.splat(i);
+function combine<T>(operation: i32, a: v128, b: v128): v128 {
+  return operation == MAX ? v128.max<T>(a, b) : v128.add<T>(a, b);
 }
 
 // @ts-ignore: decorator
 @inline
-function sameIndex<T>(a: v128, b: v128): v128 {
-  return sizeof<T>() == 8 ? i64x2.eq(a, b) : i32x4.eq(a, b);
-}
-
-/** y = the largest numbers, zeros past a row's outputs; NaN where a window has one. */
-export function maxPool<T>(s: Pool): void {
-  for (let row = 0; row < s.n; row++) {
-    const length = load<i32>(s.lengths + 4 * <usize>row);
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    const x = s.x + <usize>row * bytes<T>(s.xRow);
-    for (let i = 0; i < s.outputs; i++) {
-      const offset = <usize>row * bytes<T>(s.yRow) + <usize>i * bytes<T>(s.yStep);
-      const y = s.y + offset;
-      if (i >= count) {
-        memory.fill(y, 0, bytes<T>(s.c));
-        continue;
+function pool<T>(operation: i32, s: PoolWindows): void {
+  let x = s.x;
+  let y = s.y;
+  const start = v128.splat<T>(<T>(operation == MAX ? -Infinity : 0));
+  for (let plane = 0; plane < s.planes; plane++) {
+    for (let i = 0; i < s.count; i += lanes<T>()) {
+      const rest = s.count - i;
+      let result = start;
+      const dense = areNeighbours<T>(s.positions, i, rest, lanes<T>());
+      const second = areEverySecond<T>(s.positions, i, rest);
+      const position = offset(s.positions, i);
+      for (let t = 0; t < s.taps; t++) {
+        const p = x + offset(s.offsets, t);
+        let v: v128;
+        if (dense) v = v128.load(p + position);
+        else if (second) v = loadEverySecond(p + position);
+        else v = gather<T>(p, s.positions, i, rest);
+        result = combine<T>(operation, result, v);
       }
-      const start = i * s.stride - s.left;
-      const first = max(start, 0);
-      const end = min(start + s.taps, length);
-      for (let c = 0; c < s.c; c += lanes<T>()) {
-        const rest = s.c - c;
-        let from = at<T>(x + <usize>first * bytes<T>(s.xStep), c);
-        let largest = loadLanes<T>(from, rest);
-        let found = splatIndex<T>(first - start);
-        for (let t = first + 1; t < end; t++) {
-          from += bytes<T>(s.xStep);
-          const v = loadLanes<T>(from, rest);
-          const larger = v128.or(v128.gt<T>(v, largest), v128.ne<T>(v, v));
-          largest = v128.bitselect(v, largest, larger);
-          found = v128.bitselect(splatIndex<T>(t - start), found, larger);
-        }
-        storeLanes<T>(at<T>(y, c), largest, rest);
-        if (s.where) storeLanes<T>(at<T>(s.where + offset, c), found, rest);
-      }
+      if (operation == MEAN) result = v128.div<T>(result, loadLanes<T>(at<T>(s.divisors, i), rest));
+      put<T>(result, y, 0, i, rest);
     }
+    x += bytes<T>(s.xPlane);
+    y += bytes<T>(s.count);
   }
 }
 
-/** dx (x of the record) = the gradient, from dy (y). */
-export function maxPoolBackward<T>(s: Pool): void {
-  for (let row = 0; row < s.n; row++) {
-    const length = load<i32>(s.lengths + 4 * <usize>row);
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    const dx = s.x + <usize>row * bytes<T>(s.xRow);
-    clear<T>(s, dx);
-    for (let i = 0; i < count; i++) {
-      const offset = <usize>row * bytes<T>(s.yRow) + <usize>i * bytes<T>(s.yStep);
-      const start = i * s.stride - s.left;
-      const end = min(start + s.taps, length);
-      for (let t = max(start, 0); t < end; t++) {
-        const to = dx + <usize>t * bytes<T>(s.xStep);
-        const tap = splatIndex<T>(t - start);
-        for (let c = 0; c < s.c; c += lanes<T>()) {
-          const rest = s.c - c;
-          const chosen = sameIndex<T>(loadLanes<T>(at<T>(s.where + offset, c), rest), tap);
-          const d = v128.and(loadLanes<T>(at<T>(s.y + offset, c), rest), chosen);
-          storeLanes<T>(at<T>(to, c), v128.add<T>(loadLanes<T>(at<T>(to, c), rest), d), rest);
-        }
-      }
-    }
-  }
+/** y = the largest numbers; NaN where a window has one. */
+export function poolMax<T>(s: PoolWindows): void {
+  pool<T>(MAX, s);
 }
 
-/** y = the means, zeros past a row's outputs. */
-export function meanPool<T>(s: Pool): void {
-  for (let row = 0; row < s.n; row++) {
-    const length = load<i32>(s.lengths + 4 * <usize>row);
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    const x = s.x + <usize>row * bytes<T>(s.xRow);
-    let y = s.y + <usize>row * bytes<T>(s.yRow);
-    for (let i = 0; i < s.outputs; i++) {
-      if (i >= count) {
-        memory.fill(y, 0, bytes<T>(s.c));
-      } else {
-        const start = i * s.stride - s.left;
-        const first = max(start, 0);
-        const end = min(start + s.taps, length);
-        const divisor = v128.splat<T>(<T>(s.padded ? s.taps : end - first));
-        for (let c = 0; c < s.c; c += lanes<T>()) {
-          const rest = s.c - c;
-          let from = at<T>(x + <usize>first * bytes<T>(s.xStep), c);
-          let sum = v128.splat<T>(0);
-          for (let t = first; t < end; t++) {
-            sum = v128.add<T>(sum, loadLanes<T>(from, rest));
-            from += bytes<T>(s.xStep);
-          }
-          storeLanes<T>(at<T>(y, c), v128.div<T>(sum, divisor), rest);
-        }
-      }
-      y += bytes<T>(s.yStep);
-    }
-  }
+/** y = the sums, divided. */
+export function poolMean<T>(s: PoolWindows): void {
+  pool<T>(MEAN, s);
 }
 
-/** dx (x of the record) = the gradient, from dy (y). */
-export function meanPoolBackward<T>(s: Pool): void {
-  for (let row = 0; row < s.n; row++) {
-    const length = load<i32>(s.lengths + 4 * <usize>row);
-    const count = load<i32>(s.counts + 4 * <usize>row);
-    const dx = s.x + <usize>row * bytes<T>(s.xRow);
-    clear<T>(s, dx);
-    let dy = s.y + <usize>row * bytes<T>(s.yRow);
-    for (let i = 0; i < count; i++) {
-      const start = i * s.stride - s.left;
-      const first = max(start, 0);
-      const end = min(start + s.taps, length);
-      const divisor = v128.splat<T>(<T>(s.padded ? s.taps : end - first));
-      for (let t = first; t < end; t++) {
-        const to = dx + <usize>t * bytes<T>(s.xStep);
-        for (let c = 0; c < s.c; c += lanes<T>()) {
-          const rest = s.c - c;
-          const d = v128.div<T>(loadLanes<T>(at<T>(dy, c), rest), divisor);
-          storeLanes<T>(at<T>(to, c), v128.add<T>(loadLanes<T>(at<T>(to, c), rest), d), rest);
-        }
+/** indices = where in x without padding the first tap is that has the number of y (or is NaN with it); 0 where it is padding. */
+export function poolIndices<T>(s: PoolWindows): void {
+  let x = s.x;
+  let y = s.y;
+  let to = s.indices;
+  for (let plane = 0; plane < s.planes; plane++) {
+    for (let i = 0; i < s.count; i++) {
+      const largest = load<T>(y);
+      const position = offset(s.positions, i);
+      let index = 0;
+      for (let t = 0; t < s.taps; t++) {
+        const p = position + offset(s.offsets, t);
+        const v = load<T>(x + p);
+        if (v != largest && (v == v || largest == largest)) continue;
+        const number = <i32>(p / sizeof<T>());
+        const row = number / s.paddedRow - s.top;
+        const column = (number % s.paddedRow) - s.left;
+        if (<u32>row >= <u32>s.rows || <u32>column >= <u32>s.columns) continue;
+        index = s.columnMajor ? column * s.rows + row : row * s.columns + column;
+        break;
       }
-      dy += bytes<T>(s.yStep);
+      store<i32>(to, plane * s.rows * s.columns + index);
+      y += bytes<T>(1);
+      to += 4;
     }
-  }
-}
-
-/** Zeros in all steps of a row. */
-function clear<T>(s: Pool, row: usize): void {
-  for (let t = 0; t < s.t; t++) {
-    memory.fill(row, 0, bytes<T>(s.c));
-    row += bytes<T>(s.xStep);
+    x += bytes<T>(s.xPlane);
   }
 }

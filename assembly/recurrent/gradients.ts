@@ -2,7 +2,7 @@
 
 import { gemm, OVERWRITE } from "../gemm/gemm";
 import { at, bytes, lanes, loadLanes, storeLanes } from "../simd";
-import { Sequence } from "./sequence";
+import { partCount, partFirst, Sequence } from "./sequence";
 
 /**
  * dW [columns,width] += dGates^T input, summed over rows from first to last.
@@ -23,21 +23,31 @@ export function addWeightGradient<T>(
   gemm<T>(columns, width, rows, dGates, 1, stride, input, width, 1, dWeight, dWeight, width);
 }
 
-/** sums [columns] += the rows of matrix [rows,columns], from first to last; rows `stride` numbers apart. */
+/** Rows that `addColumnSums` reads at a time. */
+const BAND: i32 = 8;
+
+/**
+ * sums [columns] += the rows of matrix [rows,columns], from first to last; rows `stride` numbers apart. Reads a band of rows at a time,
+ * along the rows: down a column, each number may be in a page of its own.
+ */
 export function addColumnSums<T>(rows: i32, columns: i32, matrix: usize, stride: i32, sums: usize): void {
-  for (let j = 0; j < columns; j += lanes<T>()) {
-    let p = at<T>(matrix, j);
-    let sum = loadLanes<T>(at<T>(sums, j), columns - j);
-    for (let i = 0; i < rows; i++) {
-      sum = v128.add<T>(sum, loadLanes<T>(p, columns - j));
-      p += bytes<T>(stride);
+  for (; rows > 0; rows -= BAND) {
+    const band = min(BAND, rows);
+    for (let j = 0; j < columns; j += lanes<T>()) {
+      let p = at<T>(matrix, j);
+      let sum = loadLanes<T>(at<T>(sums, j), columns - j);
+      for (let i = 0; i < band; i++) {
+        sum = v128.add<T>(sum, loadLanes<T>(p, columns - j));
+        p += bytes<T>(stride);
+      }
+      storeLanes<T>(at<T>(sums, j), sum, columns - j);
     }
-    storeLanes<T>(at<T>(sums, j), sum, columns - j);
+    matrix += <usize>BAND * bytes<T>(stride);
   }
 }
 
 /**
- * RNN and LSTM, over all steps at once:
+ * RNN and LSTM, over all steps at once; of dx the rows, of the others the rows or columns of g that are this call's part:
  *
  *   dx = dProducts W_ih,  dW_ih += dProducts^T x,  dW_hh += dRecurrent^T inputs,  db_ih += sum of dGates,  db_hh likewise
  *
@@ -53,11 +63,31 @@ export function gatesBackward<T>(
   dProducts: usize,
   dRecurrent: usize,
 ): void {
-  if (s.dx) gemm<T>(s.rows, s.d, g, dProducts, g, 1, s.weightIh, s.d, 1, OVERWRITE, s.dx, s.d);
-  addWeightGradient<T>(s.rows, g, s.d, dProducts, g, s.x, s.dWeightIh);
-  addWeightGradient<T>(s.rows, g, s.p, dRecurrent, g, inputs, s.dWeightHh);
+  const d = s.d;
+  const p = s.p;
+  const row = partFirst(s, s.rows);
+  const j = partFirst(s, g);
+  const columns = partCount(s, g);
+  if (s.dx) {
+    gemm<T>(
+      partCount(s, s.rows),
+      d,
+      g,
+      at<T>(dProducts, row * g),
+      g,
+      1,
+      s.weightIh,
+      d,
+      1,
+      OVERWRITE,
+      at<T>(s.dx, row * d),
+      d,
+    );
+  }
+  addWeightGradient<T>(s.rows, columns, d, at<T>(dProducts, j), g, s.x, at<T>(s.dWeightIh, j * d));
+  addWeightGradient<T>(s.rows, columns, p, at<T>(dRecurrent, j), g, inputs, at<T>(s.dWeightHh, j * p));
   if (s.dBiasIh) {
-    addColumnSums<T>(s.rows, g, dGates, g, s.dBiasIh);
-    addColumnSums<T>(s.rows, g, dGates, g, s.dBiasHh);
+    addColumnSums<T>(s.rows, columns, at<T>(dGates, j), g, at<T>(s.dBiasIh, j));
+    addColumnSums<T>(s.rows, columns, at<T>(dGates, j), g, at<T>(s.dBiasHh, j));
   }
 }

@@ -28,9 +28,35 @@ import { activate, activateBackward, activateGate, activateGateBackward } from "
 import { add, clip, mul } from "../elementwise";
 import { gemm, gemmPacked, OVERWRITE, packedBytes, packedSize, packWeight } from "../gemm/gemm";
 import { addColumnSums, addWeightGradient } from "./gradients";
-import { addNormalised, masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import {
+  addNormalised,
+  masked,
+  normalise,
+  normaliseBackward,
+  recurrentInputs,
+  recurrentInputsBytes,
+  writeRecurrentInputs,
+} from "./products";
 import { block, firstBlock } from "./scratch";
-import { dOutputAt, hAfter, hardOf, hBefore, rowsAt, rowsBetween, Sequence } from "./sequence";
+import {
+  dOutputAt,
+  firstHere,
+  GRADIENTS,
+  hAfter,
+  hardOf,
+  hBefore,
+  INPUT,
+  isIdle,
+  PACK,
+  partCount,
+  partFirst,
+  rowsBetween,
+  rowsHere,
+  rowsOf,
+  runs,
+  Sequence,
+  STEPS,
+} from "./sequence";
 
 // Packed weights: W_in^T [D,H] | W_i(r,z)^T [D,2H] | resetAfter: W_hh^T [H,3H]; else W_h(r,z)^T [H,2H] | W_hn^T [H,H]
 // | biases of n r z q [4H].
@@ -46,11 +72,11 @@ function packedWeightsSize<T>(s: Sequence): u64 {
   return packedSize<T>(s.d, h) + packedSize<T>(s.d, 2 * h) + recurrent + <u64>bytes<T>(4 * h);
 }
 
-function packedIrz<T>(s: Sequence, panels: usize): usize {
+export function packedIrz<T>(s: Sequence, panels: usize): usize {
   return panels + packedBytes<T>(s.d, s.h);
 }
 
-function packedHh<T>(s: Sequence, panels: usize): usize {
+export function packedHh<T>(s: Sequence, panels: usize): usize {
   return packedIrz<T>(s, panels) + packedBytes<T>(s.d, 2 * s.h);
 }
 
@@ -58,7 +84,7 @@ function packedHn<T>(s: Sequence, panels: usize): usize {
   return packedHh<T>(s, panels) + packedBytes<T>(s.h, 2 * s.h);
 }
 
-function packedBias<T>(s: Sequence, panels: usize): usize {
+export function packedBias<T>(s: Sequence, panels: usize): usize {
   if (s.resetAfter) return packedHh<T>(s, panels) + packedBytes<T>(s.h, 3 * s.h);
   return packedHn<T>(s, panels) + packedBytes<T>(s.h, s.h);
 }
@@ -121,30 +147,34 @@ export function gruWorkspace<T>(s: Sequence, backward: bool): usize {
   return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
-/** [n r z] of the gates = W_ih x + b, or gain LN(W_ih x) + b, for the `rows` rows of a chunk. */
-function inputProduct<T>(s: Sequence, rows: i32, x: usize, weights: usize, bias: usize): void {
+/** As of the LSTM: [n r z] of the gates = W_ih x + b, or gain LN(W_ih x) + b. */
+function inputProduct<T>(s: Sequence, rows: i32, chunkRow: i32, weights: usize, bias: usize): void {
   const h = s.h;
   const g = 4 * h;
   const d = s.d;
   const irz = packedIrz<T>(s, weights);
   const biasRz = at<T>(bias, h);
-  const gatesRz = at<T>(s.gates, h);
+  const offset = partFirst(s, rows);
+  const m = partCount(s, rows);
+  const x = at<T>(s.x, (chunkRow + offset) * d);
+  const gates = at<T>(s.gates, offset * g);
+  const gatesRz = at<T>(gates, h);
   if (!s.normIh) {
-    gemmPacked<T>(rows, h, d, x, d, weights, bias, s.gates, g);
-    gemmPacked<T>(rows, 2 * h, d, x, d, irz, biasRz, gatesRz, g);
+    gemmPacked<T>(m, h, d, x, d, weights, bias, gates, g);
+    gemmPacked<T>(m, 2 * h, d, x, d, irz, biasRz, gatesRz, g);
     return;
   }
-  const n = s.products;
+  const n = at<T>(s.products, offset * 3 * h);
   const rz = at<T>(n, h);
   const gainN = at<T>(s.normIh, 2 * h);
-  gemmPacked<T>(rows, h, d, x, d, weights, OVERWRITE, n, 3 * h);
-  gemmPacked<T>(rows, 2 * h, d, x, d, irz, OVERWRITE, rz, 3 * h);
-  normalise<T>(rows, h, n, 3 * h, gainN, bias, s.gates, g, s.moments, rows);
-  normalise<T>(rows, 2 * h, rz, 3 * h, s.normIh, biasRz, gatesRz, g, at<T>(s.moments, 2 * rows), rows);
+  gemmPacked<T>(m, h, d, x, d, weights, OVERWRITE, n, 3 * h);
+  gemmPacked<T>(m, 2 * h, d, x, d, irz, OVERWRITE, rz, 3 * h);
+  normalise<T>(m, h, n, 3 * h, gainN, bias, gates, g, at<T>(s.moments, offset), rows);
+  normalise<T>(m, 2 * h, rz, 3 * h, s.normIh, biasRz, gatesRz, g, at<T>(s.moments, 2 * rows + offset), rows);
 }
 
 /**
- * The recurrent product of m rows, which are rows offset .. offset + m of those of the chunk: [r z] of the gates += W_h(r,z) h',
+ * The recurrent product of m rows, which are rows offset .. offset + m of the chunk's: [r z] of the gates += W_h(r,z) h',
  * and with resetAfter q = W_hn h' + b_hn; or gain LN(...) of each product.
  *
  *   hMasked  in: [m,H], h'
@@ -183,9 +213,8 @@ function recurrentProduct<T>(
   }
 }
 
-/** The gradient of W_ih x of all steps, its columns [n r z]: the gates' own, or that of `products`. */
-function inputProductBackward<T>(s: Sequence): usize {
-  if (!s.normIh) return s.gates;
+/** Layer-normalised: the gradient of W_ih x of all steps, in `products`, its columns [n r z]. */
+function inputProductBackward<T>(s: Sequence): void {
   const h = s.h;
   const g = 4 * h;
   const n = s.products;
@@ -195,7 +224,6 @@ function inputProductBackward<T>(s: Sequence): usize {
   const momentsRz = at<T>(s.moments, 2 * s.rows);
   normaliseBackward<T>(s.rows, h, n, 3 * h, gainN, s.gates, g, s.moments, s.rows, dGainN);
   normaliseBackward<T>(s.rows, 2 * h, rz, 3 * h, s.normIh, at<T>(s.gates, h), g, momentsRz, s.rows, s.dNormIh);
-  return n;
 }
 
 /** The gradient of W_hh h' of one step, its columns [r z q]: the gates' own, or that of `recurrentProducts`. */
@@ -361,14 +389,17 @@ export function gruForward<T>(s: Sequence): void {
   const bias = packedBias<T>(s, weights);
   const hh = packedHh<T>(s, weights);
   const hn = packedHn<T>(s, weights);
-  let row = 0;
+  let row = (s.reversed ? s.rows : 0) + firstHere(s);
   for (let start = 0; start < s.t; start += s.chunk) {
     const end = min(start + s.chunk, s.t);
     const rows = rowsBetween(s, start, end);
-    const chunkRow = row;
-    inputProduct<T>(s, rows, at<T>(s.x, row * s.d), weights, bias);
+    const chunkRow = (s.reversed ? row - rows : row) - firstHere(s);
+    if (runs(s, INPUT)) inputProduct<T>(s, rows, chunkRow, weights, bias);
+    if (!runs(s, STEPS)) return;
     for (let i = start; i < end; i++) {
-      const m = rowsAt(s, i);
+      const m = rowsHere(s, i);
+      if (isIdle(m)) return;
+      if (s.reversed) row -= rowsOf(s, i, m);
       const offset = row - chunkRow;
       const gates = at<T>(s.gates, offset * g);
       const q = at<T>(gates, 3 * h);
@@ -378,7 +409,7 @@ export function gruForward<T>(s: Sequence): void {
       gruGates<T>(s, m, gates, hMasked);
       if (!s.resetAfter) gemmPacked<T>(m, h, h, q, g, hn, gates, gates, g); // n += W_hn q
       gruState<T>(s, m, gates, hPrev, hAfter<T>(s, row));
-      row += m;
+      if (!s.reversed) row += rowsOf(s, i, m);
     }
   }
 }
@@ -386,26 +417,38 @@ export function gruForward<T>(s: Sequence): void {
 /** All steps backward, from what gruForward saved in training. */
 export function gruBackward<T>(s: Sequence): void {
   const h = s.h;
+  const work = changetype<Work>(s.work);
+  if (runs(s, PACK)) {
+    layOutBackward<T>(s, s.work);
+    packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, work.weights);
+    if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, work.weightsN);
+    writeRecurrentInputs<T>(s, work.inputs);
+  }
+  const inputs = recurrentInputs(s, work.inputs);
+  const stride = s.normIh ? 3 * h : 4 * h; // of the gradients of the products
+  if (runs(s, STEPS)) backwardSteps<T>(s, inputs, stride);
+  if (runs(s, GRADIENTS)) weightsBackward<T>(s, inputs, s.normIh ? s.products : s.gates, stride);
+}
+
+function backwardSteps<T>(s: Sequence, inputs: usize, stride: i32): void {
+  const h = s.h;
   const g = 4 * h;
-  layOutBackward<T>(s, s.work);
   const work = changetype<Work>(s.work);
   const weights = work.weights;
   const weightsN = work.weightsN;
-  const dMasked = work.dMasked;
-  const stride = s.normIh ? 3 * h : g; // of the gradients of the products
-  packWeight<T>(s.resetAfter ? 3 * h : 2 * h, h, s.weightHh, h, 1, weights);
-  if (!s.resetAfter) packWeight<T>(h, h, at<T>(s.weightHh, 2 * h * h), h, 1, weightsN);
-  const inputs = recurrentInputs<T>(s, work.inputs);
-  let row = s.rows;
+  const dMasked = at<T>(work.dMasked, firstHere(s) * h);
+  const dh = s.dh;
+  let row = s.rows + firstHere(s);
   for (let i = s.t - 1; i >= 0; i--) {
-    const m = rowsAt(s, i);
-    row -= m;
+    const m = rowsHere(s, i);
+    row -= rowsOf(s, i, m);
+    if (isIdle(m)) continue;
     const gates = at<T>(s.gates, row * g);
     gruStateBackward<T>(s, m, gates, hBefore<T>(s, i, row), dOutputAt<T>(s, row));
     if (s.resetAfter) {
       const dProduct = recurrentProductBackward<T>(s, m, row);
       if (!s.mask) {
-        gemmPacked<T>(m, h, 3 * h, dProduct, stride, weights, s.dh, s.dh, h); // dh z + W_hh^T [dr dz dq]
+        gemmPacked<T>(m, h, 3 * h, dProduct, stride, weights, dh, dh, h); // dh z + W_hh^T [dr dz dq]
         continue;
       }
       gemmPacked<T>(m, h, 3 * h, dProduct, stride, weights, OVERWRITE, dMasked, h); // W_hh^T [dr dz dq]
@@ -415,13 +458,13 @@ export function gruBackward<T>(s: Sequence): void {
       gemmPacked<T>(m, h, 2 * h, at<T>(gates, h), g, weights, dMasked, dMasked, h); // dq r + W_h(r,z)^T [dr dz]
     }
     if (s.mask) mul<T>(m * h, dMasked, s.mask, dMasked);
-    add<T>(m * h, s.dh, dMasked, s.dh); // dh_(t-1) = dh z + mask (...)
+    add<T>(m * h, dh, dMasked, dh); // dh_(t-1) = dh z + mask (...)
   }
-  weightsBackward<T>(s, inputs, inputProductBackward<T>(s), stride);
+  if (s.normIh) inputProductBackward<T>(s);
 }
 
 /**
- * dx and the gradients of weights and biases, over all steps at once.
+ * dx and the gradients of weights and biases, over all steps at once: this call's part of dx's rows, and of the others' rows.
  *
  *   inputs     in: [rows,H], h'
  *   dProducts  in: [rows,3H], columns [n r z] of the gradient of W_ih x, rows `stride` numbers apart
@@ -437,17 +480,29 @@ function weightsBackward<T>(s: Sequence, inputs: usize, dProducts: usize, stride
   const dRecurrent = s.normIh ? s.recurrentProducts : drz;
   const dWeightHn = at<T>(s.dWeightHh, 2 * h * h);
   if (s.dx) {
-    gemm<T>(s.rows, d, 2 * h, dProductsRz, stride, 1, s.weightIh, d, 1, OVERWRITE, s.dx, d);
-    gemm<T>(s.rows, d, h, dProducts, stride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, s.dx, s.dx, d);
+    const row = partFirst(s, s.rows);
+    const m = partCount(s, s.rows);
+    const dx = at<T>(s.dx, row * d);
+    gemm<T>(m, d, 2 * h, at<T>(dProductsRz, row * stride), stride, 1, s.weightIh, d, 1, OVERWRITE, dx, d);
+    gemm<T>(m, d, h, at<T>(dProducts, row * stride), stride, 1, at<T>(s.weightIh, 2 * h * d), d, 1, dx, dx, d);
   }
-  addWeightGradient<T>(s.rows, 2 * h, d, dProductsRz, stride, s.x, s.dWeightIh);
-  addWeightGradient<T>(s.rows, h, d, dProducts, stride, s.x, at<T>(s.dWeightIh, 2 * h * d));
-  addWeightGradient<T>(s.rows, s.resetAfter ? 3 * h : 2 * h, h, dRecurrent, stride, inputs, s.dWeightHh);
-  if (!s.resetAfter) gemm<T>(h, h, s.rows, dn, 1, g, q, g, 1, dWeightHn, dWeightHn, h); // dW_hn += dn^T q
+  const j = partFirst(s, h);
+  const rows = partCount(s, h);
+  const k = partFirst(s, 2 * h);
+  const rows2 = partCount(s, 2 * h);
+  const hh = s.resetAfter ? 3 * h : 2 * h;
+  const l = partFirst(s, hh);
+  addWeightGradient<T>(s.rows, rows2, d, at<T>(dProductsRz, k), stride, s.x, at<T>(s.dWeightIh, k * d));
+  addWeightGradient<T>(s.rows, rows, d, at<T>(dProducts, j), stride, s.x, at<T>(s.dWeightIh, (2 * h + j) * d));
+  addWeightGradient<T>(s.rows, partCount(s, hh), h, at<T>(dRecurrent, l), stride, inputs, at<T>(s.dWeightHh, l * h));
+  if (!s.resetAfter) {
+    const to = at<T>(dWeightHn, j * h);
+    gemm<T>(rows, h, s.rows, at<T>(dn, j), 1, g, q, g, 1, to, to, h); // dW_hn += dn^T q
+  }
   if (s.dBiasIh) {
-    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasIh);
-    addColumnSums<T>(s.rows, h, dn, g, at<T>(s.dBiasIh, 2 * h));
-    addColumnSums<T>(s.rows, 2 * h, drz, g, s.dBiasHh);
-    addColumnSums<T>(s.rows, h, s.resetAfter ? q : dn, g, at<T>(s.dBiasHh, 2 * h));
+    addColumnSums<T>(s.rows, rows2, at<T>(drz, k), g, at<T>(s.dBiasIh, k));
+    addColumnSums<T>(s.rows, rows, at<T>(dn, j), g, at<T>(s.dBiasIh, 2 * h + j));
+    addColumnSums<T>(s.rows, rows2, at<T>(drz, k), g, at<T>(s.dBiasHh, k));
+    addColumnSums<T>(s.rows, rows, at<T>(s.resetAfter ? q : dn, j), g, at<T>(s.dBiasHh, 2 * h + j));
   }
 }

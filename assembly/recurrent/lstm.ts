@@ -30,9 +30,36 @@ import { gemmPacked, OVERWRITE, packedSize, packWeight } from "../gemm/gemm";
 import { layerNormBackward } from "../layernorm";
 import { addWeightGradient, gatesBackward } from "./gradients";
 import { gateInput, limited, limitOf, lstmVariant } from "./lstm-variant";
-import { addNormalised, masked, normalise, normaliseBackward, recurrentInputs, recurrentInputsBytes } from "./products";
+import {
+  addNormalised,
+  masked,
+  normalise,
+  normaliseBackward,
+  recurrentInputs,
+  recurrentInputsBytes,
+  writeRecurrentInputs,
+} from "./products";
 import { block, firstBlock } from "./scratch";
-import { dOutputAt, hAfter, hardOf, hBefore, rowBefore, rowsAt, rowsBetween, Sequence } from "./sequence";
+import {
+  dOutputAt,
+  firstHere,
+  GRADIENTS,
+  hAfter,
+  hardOf,
+  hBefore,
+  INPUT,
+  isIdle,
+  PACK,
+  partCount,
+  partFirst,
+  rowBefore,
+  rowsBetween,
+  rowsHere,
+  rowsOf,
+  runs,
+  Sequence,
+  STEPS,
+} from "./sequence";
 import { packWeights, packedBias, packedHh, packedHr, packedWeightsBytes } from "./weights";
 
 /** Bytes of the packed weights. */
@@ -88,19 +115,24 @@ export function lstmWorkspace<T>(s: Sequence, backward: bool): usize {
   return fitting(backward ? layOutBackward<T>(s, 0) : layOutForward<T>(s, 0));
 }
 
-/** gates = W_ih x + b, or gain LN(W_ih x) + b, for the `rows` rows of a chunk. */
-function inputProduct<T>(s: Sequence, rows: i32, x: usize, weights: usize, bias: usize): void {
+/** gates = W_ih x + b, or gain LN(W_ih x) + b, for this call's part of the `rows` rows of a chunk, which starts at row chunkRow. */
+function inputProduct<T>(s: Sequence, rows: i32, chunkRow: i32, weights: usize, bias: usize): void {
   const g = 4 * s.h;
+  const offset = partFirst(s, rows);
+  const m = partCount(s, rows);
+  const x = at<T>(s.x, (chunkRow + offset) * s.d);
+  const gates = at<T>(s.gates, offset * g);
   if (!s.normIh) {
-    gemmPacked<T>(rows, g, s.d, x, s.d, weights, bias, s.gates, g);
+    gemmPacked<T>(m, g, s.d, x, s.d, weights, bias, gates, g);
     return;
   }
-  gemmPacked<T>(rows, g, s.d, x, s.d, weights, OVERWRITE, s.products, g);
-  normalise<T>(rows, g, s.products, g, s.normIh, bias, s.gates, g, s.moments, rows);
+  const product = at<T>(s.products, offset * g);
+  gemmPacked<T>(m, g, s.d, x, s.d, weights, OVERWRITE, product, g);
+  normalise<T>(m, g, product, g, s.normIh, bias, gates, g, at<T>(s.moments, offset), rows);
 }
 
 /**
- * gates += W_hh h, or gain LN(W_hh h), for the m rows of one step, which are rows offset .. offset + m of those of the chunk.
+ * gates += W_hh h, or gain LN(W_hh h), for m rows of one step, which are rows offset .. offset + m of the chunk's.
  *
  *   h   in: [m,P], mask h_(t-1)
  *   hh  in: W_hh, packed
@@ -115,15 +147,14 @@ function recurrentProduct<T>(s: Sequence, m: i32, h: usize, hh: usize, offset: i
   const product = at<T>(s.recurrentProducts, offset * g);
   const moments = at<T>(s.moments, 2 * rows + offset);
   gemmPacked<T>(m, g, s.p, h, s.p, hh, OVERWRITE, product, g);
-  addNormalised<T>(m, g, product, g, s.normHh, gates, g, moments, rows, changetype<Work>(s.work).normalised);
+  const scratch = changetype<Work>(s.work).normalised;
+  addNormalised<T>(m, g, product, g, s.normHh, gates, g, moments, rows, scratch);
 }
 
-/** The gradient of W_ih x of all steps, [rows,4H], from that of the gates. */
-function inputProductBackward<T>(s: Sequence): usize {
+/** Layer-normalised: the gradient of W_ih x of all steps, in `products`, from that of the gates. */
+function inputProductBackward<T>(s: Sequence): void {
   const g = 4 * s.h;
-  if (!s.normIh) return s.gates;
   normaliseBackward<T>(s.rows, g, s.products, g, s.normIh, s.gates, g, s.moments, s.rows, s.dNormIh);
-  return s.products;
 }
 
 /** The gradient of W_hh h of one step, [m,4H], from that of the gates. */
@@ -327,10 +358,11 @@ function projectionBackward<T>(s: Sequence, m: i32, row: i32): usize {
   const work = changetype<Work>(s.work);
   const dh = at<T>(work.dhs, row * s.p);
   const dOutput = dOutputAt<T>(s, row);
+  const hidden = at<T>(work.hidden, firstHere(s) * s.h);
   if (dOutput) add<T>(m * s.p, dOutput, s.dh, dh);
   else memory.copy(dh, s.dh, bytes<T>(m * s.p));
-  gemmPacked<T>(m, s.h, s.p, dh, s.p, work.weightsHr, OVERWRITE, work.hidden, s.h);
-  return work.hidden;
+  gemmPacked<T>(m, s.h, s.p, dh, s.p, work.weightsHr, OVERWRITE, hidden, s.h);
+  return hidden;
 }
 
 /** All steps: hs and cs from x, h_0, c_0. */
@@ -345,18 +377,21 @@ export function lstmForward<T>(s: Sequence): void {
   const hh = packedHh<T>(s, g, weights);
   const hr = packedHr<T>(s, g, weights);
   const bias = packedBias<T>(s, g, weights);
-  let row = 0;
+  let row = (s.reversed ? s.rows : 0) + firstHere(s);
   for (let start = 0; start < s.t; start += s.chunk) {
     const end = min(start + s.chunk, s.t);
     const rows = rowsBetween(s, start, end);
-    const chunkRow = row;
-    inputProduct<T>(s, rows, at<T>(s.x, row * s.d), weights, bias);
+    const chunkRow = (s.reversed ? row - rows : row) - firstHere(s);
+    if (runs(s, INPUT)) inputProduct<T>(s, rows, chunkRow, weights, bias);
+    if (!runs(s, STEPS)) return;
     for (let i = start; i < end; i++) {
-      const m = rowsAt(s, i);
+      const m = rowsHere(s, i);
+      if (isIdle(m)) return;
+      if (s.reversed) row -= rowsOf(s, i, m);
       const offset = row - chunkRow;
       const gates = at<T>(s.gates, offset * g);
       const hNext = hAfter<T>(s, row);
-      const cPrev = s.training ? at<T>(s.cs, rowBefore(s, i, row) * h) : s.cs;
+      const cPrev = s.training ? at<T>(s.cs, rowBefore(s, i, row) * h) : i == 0 && s.c0 ? s.c0 : s.cs;
       const cNext = s.training ? at<T>(s.cs, (s.n + row) * h) : s.cs;
       const psiC = s.training ? at<T>(s.psiC, row * h) : 0;
       const hidden = s.weightHr ? work.hidden : hNext;
@@ -366,7 +401,7 @@ export function lstmForward<T>(s: Sequence): void {
         lstmNormalisedState<T>(s, m, gates, cNext, hidden, psiC, at<T>(s.moments, 4 * rows + offset), rows);
       }
       if (s.weightHr) gemmPacked<T>(m, p, h, hidden, h, hr, OVERWRITE, hNext, p); // h_t = W_hr (o psi(c_t))
-      row += m;
+      if (!s.reversed) row += rowsOf(s, i, m);
     }
   }
 }
@@ -377,14 +412,34 @@ export function lstmBackward<T>(s: Sequence): void {
   const p = s.p;
   const g = 4 * h;
   const projected = s.weightHr != 0;
-  layOutBackward<T>(s, s.work);
   const work = changetype<Work>(s.work);
-  packWeight<T>(g, p, s.weightHh, p, 1, work.weights);
-  if (projected) packWeight<T>(p, h, s.weightHr, h, 1, work.weightsHr);
-  let row = s.rows;
+  if (runs(s, PACK)) {
+    layOutBackward<T>(s, s.work);
+    packWeight<T>(g, p, s.weightHh, p, 1, work.weights);
+    if (projected) packWeight<T>(p, h, s.weightHr, h, 1, work.weightsHr);
+    writeRecurrentInputs<T>(s, work.inputs);
+  }
+  if (runs(s, STEPS)) backwardSteps<T>(s);
+  if (!runs(s, GRADIENTS)) return;
+  const dProducts = s.normIh ? s.products : s.gates;
+  const dRecurrent = s.normIh ? s.recurrentProducts : s.gates;
+  gatesBackward<T>(s, g, s.gates, recurrentInputs(s, work.inputs), dProducts, dRecurrent);
+  if (!projected) return;
+  const first = partFirst(s, p);
+  addWeightGradient<T>(s.rows, partCount(s, p), h, at<T>(work.dhs, first), p, s.psiC, at<T>(s.dWeightHr, first * h));
+}
+
+function backwardSteps<T>(s: Sequence): void {
+  const h = s.h;
+  const p = s.p;
+  const g = 4 * h;
+  const projected = s.weightHr != 0;
+  const weights = changetype<Work>(s.work).weights;
+  let row = s.rows + firstHere(s);
   for (let i = s.t - 1; i >= 0; i--) {
-    const m = rowsAt(s, i);
-    row -= m;
+    const m = rowsHere(s, i);
+    row -= rowsOf(s, i, m);
+    if (isIdle(m)) continue;
     const gates = at<T>(s.gates, row * g);
     const cPrev = at<T>(s.cs, rowBefore(s, i, row) * h);
     const psiC = at<T>(s.psiC, row * h);
@@ -393,10 +448,8 @@ export function lstmBackward<T>(s: Sequence): void {
     if (s.normIh) lstmNormalisedStateBackward<T>(s, m, row, dOutput, dh);
     lstmStepBackward<T>(s, m, cPrev, psiC, gates, dOutput, dh);
     const dProduct = recurrentProductBackward<T>(s, m, row);
-    gemmPacked<T>(m, p, g, dProduct, g, work.weights, OVERWRITE, s.dh, p); // dh_(t-1) = W_hh^T [di df dg do]
+    gemmPacked<T>(m, p, g, dProduct, g, weights, OVERWRITE, s.dh, p); // dh_(t-1) = W_hh^T [di df dg do]
     if (s.mask) mul<T>(m * p, s.dh, s.mask, s.dh);
   }
-  const dRecurrent = s.normIh ? s.recurrentProducts : s.gates;
-  gatesBackward<T>(s, g, s.gates, recurrentInputs<T>(s, work.inputs), inputProductBackward<T>(s), dRecurrent);
-  if (projected) addWeightGradient<T>(s.rows, p, h, work.dhs, p, s.psiC, s.dWeightHr);
+  if (s.normIh) inputProductBackward<T>(s);
 }

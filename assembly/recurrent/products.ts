@@ -5,21 +5,26 @@ import { layerNormBackward, layerNormForward } from "../layernorm";
 import { at, bytes, matrixBytes } from "../simd";
 import { hBefore, rowsAt, Sequence } from "./sequence";
 
-/** mask h, for the m rows of one step: written to `scratch` [m,P], or h itself where there is no mask. */
+/** mask h, for m rows of one step: written to `scratch` [m,P], or h itself where there is no mask. */
 export function masked<T>(s: Sequence, m: i32, h: usize, scratch: usize): usize {
   if (!s.mask) return h;
   mul<T>(m * s.p, h, s.mask, scratch);
   return scratch;
 }
 
-/** Bytes of `out` for `recurrentInputs`. */
+/** Bytes of `out` for `writeRecurrentInputs`. */
 export function recurrentInputsBytes<T>(s: Sequence): u64 {
   return s.batchSizes || s.mask ? matrixBytes<T>(s.rows, s.p) : 0;
 }
 
-/** mask h_(t-1) of all steps, [rows,P]: written to `out`, or the first rows of hs where those are the same. */
-export function recurrentInputs<T>(s: Sequence, out: usize): usize {
-  if (!s.batchSizes && !s.mask) return s.hs;
+/** mask h_(t-1) of all steps, [rows,P]: in `out`, or the first rows of hs where those are the same. */
+export function recurrentInputs(s: Sequence, out: usize): usize {
+  return s.batchSizes || s.mask ? out : s.hs;
+}
+
+/** Writes what `recurrentInputs` has in `out`. */
+export function writeRecurrentInputs<T>(s: Sequence, out: usize): void {
+  if (!s.batchSizes && !s.mask) return;
   let row = 0;
   for (let i = 0; i < s.t; i++) {
     const m = rowsAt(s, i);
@@ -29,7 +34,6 @@ export function recurrentInputs<T>(s: Sequence, out: usize): usize {
     else memory.copy(to, h, bytes<T>(m * s.p));
     row += m;
   }
-  return out;
 }
 
 /** Added to a variance before its square root is taken. */

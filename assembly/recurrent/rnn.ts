@@ -12,9 +12,26 @@ import { activateArray, activateBackward } from "../activation";
 import { clip, mul } from "../elementwise";
 import { gemmPacked, OVERWRITE, packedSize, packWeight } from "../gemm/gemm";
 import { gatesBackward } from "./gradients";
-import { masked, recurrentInputs, recurrentInputsBytes } from "./products";
+import { masked, recurrentInputs, recurrentInputsBytes, writeRecurrentInputs } from "./products";
 import { block, firstBlock } from "./scratch";
-import { dOutputAt, hAfter, hardOf, hBefore, rowsAt, Sequence } from "./sequence";
+import {
+  dOutputAt,
+  firstHere,
+  GRADIENTS,
+  hAfter,
+  hardOf,
+  hBefore,
+  INPUT,
+  isIdle,
+  PACK,
+  partCount,
+  partFirst,
+  rowsHere,
+  rowsOf,
+  runs,
+  Sequence,
+  STEPS,
+} from "./sequence";
 import { packWeights, packedBias, packedHh, packedWeightsBytes } from "./weights";
 
 /** Bytes of the packed weights. */
@@ -77,33 +94,52 @@ export function rnnForward<T>(s: Sequence): void {
   if (!s.panels) rnnPack<T>(s, weights);
   const hh = packedHh<T>(s, h, weights);
   const bias = packedBias<T>(s, h, weights);
-  gemmPacked<T>(s.rows, h, s.d, s.x, s.d, weights, bias, hAfter<T>(s, 0), h); // h_t = W_ih x_t + b, all steps
-  let row = 0;
+  if (runs(s, INPUT) && !s.others) {
+    const first = partFirst(s, s.rows);
+    const x = at<T>(s.x, first * s.d);
+    gemmPacked<T>(partCount(s, s.rows), h, s.d, x, s.d, weights, bias, hAfter<T>(s, first), h); // h_t = W_ih x_t + b
+  }
+  if (!runs(s, STEPS)) return;
+  let row = (s.reversed ? s.rows : 0) + firstHere(s);
   for (let i = 0; i < s.t; i++) {
-    const m = rowsAt(s, i);
+    const m = rowsHere(s, i);
+    if (isIdle(m)) return;
+    if (s.reversed) row -= rowsOf(s, i, m);
     const hMasked = masked<T>(s, m, hBefore<T>(s, i, row), work.masked);
     const hNext = hAfter<T>(s, row);
+    if (s.others) gemmPacked<T>(m, h, s.d, at<T>(s.x, row * s.d), s.d, weights, bias, hNext, h);
     gemmPacked<T>(m, h, h, hMasked, h, hh, hNext, hNext, h); // h_t += W_hh (mask h_(t-1))
     if (s.clip != 0) clip<T>(m * h, hNext, <T>s.clip);
     activateArray<T>(s.phi, m * h, hNext, hNext, hardOf(s)); // h_t = phi(h_t)
-    row += m;
+    if (!s.reversed) row += rowsOf(s, i, m);
   }
 }
 
 /** All steps backward, from x and hs. */
 export function rnnBackward<T>(s: Sequence): void {
   const h = s.h;
-  layOutBackward<T>(s, s.work);
   const work = changetype<Work>(s.work);
-  packWeight<T>(h, h, s.weightHh, h, 1, work.weights);
-  let row = s.rows;
-  for (let i = s.t - 1; i >= 0; i--) {
-    const m = rowsAt(s, i);
-    row -= m;
-    const da = at<T>(s.da, row * h);
-    rnnStepBackward<T>(s, m * h, hAfter<T>(s, row), dOutputAt<T>(s, row), s.dh, da);
-    gemmPacked<T>(m, h, h, da, h, work.weights, OVERWRITE, s.dh, h); // dh_(t-1) = W_hh^T da
-    if (s.mask) mul<T>(m * h, s.dh, s.mask, s.dh);
+  if (runs(s, PACK)) {
+    layOutBackward<T>(s, s.work);
+    packWeight<T>(h, h, s.weightHh, h, 1, work.weights);
+    writeRecurrentInputs<T>(s, work.inputs);
   }
-  gatesBackward<T>(s, h, s.da, recurrentInputs<T>(s, work.inputs), s.da, s.da);
+  if (runs(s, STEPS)) backwardSteps<T>(s);
+  if (runs(s, GRADIENTS)) gatesBackward<T>(s, h, s.da, recurrentInputs(s, work.inputs), s.da, s.da);
+}
+
+function backwardSteps<T>(s: Sequence): void {
+  const h = s.h;
+  const weights = changetype<Work>(s.work).weights;
+  const dh = s.dh;
+  let row = s.rows + firstHere(s);
+  for (let i = s.t - 1; i >= 0; i--) {
+    const m = rowsHere(s, i);
+    row -= rowsOf(s, i, m);
+    if (isIdle(m)) continue;
+    const da = at<T>(s.da, row * h);
+    rnnStepBackward<T>(s, m * h, hAfter<T>(s, row), dOutputAt<T>(s, row), dh, da);
+    gemmPacked<T>(m, h, h, da, h, weights, OVERWRITE, dh, h); // dh_(t-1) = W_hh^T da
+    if (s.mask) mul<T>(m * h, dh, s.mask, dh);
+  }
 }

@@ -11,8 +11,33 @@
 // States have N rows more, in front: h_0. Step t starts from the first rows of the block that step t - 1 wrote:
 //
 //     hs:  | h_0: N rows | h_1: batchSizes[0] rows | h_2: batchSizes[1] rows | ...
+//
+// The module "parts" is compiled from the same kernels for passes of several threads (bindings/splits.ts), with IN_PARTS defined. A call
+// there runs a part of one phase of a pass, as a `Part` behind its copy of the record tells.
 
 import { at } from "../simd";
+
+/** forward, of one chunk and with `panels`: the products of the input, part `part` of `parts` of all rows. */
+export const INPUT: i32 = 1;
+/** backward: scratch is laid out, and what the next phases read is packed; by one call. */
+export const PACK: i32 = 2;
+/**
+ * The steps, for the rows first .. last of the batch; a layer-normalised pass backward takes all of them at once. What has a row for each of the
+ * batch (mask, h0, c0, dh, dc; in inference cs; forward work) is given from row `first` on.
+ */
+export const STEPS: i32 = 3;
+/** backward: dx, part `part` of `parts` of its rows, and the gradients of weights and biases, that part of their rows. */
+export const GRADIENTS: i32 = 4;
+
+/** What a call of the module "parts" does. */
+@unmanaged
+class Part {
+  phase: i32;
+  part: i32;
+  parts: i32;
+  first: i32;
+  last: i32;
+}
 
 /**
  * Buffers are dense and row-major, do not overlap, and belong to the caller; the kernels keep no address after a call.
@@ -79,6 +104,13 @@ export class Sequence {
   hs: usize;
   /** LSTM, in/out: in training [N + rows,H], c_0, then every state; else [N,H], c_0 replaced by c_n. */
   cs: usize;
+  /** forward, not in training; in: [N,P] and (LSTM) [N,H], h_0 and c_0 where they are not in hs and cs, which then only take results. */
+  h0: usize;
+  c0: usize;
+  /** forward, not in training: whether steps are taken from the last to the first; with h0, and without batchSizes. */
+  reversed: i32;
+  /** forward, not in training: of how many other passes the states lie between those of two steps; with h0. */
+  others: i32;
   /** out: [chunk rows,G]: i f g o (LSTM) or n r z q (GRU), in training. backward: in/out, replaced by their gradients. */
   gates: usize;
   /** LSTM, out: [rows,H], psi(c), in training. backward: in, with a projection replaced by o psi(c). */
@@ -110,6 +142,69 @@ export class Sequence {
   dNormCBias: usize;
 }
 
+// @ts-ignore: decorator
+@inline
+function partOf(s: Sequence): Part {
+  return changetype<Part>(changetype<usize>(s) + offsetof<Sequence>());
+}
+
+/** Whether this call runs a phase. */
+// @ts-ignore: decorator
+@inline
+export function runs(s: Sequence, phase: i32): bool {
+  return !isDefined(IN_PARTS) || partOf(s).phase == phase;
+}
+
+/** Where part `part` of `count` rows or columns starts: a multiple of 8; all of them for the one past the last. */
+function partStart(s: Sequence, count: i32, part: i32): i32 {
+  const parts = partOf(s).parts;
+  return part < parts ? (<i32>((<i64>count * part) / parts)) & ~7 : count;
+}
+
+/** The first of this call's part of `count` rows or columns. */
+// @ts-ignore: decorator
+@inline
+export function partFirst(s: Sequence, count: i32): i32 {
+  return isDefined(IN_PARTS) ? partStart(s, count, partOf(s).part) : 0;
+}
+
+/** The number of rows or columns in this call's part of `count`. */
+// @ts-ignore: decorator
+@inline
+export function partCount(s: Sequence, count: i32): i32 {
+  if (!isDefined(IN_PARTS)) return count;
+  return partStart(s, count, partOf(s).part + 1) - partStart(s, count, partOf(s).part);
+}
+
+/** The first row of the batch that this call takes through the steps. */
+// @ts-ignore: decorator
+@inline
+export function firstHere(s: Sequence): i32 {
+  return isDefined(IN_PARTS) ? partOf(s).first : 0;
+}
+
+/** The rows of step i that this call computes. */
+// @ts-ignore: decorator
+@inline
+export function rowsHere(s: Sequence, i: i32): i32 {
+  if (!isDefined(IN_PARTS)) return rowsAt(s, i);
+  return max(0, min(rowsAt(s, i), partOf(s).last) - partOf(s).first);
+}
+
+/** All rows of step i, of which this call computes m. */
+// @ts-ignore: decorator
+@inline
+export function rowsOf(s: Sequence, i: i32, m: i32): i32 {
+  return isDefined(IN_PARTS) ? rowsAt(s, i) : m;
+}
+
+/** Whether a call has no rows at a step; without parts each step has some. */
+// @ts-ignore: decorator
+@inline
+export function isIdle(m: i32): bool {
+  return isDefined(IN_PARTS) && m == 0;
+}
+
 /** Address of the hard sigmoid's constants, as activation.ts takes it. */
 // @ts-ignore: decorator
 @inline
@@ -117,7 +212,7 @@ export function hardOf(s: Sequence): usize {
   return changetype<usize>(s) + offsetof<Sequence>("hardSlope");
 }
 
-// The head of step i. `row`: the step's first row among those of all steps.
+// The head of step i. `row`: the first of the step's rows here among those of all steps.
 
 /** Rows of step i. */
 // @ts-ignore: decorator
@@ -133,23 +228,22 @@ export function rowsBetween(s: Sequence, start: i32, end: i32): i32 {
   return rows;
 }
 
-/** Row of hs and cs at which the states that step i starts from begin. */
+/** Row of hs and cs at which the states that step i starts from begin, in training. */
 export function rowBefore(s: Sequence, i: i32, row: i32): i32 {
-  return i == 0 ? 0 : s.n + row - rowsAt(s, i - 1);
+  return i == 0 ? firstHere(s) : s.n + row - rowsAt(s, i - 1);
 }
 
 /** h_(t-1), the states that step i starts from. */
-// @ts-ignore: decorator
-@inline
 export function hBefore<T>(s: Sequence, i: i32, row: i32): usize {
-  return at<T>(s.hs, rowBefore(s, i, row) * s.p);
+  if (i == 0) return s.h0 ? s.h0 : s.hs;
+  return hAfter<T>(s, s.reversed ? row + s.n : row - rowsAt(s, i - 1));
 }
 
 /** h_t, the states that the step writes. */
 // @ts-ignore: decorator
 @inline
 export function hAfter<T>(s: Sequence, row: i32): usize {
-  return at<T>(s.hs, (s.n + row) * s.p);
+  return at<T>(s.hs, (s.n + row * (1 + s.others)) * s.p);
 }
 
 /** dOutput of the step, or 0. */

@@ -17,16 +17,16 @@ type Values = Record<string, OnnxTensor>;
 const name = process.argv[2]!;
 
 await serve<Values>(async (task) => {
-  const { op, sizes } = task;
+  const { op, sizes, threads } = task;
   const { N, T, D, H } = sizes;
   const read = reader(task);
   const ort = (await import(name)) as OnnxRuntime;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.numThreads = threads;
   const weights = Object.fromEntries(["weightIh", "weightHh", "biasIh", "biasHh"].map((key) => [key, read(key)]));
   const session = await ort.InferenceSession.create(await lstmModel(D, H, weights), {
     executionProviders: [name === "onnxruntime-web" ? "wasm" : "cpu"],
-    intraOpNumThreads: 1,
+    intraOpNumThreads: threads,
     interOpNumThreads: 1,
   });
   const zeros = () => new ort.Tensor("float32", new Float32Array(N * H), [1, N, H]);

@@ -94,7 +94,7 @@ def numpy_lstm(task, read):
 def torch_lstm(task, read):
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(task["threads"])
     sizes = task["sizes"]
     N, T, D, H = sizes["N"], sizes["T"], sizes["D"], sizes["H"]
     x, d_output = torch.tensor(read("x", (T, N, D))), torch.tensor(read("dOutput", (T, N, H)))

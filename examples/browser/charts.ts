@@ -133,6 +133,41 @@ export class LossChart extends Chart {
   }
 }
 
+/** Curves of a race: a score in percent by step, of each that runs. */
+export class RaceChart extends Chart {
+  #curves: { name: string; color: string; points: [step: number, score: number][] }[] = [];
+
+  clear(runners: readonly { name: string; color: string }[]): void {
+    this.#curves = runners.map((each) => ({ ...each, points: [] }));
+    this.draw();
+  }
+
+  /** One score for each. */
+  add(step: number, scores: readonly number[]): void {
+    this.#curves.forEach(({ points }, i) => points.push([step, scores[i]!]));
+    this.draw();
+  }
+
+  draw(): void {
+    const { axis, options } = this.base();
+    const steps = this.#curves[0]?.points.at(-1)?.[0] ?? 0;
+    this.chart.setOption({
+      ...options,
+      tooltip: { ...options.tooltip, valueFormatter: (value: unknown) => `${Number(value).toFixed(0)}%` },
+      xAxis: { ...axis, type: "value", name: "step", nameGap: 28, min: 0, ...ticks(steps) },
+      yAxis: { ...axis, type: "value", name: "percent of the way", nameGap: 36, min: 0, max: 100 },
+      series: this.#curves.map(({ name, color, points }) => ({
+        name,
+        type: "line",
+        symbol: "none",
+        lineStyle: { width: 2, color: this.color(color) },
+        itemStyle: { color: this.color(color) },
+        data: points,
+      })),
+    });
+  }
+}
+
 /** The end of an axis that holds `steps`, and how far its ticks are apart: six at most, each 1, 2 or 5 times a power of 10. */
 function ticks(steps: number): { max: number; interval: number } {
   const least = Math.max(10, steps) / 6;

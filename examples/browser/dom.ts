@@ -17,9 +17,9 @@ export function showShort(value: number): string {
   return value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 });
 }
 
-/** A number with two significant digits, and thousands or millions in words. */
-export function showLong(value: number): string {
-  return value.toLocaleString("en", { notation: "compact", compactDisplay: "long", maximumSignificantDigits: 2 });
+/** How many cores of the processor compute. */
+export function onCores(threads: number): string {
+  return threads === 1 ? "on one processor core" : `on ${threads} processor cores`;
 }
 
 /** A share of 1 with two digits, as a power of ten where it is small. */
@@ -56,6 +56,18 @@ export function fillTable(
   thead.append(headRow);
   tbody.append(...bodyRows);
   table.replaceChildren(thead, tbody);
+}
+
+/** Puts a text into the page's line of news. */
+export function say(text: string): void {
+  byId("status").textContent = text;
+}
+
+/** Shows what has failed, and why. */
+export function fail(what: string, error: unknown): void {
+  byId("error").hidden = false;
+  byId("error").textContent = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+  say("");
 }
 
 /** A character as it can be seen. */

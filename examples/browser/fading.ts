@@ -9,7 +9,7 @@ import type { Training } from "./training.js";
 const STEPS_BACK = 60;
 const PLACES = 32;
 
-type Recurrent = LSTM<FloatDtype> | GRU<FloatDtype> | RNN<FloatDtype>;
+export type Recurrent = LSTM<FloatDtype> | GRU<FloatDtype> | RNN<FloatDtype>;
 
 /** h and, for LSTM, c, [layers, N, H]; or the loss' gradients with respect to them. */
 interface State {
@@ -34,28 +34,39 @@ export function fading(training: Training): number[] {
       data: embedded.subarray(t * row, (t + 1) * row),
       shape: [1, PLACES, embeddingDim],
     }));
-    const states: State[] = [{}];
-    for (const x of steps) states.push(forward(recurrent, x, states.at(-1)!));
-
-    const h = states.pop()!.h!;
     const below = (numLayers - 1) * PLACES * hiddenSize; // the logits see the last layer alone
-    const { dLogits } = crossEntropy(
-      linear.forward({ data: h.data.subarray(below), shape: [PLACES, hiddenSize] }).output,
-      next,
-    );
-    const dh = { data: h.data.slice().fill(0), shape: h.shape };
-    dh.data.set(linear.backward({ output: dLogits }).x.data, below);
-    let gradient: State = { h: dh };
-    const norms = [meanNorm(dh)];
-    while (states.length > 1) {
-      forward(recurrent, steps[states.length - 1]!, states.pop()!); // a backward pass belongs to the latest forward pass
-      gradient = backward(recurrent, gradient);
-      norms.push(meanNorm(gradient.h!));
-    }
-    return norms.map((norm) => norm / norms[0]!);
+    return normsBack(recurrent, steps, (h) => {
+      const { dLogits } = crossEntropy(
+        linear.forward({ data: h.data.subarray(below), shape: [PLACES, hiddenSize] }).output,
+        next,
+      );
+      const dh = { data: h.data.slice().fill(0), shape: h.shape };
+      dh.data.set(linear.backward({ output: dLogits }).x.data, below);
+      return dh;
+    });
   } finally {
     dispose();
   }
+}
+
+/**
+ * By steps back: the norm of the loss' gradient with respect to h, the one at no step back taken as 1.
+ *
+ * @param steps inputs [1, N, D], one after another
+ * @param gradientOf the gradient of the loss with respect to the last h, both [layers, N, H]
+ */
+export function normsBack(recurrent: Recurrent, steps: readonly Tensor[], gradientOf: (h: Tensor) => Tensor): number[] {
+  const states: State[] = [{}];
+  for (const x of steps) states.push(forward(recurrent, x, states.at(-1)!));
+  const dh = gradientOf(states.pop()!.h!);
+  let gradient: State = { h: dh };
+  const norms = [meanNorm(dh)];
+  while (states.length > 1) {
+    forward(recurrent, steps[states.length - 1]!, states.pop()!); // a backward pass belongs to the latest forward pass
+    gradient = backward(recurrent, gradient);
+    norms.push(meanNorm(gradient.h!));
+  }
+  return norms.map((norm) => norm / norms[0]!);
 }
 
 /** The state after one step. */

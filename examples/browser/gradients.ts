@@ -2,7 +2,7 @@
 // sentence and in tables.
 
 import { FadingChart, type Curve } from "./charts.js";
-import { byId, element, fillTable, show, showLong, showShare } from "./dom.js";
+import { byId, element, fillTable, show, showShare } from "./dom.js";
 import type { Compared, FromWorker } from "./protocol.js";
 
 /** Each cell's colour of the style sheet; the page's own model has the fourth. */
@@ -63,13 +63,16 @@ function draw(): void {
 function sentences(): string[] {
   const all: string[] = [];
   if (own) all.push(`${capital(own.label)}: ${reach(own.norms)}.`);
-  const [rnn, lstm] = (["RNN", "LSTM"] as const).map((name) => compared.find(({ cell }) => cell === name));
-  if (!rnn || !lstm) return all;
-  const back = Math.min(COMPARED, rnn.before.length - 1);
-  const times = (when: "before" | "after") => showLong(lstm[when][back]! / rnn[when][back]!);
+  if (compared.length === 0) return all;
+  const back = Math.min(COMPARED, ...compared.map(({ before }) => before.length - 1));
+  const ranked = (when: "before" | "after") =>
+    [...compared]
+      .sort((a, b) => b[when][back]! - a[when][back]!)
+      .map((each) => `${each.cell} ${showShare(each[when][back])}`)
+      .join(", ");
   all.push(
-    `${back} steps back an LSTM's gradient is ${times("before")} times that of an RNN when both are new, and ` +
-      `${times("after")} times after ${show(lstm.steps)} steps of training. Dashed lines are the new models.`,
+    `${back} steps back this share of the gradient is left, the most first: ${ranked("before")} in the new models, dashed; ` +
+      `${ranked("after")} after ${show(compared[0]!.steps)} steps of training.`,
   );
   return all;
 }

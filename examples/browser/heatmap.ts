@@ -7,17 +7,29 @@ import type { Activations } from "./protocol.js";
 const COLUMN = 15;
 const HEAD = 22;
 
-/** Names of the kinds, and the range of their colours; that of c depends on its values. */
-export const KINDS: Readonly<Record<string, { name: string; low: number }>> = {
-  h: { name: "hidden state h", low: -1 },
-  c: { name: "cell state c", low: -1 },
-  i: { name: "input gate i", low: 0 },
-  f: { name: "forget gate f", low: 0 },
-  g: { name: "candidate g", low: -1 },
-  o: { name: "output gate o", low: 0 },
-  r: { name: "reset gate r", low: 0 },
-  z: { name: "update gate z", low: 0 },
-  n: { name: "candidate n", low: -1 },
+/** Names of the kinds, what each does, and the range of their colours; that of c depends on its values. */
+export const KINDS: Readonly<Record<string, { name: string; does: string; low: number }>> = {
+  h: {
+    name: "hidden state h",
+    low: -1,
+    does: "What the layer says to the next one, and to itself at the next character.",
+  },
+  c: {
+    name: "cell state c",
+    low: -1,
+    does: "The memory of an LSTM: it changes only by what the gates let in and out.",
+  },
+  i: { name: "input gate i", low: 0, does: "How much of the candidate is written into the memory: 0 keeps it out." },
+  f: { name: "forget gate f", low: 0, does: "How much of the memory is kept: 1 keeps all of it, 0 clears it." },
+  g: { name: "candidate g", low: -1, does: "What would be written into the memory, if the input gate lets it in." },
+  o: { name: "output gate o", low: 0, does: "How much of the memory is shown as the hidden state." },
+  r: { name: "reset gate r", low: 0, does: "How much of the state before counts for the candidate: 0 starts afresh." },
+  z: {
+    name: "update gate z",
+    low: 0,
+    does: "How much of the state before is kept: 1 keeps it, 0 takes the candidate.",
+  },
+  n: { name: "candidate n", low: -1, does: "The new state, as far as the update gate lets it in." },
 };
 
 type Color = readonly [number, number, number];

@@ -6,11 +6,11 @@ const RECURRENT = { LSTM, GRU, RNN };
 
 /** Copies of the layers of a model, with its weights. The caller's to dispose of. */
 export function layersOf(model: CharLM) {
-  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = model.architecture;
+  const { cell, embeddingDim, hiddenSize, numLayers, dtype, ...gates } = model.architecture;
   const dict = model.stateDict();
   const part = (prefix: string) => strip(dict, `${prefix}.`);
   const embedding = new Embedding(model.vocabulary.size, embeddingDim, { dtype });
-  const recurrent = new RECURRENT[cell](embeddingDim, hiddenSize, { numLayers, dtype });
+  const recurrent = new RECURRENT[cell](embeddingDim, hiddenSize, { numLayers, dtype, ...gates });
   const linear = new Linear(hiddenSize, model.vocabulary.size, { dtype });
   embedding.loadStateDict(part("embedding"));
   recurrent.loadStateDict(part(cell.toLowerCase()));
@@ -28,19 +28,6 @@ export function openForgetGates(model: CharLM): void {
     if (name.startsWith("lstm.bias_ih")) data.fill(1, hiddenSize, 2 * hiddenSize);
   }
   model.loadStateDict(dict);
-}
-
-/** x W^T + b of one product of a recurrent layer, for all its gates: x [T, *] gives [T, G H]. */
-export function product(model: CharLM, layer: number, which: "ih" | "hh", x: Tensor): Tensor["data"] {
-  const { cell, dtype } = model.architecture;
-  const dict = model.stateDict();
-  const find = (what: string) => dict[`${cell.toLowerCase()}.${what}_${which}_l${layer}`]!;
-  const [weight, bias] = [find("weight"), find("bias")];
-  const linear = new Linear(weight.shape[1]!, weight.shape[0]!, { dtype });
-  linear.loadStateDict({ weight, bias });
-  const { data } = linear.eval().forward(x).output;
-  linear.dispose();
-  return data;
 }
 
 function strip(dict: Record<string, Tensor>, prefix: string): Record<string, Tensor> {

@@ -1,12 +1,24 @@
 // The page: reads the controls, sends messages to the worker, shows its answers. The model is in the worker.
 
 import { LossChart } from "./charts.js";
-import { byId, element, fillTable, show, showShort } from "./dom.js";
+import { byId, element, fillTable, onCores, show, showShort } from "./dom.js";
 import { showCompared, showOwn } from "./gradients.js";
-import { hideActivations, showActivations } from "./inspection.js";
-import { ownEdits, ownText } from "./own-text.js";
-import type { Description, FromWorker, Settings, ToWorker } from "./protocol.js";
-import { houseThatJackBuilt, mobyDick } from "./texts.js";
+import { troubleOf, WATCHED } from "./divergence.js";
+import {
+  appendWritten,
+  clearActivations,
+  onKind,
+  setFollowing,
+  showFollowing,
+  showInspected,
+  shownKind,
+  showSampled,
+} from "./inspection.js";
+import { ownEdits, ownText, takeOwnText } from "./own-text.js";
+import type { Described, Description, FromWorker, Settings, ToWorker } from "./protocol.js";
+import { Stage } from "./stage.js";
+import { houseThatJackBuilt, readText } from "./texts.js";
+import { bindToAddress } from "./url.js";
 
 /** Milliseconds between two drawings of the figures while training. */
 const REDRAW = 250;
@@ -18,12 +30,19 @@ const PATIENCE = 600;
 
 const worker = new Worker(new URL("worker.js", document.baseURI), { type: "module", name: "training" });
 const lossChart = new LossChart(byId("loss-chart"));
+const stage = new Stage();
 const input = (id: string) => byId<HTMLInputElement>(id);
 const choice = (id: string) => byId<HTMLSelectElement>(id);
 
 /** The worker's training and the text it was made with; undefined before the first. */
 let description: Description | undefined;
 let madeFrom = "";
+/** Whether the model is the one that the page opens with. */
+let pretrained = false;
+/** The text that the model was made with, in words. */
+let about = "";
+/** Whether the next live character begins a text. */
+let fresh = true;
 /** Counts the trainings that were asked for: one whose text comes when another was asked for is not wanted any more. */
 let request = 0;
 let running = false;
@@ -33,6 +52,7 @@ let comparing = false;
 /** Messages of the page while the worker is busy, and on failure. */
 const WORDS: Readonly<Record<ToWorker["kind"], { doing?: string; failed: string }>> = {
   create: { doing: "Setting up", failed: "The training could not be set up" },
+  open: { doing: "Loading", failed: "The trained network could not be loaded" },
   load: { doing: "Loading", failed: "The model could not be loaded" },
   start: { doing: "Starting", failed: "The training has stopped" },
   pause: { doing: "Pausing after this step", failed: "Pausing failed" },
@@ -40,6 +60,7 @@ const WORDS: Readonly<Record<ToWorker["kind"], { doing?: string; failed: string 
   learningRate: { failed: "The learning rate was not taken" },
   sample: { doing: "Writing", failed: "It cannot write this" },
   inspect: { doing: "Reading", failed: "It cannot read this" },
+  write: { failed: "It cannot go on writing" },
   fade: { doing: "Measuring gradients", failed: "The gradients could not be measured" },
   compare: { doing: "Comparing", failed: "The comparison failed" },
   save: { doing: "Saving", failed: "The model could not be saved" },
@@ -88,19 +109,23 @@ function writeSettings(settings: Settings): void {
   input("embedding").valueAsNumber = settings.embeddingDim;
 }
 
-let moby: Promise<string> | undefined;
+/** The page's own texts, and their files. */
+const TEXTS: Readonly<Record<string, { name: string; file?: string }>> = {
+  moby: { name: "Moby Dick", file: "moby-dick.txt" },
+  names: { name: "first names", file: "names.txt" },
+  code: { name: "source code", file: "source-code.txt" },
+  house: { name: "a nursery rhyme" },
+  own: { name: "your text" },
+};
+const downloads = new Map<string, Promise<string>>();
 
-async function chosenText(): Promise<string> {
-  switch (choice("text-choice").value) {
-    case "moby":
-      moby ??= mobyDick();
-      moby.catch(() => (moby = undefined)); // another try may do
-      return moby;
-    case "house":
-      return houseThatJackBuilt();
-    default:
-      return ownText();
-  }
+async function chosenText(chosen = choice("text-choice").value): Promise<string> {
+  const { file } = TEXTS[chosen]!;
+  if (file === undefined) return chosen === "house" ? houseThatJackBuilt() : ownText();
+  const text = downloads.get(file) ?? readText(file);
+  downloads.set(file, text);
+  text.catch(() => downloads.delete(file)); // another try may do
+  return text;
 }
 
 /** Which text is chosen, and where it is the person's own, in which version. */
@@ -151,17 +176,46 @@ async function ask(prepare: () => Promise<() => void>): Promise<void> {
 
 function showChanged(): void {
   byId("own").hidden = choice("text-choice").value !== "own";
-  byId("changed").hidden = signature() === madeFrom || description === undefined;
+  byId("changed").hidden = signature() === madeFrom || description === undefined || pretrained;
+}
+
+/** The model that the page opens with; a new one where its file cannot be had. */
+async function reopen(): Promise<void> {
+  const mine = ++request;
+  try {
+    const response = await fetch("moby.safetensors");
+    if (!response.ok) throw new Error(`moby.safetensors could not be read: status ${response.status}`);
+    const [bytes, text] = await Promise.all([response.arrayBuffer(), chosenText("moby")]);
+    if (mine === request) send({ kind: "open", bytes: new Uint8Array(bytes), settings: readSettings(), text }, [bytes]);
+  } catch (error) {
+    if (mine !== request) return;
+    await create();
+    showError(`${WORDS.open.failed}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Has the worker write live, with the settings of the page. */
+function sendWriting(): void {
+  fresh = true;
+  const temperature = input("warmth").validity.valid ? input("warmth").valueAsNumber : 0.7;
+  worker.postMessage({ kind: "write", on: true, temperature, layer: Number(choice("layer").value || 0), shows: shownKind() } satisfies ToWorker); // prettier-ignore
 }
 
 byId("settings").addEventListener("submit", (event) => {
   event.preventDefault();
   if (running) return send({ kind: "pause" });
-  // before the first step, changed settings apply without asking
-  if (step === 0 && signature() !== madeFrom) void create(true);
+  // before the first step, changed settings apply without asking; the model that the page opens with stays as it is
+  if (pretrained) byId("reopen").hidden = false; // at once, since it moves what is below
+  if (pretrained || (step === 0 && signature() !== madeFrom)) void create(true);
   else if (valid(inputsOf("settings"))) send({ kind: "start" });
 });
 byId("settings").addEventListener("input", showChanged);
+for (const each of ["text-choice", "own-text"]) byId(each).addEventListener("input", showChanged);
+byId("reopen").addEventListener("click", () => void reopen());
+input("warmth").addEventListener("change", () => {
+  stage.restart();
+  sendWriting();
+});
 byId("step").addEventListener("click", () => send({ kind: "step" }));
 byId("reset").addEventListener("click", () => void create());
 input("rate").addEventListener("change", () => {
@@ -169,15 +223,50 @@ input("rate").addEventListener("change", () => {
 });
 byId("save").addEventListener("click", () => send({ kind: "save" }));
 input("file").addEventListener("change", () => {
-  const file = input("file").files?.[0];
+  const files = [...(input("file").files ?? [])];
   input("file").value = ""; // the same file can be chosen again
-  if (file === undefined || !valid(inputsOf("settings"))) return;
+  load(files);
+});
+// files are dropped anywhere; a text goes where it is dropped
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => {
+  const files = [...(event.dataTransfer?.files ?? [])];
+  if (files.length === 0) return;
+  event.preventDefault();
+  if (files.length === 1 && isText(files[0]!)) void takeText(files[0]!);
+  else load(files);
+});
+
+/** Whether a file is one to learn from: models have other names. */
+function isText({ name, type }: File): boolean {
+  return /\.(txt|md|csv|html?|[cm]?[jt]sx?|py|c|h|cpp|java|rs|go|tex)$/i.test(name) || type === "text/plain";
+}
+
+async function takeText(file: File): Promise<void> {
+  const text = await file.text();
+  choice("text-choice").value = "own";
+  takeOwnText(text);
+  await create(true);
+}
+
+/** Has the worker load a model of these files. */
+function load(chosen: readonly File[]): void {
+  if (chosen.length === 0 || !valid(inputsOf("settings"))) return;
   void ask(async () => {
     const [settings, source] = [readSettings(), chosenSource()];
-    const [bytes, text] = await Promise.all([file.arrayBuffer(), chosenText()]);
-    return () => send({ kind: "load", bytes, settings, text, source }, [bytes]);
+    const entries = chosen.map(async (file) => {
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      return [file.webkitRelativePath || file.name, bytes] as const;
+    });
+    const [read, text] = await Promise.all([Promise.all(entries), chosenText()]);
+    const files = Object.fromEntries(read);
+    const buffers = read.map(([, { buffer }]) => buffer);
+    return () => send({ kind: "load", files, settings, text, source }, buffers);
   });
-});
+}
+
 byId("sampling").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!valid(inputsOf("sampling"))) return;
@@ -189,7 +278,12 @@ byId("inspecting").addEventListener("submit", (event) => {
   event.preventDefault();
   send({ kind: "inspect", text: input("inspected").value, layer: Number(choice("layer").value) });
 });
-choice("layer").addEventListener("change", () => byId<HTMLFormElement>("inspecting").requestSubmit());
+choice("layer").addEventListener("change", sendWriting);
+onKind(sendWriting);
+byId("follow").addEventListener("click", () => {
+  setFollowing(true);
+  fresh = true;
+});
 byId("fade").addEventListener("click", () => send({ kind: "fade" }));
 byId("compare").addEventListener("click", () => {
   if (comparing) {
@@ -226,17 +320,26 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   stopWaiting();
   switch (data.kind) {
     case "ready":
-      return showReady(data.description, data.source, data.loaded);
+      return showReady(data.description, data.source, data.from);
     case "progress":
       return takeProgress(data);
     case "running":
       return showRunning(data.running);
     case "milestone":
       return showMilestone(data);
+    case "described":
+      return showDescribed(data.described);
     case "sample":
       return showSample(data);
     case "activations":
-      return showActivations(data.activations);
+      return showInspected(data.activations);
+    case "written":
+      stage.write(data);
+      appendWritten(data, fresh);
+      fresh = false;
+      return;
+    case "following":
+      return showFollowing(data);
     case "fading":
       return showOwn(data);
     case "comparing":
@@ -253,30 +356,49 @@ worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
   }
 };
 
-function showReady(ready: Description, source: string, loaded: boolean): void {
+/** Names and texts of a file are put in as text only. */
+function showDescribed({ format, facts, total, numbers, rows }: Described): void {
+  byId("described").hidden = false;
+  byId("described-title").textContent = `The file is ${format}: ${show(total)} parts, ${show(numbers)} numbers`;
+  byId("described-facts").replaceChildren(...facts.map((fact) => element("li", fact)));
+  fillTable(byId<HTMLTableElement>("described-table"), ["name", "shape", "type"], rows);
+  say(`The file is ${format}, which does not write: it is described below, and the training is as it was.`);
+}
+
+function showReady(ready: Description, source: string, from: "new" | "file" | "page"): void {
   description = ready;
+  pretrained = from === "page";
+  const loaded = from === "file";
+  const text = TEXTS[source.split(" ")[0]!]?.name ?? "a text";
+  about =
+    from === "new" ? `a new ${ready.settings.cell} on ${text}` : pretrained ? "" : `a model from a file, on ${text}`;
+  byId("reopen").hidden = pretrained;
+  byId("described").hidden = true;
   setComparing(false);
   if (loaded) writeSettings(ready.settings);
   madeFrom = signature(ready.settings, source);
+  stage.clear(ready.frequencyLoss);
+  fresh = true;
   showChanged();
   step = 0;
   figures = { charactersPerSecond: 0, gflops: 0 };
-  byId("start").textContent = "Start";
   lossChart.clear(ready.frequencyLoss);
   byId("milestones").replaceChildren();
-  const { settings, parameters, vocabulary, training, validation, build, version, notes } = ready;
+  const { settings, parameters, vocabulary, training, validation, build, version, threads, notes } = ready;
   const { cell, hiddenSize, numLayers, dtype } = settings;
   byId("model-facts").textContent =
     `${numLayers} × ${cell} of ${hiddenSize} units, ${dtype}: ${show(parameters)} parameters; an alphabet of ${vocabulary}; ` +
     `${show(training)} characters to learn from, ${show(validation)} to check.`;
   byId("build-facts").textContent = `wasm-rnn ${version}, ${build === "relaxed" ? "relaxed SIMD" : "SIMD"} build.`;
+  byId("figure-cores").textContent = onCores(threads);
   choice("layer").replaceChildren(
     ...Array.from({ length: numLayers }, (_, i) => element("option", `${i + 1}`, { value: `${i}` })),
   );
-  hideActivations();
+  clearActivations();
   showOwn(undefined);
   const past = loaded ? `Model loaded, after ${show(ready.stepsBefore)} steps. Adam starts afresh.` : "Ready.";
-  say([past, ...notes].join(" "));
+  say(pretrained ? "" : [past, ...notes].join(" "));
+  showStart();
   for (const id of ["figure-loss", "figure-validation", "figure-rate", "figure-gflops"]) byId(id).textContent = "–";
   showFigures();
 }
@@ -291,9 +413,31 @@ function takeProgress(progress: Extract<FromWorker, { kind: "progress" }>): void
   for (const loss of progress.losses) lossChart.training.push(loss);
   lossChart.validation.push(...progress.evaluations);
   figures = progress;
-  if (!running && step > 0) byId("start").textContent = "Resume";
+  showStart();
   const wait = Math.max(0, drawn + REDRAW - performance.now());
   due ??= window.setTimeout(showFigures, wait);
+}
+
+/** Steps of the model, with those before it was loaded. */
+const trained = () => step + (description?.stepsBefore ?? 0);
+
+function showStart(): void {
+  byId("start").textContent = running ? "Pause" : pretrained ? "Train a new one" : step > 0 ? "Resume" : "Start";
+}
+
+/** What is on the stage, in words that stay true while it changes. */
+function showStage(loss: number | undefined): void {
+  if (description === undefined) return;
+  const { parameters, frequencyLoss, charactersPerStep } = description;
+  const name = about.charAt(0).toUpperCase() + about.slice(1);
+  byId("stage-about").textContent = pretrained
+    ? `A network of ${show(parameters)} numbers, trained on Moby Dick, writes now. Nothing is sent anywhere.`
+    : `${name}: ${running ? "it learns, " : ""}${show(trained())} steps, ${showShort(trained() * charactersPerStep)} characters read.`;
+  byId("stage-figures").replaceChildren(
+    element("span", loss === undefined ? "" : `Loss ${loss.toFixed(2)} nats a character`),
+    element("span", `guessing by frequency ${frequencyLoss.toFixed(2)}`),
+    element("span", figures.charactersPerSecond > 0 ? `${showShort(figures.charactersPerSecond)} characters learned a second` : ""), // prettier-ignore
+  );
 }
 
 function showFigures(): void {
@@ -305,7 +449,8 @@ function showFigures(): void {
   const recent = training.slice(-20);
   const loss = recent.reduce((sum, each) => sum + each, 0) / recent.length;
   const checked = validation.at(-1);
-  byId("figure-step").textContent = show(step);
+  showStage(recent.length > 0 ? loss : checked?.loss);
+  byId("figure-step").textContent = show(trained());
   byId("figure-epoch").textContent =
     `${((step * description.charactersPerStep) / description.training).toFixed(2)} passes over the text`;
   if (recent.length > 0) byId("figure-loss").textContent = loss.toFixed(3);
@@ -323,13 +468,19 @@ function showFigures(): void {
     byId("figure-peak").textContent = `the peak is ${description.peak.toFixed(0)}`;
   }
   lossChart.draw();
-  // a model that knows nothing has the loss of guessing blindly, one that is thrown about by its steps has more
-  byId("diverging").hidden = !(recent.length >= 10 && loss > 1.2 * Math.log(description.vocabulary));
+  const trouble = troubleOf(training, description.frequencyLoss);
+  byId("diverging").hidden = trouble === undefined;
+  byId("diverging").textContent = trouble
+    ? `For ${WATCHED} steps the loss has been above that of guessing by frequency` +
+      (trouble === "rising"
+        ? ", and it does not fall. The learning rate is probably too large: take a smaller one, and reset."
+        : ". It falls slowly: a larger learning rate may be faster, or the model needs more steps.")
+    : "";
   byId("loss-summary").textContent =
     recent.length === 0
-      ? `Before the first step the loss on unseen text is ${checked ? checked.loss.toFixed(2) : "unknown"} nats per character; ` +
-        `guessing by the characters' frequencies gives ${description.frequencyLoss.toFixed(2)}.`
-      : `After ${show(step)} steps the training loss is ${loss.toFixed(3)}, down from ${training[0]!.toFixed(3)}` +
+      ? `No step on this page yet. ${checked ? `On unseen text the loss is ${checked.loss.toFixed(2)} nats per character. ` : ""}` +
+        `Guessing by the characters' frequencies gives ${description.frequencyLoss.toFixed(2)}.`
+      : `After ${show(step)} steps here the training loss is ${loss.toFixed(3)}, down from ${training[0]!.toFixed(3)}` +
         `${checked ? `; on unseen text ${checked.loss.toFixed(3)}` : ""}. ` +
         `Guessing by the characters' frequencies gives ${description.frequencyLoss.toFixed(2)}.`;
   const every = Math.max(1, Math.ceil(validation.length / 12));
@@ -345,24 +496,28 @@ function showFigures(): void {
 function showRunning(value: boolean): void {
   running = value;
   if (!running) showFigures(); // at once, so that they agree with the message
-  byId("start").textContent = running ? "Pause" : step > 0 ? "Resume" : "Start";
+  showStart();
+  if (!running) stage.restart();
+  fresh = true;
   if (running) setComparing(false);
   const notes = step === 0 ? (description?.notes ?? []) : []; // "Ready", which said them, is gone at once
-  say(running ? ["Training.", ...notes].join(" ") : `Paused at step ${show(step)}.`);
+  say(running ? ["Training.", ...notes].join(" ") : `Paused at step ${show(trained())}.`);
 }
 
 let announced = -Infinity;
 
-function showMilestone({ step, loss, text }: { step: number; loss: number | undefined; text: string }): void {
+function showMilestone({ step, loss, text, activations }: Extract<FromWorker, { kind: "milestone" }>): void {
   const item = element("li");
   const title = `Step ${show(step)}${loss === undefined ? "" : `, validation loss ${loss.toFixed(2)}`}`;
   item.append(element("strong", title), element("pre", text.trim(), { class: "text" }));
   const list = byId("milestones");
   list.prepend(item);
   while (list.children.length > MILESTONES) list.lastElementChild!.remove();
+  stage.add({ step, loss, text }, running);
+  if (running) showSampled(activations, step);
   if (running && performance.now() - announced > QUIET) {
     announced = performance.now();
-    say(`Training. ${title}.`);
+    byId("announcement").textContent = `It has reached step ${show(step)}${loss === undefined ? "" : `, with a validation loss of ${loss.toFixed(2)}`}.`; // prettier-ignore
   }
 }
 
@@ -402,4 +557,19 @@ function showComparing({ cell, step, steps }: Extract<FromWorker, { kind: "compa
   byId("comparing-at").textContent = `${cell}: step ${show(step)} of ${show(steps)}`;
 }
 
-void create();
+bindToAddress({
+  text: choice("text-choice"),
+  cell: choice("cell"),
+  hidden: input("hidden"),
+  layers: input("layers"),
+  rate: input("rate"),
+  dtype: choice("dtype"),
+  build: choice("variant"),
+  embedding: input("embedding"),
+  window: input("seq"),
+  streams: input("batch"),
+  seed: input("seed"),
+  temperature: input("warmth"),
+});
+void reopen();
+sendWriting();

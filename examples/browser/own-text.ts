@@ -27,14 +27,20 @@ function keep(text: string | undefined): void {
     text === undefined ? "" : `${show(text.length)} characters, of which the field shows the beginning.`;
 }
 
-/** Takes a long text that is pasted or dropped, in place of the field. */
+/** Takes a text in place of the field's. */
+export function takeOwnText(text: string): void {
+  const isLong = text.length >= LONG;
+  field.value = isLong ? `${text.slice(0, BEGINNING)} …` : text;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  if (isLong) keep(text);
+}
+
+/** Takes a long text that is pasted or dropped. */
 function take(event: Event, data: DataTransfer | null): void {
   const text = data?.getData("text/plain") ?? "";
   if (text.length < LONG) return;
   event.preventDefault();
-  field.value = `${text.slice(0, BEGINNING)} …`;
-  field.dispatchEvent(new Event("input", { bubbles: true }));
-  keep(text);
+  takeOwnText(text);
 }
 
 field.addEventListener("input", () => keep(undefined));

@@ -1,6 +1,8 @@
 // Messages between the page and its worker. The worker computes, the page displays.
 
 import type { CharLMCell, Variant } from "../../src/index.js";
+import type { Expected, Kinds } from "./reader.js";
+import type { Follower } from "./units.js";
 
 export type Dtype = "f32" | "f64";
 
@@ -34,7 +36,9 @@ export interface Description {
   flopsPerStep: number;
   build: "simd" | "relaxed";
   version: string;
-  /** GFLOP/s of a multiply-add loop in registers, in this worker, build and dtype. */
+  /** How many cores of the processor compute. */
+  threads: number;
+  /** GFLOP/s of a multiply-add loop in registers, in this worker, build and dtype, times the threads. */
   peak: number;
   /** Loss (nats per character) of always guessing by the characters' frequencies. */
   frequencyLoss: number;
@@ -42,6 +46,19 @@ export interface Description {
   stepsBefore: number;
   /** Adjustments that the person should know of. */
   notes: string[];
+}
+
+/** A file that was loaded and that is no model of characters. */
+export interface Described {
+  /** "an ONNX model". */
+  format: string;
+  /** Sentences about it. */
+  facts: string[];
+  /** How many tensors or layers there are, and their numbers together. */
+  total: number;
+  numbers: number;
+  /** The first of them. */
+  rows: (readonly [name: string, shape: string, type: string])[];
 }
 
 /** A loss measured on text that is not trained on, after `step`. */
@@ -55,7 +72,27 @@ export interface Activations {
   characters: string[];
   units: number;
   layer: number;
-  kinds: Record<string, Float32Array>;
+  kinds: Kinds;
+}
+
+/** Characters that the model has written, live. */
+export interface Written {
+  characters: string[];
+  /** What the model expects to come after the last of them. */
+  next: Expected[];
+  /** States and gates of a layer after each of them. */
+  layer: number;
+  kinds: Kinds;
+}
+
+/** Units of one layer that follow something readable. */
+export interface Following {
+  layer: number;
+  shows: string;
+  step: number;
+  /** Characters that were read. */
+  length: number;
+  found: Follower[];
 }
 
 /** One model of the comparison of cells. */
@@ -73,19 +110,23 @@ export interface Compared {
 export type ToWorker =
   /** `source` identifies the text for the page; it comes back with "ready". */
   | { kind: "create"; settings: Settings; text: string; source: string; start: boolean }
-  | { kind: "load"; bytes: ArrayBuffer; settings: Settings; text: string; source: string }
+  /** The model that the page opens with, which has learned from the text. */
+  | { kind: "open"; bytes: Uint8Array<ArrayBuffer>; settings: Settings; text: string }
+  | { kind: "load"; files: Record<string, Uint8Array<ArrayBuffer>>; settings: Settings; text: string; source: string }
   | { kind: "start" }
   | { kind: "pause" }
   | { kind: "step" }
   | { kind: "learningRate"; value: number }
   | { kind: "sample"; prompt: string; length: number; temperature: number; seed: number | undefined }
   | { kind: "inspect"; text: string; layer: number }
+  /** Writes on, character by character, whenever no training runs; the layer and kind are those to show. */
+  | { kind: "write"; on: boolean; temperature: number; layer: number; shows: string }
   | { kind: "fade" }
   | { kind: "compare"; steps: number }
   | { kind: "save" };
 
 export type FromWorker =
-  | { kind: "ready"; description: Description; source: string; loaded: boolean }
+  | { kind: "ready"; description: Description; source: string; from: "new" | "file" | "page" }
   | {
       kind: "progress";
       /** Steps done since the model was made. */
@@ -97,8 +138,11 @@ export type FromWorker =
       gflops: number;
     }
   | { kind: "running"; running: boolean }
-  /** A sample that the training writes along its way. */
-  | { kind: "milestone"; step: number; loss: number | undefined; text: string }
+  | { kind: "described"; described: Described }
+  /** A sample that the training writes along its way, always by the same draws, and a layer's units over it. */
+  | { kind: "milestone"; step: number; loss: number | undefined; text: string; activations: Activations }
+  | ({ kind: "written" } & Written)
+  | ({ kind: "following" } & Following)
   /** `skipped` are the characters of the prompt that the model does not know. */
   | { kind: "sample"; prompt: string; text: string; skipped: string[] }
   | { kind: "activations"; activations: Activations }

@@ -1,4 +1,4 @@
-// The texts that the page comes with: a piece of Moby Dick, which the build script puts beside the page, and a short one.
+// The texts that the page comes with: files that the build script puts beside it, and a short one.
 
 const HOUSE = [
   "the house that Jack built",
@@ -25,8 +25,9 @@ export function houseThatJackBuilt(): string {
   return verses.map((verse) => `This is ${verse}.\n\n`).join("");
 }
 
-export async function mobyDick(): Promise<string> {
-  const response = await fetch(new URL("moby-dick.txt", document.baseURI));
-  if (!response.ok) throw new Error(`moby-dick.txt could not be read: ${response.status} ${response.statusText}`);
+/** One of the files that the build script puts beside the page. */
+export async function readText(file: string): Promise<string> {
+  const response = await fetch(new URL(file, document.baseURI));
+  if (!response.ok) throw new Error(`${file} could not be read: ${response.status} ${response.statusText}`);
   return response.text();
 }

@@ -2,8 +2,9 @@
 // knows neither the page nor the worker.
 
 import {
-  type CharLM,
+  CharLM,
   countParameters,
+  Random,
   splitText,
   TextStreams,
   Vocabulary,
@@ -18,6 +19,8 @@ import type { Evaluation, Settings } from "./protocol.js";
 
 /** Characters that an evaluation reads at most, so that it takes little time beside the steps. */
 const EVALUATED = 8000;
+/** Characters of a sample. */
+const SAMPLED = 240;
 
 /** A model that was read from a file, and its past. */
 export interface Loaded {
@@ -140,9 +143,20 @@ export class Training {
     this.#trainer.noteEvaluation(loss);
   }
 
-  /** A sample along the way. */
+  /** A sample along the way: always by the same draws, so that what changes is what was learned. */
   sample(): string {
-    return this.#trainer.sample();
+    const random = new Random(this.settings.seed);
+    return this.model.sample("", { length: SAMPLED, temperature: 0.7, random });
+  }
+
+  /** Text that is not trained on, `length` characters at most; "" where there is none. */
+  heldOut(length: number): string {
+    return this.model.vocabulary.decode(this.#trainer.text.validation.subarray(0, length));
+  }
+
+  /** A new model of the same kind and sizes. The caller's to dispose of. */
+  untrained(): CharLM {
+    return new CharLM(this.model.vocabulary, { ...this.model.architecture, seed: this.settings.seed + 1 });
   }
 
   /** The beginnings of `count` places of the training text, `length` characters and the one after: i32 [T, N], [N]. */

@@ -4,18 +4,31 @@
 import { buildInfo, configure, OutOfMemoryError, Random, readCharLM, type CharLMCell } from "../../src/index.js";
 import { nextTurn } from "../../src/train/turns.js";
 import { readActivations } from "./activations.js";
+import { useAllCores } from "./cores.js";
 import { fading } from "./fading.js";
 import { measurePeak } from "./peak.js";
 import type { Compared, Evaluation, FromWorker, Settings, ToWorker } from "./protocol.js";
 import { Training, type Loaded } from "./training.js";
+import { followers } from "./units.js";
+import { Writer } from "./writer.js";
 
 /** Milliseconds of training between two checks for messages. */
 const SLICE = 40;
 /** Milliseconds between two reports to the page. */
 const REPORT = 100;
-/** Steps at which the training writes a sample. */
-const isMilestone = (step: number) => [10, 30, 100, 200, 500].includes(step) || (step > 0 && step % 1000 === 0);
-const isEvaluated = (step: number) => step % (step < 200 ? 20 : 50) === 0 || isMilestone(step);
+/** Steps at which the training writes a sample: often while it learns fast. A step of a big model is a sample's time. */
+const isMilestone = (step: number) =>
+  step % (step < 20 ? 5 : step < 100 ? 10 : step < 500 ? 25 : step < 2000 ? 100 : 500) === 0;
+const isEvaluated = (step: number) => step % (step < 200 ? 20 : 50) === 0;
+/** Characters of a sample that the heat map shows, and of the text held back that correlations are measured on. */
+const MAPPED = 120;
+const CORRELATED = 3000;
+/** Milliseconds between two characters that are written live. */
+const PACE = 75;
+/** Characters that are there at once: an empty page says nothing. */
+const BEGUN = 140;
+/** Milliseconds of writing after which units are correlated: the writing is what one sees first. */
+const FOLLOW = 400;
 /** Seconds of a step from which on the person is told. */
 const SLOW = 1;
 
@@ -40,29 +53,38 @@ let milliseconds = 0;
 let reported = 0;
 let rate = { charactersPerSecond: 0, gflops: 0 };
 
+/** Writes live while no training runs. */
+let writer: Writer | undefined;
+let writing = { on: false, temperature: 0.7, layer: 0, shows: "h" };
+let ticking: ReturnType<typeof setTimeout> | undefined;
+let following: ReturnType<typeof setTimeout> | undefined;
+
 function current(): Training {
   if (training === undefined) throw new Error("There is no model yet.");
   return training;
 }
 
 /** Puts a new training in the place of the one there is; `loaded` is a model from a file. */
-function begin(settings: Settings, text: string, source: string, loaded?: Loaded): void {
+function begin(settings: Settings, text: string, source: string, loaded?: Loaded, page = false): void {
   // do everything that can throw before the swap, so that the old training continues then
-  const { variant, version } = buildInfo();
-  const peak = measurePeak(variant, settings.dtype);
+  const { variant, version, threads } = buildInfo();
+  const peak = threads * measurePeak(variant, settings.dtype);
   const next = new Training(settings, text, loaded);
-  let sample: string;
+  const layer = Math.min(writing.layer, settings.numLayers - 1);
+  let sample: Sample;
   try {
     next.evaluate();
-    sample = next.sample();
+    sample = sampleOf(next, layer);
   } catch (error) {
     next.dispose();
     throw error;
   }
   setRunning(false);
   comparison++;
+  stopWriting();
   training?.dispose();
   training = next;
+  writing.layer = layer;
   sourceText = text;
   [losses, evaluations, milliseconds] = [[], [...next.evaluations], 0];
   rate = { charactersPerSecond: 0, gflops: 0 };
@@ -73,7 +95,7 @@ function begin(settings: Settings, text: string, source: string, loaded?: Loaded
   send({
     kind: "ready",
     source,
-    loaded: loaded !== undefined,
+    from: page ? "page" : loaded ? "file" : "new",
     description: {
       settings,
       parameters: next.parameters,
@@ -83,21 +105,90 @@ function begin(settings: Settings, text: string, source: string, loaded?: Loaded
       flopsPerStep: next.flopsPerStep,
       build: variant,
       version,
+      threads,
       peak,
       frequencyLoss: next.frequencyLoss,
       stepsBefore: next.stepsBefore,
       notes: next.notes,
     },
   });
-  send({ kind: "milestone", step: 0, loss: next.evaluations.at(-1)?.loss, text: sample });
+  send({ kind: "milestone", ...sample });
   report(next);
+  write();
 }
 
-function load(bytes: ArrayBuffer, settings: Settings, text: string, source: string): void {
-  const loaded = readCharLM(new Uint8Array(bytes));
+type Sample = Omit<Extract<FromWorker, { kind: "milestone" }>, "kind">;
+
+function sampleOf(training: Training, layer = writing.layer): Sample {
+  const text = training.sample();
+  return {
+    step: training.stepsBefore + training.step,
+    loss: training.evaluations.at(-1)?.loss,
+    text,
+    activations: readActivations(training.model, [...text].slice(-MAPPED).join("") || " ", layer),
+  };
+}
+
+/** Writes character by character, unless a training runs. */
+function write(): void {
+  stopWriting();
+  if (!writing.on || running || training === undefined) return;
+  writer = new Writer(training.model, writing.temperature, training.settings.seed);
+  const tick = (count = 1) => {
+    ticking = setTimeout(tick, PACE);
+    guarded("write", () => send({ kind: "written", ...writer!.write(writing.layer, count) }));
+  };
+  tick(BEGUN);
+  following = setTimeout(() => guarded("write", follow), FOLLOW);
+}
+
+function stopWriting(): void {
+  clearTimeout(ticking);
+  clearTimeout(following);
+  writer?.dispose();
+  writer = undefined;
+}
+
+/** Looks for units that follow something readable in text that is not trained on. */
+function follow(): void {
+  const training = current();
+  const text = training.heldOut(CORRELATED);
+  if (text === "") return;
+  const { layer, shows } = writing;
+  const own = readActivations(training.model, text, layer);
+  const kind = shows in own.kinds ? shows : "h";
+  const untrained = training.untrained();
+  try {
+    const { kinds } = readActivations(untrained, text, layer);
+    send({
+      kind: "following",
+      layer,
+      shows: kind,
+      step: training.stepsBefore + training.step,
+      length: own.characters.length,
+      found: followers(own, own.kinds[kind]!, kinds[kind]!),
+    });
+  } finally {
+    untrained.dispose();
+  }
+}
+
+/** Reads files of any model. One of characters is trained and writes; others are described, and the training goes on. */
+async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<void> {
+  const { readFiles } = await import("./files.js");
+  const read = await readFiles(message.files);
+  if ("described" in read) return send({ kind: "described", described: read.described });
+  const { bytes } = read;
+  // other messages have been answered meanwhile: the model is made anew, with the build that was chosen
+  const { settings, text, source } = message;
+  withBuild(settings.variant, () => beginWith(bytes, settings, text, source));
+}
+
+function beginWith(bytes: Uint8Array, settings: Settings, text: string, source: string, page = false): void {
+  const loaded = readCharLM(bytes);
   try {
     const { cell, embeddingDim, hiddenSize, numLayers, dtype } = loaded.model.architecture;
-    begin({ ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype }, text, source, loaded);
+    begin({ ...settings, cell, embeddingDim, hiddenSize, numLayers, dtype }, text, source, loaded, page);
   } catch (error) {
     loaded.model.dispose();
     throw error;
@@ -109,6 +200,7 @@ function setRunning(value: boolean): void {
   running = value;
   send({ kind: "running", running });
   if (running) setTimeout(slice);
+  write();
 }
 
 /** Some steps, and again as long as the training runs. */
@@ -129,14 +221,7 @@ function advance(training: Training): void {
   losses.push(training.advance());
   milliseconds += performance.now() - start;
   if (isEvaluated(training.step)) evaluate(training);
-  if (isMilestone(training.step)) {
-    send({
-      kind: "milestone",
-      step: training.step,
-      loss: training.evaluations.at(-1)?.loss,
-      text: training.sample(),
-    });
-  }
+  if (isMilestone(training.step)) send({ kind: "milestone", ...sampleOf(training) });
 }
 
 function evaluate(training: Training): void {
@@ -162,6 +247,7 @@ function report(training: Training): void {
 async function compare(steps: number): Promise<void> {
   const { settings } = current();
   setRunning(false);
+  stopWriting();
   const own = ++comparison;
   const results: Compared[] = [];
   for (const cell of ["RNN", "GRU", "LSTM"] as CharLMCell[]) {
@@ -187,6 +273,7 @@ async function compare(steps: number): Promise<void> {
     }
   }
   send({ kind: "compared", results });
+  write();
 }
 
 /** Runs `work` with the build that was chosen; where that fails, the build stays the one of the training there is. */
@@ -205,10 +292,12 @@ function answer(message: ToWorker): void | Promise<void> {
     case "create":
       withBuild(message.settings.variant, () => begin(message.settings, message.text, message.source));
       return setRunning(message.start);
+    case "open": {
+      const { bytes, settings, text } = message;
+      return withBuild(settings.variant, () => beginWith(bytes, settings, text, "moby", true));
+    }
     case "load":
-      return withBuild(message.settings.variant, () =>
-        load(message.bytes, message.settings, message.text, message.source),
-      );
+      return load(message);
     case "start":
       current();
       comparison++;
@@ -220,7 +309,8 @@ function answer(message: ToWorker): void | Promise<void> {
     case "step":
       setRunning(false);
       advance(current());
-      return report(current());
+      report(current());
+      return write();
     case "learningRate":
       current().learningRate = message.value;
       return;
@@ -233,6 +323,11 @@ function answer(message: ToWorker): void | Promise<void> {
     }
     case "inspect":
       return send({ kind: "activations", activations: readActivations(current().model, message.text, message.layer) });
+    case "write": {
+      const { kind: _, ...wanted } = message;
+      writing = wanted;
+      return write();
+    }
     case "fade": {
       const training = current();
       const { cell } = training.model.architecture;
@@ -252,6 +347,7 @@ function answer(message: ToWorker): void | Promise<void> {
 function guarded(during: ToWorker["kind"], work: () => void | Promise<void>): void {
   const fail = (error: unknown) => {
     if (during === "start") setRunning(false);
+    if (during === "write") stopWriting();
     const message = error instanceof Error ? error.message : String(error);
     const hint = error instanceof OutOfMemoryError ? ". Take fewer units, layers or streams, or a shorter window." : "";
     send({ kind: "error", during, message: message + hint });
@@ -263,4 +359,5 @@ function guarded(during: ToWorker["kind"], work: () => void | Promise<void>): vo
   }
 }
 
-host.onmessage = ({ data }) => guarded(data.kind, () => answer(data));
+const started = useAllCores();
+host.onmessage = ({ data }) => void started.then(() => guarded(data.kind, () => answer(data)));

@@ -1,4 +1,4 @@
-// Checks of arguments from outside, with the same error messages everywhere: options, sizes, flags, numbers, lists.
+// Checks of arguments from outside, with the same error messages everywhere: options, sizes, flags, numbers, lists, functions.
 
 import { DtypeError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, type FloatDtype } from "../../bindings/tensor.js";
@@ -86,8 +86,8 @@ export function checkNumber(argument: string, value: number, limit = Infinity): 
   }
 }
 
-/** The longest list: no model has so many parameters. */
-const MAX_PARAMETERS = 2 ** 20;
+/** The longest list: no model has so many parameters. 2^20 as a literal, which bundlers leave out where nothing uses it. */
+const MAX_PARAMETERS = 1_048_576;
 
 /** A copy of a list from outside, each element read once; `expected` names the elements in errors. */
 export function readList(argument: string, list: unknown, expected: string): unknown[] {
@@ -97,6 +97,10 @@ export function readList(argument: string, list: unknown, expected: string): unk
     throw new ValueError(argument, `an array of length ${describe(length)}`, `at most ${MAX_PARAMETERS} ${expected}`);
   }
   return Array.from({ length: length as number }, (_, i) => list[i] as unknown);
+}
+
+export function checkFunction(argument: string, value: unknown): void {
+  if (typeof value !== "function") throw new ValueError(argument, describe(value), "a function");
 }
 
 export function checkDict(dict: unknown): void {

@@ -28,14 +28,62 @@ circle.validation { fill: #fff }
   circle.validation { fill: #16181c }
 }`;
 
-type Point = readonly [step: number, loss: number];
+/** A loss after a step. */
+export type Point = readonly [step: number, loss: number];
 
 /** Draws training and validation loss, in nats per character, over steps. The same history gives the same text. */
 export function lossCurve(title: string, history: LossHistory): string {
   const training = meanLosses(history.train, POINTS);
   const validation = history.validation.map(({ step, loss }): Point => [step, loss]);
   const losses = [...training, ...validation].map(([, loss]) => loss);
-  const steps = Math.max(1, history.train.length);
+  const middle = (LEFT + RIGHT) / 2;
+  const legend = `<g fill="none" stroke-width="2">
+<path class="training" d="M${middle - 110},48h24"/>
+<path class="validation" d="M${middle + 10},48h24"/>
+<circle class="validation" cx="${middle + 22}" cy="48" r="3.5"/>
+</g>
+${text("", middle - 80, 52, "training", "start")}
+${text("", middle + 40, 52, "validation", "start")}`;
+  return draw(title, legend, losses, Math.max(1, history.train.length), ({ x, y, line }) => [
+    `<polyline class="training" stroke-width="1.5" points="${line(training)}"/>`,
+    `<polyline class="validation" stroke-width="2" points="${line(validation)}"/>`,
+    validation
+      .map(([step, loss]) => `<circle class="validation" stroke-width="2" cx="${x(step)}" cy="${y(loss)}" r="3.5"/>`)
+      .join("\n"),
+  ]);
+}
+
+/** Draws the validation losses of several trainings over steps; that of the first one stands out. */
+export function comparison(title: string, trials: readonly (readonly Point[])[]): string {
+  const losses = trials.flat().map(([, loss]) => loss);
+  const steps = trials.flat().reduce((last, [step]) => Math.max(last, step), 1);
+  const middle = (LEFT + RIGHT) / 2;
+  const legend = text("", middle, 52, "validation loss of each trial; the best one thick");
+  return draw(title, legend, losses, steps, ({ line }) =>
+    trials
+      .map((points, i) =>
+        i === 0
+          ? `<polyline class="validation" stroke-width="3" points="${line(points)}"/>`
+          : `<polyline class="training" stroke-width="1" points="${line(points)}"/>`,
+      )
+      .reverse(),
+  );
+}
+
+interface Scales {
+  readonly x: (step: number) => number;
+  readonly y: (loss: number) => number;
+  readonly line: (points: readonly Point[]) => string;
+}
+
+/** Axes of losses over steps, with curves. */
+function draw(
+  title: string,
+  legend: string,
+  losses: readonly number[],
+  steps: number,
+  curves: (scales: Scales) => string[],
+): string {
   const [low, high] = range(losses);
   const x = (step: number) => coordinate(LEFT + (step / steps) * (RIGHT - LEFT));
   const y = (loss: number) => coordinate(BOTTOM - ((loss - low) / (high - low)) * (BOTTOM - TOP));
@@ -54,13 +102,7 @@ export function lossCurve(title: string, history: LossHistory): string {
 </style>
 <rect class="background" width="${WIDTH}" height="${HEIGHT}"/>
 ${text("title", middle, 26, title)}
-<g fill="none" stroke-width="2">
-<path class="training" d="M${middle - 110},48h24"/>
-<path class="validation" d="M${middle + 10},48h24"/>
-<circle class="validation" cx="${middle + 22}" cy="48" r="3.5"/>
-</g>
-${text("", middle - 80, 52, "training", "start")}
-${text("", middle + 40, 52, "validation", "start")}
+${legend}
 ${ticks(low, high, 6)
   .map((loss) => {
     const height = y(loss);
@@ -74,9 +116,7 @@ ${stepTicks
 ${text("", middle, HEIGHT - 18, "step")}
 <g transform="translate(22 ${(TOP + BOTTOM) / 2}) rotate(-90)">${text("", 0, 0, "loss (nats per character)")}</g>
 <g fill="none" stroke-linejoin="round" stroke-linecap="round">
-<polyline class="training" stroke-width="1.5" points="${line(training)}"/>
-<polyline class="validation" stroke-width="2" points="${line(validation)}"/>
-${validation.map(([step, loss]) => `<circle class="validation" stroke-width="2" cx="${x(step)}" cy="${y(loss)}" r="3.5"/>`).join("\n")}
+${curves({ x, y, line }).join("\n")}
 </g>
 </svg>
 `;

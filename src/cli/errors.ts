@@ -53,3 +53,12 @@ export function named<T>(path: string, work: () => T): T {
     throw new CliError(`${path}: ${messageOf(error)}`);
   }
 }
+
+/** As `named`, for work that takes time. */
+export async function namedLater<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new CliError(`${path}: ${messageOf(error)}`);
+  }
+}

@@ -17,6 +17,11 @@ export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
+/** Whether there is a folder at `path`. */
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 /** Reads a regular file. `what` says in errors what was expected: "text", "model". */
 export function readBytes(path: string, what: string): Uint8Array {
   try {
@@ -31,17 +36,21 @@ export function readBytes(path: string, what: string): Uint8Array {
   }
 }
 
+/** Decodes UTF-8 without its byte order mark. `what` says in errors what was expected. */
+export function decodeText(path: string, bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    if (codeOf(error) !== "ERR_ENCODING_INVALID_ENCODED_DATA") throw new CliError(`${path}: ${messageOf(error)}`);
+    throw new CliError(`${path} is not a ${what}: it is not valid UTF-8`);
+  }
+}
+
 /** Reads a text: UTF-8 without NUL characters, not empty. A byte order mark is dropped. */
 export function readText(path: string): TextFile {
   const bytes = readBytes(path, "text");
   if (bytes.length === 0) throw new CliError(`${path} is empty`);
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (codeOf(error) !== "ERR_ENCODING_INVALID_ENCODED_DATA") throw new CliError(`${path}: ${messageOf(error)}`);
-    throw new CliError(`${path} is not a text: it is not valid UTF-8`);
-  }
+  const text = decodeText(path, bytes, "text");
   if (text.includes("\0")) throw new CliError(`${path} is not a text: it has NUL characters`);
   return { path: resolve(path), text, sha256: sha256(bytes) };
 }

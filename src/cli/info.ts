@@ -1,6 +1,8 @@
-// wasm-rnn info: prints the contents of a safetensors file, of this package or any other.
+// wasm-rnn info: prints the contents of a safetensors file, of this package or any other, and of an ONNX model; info-model.ts prints those of
+// other formats.
 
 import { showShape } from "../../bindings/tensor.js";
+import { identify, ONNX } from "../formats/identify.js";
 import {
   elements,
   headerLength,
@@ -12,22 +14,38 @@ import {
 import { countParameters, FORMAT, readCharLM } from "../models/charlm-file.js";
 import { readBeginning } from "./beginning.js";
 import { named } from "./errors.js";
-import { escapeControls, safeJson } from "./escape.js";
-import { readBytes } from "./files.js";
-import { print as write } from "./output.js";
+import { isFolder, readBytes } from "./files.js";
+import { architectureLines, infoOfModel, vocabularyLine } from "./info-model.js";
+import { describeOnnx, readOnnxInfo } from "./info-onnx.js";
 import { count, describeLoss } from "./progress.js";
+import { printJson, printLine as print, printMetadata, show } from "./show.js";
 
 /** Bytes that are read to recognise a file of another format. */
 const PROBED = 256_000_000;
 
-/** Metadata entries that are printed; --json prints all. */
-const LISTED = 100;
-
-/** Characters of a name or value that are printed; --json prints all. */
-const SHOWN = 200;
-
 /** Runs the command. Returns the exit code. */
-export function info(path: string, { json }: { json: boolean }): number {
+export async function info(path: string, { json }: { json: boolean }): Promise<number> {
+  if (isFolder(path)) return infoOfModel(path, json);
+  const { bytes, size } = readBeginning(path, PREFIX + 1);
+  if (looksLikeSafetensors(bytes, size)) return infoOfSafetensors(path, json);
+  if (identify(bytes)?.name === ONNX || /\.onnx$/i.test(path)) return infoOfOnnx(path, json);
+  // of a file that should be safetensors and is of no known kind, the header's error says most
+  const isOther = !/\.safetensors$/i.test(path) || identify(readBeginning(path, PROBED).bytes)?.format !== undefined;
+  return isOther ? infoOfModel(path, json) : infoOfSafetensors(path, json);
+}
+
+async function infoOfOnnx(path: string, json: boolean): Promise<number> {
+  const bytes = readBytes(path, "model");
+  const found = await readOnnxInfo(path, bytes);
+  if (json) printJson({ event: "info", format: "onnx", bytes: bytes.length, ...found });
+  else {
+    print(`${show(path)}: ONNX model, ${count(bytes.length)} bytes`);
+    for (const line of describeOnnx(found)) print(show(line));
+  }
+  return 0;
+}
+
+function infoOfSafetensors(path: string, json: boolean): number {
   const { header, size } = headerOf(path);
   const tensors = Object.fromEntries(header.entries.map(({ name, shape }) => [name, shape]));
   const dtypes = Object.fromEntries(header.entries.map(({ name, dtype }) => [name, dtype]));
@@ -47,15 +65,16 @@ export function info(path: string, { json }: { json: boolean }): number {
     printJson({ event: "info", format: FORMAT, bytes: size, ...figures, tensors, dtypes, metadata });
     return 0;
   }
-  const { cell, embeddingDim, hiddenSize, numLayers, dtype } = architecture;
   print(`${show(path)}: character model of wasm-rnn, ${count(size)} bytes`);
-  print(`architecture: embedding ${embeddingDim}, ${numLayers} x ${cell} ${hiddenSize}, linear ${vocabulary.size}`);
-  print(`parameters: ${count(parameters)} (${dtype})`);
+  for (const line of architectureLines(model)) print(line);
   print(`trained steps: ${count(training.steps)}`);
+  const { from_training_id: origin, from_trained_steps: step, from_sha256: hash } = metadata;
+  if (origin !== undefined) print(show(`began with: training ${origin}, step ${step}`));
+  else if (hash !== undefined) print(show(`began with: the model of SHA-256 ${hash}`));
   if (training.validation !== undefined) {
     print(`validation loss: ${describeLoss(training.validation.loss)}, after step ${count(training.validation.step)}`);
   }
-  print(`vocabulary: ${vocabulary.size} characters: ${value(vocabulary.characters.join(""))}`);
+  print(vocabularyLine(model));
   printTensors(header);
   return 0;
 }
@@ -76,32 +95,9 @@ function printHeader(path: string, size: number, header: SafetensorsHeader): voi
   const numbers = entries.reduce((sum, { shape }) => sum + elements(shape), 0);
   print(`tensors: ${count(entries.length)}, ${count(numbers)} numbers`);
   printTensors(header);
-  const pairs = Object.entries(metadata);
-  print(`metadata: ${pairs.length === 0 ? "none" : `${count(pairs.length)} entries`}`);
-  for (const [key, text] of pairs.slice(0, LISTED)) print(`  ${show(key)}: ${value(text)}`);
-  if (pairs.length > LISTED) print(`  ... and ${count(pairs.length - LISTED)} more; --json has all`);
+  printMetadata(metadata);
 }
 
 function printTensors({ entries }: SafetensorsHeader): void {
   for (const { name, shape, dtype } of entries) print(`  ${show(name)} ${showShape(shape)} ${show(dtype)}`);
-}
-
-/** A text in quotation marks, shortened if it is long, and then with its length. */
-function value(text: string): string {
-  const shown = show(JSON.stringify(text.slice(0, SHOWN)));
-  return text.length > SHOWN ? `${shown}... (${count(text.length)} characters; --json has all)` : shown;
-}
-
-/** A text from a file, escaped for a terminal and shortened if it is long. */
-function show(text: string): string {
-  const escaped = escapeControls(text.slice(0, SHOWN));
-  return text.length > SHOWN ? `${escaped}...` : escaped;
-}
-
-function printJson(value: unknown): void {
-  print(safeJson(value));
-}
-
-function print(line: string): void {
-  write(`${line}\n`);
 }

@@ -165,12 +165,12 @@ function describeOwner(content: string, age: number, path: string): string | und
   const { pid, host, start, boot, namespace } = owner;
   const own = thisProcess();
   if (host === own.host && boot === own.boot && namespace === own.namespace) {
-    return isRunning(pid, start, own) ? `process ${pid} is training it` : undefined;
+    return isRunning(pid, start, own) ? `process ${pid} is writing it` : undefined;
   }
   if (host === own.host && boot !== own.boot && namespace === own.namespace) return undefined; // the machine was restarted
   if (age > SILENCE) return undefined;
   const since = Math.max(0, Math.round(age / 1000));
-  return `process ${pid} on ${host} is training it (last sign of life ${since} s ago; if it has ended, remove ${path})`;
+  return `process ${pid} on ${host} is writing it (last sign of life ${since} s ago; if it has ended, remove ${path})`;
 }
 
 function parseOwner(content: string): Owner | undefined {

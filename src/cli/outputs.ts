@@ -69,12 +69,13 @@ export class Outputs {
     return outputs;
   }
 
-  /** Refuses outputs that are not regular files, the text itself, and, unless `overwrite`, any file that exists. */
-  check(text: string, overwrite: boolean): void {
+  /** Refuses outputs that are not regular files, files that are read, and, unless `overwrite`, any file that exists. */
+  check(inputs: readonly { path: string; what: string }[], overwrite: boolean): void {
     for (const kind of ["model", "state", "curve"] as const) {
       const [path, target] = [this.paths[kind], this.targets[kind]];
       if (existsSync(target)) {
-        if (isSameFile(target, text)) throw usageError(`${path} is the text to train on; choose another --out`);
+        const input = inputs.find((each) => isSameFile(target, each.path));
+        if (input) throw usageError(`${path} is ${input.what}; choose another --out`);
         if (!statSync(target).isFile()) throw new CliError(`${path} exists and is not a regular file`);
         if (overwrite) continue;
         throw new CliError(`${path} exists; --force overwrites it, --resume ${this.paths.model} continues it`);
@@ -145,7 +146,7 @@ export function holds(path: string, content: Uint8Array): boolean {
 }
 
 /** The file that writing to `path` would create or change. Follows symbolic links, including those to files that do not exist. */
-function resolveTarget(path: string): string {
+export function resolveTarget(path: string): string {
   try {
     let current = path;
     for (let links = 0; links < 40; links++) {
@@ -175,7 +176,8 @@ function isLink(path: string): boolean {
   }
 }
 
-function isSameFile(a: string, b: string): boolean {
+/** Whether two paths lead to the same file; both must exist. */
+export function isSameFile(a: string, b: string): boolean {
   const [one, other] = [statSync(a, { bigint: true }), statSync(b, { bigint: true })];
   if (one.ino === 0n && other.ino === 0n) return realpathSync(a) === realpathSync(b);
   return one.dev === other.dev && one.ino === other.ino;

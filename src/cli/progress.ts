@@ -17,6 +17,9 @@ export interface StartReport {
   model: string;
   parameters: number;
   variant: string;
+  /** Workers that compute shards, and threads of each; 0 workers: those of a queue. */
+  workers: number;
+  threads: number;
   /** The step that a resumed training continues from; 0 for a new one. */
   step: number;
   totalSteps: number;
@@ -69,6 +72,13 @@ export function makeReporter(json: boolean): Reporter {
 /** Converts nats to bits. */
 export function bits(nats: number): number {
   return nats / Math.LN2;
+}
+
+/** ", 2 workers with 4 threads each" */
+function describeThreads({ workers, threads }: Pick<StartReport, "workers" | "threads">): string {
+  const each = threads > 1 ? `${threads} threads` : "";
+  if (workers > 1) return `, ${workers} workers${each && ` with ${each} each`}`;
+  return each && `, ${each}`;
 }
 
 /** "2.003 nats, 2.890 bits per character" */
@@ -135,7 +145,9 @@ class LineReporter implements Reporter {
     const { characters, vocabulary, validationCharacters, totalSteps } = report;
     this.print(`text: ${escapeControls(report.text)}, ${count(characters)} characters, ${count(vocabulary)} different`);
     this.print(`split: ${count(report.trainingCharacters)} to train on, ${count(validationCharacters)} for validation`);
-    this.print(`model: ${report.model}, ${count(report.parameters)} parameters, ${report.variant} build`);
+    this.print(
+      `model: ${report.model}, ${count(report.parameters)} parameters, ${report.variant} build${describeThreads(report)}`,
+    );
     this.print(`steps: ${count(totalSteps)}${report.step > 0 ? `, continuing after step ${count(report.step)}` : ""}`);
   }
 

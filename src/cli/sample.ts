@@ -2,13 +2,12 @@
 
 import { randomInt } from "node:crypto";
 import { Random } from "../base/random.js";
-import { readCharLM } from "../models/charlm-file.js";
 import type { CharLM, SampleOptions } from "../models/charlm.js";
 import { describeCharacters } from "../models/text.js";
 import { chooseBuild, type Variant } from "./build.js";
-import { CliError, named } from "./errors.js";
+import { readCharacterModel } from "./character-model.js";
+import { CliError } from "./errors.js";
 import { escapeControls, escapeText, safeJson } from "./escape.js";
-import { readBytes } from "./files.js";
 import { printAndWait as print } from "./output.js";
 
 /** How to treat characters of the prompt that the model does not know. */
@@ -23,6 +22,8 @@ export interface SampleCommandOptions {
   /** undefined: a random seed. */
   seed?: number;
   unknown: (typeof UNKNOWN)[number];
+  /** The file of the characters of a model of TensorFlow.js. */
+  vocabulary?: string;
   json: boolean;
   variant?: Variant;
 }
@@ -33,8 +34,7 @@ const CHUNK = 64;
 /** Runs the command. Returns the exit code. */
 export async function sample(path: string, options: SampleCommandOptions): Promise<number> {
   chooseBuild(options.variant ?? "auto");
-  const bytes = readBytes(path, "model");
-  const { model } = named(path, () => readCharLM(bytes));
+  const model = readCharacterModel(path, options.vocabulary);
   try {
     return await write(model, options);
   } finally {

@@ -4,7 +4,8 @@
 //     model.<name>                    weights of the model           h, c              recurrent state of the next step
 //     optimizer.<index>.exp_avg ...   state of the optimizer         random            state of the random numbers
 //     history.train                   loss of every step             metadata          the rest, as JSON; "model" is
-//     history.validation              [n, 2]: step, loss                               the metadata of the model file
+//     history.validation              [n, 2]: step, loss                               the metadata of the model file,
+//     shards.<i>.<name>, outer.<name> of a training in shards: what each carries on    "origin" the model it began with
 //
 // Version 1 has no weights: it contains the hash of the model file, and needs that file.
 
@@ -23,6 +24,21 @@ const VERSION = "2";
 const OPTIMIZER = "optimizer.";
 const MODEL = "model.";
 
+/** How a training treats characters of its text that the model it began with does not know. */
+export const UNKNOWN_IN_TEXT = ["error", "skip", "extend"] as const;
+
+export type UnknownInText = (typeof UNKNOWN_IN_TEXT)[number];
+
+/** The model that a training began with. */
+export interface Origin {
+  /** SHA-256 of its file. */
+  readonly sha256: string;
+  /** The training that made it, and its step; undefined for models that no training of the command line made. */
+  readonly trainingId?: string | undefined;
+  readonly step?: number | undefined;
+  readonly unknown: UnknownInText;
+}
+
 /** Identifies a training, its text and its build. */
 export interface Provenance {
   build: Build;
@@ -30,6 +46,8 @@ export interface Provenance {
   trainingId: string;
   textPath: string;
   textSha256: string;
+  /** The model that it began with, unless that was a new one. */
+  origin: Origin | undefined;
   /** SHA-256 of another file that had the model's name when the state was written: the model may replace it. */
   replaces?: string | undefined;
 }
@@ -44,12 +62,25 @@ export interface TrainingState extends Provenance {
   restore(trainer: Trainer): void;
 }
 
-/** Hashes the settings and the text of a training. Equal trainings have equal ids on every machine. */
-export function trainingId(settings: Settings, textSha256: string): string {
+/**
+ * Hashes the settings, the text and, unless it was a new one, the first model of a training. Equal trainings have equal ids on
+ * every machine.
+ */
+export function trainingId(settings: Settings, textSha256: string, origin?: Origin): string {
   const entries = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
+  const begun = origin === undefined ? [] : [origin.sha256, origin.unknown];
   return createHash("sha256")
-    .update(JSON.stringify([entries, textSha256]))
+    .update(JSON.stringify([entries, textSha256, ...begun]))
     .digest("hex");
+}
+
+/** What a model file says of the model that its training began with. */
+function originMetadata(origin: Origin | undefined): Record<string, string> {
+  if (origin === undefined) return {};
+  const { sha256, trainingId: id, step } = origin;
+  const metadata: Record<string, string> = { from_sha256: sha256 };
+  if (id !== undefined) Object.assign(metadata, { from_training_id: id, from_trained_steps: String(step) });
+  return metadata;
 }
 
 /** The training and step of a model file; undefined for any other file. */
@@ -71,11 +102,13 @@ export function writeState(
   const { model, history } = trainer;
   const figures = { steps: trainer.step, validation: trainer.validationLoss };
   const file = readSafetensors(writeCharLM(model, figures));
-  const modelMetadata = { ...file.metadata, training_id: provenance.trainingId };
+  const { trainingId: training_id, origin } = provenance;
+  const modelMetadata = { ...file.metadata, training_id, ...originMetadata(origin) };
   const tensors: Record<string, Tensor> = {};
   addPart(tensors, MODEL, file.tensors);
   addPart(tensors, OPTIMIZER, trainer.optimizer.stateDict());
   if (model.state !== undefined) Object.assign(tensors, model.state);
+  Object.assign(tensors, trainer.saveMore());
   tensors.random = wordsOf(trainer.random);
   tensors["history.train"] = vector(Float64Array.from(history.train));
   tensors["history.validation"] = {
@@ -90,9 +123,10 @@ export function writeState(
     build: JSON.stringify(provenance.build),
     model: JSON.stringify(modelMetadata),
     tensors_sha256: hashOf(tensors),
-    training_id: provenance.trainingId,
+    training_id,
     text_path: provenance.textPath,
     text_sha256: provenance.textSha256,
+    ...(origin === undefined ? {} : { origin: JSON.stringify(origin) }),
     ...(provenance.replaces === undefined ? {} : { replaces: provenance.replaces }),
   });
   return { state, model: writeSafetensors(file.tensors, modelMetadata) };
@@ -110,6 +144,9 @@ export function readState(bytes: Uint8Array): TrainingState {
   if (!isSettings(settings)) return fail("settings", "something else", "the settings of a training");
   const build = parse("build", text("build"));
   if (!isBuild(build)) return fail("build", "something else", "variant, version and hash");
+  const origin = metadata.origin === undefined ? undefined : parse("origin", metadata.origin);
+  if (origin !== undefined && !isOrigin(origin))
+    return fail("origin", "something else", "the model that it began with");
   const random = stateIn(tensors, "random");
   const losses = numbers(tensors, "history.train", Float64Array);
   const validation = numbers(tensors, "history.validation", Float64Array);
@@ -128,12 +165,14 @@ export function readState(bytes: Uint8Array): TrainingState {
     trainingId: version === "1" ? trainingId(settings, text("text_sha256")) : text("training_id"),
     textPath: text("text_path"),
     textSha256: text("text_sha256"),
+    origin,
     replaces: metadata.replaces,
     restore(trainer) {
       trainer.optimizer.loadStateDict(part(tensors, OPTIMIZER));
       const { h, c } = tensors;
       trainer.model.state = h === undefined ? undefined : { h, c };
       trainer.random.state = random;
+      trainer.restoreMore(tensors);
       for (const loss of losses) trainer.history.train.push(loss);
       for (let i = 0; i + 1 < validation.length; i += 2) {
         trainer.history.validation.push({ step: validation[i] ?? 0, loss: validation[i + 1] ?? 0 });
@@ -176,6 +215,13 @@ function isBuild(value: unknown): value is Build {
   if (typeof value !== "object" || value === null) return false;
   const { variant, version, hash } = value as Partial<Record<keyof Build, unknown>>;
   return (variant === "simd" || variant === "relaxed") && typeof version === "string" && typeof hash === "string";
+}
+
+function isOrigin(value: unknown): value is Origin {
+  if (typeof value !== "object" || value === null) return false;
+  const { sha256, trainingId: id, step, unknown } = value as Partial<Record<keyof Origin, unknown>>;
+  const trained = id === undefined ? step === undefined : typeof id === "string" && Number.isSafeInteger(step);
+  return typeof sha256 === "string" && trained && UNKNOWN_IN_TEXT.includes(unknown as UnknownInText);
 }
 
 function fail(argument: string, received: string, expected: string): never {

@@ -23,9 +23,9 @@ import { permute, reshape, select, slice } from "../base/layout.js";
 
 /**
  * Whose layout: ONNX' operators; layers of Keras and TensorFlow.js; CuDNNLSTM and CuDNNGRU of Keras 2; BasicRNNCell and
- * BasicLSTMCell of TensorFlow 1; the assignments of CS231n; Coursera's course.
+ * BasicLSTMCell of TensorFlow 1; the assignments of CS231n; Coursera's course; Neural Amp Modeler.
  */
-export type GateConvention = "onnx" | "keras" | "cudnn" | "tf1" | "cs231n" | "coursera";
+export type GateConvention = "onnx" | "keras" | "cudnn" | "tf1" | "cs231n" | "coursera" | "nam";
 
 /** `resetBefore` is the GRU with `resetAfter: false`, whose biases may follow another rule. */
 type Form = CellKind | "resetBefore";
@@ -49,6 +49,7 @@ const LAYOUTS: Readonly<Record<GateConvention | "torch", Readonly<Partial<Record
   tf1:      { RNN: ["h", 1], LSTM: ["igfo", 1] },
   cs231n:   { RNN: ["h", 1], LSTM: ["ifog", 1] },
   coursera: { RNN: ["h", 1], LSTM: ["ifgo", 1],                  resetBefore: ["rzn", 1] },
+  nam:      {                LSTM: ["ifgo", 1] },
 };
 
 /** The gates that have peepholes (W_ci ...), in their order. */
@@ -75,6 +76,7 @@ const ARRAYS: Readonly<Record<GateConvention, (form: Form, layout: Layout) => Ax
     const letters = [...gates].map((gate) => COURSE_LETTERS[gate]!);
     return Object.fromEntries(letters.flatMap((c) => [[`W${c}`, ["H", "H+D"]], [`b${c}`, ["H", "1"]]])) as Axes; // prettier-ignore
   },
+  nam: () => ({ W: ["GH", "D+H"], b: ["GH"] }),
 };
 
 // --- conversion of arrays that fit -------------------------------------------------------------------------------------
@@ -101,8 +103,19 @@ function reorder({ data, shape }: Tensor, from: string, to: string): Tensor {
   return { data: out, shape };
 }
 
-/** ONNX' peepholes [3H] in PyTorch's order of gates. */
-export const peepholesFromOnnx = (p: Tensor): Tensor => reorder(p, PEEPHOLES.onnx, PEEPHOLES.torch);
+/** Where ONNX' operators have the gates and the peepholes that are ours, in our order: numbers of their blocks. */
+export function onnxBlocks(kind: CellKind): { gates: readonly number[]; peepholes: readonly number[] } {
+  const places = (from: string, to: string) => [...to].map((gate) => from.indexOf(gate));
+  return {
+    gates: places(LAYOUTS.onnx[kind]![0], LAYOUTS.torch[kind]![0]),
+    peepholes: places(PEEPHOLES.onnx, PEEPHOLES.torch),
+  };
+}
+
+/** Where Keras' layers have the gates of ONNX' operators, in the operators' order: numbers of blocks. */
+export function kerasBlocks(kind: CellKind): readonly number[] {
+  return [...LAYOUTS.onnx[kind]![0]].map((gate) => LAYOUTS.keras[kind]![0].indexOf(gate));
+}
 
 const transpose = (x: Tensor): Tensor => permute(x, [1, 0]);
 const negate = ({ data, shape }: Tensor): Tensor => ({ data: data.map((value) => -value), shape });
@@ -223,6 +236,14 @@ const CONVERTERS: Readonly<Record<GateConvention, Converter>> = {
       return arrays;
     },
   },
+  nam: {
+    toRows({ W, b }, [gates]) {
+      const [gh, width] = W!.shape as [number, number];
+      const d = width - gh / gates.length;
+      return { weightIh: columns(W!, 0, d), weightHh: columns(W!, d, width - d), biasIh: b };
+    },
+    fromRows: ({ weightIh, weightHh, biasIh }) => ({ W: beside(weightIh, weightHh), b: biasIh }),
+  },
 };
 
 /**
@@ -331,6 +352,14 @@ export interface Cs231nGates {
  */
 export type CourseraGates = Record<string, Tensor>;
 
+/** Arrays of an LSTM layer of Neural Amp Modeler. */
+export interface NamGates {
+  /** [GH,D+H], the columns of x first. */
+  W: Tensor;
+  /** [GH]. */
+  b: Tensor;
+}
+
 /** The arrays of a cell by convention, under that convention's names. */
 export interface GateArrays {
   /** ONNX' operators. */
@@ -345,6 +374,8 @@ export interface GateArrays {
   cs231n: Cs231nGates;
   /** Coursera. */
   coursera: CourseraGates;
+  /** Neural Amp Modeler. */
+  nam: NamGates;
 }
 
 /**

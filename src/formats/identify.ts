@@ -1,15 +1,32 @@
-// Recognises a file of the wrong kind by its first bytes or, for JSON, by its keys, so that an error can name it. Used for
-// messages only.
+// Recognises a file by its first bytes or, for JSON, by its keys: for the errors of readers that got another kind, and for
+// models/load.ts, which picks a reader.
 
 import { isRecord } from "./json.js";
+import { decodeLatin1 } from "./utf8.js";
 
-/** A kind of file, for a message. */
+/** Kinds that a reader of this package reads. */
+export type FileFormat =
+  "safetensors" | "onnx" | "tfjs" | "ml5" | "keras" | "h5" | "pytorch" | "npy" | "npz" | "rtneural" | "proteus" | "nam";
+
+/** A kind of file. */
 export interface FileKind {
   /** With its article: "an ONNX model". */
   readonly name: string;
   /** How to get what is wanted from it, if there is a way. */
   readonly hint?: string;
+  /** For those that are read. */
+  readonly format?: FileFormat;
 }
+
+/** The name of ONNX files. */
+export const ONNX = "an ONNX model";
+
+/** The names of files that are a server's or Git's answer in place of a file. */
+export const HTML = "an HTML page";
+export const LFS = "a Git LFS pointer";
+
+/** What an error received for a .h5 file with weights alone. */
+export const NO_KERAS_MODEL = "no model_config";
 
 /** Bytes of the largest JSON that is parsed only to recognise it. */
 const MAX_JSON = 32_000_000;
@@ -17,20 +34,25 @@ const MAX_JSON = 32_000_000;
 /** Files of a zip archive whose names are read at most. */
 const MAX_NAMES = 1000;
 
-const TORCH_HINT = "in Python, safetensors.torch.save_file(model.state_dict(), path) writes what readSafetensors reads";
-const NUMPY_HINT = "in Python, safetensors.numpy.save_file(arrays, path) writes what readSafetensors reads";
-const KERAS_HINT = 'the guide "Porting from Keras" shows how its weights come here';
+const H5_HINT = "use fromKeras of wasm-rnn/keras, or readKerasWeights for weights alone";
+const TFJS_HINT = "use fromTfjs of wasm-rnn/keras, or give loadModel of wasm-rnn/load all its files";
+const ML5_HINT = "use fromMl5 of wasm-rnn/text, or give loadModel of wasm-rnn/load all its files";
+const TOPOLOGY_HINT = "fromKeras of wasm-rnn/keras reads the model with its weights: .keras or .h5";
+
+const KERAS = { format: "keras", hint: "use fromKeras of wasm-rnn/keras" } as const;
+const NPZ = { format: "npz", hint: "use readNpz of wasm-rnn/npy" } as const;
+const TORCH = { format: "pytorch", hint: "use readTorch of wasm-rnn/pytorch" } as const;
 
 /** First bytes of files, as Latin-1 characters. */
-const BEGINNINGS: readonly (readonly [string, FileKind])[] = [
-  ["\x89HDF\r\n\x1a\n", { name: "an HDF5 file (Keras .h5)", hint: KERAS_HINT }],
-  ["\x93NUMPY", { name: "a NumPy .npy file", hint: NUMPY_HINT }],
+const BEGINNINGS: readonly (readonly [string, FileKind])[] = /* @__PURE__ */ (() => [
+  ["\x89HDF\r\n\x1a\n", { name: "an HDF5 file (Keras .h5)", hint: H5_HINT, format: "h5" }],
+  ["\x93NUMPY", { name: "a NumPy .npy file", hint: "use readNpy of wasm-rnn/npy", format: "npy" }],
   ["\x1f\x8b", { name: "a gzip file", hint: "unpack it first" }],
   // pickle protocol 2, then the magic number of torch.save before 1.6
-  ["\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20", { name: "a PyTorch checkpoint (pickle)", hint: TORCH_HINT }],
-  ["version https://git-lfs", { name: "a Git LFS pointer", hint: "`git lfs pull` fetches the file itself" }],
+  ["\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20", { name: "a PyTorch checkpoint (pickle)", ...TORCH }],
+  ["version https://git-lfs", { name: LFS, hint: "`git lfs pull` fetches the file itself" }],
   ["GGUF", { name: "a GGUF file" }],
-];
+])();
 
 /** The kind of file, if it is recognised and not safetensors. */
 export function identify(bytes: Uint8Array): FileKind | undefined {
@@ -38,7 +60,7 @@ export function identify(bytes: Uint8Array): FileKind | undefined {
   if (startsWith(bytes, 0, "PK\x03\x04") || startsWith(bytes, 0, "PK\x05\x06")) return identifyZip(bytes);
   if (startsWith(bytes, 4, "TFL3")) return { name: "a TensorFlow Lite model" };
   if (bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5 && bytes[2] !== 0) return { name: "a Python pickle" };
-  if (isOnnx(bytes)) return { name: "an ONNX model" };
+  if (isOnnx(bytes)) return { name: ONNX, hint: "use fromOnnx of wasm-rnn/onnx", format: "onnx" };
   return identifyText(bytes);
 }
 
@@ -47,21 +69,28 @@ export function identifyJson(value: unknown): FileKind | undefined {
   if (!isRecord(value)) return undefined;
   const has = (...keys: string[]) => keys.every((key) => Object.hasOwn(value, key));
   if (has("model_data")) {
-    return { name: "JSON of Proteus", hint: "use fromProteus of wasm-rnn/audio" };
+    return { name: "JSON of Proteus", hint: "use fromProteus of wasm-rnn/audio", format: "proteus" };
   }
-  if (has("architecture", "config", "weights")) return { name: "JSON of NAM (Neural Amp Modeler)" };
+  if (has("architecture", "config", "weights")) {
+    return { name: "JSON of NAM (Neural Amp Modeler)", hint: "use fromNam of wasm-rnn/audio", format: "nam" };
+  }
   if (has("modelTopology") || has("weightsManifest")) {
-    return {
-      name: "a model.json of TensorFlow.js",
-      hint: 'the guide "Porting from TensorFlow.js" shows how it comes here',
-    };
+    return { name: "a model.json of TensorFlow.js", hint: TFJS_HINT, format: "tfjs" };
   }
-  if (has("class_name", "config")) return { name: "JSON of a Keras model, without weights", hint: KERAS_HINT };
+  if (has("class_name", "config")) return { name: "JSON of a Keras model, without weights", hint: TOPOLOGY_HINT };
   const names = Object.keys(value).slice(0, MAX_NAMES);
   if (has("layers") || has("in_shape") || names.some((name) => /(^|\.)weight(_hh_l0)?$/.test(name.slice(-100)))) {
-    return { name: "JSON of RTNeural", hint: "use fromRtneural of wasm-rnn/audio" };
+    return { name: "JSON of RTNeural", hint: "use fromRtneural of wasm-rnn/audio", format: "rtneural" };
+  }
+  if (names.length > 0 && names.every((name) => isVariable(value[name]))) {
+    return { name: "a manifest.json of ml5", hint: ML5_HINT, format: "ml5" };
   }
   return undefined;
+}
+
+/** An entry of ml5's manifest. */
+function isVariable(value: unknown): boolean {
+  return isRecord(value) && typeof value.filename === "string" && Array.isArray(value.shape);
 }
 
 /** The "expected" part of a message about a file of another kind, with its hint. */
@@ -84,9 +113,9 @@ function isOnnx(bytes: Uint8Array): boolean {
 function identifyZip(bytes: Uint8Array): FileKind {
   const names = zipNames(bytes);
   const some = (pattern: RegExp) => names.some((name) => pattern.test(name));
-  if (some(/(^|\/)data\.pkl$/)) return { name: "a PyTorch checkpoint (zip)", hint: TORCH_HINT };
-  if (some(/\.weights\.h5$/)) return { name: "a Keras 3 model (.keras)", hint: KERAS_HINT };
-  if (some(/\.npy$/)) return { name: "a NumPy .npz file", hint: NUMPY_HINT };
+  if (some(/(^|\/)data\.pkl$/)) return { name: "a PyTorch checkpoint (zip)", ...TORCH };
+  if (some(/\.weights\.h5$/)) return { name: "a Keras 3 model (.keras)", ...KERAS };
+  if (some(/\.npy$/)) return { name: "a NumPy .npz file", ...NPZ };
   return { name: "a zip archive", hint: "unpack it first" };
 }
 
@@ -95,7 +124,7 @@ function zipNames(bytes: Uint8Array): string[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const names: string[] = [];
   const nameAt = (at: number, length: number) => {
-    if (at + length <= bytes.length) names.push(latin1(bytes.subarray(at, at + Math.min(length, 300))));
+    if (at + length <= bytes.length) names.push(decodeLatin1(bytes.subarray(at, at + Math.min(length, 300))));
   };
   const last = bytes.length - 22;
   for (let end = last; end >= 0 && end > last - 65536; end--) {
@@ -113,29 +142,39 @@ function zipNames(bytes: Uint8Array): string[] {
 }
 
 function identifyText(bytes: Uint8Array): FileKind | undefined {
-  const start = startsWith(bytes, 0, "\xef\xbb\xbf") ? 3 : 0;
-  const beginning = latin1(bytes.subarray(start, start + 200))
-    .trimStart()
-    .toLowerCase();
+  const start = textStart(bytes);
+  const beginning = beginningOf(bytes, start).toLowerCase();
   if (beginning.startsWith("<!doctype html") || beginning.startsWith("<html")) {
-    return { name: "an HTML page", hint: "is its address the file's own?" };
+    return { name: HTML, hint: "is its address the file's own?" };
   }
   if (beginning.startsWith("<?xml") || beginning.startsWith("<svg")) return { name: "an XML file" };
-  if (!/^[{[]\s*("|\{|\[|\}|\]|[-\d])/.test(beginning) || beginning.includes("\0")) return undefined;
-  return (bytes.length <= MAX_JSON ? identifyJson(parse(bytes.subarray(start))) : undefined) ?? { name: "a JSON file" };
+  if (!looksLikeJson(bytes)) return undefined;
+  return (bytes.length <= MAX_JSON ? identifyJson(parse(bytes.subarray(start))) : undefined) ?? JSON_FILE;
+}
+
+/** The kind of JSON that is none of the others. */
+export const JSON_FILE: FileKind = { name: "a JSON file" };
+
+/** Whether a file begins as JSON objects and arrays do. */
+export function looksLikeJson(bytes: Uint8Array): boolean {
+  const beginning = beginningOf(bytes, textStart(bytes));
+  return /^[{[]\s*("|\{|\[|\}|\]|[-\d])/.test(beginning) && !beginning.includes("\0");
+}
+
+/** Where text begins: after a byte order mark. */
+export function textStart(bytes: Uint8Array): number {
+  return startsWith(bytes, 0, "\xef\xbb\xbf") ? 3 : 0;
+}
+
+function beginningOf(bytes: Uint8Array, start: number): string {
+  return decodeLatin1(bytes.subarray(start, start + 200)).trimStart();
 }
 
 /** Parses bytes as JSON, reading them as Latin-1; undefined where they are not JSON. */
 function parse(bytes: Uint8Array): unknown {
   try {
-    const parts: string[] = [];
-    for (let at = 0; at < bytes.length; at += 8192) parts.push(latin1(bytes.subarray(at, at + 8192)));
-    return JSON.parse(parts.join(""));
+    return JSON.parse(decodeLatin1(bytes));
   } catch {
     return undefined; // not JSON, or nested too deeply for the engine
   }
-}
-
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
 }

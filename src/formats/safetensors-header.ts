@@ -14,12 +14,13 @@ export const MAX_HEADER = 100_000_000;
 export const PREFIX = 8;
 
 /** Bytes per number of the format's types; types of less than a byte are not listed. */
-const BYTES: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
-  ...["F64", "I64", "U64", "C64"].map((name) => [name, 8] as const),
-  ...["F32", "I32", "U32"].map((name) => [name, 4] as const),
-  ...["F16", "BF16", "I16", "U16"].map((name) => [name, 2] as const),
-  ...["I8", "U8", "BOOL", "F8_E5M2", "F8_E4M3", "F8_E8M0"].map((name) => [name, 1] as const),
-]);
+const BYTES: ReadonlyMap<string, number> = /* @__PURE__ */ (() =>
+  new Map([
+    ...["F64", "I64", "U64", "C64"].map((name) => [name, 8] as const),
+    ...["F32", "I32", "U32"].map((name) => [name, 4] as const),
+    ...["F16", "BF16", "I16", "U16"].map((name) => [name, 2] as const),
+    ...["I8", "U8", "BOOL", "F8_E5M2", "F8_E4M3", "F8_E8M0"].map((name) => [name, 1] as const),
+  ]))();
 
 /** A tensor in a file. */
 export interface StoredEntry {

@@ -1,11 +1,13 @@
 // Reads and writes safetensors files in memory; ../safetensors.ts describes the format.
 
-import { DtypeError, FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
+import { DtypeError, FormatError, ShapeError, UnsupportedError } from "../../bindings/errors.js";
 import { describe, type Tensor, type TensorData } from "../../bindings/tensor.js";
 import { checkOptions } from "../base/check.js";
+import { bytesPerElement, ELEMENT_ARRAYS, widenHalf, type ElementType } from "../base/element.js";
 import { bytesOf, numberTypeOf, takeBytes } from "./arrays.js";
 import { isRecord, quote } from "./json.js";
-import { elements, MAX_HEADER, PREFIX, readHeader, type StoredEntry } from "./safetensors-header.js";
+import { checkOnly, type NameFilter } from "./only.js";
+import { elements, MAX_HEADER, PREFIX, readHeader } from "./safetensors-header.js";
 import { encodeUtf8 } from "./utf8.js";
 
 /** Arrays of a safetensors file: those of a Tensor, and integers of other sizes. */
@@ -32,38 +34,16 @@ export interface SafetensorsContent<T extends StoredTensor = Tensor> {
   metadata: Record<string, string>;
 }
 
-/**
- * Selects the tensors to read.
- *
- * @param name as the file has it
- */
-export type NameFilter = (name: string) => boolean;
-
 /** Options of `readSafetensors`. */
 export interface SafetensorsOptions {
   /** The tensors to read, by their names, or by a function of a name (default: all). */
   only?: readonly string[] | NameFilter | undefined;
 }
 
-/** Makes an array of the bytes of a stored dtype, which are a fresh, aligned copy. */
-const READERS: ReadonlyMap<string, (buffer: ArrayBuffer) => StoredData> = new Map<
-  string,
-  (buffer: ArrayBuffer) => StoredData
->([
-  ["F64", (buffer) => new Float64Array(buffer)],
-  ["F32", (buffer) => new Float32Array(buffer)],
-  ["F16", (buffer) => widen(new Uint16Array(buffer), f16ToF32Bits)],
-  ["BF16", (buffer) => widen(new Uint16Array(buffer), (half) => half << 16)],
-  ["I64", (buffer) => new BigInt64Array(buffer)],
-  ["I32", (buffer) => new Int32Array(buffer)],
-  ["I16", (buffer) => new Int16Array(buffer)],
-  ["I8", (buffer) => new Int8Array(buffer)],
-  ["U64", (buffer) => new BigUint64Array(buffer)],
-  ["U32", (buffer) => new Uint32Array(buffer)],
-  ["U16", (buffer) => new Uint16Array(buffer)],
-  ["U8", (buffer) => new Uint8Array(buffer)],
-  ["BOOL", (buffer) => new Uint8Array(buffer)],
-]);
+/** The format's names of the types that are read: F64, BF16 ... */
+const STORED: ReadonlyMap<string, ElementType> = /* @__PURE__ */ new Map(
+  /* @__PURE__ */ (Object.keys(ELEMENT_ARRAYS) as ElementType[]).map((dtype) => [dtype.toUpperCase(), dtype]),
+);
 
 /**
  * Reads a safetensors file. F64, F32 and I32 keep their type, F16 and BF16 widen to f32 exactly: these are Tensors. I64
@@ -84,13 +64,13 @@ export function readSafetensors<T extends StoredTensor = Tensor>(
 ): SafetensorsContent<T> {
   const file = takeBytes("bytes", bytes);
   const size = file.length;
-  const chooses = checkOnly(options);
+  const chooses = checkOnly(checkOptions("readSafetensors", options, ["only"]).only);
   const { entries, metadata, dataStart } = readHeader(file, size);
   const chosen = chooses(entries);
   if (file.length !== size) throw new DtypeError("bytes", "an array that changed its length", "one that stays");
   for (const { name, dtype } of chosen) {
-    if (READERS.has(dtype)) continue;
-    const expected = `${[...READERS.keys()].join(", ")}, or \`only\` without it`;
+    if (STORED.has(dtype)) continue;
+    const expected = `${[...STORED.keys()].join(", ")}, or \`only\` without it`;
     throw new UnsupportedError(`tensor ${quote(name)} dtype`, dtype, expected);
   }
   const tensors = Object.create(null) as Record<string, StoredTensor>;
@@ -98,29 +78,32 @@ export function readSafetensors<T extends StoredTensor = Tensor>(
     // a copy is aligned, and the caller's own
     const copy = new Uint8Array(end - begin);
     copy.set(file.subarray(dataStart + begin, dataStart + end));
-    tensors[name] = { data: READERS.get(dtype)!(copy.buffer), shape };
+    const type = STORED.get(dtype)!;
+    const numbers = new ELEMENT_ARRAYS[type](copy.buffer);
+    const data = type === "f16" || type === "bf16" ? widenHalf(type, numbers as Uint16Array) : numbers;
+    tensors[name] = { data, shape };
   }
   return { tensors: tensors as Record<string, T>, metadata };
 }
 
 /**
- * Writes a safetensors file. f64, f32 and i32 arrays become F64, F32, I32, sorted so that each is aligned in the file:
- * equal arguments give equal bytes, whatever the order of the keys.
+ * Writes a safetensors file. f64, f32 and i32 arrays become F64, F32, I32, integers of other sizes I64, U64, U32, I16, U16, I8, U8, sorted
+ * so that each is aligned in the file: equal arguments give equal bytes, whatever the order of the keys.
  *
- * @param tensors by name, such as a `stateDict()`
+ * @param tensors by name, such as a `stateDict()`, of any type that `readSafetensors` gives
  * @param metadata strings by name (default: none)
  * @returns the bytes of the file
  * @throws DtypeError for another kind of array, ShapeError where a shape does not hold its data, FormatError for a name or
  *   metadata that the format cannot hold
  */
 export function writeSafetensors(
-  tensors: Readonly<Record<string, Tensor>>,
+  tensors: Readonly<Record<string, StoredTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   if (!isRecord(tensors)) throw new DtypeError("tensors", describe(tensors), "a record of tensors by name");
   if (!isRecord(metadata)) throw new FormatError("metadata", describe(metadata), "a record of strings by name");
   const entries = Object.entries(tensors).map(([name, tensor]) => encodeEntry(name, tensor));
-  entries.sort((a, b) => b.bytesPerNumber - a.bytesPerNumber || compare(a.name, b.name));
+  entries.sort((a, b) => b.size - a.size || compare(a.name, b.name));
 
   const fields: string[] = [];
   const pairs = Object.entries(metadata).sort(([a], [b]) => compare(a, b));
@@ -129,8 +112,8 @@ export function writeSafetensors(
   }
   if (pairs.length > 0) fields.push(`"__metadata__":${JSON.stringify(Object.fromEntries(pairs))}`);
   let offset = 0;
-  for (const { name, dtype, shape, bytes } of entries) {
-    if (bytes.length !== elements(shape) * SIZES.get(dtype)!) {
+  for (const { name, dtype, size, shape, bytes } of entries) {
+    if (bytes.length !== elements(shape) * size) {
       // a getter of a later entry detached the array
       throw new DtypeError(`tensor ${quote(name)}`, "an array that changed its length", "one that stays");
     }
@@ -154,84 +137,26 @@ export function writeSafetensors(
   return file;
 }
 
-// --- reading ---------------------------------------------------------------------------------------------------------
-
-/** The option `only` as a function of a name. */
-function checkOnly(options: SafetensorsOptions): (entries: readonly StoredEntry[]) => readonly StoredEntry[] {
-  checkOptions("readSafetensors", options, ["only"]);
-  const { only } = options;
-  if (only === undefined) return (entries) => entries;
-  if (typeof only === "function") return (entries) => entries.filter(({ name }) => only(name));
-  const expected = "an array of names, or a function of a name";
-  if (!Array.isArray(only)) throw new ValueError("only", describe(only), expected);
-  const names = new Set<string>();
-  for (let i = 0; i < only.length; i++) {
-    const name: unknown = only[i];
-    if (typeof name !== "string") throw new ValueError(`only[${i}]`, describe(name), "a name");
-    names.add(name);
-  }
-  return (entries) => {
-    const chosen = entries.filter(({ name }) => names.has(name));
-    if (chosen.length === names.size) return chosen;
-    for (const { name } of chosen) names.delete(name);
-    const missing = [...names].slice(0, 5).map(quote).join(", ");
-    const known = entries.slice(0, 5).map(({ name }) => quote(name));
-    const more = entries.length > known.length ? ", ..." : "";
-    throw new ValueError(
-      "only",
-      `${missing}${names.size > 5 ? ", ..." : ""}`,
-      `names in the file: ${known.join(", ")}${more}`,
-    );
-  };
-}
-
-/** Converts half-precision numbers to f32. `bits` maps bit patterns, which keeps NaN payloads. */
-function widen(halves: Uint16Array, bits: (half: number) => number): Float32Array {
-  const patterns = new Int32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) patterns[i] = bits(halves[i] ?? 0);
-  return new Float32Array(patterns.buffer);
-}
-
-function f16ToF32Bits(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
-  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
-  if (fraction === 0) return sign;
-  const shift = Math.clz32(fraction) - 21; // moves the leading one of a subnormal to bit 10
-  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
-}
-
 // --- writing ---------------------------------------------------------------------------------------------------------
-
-/** Bytes per number of the types that are written. */
-const SIZES: ReadonlyMap<string, number> = new Map([
-  ["F64", 8],
-  ["F32", 4],
-  ["I32", 4],
-]);
 
 function encodeEntry(name: string, tensor: unknown) {
   const argument = `tensor ${quote(name)}`;
   if (name === "__metadata__") throw new FormatError(argument, "a reserved name", "another");
   if (!isRecord(tensor)) throw new DtypeError(argument, describe(tensor), "a tensor { data, shape }");
   const { data, shape: given } = tensor;
-  const dtype = numberTypeOf(data)?.toUpperCase();
-  const size = dtype === undefined ? undefined : SIZES.get(dtype);
-  if (dtype === undefined || size === undefined) {
-    throw new DtypeError(argument, describe(data), "a Float64Array, Float32Array or Int32Array");
-  }
+  const dtype = numberTypeOf(data) as ElementType | undefined;
+  if (dtype === undefined) throw new DtypeError(argument, describe(data), "a typed array of numbers");
   const bytes = bytesOf(argument, data);
+  const size = bytesPerElement(dtype);
   const shape = sizesOf(given);
   if (shape === undefined || elements(shape) * size !== bytes.length) {
     throw new ShapeError(argument, `shape ${quote(given)}`, `one that holds its ${bytes.length / size} numbers`);
   }
-  return { name, dtype, bytesPerNumber: size, shape, bytes };
+  return { name, dtype: dtype.toUpperCase(), size, shape, bytes };
 }
 
 /** A copy of a caller's shape; undefined where it is no shape. */
-function sizesOf(value: unknown): number[] | undefined {
+export function sizesOf(value: unknown): number[] | undefined {
   if (!Array.isArray(value)) return undefined;
   const sizes: number[] = [];
   for (let i = 0; i < value.length; i++) {

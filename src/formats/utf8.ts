@@ -1,4 +1,4 @@
-// Strict UTF-8 for the headers of binary files, in plain TypeScript: some hosts that read weights, such as an AudioWorklet,
+// Texts of binary files, strict UTF-8 and Latin-1, in plain TypeScript: some hosts that read weights, such as an AudioWorklet,
 // have no TextDecoder.
 
 import { FormatError } from "../../bindings/errors.js";
@@ -39,6 +39,13 @@ export function decodeUtf8(bytes: Uint8Array, argument: string): string {
 
 function broken(argument: string, place: number): FormatError {
   return new FormatError(argument, `a broken sequence at byte ${place}`, "UTF-8");
+}
+
+/** Each byte as the character of its number. */
+export function decodeLatin1(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+  return text;
 }
 
 /** Encodes `text` as UTF-8. A lone surrogate, which UTF-8 cannot hold, throws a FormatError that names its index. */

@@ -7,12 +7,23 @@ import { GATES } from "../../bindings/recurrent.js";
 import { describe } from "../../bindings/tensor.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
-import { CharLM, CHARLM_CELLS, recurrentName, warmUpFault, type CharLMCell } from "./charlm.js";
+import {
+  CharLM,
+  CHARLM_CELLS,
+  checkVariant,
+  makeCharLM,
+  recurrentName,
+  warmUpFault,
+  type CharLMCell,
+  type CharLMVariant,
+} from "./charlm.js";
 import { Vocabulary } from "./text.js";
 
 /** `format` in the metadata of a CharLM file. */
 export const FORMAT = "wasm-rnn charlm";
 const VERSION = "1";
+/** Of models with options of their gates, which readers of version 1 would pass over. */
+const VARIANT_VERSION = "2";
 
 /** Figures about the training of a CharLM, written into its file. */
 export interface CharLMTraining {
@@ -74,9 +85,10 @@ export function writeCharLM(model: CharLM, training: CharLMTraining): Uint8Array
     measured.validation_step = String(step);
   }
   const { cell, dtype, ...sizes } = model.architecture;
+  const isVariant = sizes.recurrentActivation !== undefined || sizes.resetAfter !== undefined;
   return writeSafetensors(model.stateDict(), {
     format: FORMAT,
-    version: VERSION,
+    version: isVariant ? VARIANT_VERSION : VERSION,
     architecture: JSON.stringify({ layers: ["embedding", recurrentName(cell), "linear"], ...sizes }),
     dtype,
     vocabulary: JSON.stringify(model.vocabulary.characters),
@@ -101,8 +113,8 @@ export function readCharLM(bytes: Uint8Array): {
 } {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) throw new FormatError("format", metadata.format ?? "none", FORMAT);
-  if (metadata.version !== VERSION) {
-    throw new FormatError("version", metadata.version ?? "none", VERSION);
+  if (metadata.version !== VERSION && metadata.version !== VARIANT_VERSION) {
+    throw new FormatError("version", metadata.version ?? "none", `${VERSION} or ${VARIANT_VERSION}`);
   }
   const { dtype } = metadata;
   if (dtype !== "f32" && dtype !== "f64") throw new FormatError("dtype", dtype ?? "none", "f32 or f64");
@@ -121,6 +133,7 @@ export function readCharLM(bytes: Uint8Array): {
     const known = CHARLM_CELLS.map(recurrentName).join(", ");
     throw new FormatError("architecture layers", quote(layers), `embedding, one of ${known}, linear`);
   }
+  const variant = metadata.version === VERSION ? {} : readVariant(cell, architecture);
   const characters = parse(metadata, "vocabulary");
   if (!isCharacters(characters)) throw new FormatError("vocabulary", describe(characters), "a list of characters");
   const vocabulary = new Vocabulary(characters);
@@ -138,15 +151,18 @@ export function readCharLM(bytes: Uint8Array): {
   const loss = figure(metadata, "validation_loss", FINITE);
   const step = figure(metadata, "validation_step", WHOLE);
   if (loss !== undefined && step !== undefined) training.validation = { loss, step };
-  const model = new CharLM(vocabulary, { cell, ...sizes, dtype });
+  return { model: makeCharLM(vocabulary, { cell, ...sizes, ...variant, dtype }, tensors, warmUp), training };
+}
+
+/** The options of the gates. */
+function readVariant(cell: CharLMCell, architecture: Readonly<Record<string, unknown>>): CharLMVariant {
+  const { recurrentActivation, resetAfter } = architecture as CharLMVariant;
   try {
-    model.loadStateDict(tensors);
-    model.warmUp = warmUp;
+    return checkVariant(cell, { recurrentActivation, resetAfter });
   } catch (error) {
-    model.dispose();
-    throw error;
+    const { argument, received, expected } = error as ValueError;
+    throw new FormatError(`architecture ${argument}`, received, expected);
   }
-  return { model, training };
 }
 
 function isCharacters(value: unknown): value is string[] {
@@ -167,7 +183,7 @@ interface FigureKind {
   readonly fits: (value: unknown) => boolean;
 }
 
-const FINITE: FigureKind = { expected: "a finite number", fits: Number.isFinite };
+const FINITE: FigureKind = { expected: "a finite number", fits: (x) => Number.isFinite(x) };
 const POSITIVE: FigureKind = {
   expected: "an integer >= 1",
   fits: (value) => Number.isSafeInteger(value) && (value as number) >= 1,

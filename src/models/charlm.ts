@@ -38,9 +38,19 @@ export interface CharLMOptions {
   numLayers?: number | undefined;
   /** The type of parameters and computation: "f64" (default) or "f32". */
   dtype?: "f32" | "f64" | undefined;
+  /** Non-linearity of the gates of LSTM and GRU: "sigmoid" (default), or Keras 2's "hardSigmoid" for models from there. */
+  recurrentActivation?: "sigmoid" | "hardSigmoid" | undefined;
+  /** Whether a GRU applies its reset gate after the recurrent product (default true), or before, for models from Keras. */
+  resetAfter?: boolean | undefined;
   /** Seed of the initial weights, an integer >= 0; by default another one each time. */
   seed?: number | undefined;
 }
+
+/** Options that models made here do not need: an architecture has them only where they are not the default. */
+export type CharLMVariant = Pick<CharLMOptions, "recurrentActivation" | "resetAfter">;
+
+/** The cell, sizes and dtype of a CharLM, and what is not the default of its gates. */
+export type CharLMArchitecture = Readonly<Required<Omit<CharLMOptions, "seed" | keyof CharLMVariant>> & CharLMVariant>;
 
 /** The state of a CharLM's recurrent layers. */
 export interface CharLMState {
@@ -79,7 +89,7 @@ export interface StepOptimizer {
  */
 export class CharLM {
   readonly #vocabulary: Vocabulary;
-  readonly #architecture: Readonly<Required<Omit<CharLMOptions, "seed">>>;
+  readonly #architecture: CharLMArchitecture;
   readonly #embedding: Embedding<FloatDtype>;
   readonly #recurrent: LSTM<FloatDtype> | GRU<FloatDtype> | RNN<FloatDtype>;
   readonly #linear: Linear<FloatDtype>;
@@ -96,22 +106,35 @@ export class CharLM {
    * @throws ValueError (vocabulary, cell, dtype, seed), ShapeError (sizes), OutOfMemoryError
    */
   constructor(vocabulary: Vocabulary, options: CharLMOptions = {}) {
-    checkOptions("CharLM", options, ["cell", "embeddingDim", "hiddenSize", "numLayers", "dtype", "seed"]);
-    const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = options;
+    const known = [
+      "cell",
+      "embeddingDim",
+      "hiddenSize",
+      "numLayers",
+      "dtype",
+      "recurrentActivation",
+      "resetAfter",
+      "seed",
+    ];
+    const given = checkOptions("CharLM", options, known);
+    const { cell = "LSTM", embeddingDim = 64, hiddenSize = 128, numLayers = 2, dtype = "f64", seed } = given;
     if (!Vocabulary.isVocabulary(vocabulary)) {
       throw new ValueError("vocabulary", describe(vocabulary), "a Vocabulary");
     }
     if (vocabulary.size === 0) throw new ValueError("vocabulary", "no characters", "at least one");
     if (!CHARLM_CELLS.includes(cell)) throw new ValueError("cell", describe(cell), CHARLM_CELLS.join(", "));
     this.#vocabulary = vocabulary;
-    this.#architecture = Object.freeze({ cell, embeddingDim, hiddenSize, numLayers, dtype });
+    const variant = checkVariant(cell, given);
+    this.#architecture = Object.freeze({ cell, embeddingDim, hiddenSize, numLayers, dtype, ...variant });
     const random = new Random(seed);
     const draw = () => random.uint32(); // each layer its own seed
     const made: { dispose(): void }[] = [];
     const keep = <T extends { dispose(): void }>(layer: T): T => (made.push(layer), layer);
     try {
       this.#embedding = keep(new Embedding(vocabulary.size, embeddingDim, { dtype, seed: draw() }));
-      this.#recurrent = keep(new LAYERS[cell](embeddingDim, hiddenSize, { numLayers, dtype, seed: draw() }));
+      this.#recurrent = keep(
+        new LAYERS[cell](embeddingDim, hiddenSize, { numLayers, dtype, seed: draw(), ...variant }),
+      );
       this.#linear = keep(new Linear(hiddenSize, vocabulary.size, { dtype, seed: draw() }));
     } catch (error) {
       for (const layer of made) layer.dispose();
@@ -137,7 +160,7 @@ export class CharLM {
   }
 
   /** The cell, sizes and dtype that the model was made with, defaults filled in; frozen. */
-  get architecture(): Readonly<Required<Omit<CharLMOptions, "seed">>> {
+  get architecture(): CharLMArchitecture {
     return this.#architecture;
   }
 
@@ -247,6 +270,47 @@ export class CharLM {
     const { clip = Infinity } = options;
     checkLimit("clip", clip);
     const update = takeOptimizer(optimizer);
+    const { loss, state } = this.#backward(inputs, targets, "mean", () => update.zeroGrad());
+    const gradNorm = clipGradNorm(this.#parameters, clip);
+    update.step();
+    this.#state = state;
+    return { loss, gradNorm };
+  }
+
+  /**
+   * The first half of a step: sets the gradients to those of a window's loss, and `state` to the one after it.
+   *
+   * @param inputs as for `trainStep`
+   * @param targets as for `trainStep`
+   * @param reduction what the gradients are of: the mean of the characters' losses, or their sum
+   * @throws as `trainStep`; nothing is changed then
+   * @internal
+   */
+  computeGradients(
+    inputs: Tensor,
+    targets: Tensor,
+    reduction: "mean" | "sum",
+  ): {
+    /** The mean or the sum. */
+    loss: number;
+    /** Characters that were predicted. */
+    count: number;
+  } {
+    checkOutside("CharLM.computeGradients");
+    const { loss, count, state } = this.#backward(inputs, targets, reduction, () => {
+      for (const [, layer] of this.#layers()) layer.zeroGrad();
+    });
+    this.#state = state;
+    return { loss, count };
+  }
+
+  /** Adds the gradients of a window's loss to those that `zeroGrad` leaves. */
+  #backward(
+    inputs: Tensor,
+    targets: Tensor,
+    reduction: "mean" | "sum",
+    zeroGrad: () => void,
+  ): { loss: number; count: number; state: CharLMState } {
     const codes = this.#takeCodes("inputs", inputs, ["T", "N"]);
     // crossEntropy would pass over its ignoreIndex, which is no code
     const following = this.#takeCodes("targets", targets, codes.shape);
@@ -256,13 +320,10 @@ export class CharLM {
     const { loss } = valueAndGrad(() => {
       const result = this.#forward(codes, start);
       ({ state } = result);
-      update.zeroGrad(); // not before: where forward throws, nothing is changed
-      return crossEntropy(result.logits, following);
+      zeroGrad(); // not before: where forward throws, nothing is changed
+      return crossEntropy(result.logits, following, { reduction });
     });
-    const gradNorm = clipGradNorm(this.#parameters, clip);
-    update.step();
-    this.#state = state;
-    return { loss, gradNorm };
+    return { loss, count: following.data.length, state };
   }
 
   /** Copies codes from outside, and checks the copy. */
@@ -450,6 +511,45 @@ export class CharLM {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** A model with the parameters of `state`: where they do not fit, there is none. */
+export function makeCharLM(
+  vocabulary: Vocabulary,
+  options: CharLMOptions,
+  state: Readonly<Record<string, Tensor>>,
+  warmUp = "",
+): CharLM {
+  const model = new CharLM(vocabulary, options);
+  try {
+    model.loadStateDict(state);
+    model.warmUp = warmUp;
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+/**
+ * The options of the gates that are not the default.
+ *
+ * @throws ValueError
+ */
+export function checkVariant(cell: CharLMCell, options: CharLMVariant): CharLMVariant {
+  const { recurrentActivation = "sigmoid", resetAfter = true } = options;
+  const isHard = recurrentActivation === "hardSigmoid";
+  if ((!isHard && recurrentActivation !== "sigmoid") || (isHard && cell === "RNN")) {
+    throw new ValueError(
+      "recurrentActivation",
+      describe(recurrentActivation),
+      '"sigmoid", or "hardSigmoid" for LSTM, GRU',
+    );
+  }
+  if (typeof resetAfter !== "boolean" || (!resetAfter && cell !== "GRU")) {
+    throw new ValueError("resetAfter", describe(resetAfter), "true, or false for GRU");
+  }
+  return { ...(isHard && { recurrentActivation }), ...(!resetAfter && { resetAfter }) };
 }
 
 /** Characters of the longest `warmUp`. */

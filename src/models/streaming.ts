@@ -1,34 +1,36 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Networks that process one frame (the numbers of one moment, for example one audio sample) at a time. Each layer's output
-// stays in wasm memory, and a step allocates nothing. audio.ts makes them from files.
+// stays in wasm memory, and a step allocates nothing. audio.ts makes them from files, streaming-layers.ts from layers.
 
 import { DisposedError, DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
-import { prepareActivation, prepareExp, prepareLinear, prepareSoftmax } from "../../bindings/frames.js";
 import { currentCore } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { Arena, takeTensor, wasmTensorOf } from "../../bindings/memory.js";
-import type { CellActivation, CellKind } from "../../bindings/recurrent.js";
-import { describe, dtypeOf, lengthOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { Arena } from "../../bindings/memory.js";
+import { describe, dtypeOf, lengthOf, type FloatDtype } from "../../bindings/tensor.js";
 import { checkSize, lockFields } from "../base/check.js";
-import { checkSealed } from "../base/sealed.js";
-import type { StreamingLayer } from "../formats/audio/description.js";
+import { checkSealed, sealed } from "../base/sealed.js";
+import type { Layer } from "../nn/layer.js";
+import type { LayerList, Sequential } from "../nn/sequential.js";
 import { StepInput } from "../nn/step-input.js";
 import { checkOutside } from "../recording/current.js";
-import { GRU, LSTM, RNN } from "../recurrent/layers.js";
+import { partsOf } from "./streaming-layers.js";
+import { exportedOf, skipStage, stageOf, type StreamingPart, type Stage } from "./streaming-stages.js";
 
-/** A running layer: `step` reads the output of the layer before and writes its own. */
-interface Stage {
-  /** [1,n]. */
-  readonly output: FloatTensor;
-  /** Allocates nothing; engines would make an array for `const [a, b] = [c, d]`, too. */
-  step(): void;
-  reset?(): void;
-  dispose?(): void;
+/** What a model is made of, for writers of files. */
+export interface StreamingNetwork {
+  readonly dtype: FloatDtype;
+  readonly inputSize: number;
+  readonly layers: readonly ReturnType<typeof exportedOf>[];
+  readonly skip: number;
 }
+
+/** What a model was made of; undefined for any other value. */
+export let networkOf: (value: unknown) => StreamingNetwork | undefined;
 
 /**
  * A network that takes one frame (the D numbers of one audio sample, or of one moment) at a time, and keeps its
- * state. `fromRtneural` and `fromProteus` make it. It has no sample rate: run it at the rate that it was trained at.
+ * state. `fromRtneural`, `fromProteus`, `fromNam` and `StreamingModel.from` make it. It has no sample rate: run it at the rate that it
+ * was trained at.
  */
 export class StreamingModel {
   /** The number type that it computes in. */
@@ -42,17 +44,25 @@ export class StreamingModel {
   readonly #stages: Stage[] = [];
   readonly #input: StepInput;
   readonly #output: FloatTensor;
+  readonly #network: StreamingNetwork;
+  #ready = false;
 
   /**
    * @internal
    * @param layers at least one, sealed
    * @param skip how many of the first numbers of x are added to the output: 0, 1 (to each of them), or M
    */
-  constructor(dtype: FloatDtype, inputSize: number, layers: readonly StreamingLayer[], skip: number) {
-    checkSealed("StreamingModel", layers, "fromRtneural or fromProteus");
+  constructor(
+    dtype: FloatDtype,
+    inputSize: number,
+    layers: readonly StreamingPart[],
+    skip: number,
+    core = currentCore(),
+  ) {
+    checkSealed("StreamingModel", layers, "fromRtneural, fromProteus, fromNam or StreamingModel.from");
     this.dtype = dtype;
     this.inputSize = inputSize;
-    const arena = (this.#arena = new Arena(currentCore(), true));
+    const arena = (this.#arena = new Arena(core, true));
     try {
       checkSize("inputSize", inputSize);
       this.#x = arena.zeros("x", dtype, [1, inputSize]);
@@ -69,6 +79,7 @@ export class StreamingModel {
       }
       if (skip > 0) add(skipStage(arena, dtype, last, this.#x, skip));
       this.#output = last.reshape(last.shape); // its view is the caller's
+      this.#network = sealed({ dtype, inputSize, layers: sealed(layers.map(exportedOf)), skip });
     } catch (error) {
       this.dispose();
       throw error;
@@ -78,10 +89,38 @@ export class StreamingModel {
   }
 
   /**
+   * Makes a model of trained layers, with copies of their present weights: outputs have the bits of `forward` in inference mode.
+   * Convolutions have padding "causal" or 0; one of stride s has an output every s frames, and one without padding has its first when
+   * its window is full (see `ready`).
+   *
+   * @param layers a `Sequential`, a layer, or layers in the order in which they run
+   * @throws UnsupportedError naming a layer that looks ahead or takes indices; ValueError (no layer, or none that has a size), DtypeError
+   *   (number types that differ), DisposedError, OutOfMemoryError
+   */
+  static from(layers: Sequential | Layer<FloatDtype, FloatDtype | undefined> | LayerList): StreamingModel {
+    checkOutside("StreamingModel.from");
+    const { dtype, inputSize, parts, core } = partsOf(layers);
+    return new StreamingModel(dtype, inputSize, sealed(parts), 0, core);
+  }
+
+  static {
+    networkOf = (value) =>
+      typeof value === "object" && value !== null && #network in value ? value.#network : undefined;
+  }
+
+  /**
+   * Whether the latest frame had an output of its own. Where a convolution has a stride, or its first window is not full yet, a step
+   * returns the latest output again, zeros at first. Always true after a step of a model without such a convolution.
+   */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  /**
    * Processes one frame. Allocates nothing.
    *
    * @param x D numbers
-   * @returns M numbers: a live view, valid until the next call of this package (copy it to keep it)
+   * @returns M numbers, the latest where the frame has none (see `ready`): a live view, valid until the next call of this package (copy it to keep it)
    * @throws ShapeError, DtypeError, DisposedError
    */
   step(x: ArrayLike<number>): Float64Array | Float32Array {
@@ -124,13 +163,15 @@ export class StreamingModel {
   }
 
   /**
-   * Sets all states to zeros, as they are in a new model.
+   * Sets all states to those of a new model: zeros, or what the file has.
    *
    * @throws DisposedError
    */
   reset(): void {
     this.#checkAlive();
     for (const stage of this.#stages) stage.reset?.();
+    if (!this.#stages[this.#stages.length - 1]?.reset) this.#output.fill(0);
+    this.#ready = false;
   }
 
   /** Gives the memory back at once. */
@@ -147,7 +188,9 @@ export class StreamingModel {
 
   #run(): void {
     const stages = this.#stages;
-    for (let i = 0; i < stages.length; i++) stages[i]!.step();
+    this.#ready = false;
+    for (let i = 0; i < stages.length; i++) if (stages[i]!.step() === false) return; // what follows runs at its outputs
+    this.#ready = true;
   }
 
   #checkAlive(): void {
@@ -183,111 +226,4 @@ function checkOverlap(
   if (from >= to + output.byteLength || to >= from + input.byteLength) return;
   if (sameSize && from === to && input.BYTES_PER_ELEMENT === output.BYTES_PER_ELEMENT) return;
   throw new ValueError("output", "an array over a part of input", "input itself (where M is D), or memory of its own");
-}
-
-function stageOf(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer): Stage {
-  switch (layer.type) {
-    case "RNN":
-    case "LSTM":
-    case "GRU":
-      return recurrentStage(dtype, x, layer);
-    case "dense":
-      return denseStage(arena, dtype, x, layer);
-    case "prelu":
-      return preluStage(arena, dtype, x, layer.slope);
-    case "softmax":
-      return softmaxStage(arena, dtype, x);
-    case "elu":
-      return eluStage(arena, dtype, x);
-    default:
-      return activationStage(arena, dtype, x, layer.type);
-  }
-}
-
-function recurrentStage(dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: CellKind }): Stage {
-  const { type, inputSize, hiddenSize, numLayers, state } = layer;
-  const options = { numLayers, bias: "bias_ih_l0" in state, dtype, seed: 0 };
-  const kinds = { RNN, LSTM, GRU };
-  const whole = new kinds[type](inputSize, hiddenSize, options);
-  try {
-    if (x.shape[1] !== inputSize) throw new ShapeError("inputSize", describe(inputSize), `${x.shape[1]}`);
-    whole.loadStateDict(state);
-    const stream = whole.stream();
-    return {
-      output: (wasmTensorOf(stream.state.h) as FloatTensor).slice(numLayers - 1, 1).reshape([1, hiddenSize]),
-      step: () => void stream.step(x.data),
-      reset: () => stream.reset(),
-      dispose: () => stream.dispose(),
-    };
-  } finally {
-    whole.dispose();
-  }
-}
-
-function denseStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, layer: StreamingLayer & { type: "dense" }): Stage {
-  const weight: FloatTensor = arena.copy("weight", layer.weight, dtype, ["out", x.shape[1]!]);
-  const outFeatures = weight.shape[0]!;
-  const bias: FloatTensor | undefined = layer.bias && arena.copy("bias", layer.bias, dtype, [outFeatures]);
-  const output: FloatTensor = arena.zeros("output", dtype, [1, outFeatures]);
-  return { output, step: prepareLinear(x, weight, bias, output) };
-}
-
-function activationStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, activation: CellActivation): Stage {
-  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  return { output, step: prepareActivation(activation, x, output) };
-}
-
-function softmaxStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
-  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  return { output, step: prepareSoftmax(x, output) };
-}
-
-/** x where x > 0, else e^x - 1 = tanh(x/2) (e^x + 1), which keeps its digits near 0. */
-function eluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor): Stage {
-  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  const exp: FloatTensor = arena.zeros("e^x", dtype, x.shape);
-  const n = x.shape[1]!;
-  const tanhOfHalf = prepareActivation("tanh", output, output);
-  const power = prepareExp(x, exp);
-  return {
-    output,
-    step() {
-      const input = x.data;
-      const y = output.data;
-      const e = exp.data;
-      for (let i = 0; i < n; i++) y[i] = input[i]! / 2;
-      tanhOfHalf();
-      power();
-      for (let i = 0; i < n; i++) y[i] = input[i]! > 0 ? input[i]! : y[i]! * (e[i]! + 1);
-    },
-  };
-}
-
-function preluStage(arena: Arena, dtype: FloatDtype, x: FloatTensor, given: Tensor): Stage {
-  const output: FloatTensor = arena.zeros("output", dtype, x.shape);
-  const n = x.shape[1]!;
-  const { data: slope } = takeTensor("slope", given, dtype, ["...", "n"]);
-  if (slope.length !== 1 && slope.length !== n) throw new ShapeError("slope", `${slope.length} numbers`, `1 or ${n}`);
-  return {
-    output,
-    step() {
-      const input = x.data;
-      const y = output.data;
-      for (let i = 0; i < n; i++) y[i] = input[i]! > 0 ? input[i]! : input[i]! * slope[slope.length === 1 ? 0 : i]!;
-    },
-  };
-}
-
-function skipStage(arena: Arena, dtype: FloatDtype, last: FloatTensor, x: FloatTensor, skip: number): Stage {
-  const output: FloatTensor = arena.zeros("output", dtype, last.shape);
-  const n = last.shape[1]!;
-  return {
-    output,
-    step() {
-      const input = x.data;
-      const before = last.data;
-      const y = output.data;
-      for (let i = 0; i < n; i++) y[i] = before[i]! + input[skip === 1 ? 0 : i]!;
-    },
-  };
 }

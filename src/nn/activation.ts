@@ -1,12 +1,7 @@
 // Non-linearities as layers.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
-import {
-  activationNames,
-  activationBackward,
-  prepareActivation,
-  type ActivationName,
-} from "../../bindings/graph-layers.js";
+import { activationNames, activationBackward, prepareActivation, type ActivationName } from "../../bindings/layers.js";
 import { floatDtype, type FloatTensor } from "../../bindings/kernels.js";
 import { describe, readTensor, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, lockFields } from "../base/check.js";

@@ -1,4 +1,4 @@
-// Additive attention. Its equations are in assembly/graph/attention.ts.
+// Additive attention. Its equations are in assembly/layers/attention.ts.
 
 import { additiveBackward, additiveForward, sameBits } from "../../bindings/attention.js";
 import { ShapeError } from "../../bindings/errors.js";

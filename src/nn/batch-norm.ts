@@ -1,4 +1,4 @@
-// Batch normalisation. Its equations are in assembly/graph/batch-norm.ts.
+// Batch normalisation. Its equations are in assembly/layers/batch-norm.ts.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import {
@@ -7,7 +7,7 @@ import {
   prepareBatchNorm,
   type BatchNormPass,
   type BatchNormWeights,
-} from "../../bindings/graph-layers.js";
+} from "../../bindings/layers.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { LiveTensor, takeMask, type WasmTensor } from "../../bindings/memory.js";
 import {
@@ -99,7 +99,10 @@ export class BatchNorm1d<D extends FloatDtype = "f64"> extends Layer<D> implemen
     this.eps = eps;
     this.momentum = momentum;
     if (affine) {
-      const shapes = [["weight", [numFeatures], () => 1] as const, ["bias", [numFeatures]] as const];
+      const shapes = [
+        ["weight", [numFeatures], (value: FloatTensor) => value.fill(1)] as const,
+        ["bias", [numFeatures]] as const,
+      ];
       [this.#weight, this.#bias] = memory.addParameters(shapes) as [WasmParameter<D>, WasmParameter<D>];
     }
     try {

@@ -1,4 +1,4 @@
-// Convolution over time. Its equations are in assembly/graph/conv.ts.
+// Convolution over time. Its equations are in assembly/layers/conv.ts.
 
 import { ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import {
@@ -7,7 +7,7 @@ import {
   ConvolutionStepper,
   type ConvolutionPass,
   type ConvolutionShape,
-} from "../../bindings/graph-layers.js";
+} from "../../bindings/layers.js";
 import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { Random } from "../base/random.js";

@@ -65,7 +65,9 @@ export class Embedding<D extends FloatDtype = "f64"> extends Layer<D> implements
     super(memory);
     this.#memory = memory;
     const shapes = [["weight", [numEmbeddings, embeddingDim]]] as const;
-    [this.#weight] = memory.addParameters(shapes, () => random.normal()) as [WasmParameter<D>];
+    [this.#weight] = memory.addParameters(shapes, ({ data }) =>
+      data.forEach((_, i) => (data[i] = random.normal())),
+    ) as [WasmParameter<D>];
     this.#paddingIdx = paddingIdx === undefined ? -1 : (paddingIdx + numEmbeddings) % numEmbeddings;
     if (paddingIdx !== undefined) this.#weight.value.slice(this.#paddingIdx, 1).fill(0);
     setStreamPlan(this, () => this.#streamPlan());

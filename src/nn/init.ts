@@ -5,7 +5,8 @@
 
 import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { floatDtype, project } from "../../bindings/kernels.js";
+import { floatDtype } from "../../bindings/kernels.js";
+import { project } from "../../bindings/training-module.js";
 import { withArena } from "../../bindings/memory.js";
 import {
   checkTensor,
@@ -340,13 +341,13 @@ function orthogonal(target: InitTarget, options: OrthogonalOptions = {}): void {
   const random = new Random(seed);
   if (data.length === 0) return; // an axis may be as long as it likes then
   const { heap } = currentCore();
-  const live = heap.holds(data);
-  const first = live ? data.byteOffset / data.BYTES_PER_ELEMENT : 0;
+  const offset = data.byteOffset / data.BYTES_PER_ELEMENT;
   for (let gate = 0; gate < gates; gate++) {
     const wide = rows <= columns;
     const vectors = orthonormal(Math.min(rows, columns), Math.max(rows, columns), random);
-    const numbers = live ? heap.view(dtypeOf(data) as FloatDtype) : data; // memory that grew has detached a live view
-    const start = first + gate * rows * columns;
+    const detached = data.length === 0; // a live view, when the memory has grown
+    const numbers = detached ? heap.view(dtypeOf(data) as FloatDtype) : data;
+    const start = (detached ? offset : 0) + gate * rows * columns;
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < columns; c++) {
         numbers[start + r * columns + c] = gain * vectors[wide ? r * columns + c : c * rows + r]!;

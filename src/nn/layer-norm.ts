@@ -66,7 +66,7 @@ export class LayerNorm<D extends FloatDtype = "f64"> extends Layer<D> implements
     this.eps = eps;
     this.#size = sizeOf(shape);
     if (elementwiseAffine) {
-      const shapes = [["weight", shape, () => 1] as const, ["bias", shape] as const];
+      const shapes = [["weight", shape, (value: FloatTensor) => value.fill(1)] as const, ["bias", shape] as const];
       [this.#weight, this.#bias] = memory.addParameters(shapes) as [WasmParameter<D>, WasmParameter<D>];
     }
     setStreamPlan(this, () => this.#streamPlan());

@@ -3,7 +3,7 @@
 
 import { DisposedError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
 import { currentCore } from "../../bindings/instantiate.js";
-import { floatDtype } from "../../bindings/kernels.js";
+import { floatDtype, uniform, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, wasmTensorOf, withArena, WasmTensor } from "../../bindings/memory.js";
 import {
   BYTES,
@@ -93,10 +93,16 @@ export interface Module<D extends FloatDtype = FloatDtype> {
   dispose(): void;
 }
 
+/** Gives a new parameter its numbers. */
+export type Fill = (value: FloatTensor) => void;
+
 /** PyTorch's initial weights: draws of U(-1/sqrt(size), 1/sqrt(size)). */
-export function initialDraw(random: Random, size: number): () => number {
-  const bound = 1 / Math.sqrt(size);
-  return () => (2 * random.uniform() - 1) * bound;
+export function initialDraw(random: Random, size: number): Fill {
+  return (value) => {
+    const { state } = random;
+    uniform(value, 1 / Math.sqrt(size), state);
+    random.state = state;
+  };
 }
 
 /** How a forward pass runs. */
@@ -149,12 +155,12 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
   }
 
   /**
-   * Adds parameters whose numbers come from `draw`, or from a draw of their own, in row-major order. Where memory does not suffice
-   * for all of them, the layer is disposed of.
+   * Adds parameters whose numbers come from `fill`, zeros by default, or from one of their own. Where memory does not suffice for all
+   * of them, the layer is disposed of.
    */
   addParameters(
-    shapes: readonly (readonly [name: string, shape: readonly number[], draw?: () => number])[],
-    draw: () => number = () => 0,
+    shapes: readonly (readonly [name: string, shape: readonly number[], fill?: Fill])[],
+    fill: Fill = (value) => value.fill(0),
   ): WasmParameter<D>[] {
     const { arena, dtype, parameters } = this;
     const added: WasmParameter<D>[] = [];
@@ -167,9 +173,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
       throw error;
     }
     added.forEach(({ value, grad }, k) => {
-      const { data } = value;
-      const next = shapes[k]![2] ?? draw;
-      for (let i = 0; i < data.length; i++) data[i] = next();
+      (shapes[k]![2] ?? fill)(value);
       grad.fill(0);
     });
     parameters.push(...added);
@@ -196,7 +200,7 @@ export class LayerMemory<D extends FloatDtype, Saved = never> {
     const tape = currentTape();
     const given = tape ? tape.read(inputs) : inputs;
     const keep = training || tape !== undefined;
-    const arena = new Arena(core, training && !tape); // a recording frees it in any case
+    const arena = new Arena(core, training && !tape && this.arena); // a recording frees it in any case
     let kept = false;
     try {
       const { result, values } = withArena(core, (scratch) => body(given, arena, scratch, { training, keep }));
@@ -283,6 +287,15 @@ export abstract class Layer<D extends FloatDtype = FloatDtype, Own extends Float
    */
   static isLayer(value: unknown): value is Layer {
     return typeof value === "object" && value !== null && #memory in value;
+  }
+
+  /**
+   * The name of a layer's class, also in minified code; undefined for what is no layer of this package.
+   *
+   * @internal
+   */
+  static kindOf(value: unknown): string | undefined {
+    return Layer.isLayer(value) ? value.#memory.kind : undefined;
   }
 
   /** Whether the layer is in training mode, in which `forward` saves what `backward` needs. A new layer is. */
@@ -399,15 +412,15 @@ export function entriesMeant(dict: unknown, options: LoadOptions): Map<string, s
 }
 
 /**
- * Copies `dict` into the values, all or nothing; f32 and f64 convert.
+ * Copies of the entries of `dict` that are meant, in the order of the state.
  *
  * @throws ShapeError, DtypeError naming a missing, unknown or misshapen entry; ValueError, UnsupportedError (options)
  */
-export function loadStateDictInto(
-  state: readonly StateEntry[],
+export function readStateDict(
+  state: readonly (Omit<StateEntry, "value"> & { readonly value: Pick<Tensor, "shape"> })[],
   dict: Readonly<Record<string, Tensor>>,
   options: LoadOptions = {},
-): void {
+): TensorData[] {
   const meant = entriesMeant(dict, options);
   const { prefix = "" } = options;
   const names = new Set(state.map(({ name }) => name));
@@ -415,12 +428,21 @@ export function loadStateDictInto(
   for (const [name, key] of meant) {
     if (!names.has(name)) throw new ShapeError("dict", `an unknown entry "${key}"`, listed());
   }
-  const copies = state.map(({ name, value, read }) => {
+  return state.map(({ name, value, read }) => {
     const key = meant.get(name);
     const entry = key === undefined ? undefined : dict[key];
     if (entry === undefined) throw new ShapeError("dict", `no entry "${prefix}${name}"`, listed());
     return read ? read(key!, entry) : copyEntry(key!, entry, value.shape);
   });
+}
+
+/** Copies `dict` into the values, all or nothing; f32 and f64 convert. Throws as `readStateDict`. */
+export function loadStateDictInto(
+  state: readonly StateEntry[],
+  dict: Readonly<Record<string, Tensor>>,
+  options: LoadOptions = {},
+): void {
+  const copies = readStateDict(state, dict, options);
   state.forEach(({ value }, i) => wasmTensorOf(value)!.set(copies[i]!));
 }
 

@@ -135,7 +135,7 @@ export function runLoss<R extends Reduction, D extends Dtype, A extends RunOptio
     if (key in inputs || !tape.isRecorded(read[key])) continue;
     throw new StateError(called, "a recorded tensor", "a constant: it has no gradient here, a copy of it is one");
   }
-  const arena = new Arena(currentCore());
+  const arena = new Arena(tape.coreFor(Object.values(read)));
   try {
     const computed = kernel(arena, { ...args, ...read });
     const result = download<R, D, Name>(args, name, computed);

@@ -1,6 +1,7 @@
 // Attention with several heads, made of operations.
 
 import { ShapeError } from "../../bindings/errors.js";
+import { startGraph } from "../../bindings/graph-module.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { takeTensor, type Arena, type WasmTensor } from "../../bindings/memory.js";
 import { readTensor, showShape, zeros, type FloatDtype, type ReadTensor, type Tensor } from "../../bindings/tensor.js";
@@ -17,7 +18,7 @@ import { softmax } from "../ops/softmax.backward.js";
 import { Tape } from "../recording/tape.js";
 import { readInput, readTaking, type AttentionOptions } from "./attention.js";
 import { drawMask } from "./dropout.js";
-import { initialDraw, Layer, LayerMemory, type LayerOptions, type WasmParameter } from "./layer.js";
+import { initialDraw, Layer, LayerMemory, type Fill, type LayerOptions, type WasmParameter } from "./layer.js";
 import { setTraits } from "./traits.js";
 
 /**
@@ -135,7 +136,7 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     this.batchFirst = batchFirst;
     this.dropout = dropout;
     // of in_proj_weight xavierUniform's bound: sqrt(6 / (3E + E)) = 1 / sqrt(2E / 3)
-    const shapes: [string, number[], (() => number)?][] = [
+    const shapes: [string, number[], Fill?][] = [
       ["in_proj_weight", [3 * embedDim, embedDim], initialDraw(random, (2 * embedDim) / 3)],
       ["in_proj_bias", [3 * embedDim]],
       ["out_proj.weight", [embedDim, embedDim], initialDraw(random, embedDim)],
@@ -295,6 +296,7 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     const { embedDim, numHeads } = this;
     const { n, queries, keys, rowsFirst } = axes;
     const { arena } = run;
+    startGraph(arena.core);
     const { dtype } = this.#memory;
     const number = (value: number): FloatTensor => elementwise.scalar(arena, query!, value);
     const flags = (tensor: Tensor): WasmTensor<"i32"> => arena.copyChecked("mask", tensor, "i32");
@@ -340,7 +342,7 @@ export class MultiheadAttention<D extends FloatDtype = "f64"> extends Layer<D> {
     const joined = one(run, movement.reshape, [rows], { shape: queryRows.shape });
     return {
       output: linear(run, joined, this.#outWeight.value, this.#outBias?.value),
-      weights: one(run, mean, [weights], { axis: 1 }),
+      weights: one(run, mean, [weights], { axes: [1] }),
     };
   }
 }
@@ -357,8 +359,7 @@ function one<Attributes>(
 
 /** x W^T + b. */
 function linear(run: Run, x: FloatTensor, weight: FloatTensor, bias: FloatTensor | undefined): FloatTensor {
-  const y = one(run, matmul, [x, weight], { transposeB: true });
-  return bias ? one(run, elementwise.add, [y, bias], undefined) : y;
+  return one(run, matmul, bias ? [x, weight, bias] : [x, weight], { transposeB: true });
 }
 
 /** Reads who attends to what. */

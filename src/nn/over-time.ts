@@ -1,13 +1,7 @@
 // One step from a sequence: its last, the mean of its steps, or the largest numbers.
 
 import { ShapeError } from "../../bindings/errors.js";
-import {
-  poolBackward,
-  poolForward,
-  shapeOfSequences,
-  type PoolKind,
-  type PoolPass,
-} from "../../bindings/graph-layers.js";
+import { poolBackward, poolForward, shapeOfSequences, type PoolKind, type PoolPass } from "../../bindings/layers.js";
 import { gatherRows, scatterRows, type FloatTensor } from "../../bindings/kernels.js";
 import type { WasmTensor } from "../../bindings/memory.js";
 import type { FloatDtype, Tensor } from "../../bindings/tensor.js";

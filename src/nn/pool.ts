@@ -1,13 +1,7 @@
-// Pooling over time. Its equations are in assembly/graph/pool.ts.
+// Pooling over time. Its equations are in assembly/layers/pool.ts.
 
 import { ValueError } from "../../bindings/errors.js";
-import {
-  poolBackward,
-  poolForward,
-  type PoolKind,
-  type PoolPass,
-  type PoolShape,
-} from "../../bindings/graph-layers.js";
+import { poolBackward, poolForward, type PoolKind, type PoolPass, type PoolShape } from "../../bindings/layers.js";
 import type { FloatDtype, Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize, lockFields } from "../base/check.js";
 import { checkSealed, sealed } from "../base/sealed.js";

@@ -1,7 +1,7 @@
-// PReLU: a ReLU whose slope below 0 is learned. Its equations are in assembly/graph/activation.ts.
+// PReLU: a ReLU whose slope below 0 is learned. Its equations are in assembly/layers/activation.ts.
 
 import { ValueError } from "../../bindings/errors.js";
-import { preluBackward, preparePrelu } from "../../bindings/graph-layers.js";
+import { preluBackward, preparePrelu } from "../../bindings/layers.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { describe, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
 import { checkOptions, checkSize, lockFields } from "../base/check.js";
@@ -49,7 +49,9 @@ export class PReLU<D extends FloatDtype = "f64"> extends Layer<D> implements Mod
     const memory = new LayerMemory<D, FloatTensor>("PReLU", dtype);
     super(memory);
     this.#memory = memory;
-    [this.#weight] = memory.addParameters([["weight", [numParameters]]], () => init) as [WasmParameter<D>];
+    [this.#weight] = memory.addParameters([["weight", [numParameters]]], (value) => value.fill(init)) as [
+      WasmParameter<D>,
+    ];
     setStreamPlan(this, () => this.#streamPlan());
     lockFields(this);
   }

@@ -120,6 +120,7 @@ export class Sequential<
       batchFirst,
       bidirectional: directions.at(-1),
       adopt,
+      layers: this.#entries,
     });
     lockFields(this);
   }

@@ -1,7 +1,7 @@
 // Sequences as layers take them: [T,N,C], [N,T,C] with batchFirst, or one sequence [T,C]; rows may have lengths.
 
 import { ShapeError } from "../../bindings/errors.js";
-import type { SequenceAxes, Windows } from "../../bindings/graph-layers.js";
+import type { SequenceAxes, Windows } from "../../bindings/layers.js";
 import { floatDtype } from "../../bindings/kernels.js";
 import { takeLengths, type Lengths } from "../../bindings/memory.js";
 import { checkKind, readTensor, showShape, type FloatDtype, type Tensor } from "../../bindings/tensor.js";

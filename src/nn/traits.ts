@@ -1,6 +1,7 @@
 // What containers and trainers ask about a layer. Kept beside the layers: users have no need of it.
 
 import type { Lengths } from "../../bindings/memory.js";
+import type { Cell } from "../../bindings/recurrent.js";
 import type { Tensor } from "../../bindings/tensor.js";
 import type { Random } from "../base/random.js";
 
@@ -39,6 +40,14 @@ export interface Traits {
   readonly batchFirst?: boolean | undefined;
   /** Whether the output has two directions; undefined where the layer is not recurrent. */
   readonly bidirectional?: boolean | undefined;
+  /** The cell of a recurrent layer. */
+  readonly cell?: Cell;
+  /** Whether a recurrent layer reads sequences from the last step to the first. */
+  readonly goBackwards?: boolean;
+  /** What a recurrent layer drops in training: numbers between its layers, and units of h. */
+  readonly dropouts?: { readonly dropout: number; readonly recurrentDropout: number };
+  /** The layers of a chain. */
+  readonly layers?: readonly { readonly name: string; readonly layer: object }[];
   /** How a container runs the layer, where not by its `forward` and `backward`. */
   readonly link?: Link;
   /** Tells the axes to a layer that was not told. */

@@ -1,7 +1,7 @@
 // Operations on plain tensors: read once, checked, copied into wasm memory, run, copied out, and recorded in a recorded body.
 
 import { DtypeError } from "../../bindings/errors.js";
-import { currentCore } from "../../bindings/instantiate.js";
+import { currentCore, type Core } from "../../bindings/instantiate.js";
 import { Arena, steady, withArena } from "../../bindings/memory.js";
 import {
   checkDimensions,
@@ -52,6 +52,7 @@ export function specOf({ data, shape }: Tensor): Spec {
  * Runs an operation on tensors that were read.
  *
  * @param check of the copies, whose numbers nobody else can change
+ * @param start starts the module of the operation's kernels in the core where it runs
  * @throws ShapeError, DtypeError, ValueError; StateError where a recorded body uses several builds; OutOfMemoryError
  */
 export function evaluate<Attributes>(
@@ -59,12 +60,14 @@ export function evaluate<Attributes>(
   inputs: readonly ReadTensor[],
   attributes: Attributes,
   check?: (copies: readonly Tensor[]) => void,
+  start?: (core: Core) => void,
 ): Tensor {
   const results = operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
   for (const { shape } of results) checkDimensions(operation.name, shape); // empty tensors may have axes of any length
-  const core = currentCore();
-  const safe = inputs.map((each) => steady(core, each));
   const tape = "backward" in operation ? currentTape() : undefined;
+  const core = tape?.coreFor(inputs) ?? currentCore();
+  start?.(core);
+  const safe = inputs.map((each) => steady(core, each));
   const saves = tape ? (operation as Differentiable<Attributes>).saves : "none";
   return withArena(core, (scratch) => {
     const saved = tape ? new Arena(core) : undefined;

@@ -1,6 +1,7 @@
 // The functions of wasm-rnn/ops. Each reads its arguments once; evaluate.ts does the rest.
 
 import { ValueError } from "../../bindings/errors.js";
+import { startGraph } from "../../bindings/graph-module.js";
 import { checkIndices } from "../../bindings/kernels.js";
 import { describe, dtypeOf, readTensor, ReadTensor, sizeOf, zeros } from "../../bindings/tensor.js";
 import type { Dtype, FloatDtype, Tensor } from "../../bindings/tensor.js";
@@ -8,12 +9,22 @@ import { checkDtype, checkFlag, checkSize, readList } from "../base/check.js";
 import { checkProbability, fillMask } from "../base/mask.js";
 import { Random } from "../base/random.js";
 import * as elementwise from "./elementwise.backward.js";
-import { evaluate, readFloat, readPair } from "./evaluate.js";
+import { evaluate as evaluateStarted, readFloat, readPair } from "./evaluate.js";
 import { matmul as product } from "./matmul.backward.js";
 import { oneHot as hot } from "./movement.js";
 import * as movement from "./movement.backward.js";
-import { floatTypeOf, type Differentiable } from "./operation.js";
+import { floatTypeOf, type Differentiable, type Operation } from "./operation.js";
 import * as reduction from "./reduction.backward.js";
+
+/** Runs an operation of the graph module. */
+function evaluate<Attributes>(
+  operation: Operation<Attributes> | Differentiable<Attributes>,
+  inputs: readonly ReadTensor[],
+  attributes: Attributes,
+  check?: (copies: readonly Tensor[]) => void,
+): Tensor {
+  return evaluateStarted(operation, inputs, attributes, check, startGraph);
+}
 
 function unary<D extends Dtype>(operation: Differentiable, x: Tensor<D>): Tensor<D & FloatDtype> {
   return evaluate(operation, [readFloat("x", x)], undefined) as Tensor<D & FloatDtype>;
@@ -336,7 +347,8 @@ function reduce<D extends Dtype>(
   keepDims: boolean,
 ): Tensor<D & FloatDtype> {
   checkFlag("keepDims", keepDims);
-  return evaluate(operation, [readFloat("x", x)], { axis, keepDims }) as Tensor<D & FloatDtype>;
+  const axes = axis === undefined ? undefined : [axis];
+  return evaluate(operation, [readFloat("x", x)], { axes, keepDims }) as Tensor<D & FloatDtype>;
 }
 
 /**

@@ -16,7 +16,7 @@ function joined(x: FloatTensor): FloatTensor {
   return x.reshape([sizeOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 }
 
-/** For y = a b: da = dy b^T and db = a^T dy; of an operand that is transposed, the gradient is, too. */
+/** For y = a b + bias: da = dy b^T, db = a^T dy, and dy for each row of the bias; of an operand that is transposed, the gradient is, too. */
 export const matmul = /* @__PURE__ */ differentiable(
   ops.matmul,
   "inputs",
@@ -32,6 +32,7 @@ export const matmul = /* @__PURE__ */ differentiable(
     const db = transposeB
       ? multiply(arena, right, left, { transposeA: true, transposeB: transposeA })
       : multiply(arena, left, right, { transposeA: !transposeA });
-    return [sumTo(arena, da, a.shape), sumTo(arena, db, b.shape)];
+    const bias = inputs[2];
+    return [sumTo(arena, da, a.shape), sumTo(arena, db, b.shape), ...(bias ? [sumTo(arena, dy, bias.shape)] : [])];
   },
 );

@@ -1,8 +1,9 @@
 // Products of stacks of matrices.
 
 import { bindRecord, broadcastAxes, broadcastShape, graphKernels, mergeAxes, writeAxes } from "../../bindings/graph.js";
+import { pointer } from "../../bindings/kernels.js";
 import { ShapeError } from "../../bindings/errors.js";
-import { showShape, sizeOf, type FloatDtype } from "../../bindings/tensor.js";
+import { BYTES, showShape, sizeOf, type FloatDtype } from "../../bindings/tensor.js";
 import { product } from "../../bindings/wasm-graph.js";
 import { floatTypeOf, type Operation, type Spec } from "./operation.js";
 
@@ -32,21 +33,30 @@ function operandsOf([a, b]: readonly Spec[], { transposeA = false, transposeB = 
   return [matricesOf("a", a!, transposeA), matricesOf("b", b!, transposeB)] as const;
 }
 
-/** a [..., m, k] times b [..., k, n]; the axes before broadcast. */
+/** a [..., m, k] times b [..., k, n], plus a bias [n] if there is a third input; the axes before broadcast. */
 export const matmul: Operation<MatmulAttributes> = {
   name: "matmul",
   infer(inputs, attributes) {
-    const dtype = floatTypeOf(["a", "b"], inputs);
+    const dtype = floatTypeOf(["a", "b", "bias"], inputs);
     const [a, b] = operandsOf(inputs, attributes);
     const shape = showShape(inputs[1]!.shape);
     if (a.columns !== b.rows) throw new ShapeError("b", shape, `${a.columns} rows in each matrix`);
+    const bias = inputs[2]?.shape;
+    if (bias && (bias.length !== 1 || bias[0] !== b.columns))
+      throw new ShapeError("bias", showShape(bias), `[${b.columns}]`);
     return [{ dtype, shape: [...broadcastShape(a.stack, b.stack), a.rows, b.columns] }];
   },
-  bind(scratch, inputs, [out], attributes) {
+  bind(scratch, inputs, [out], attributes, constant) {
     if (sizeOf(out!.shape) === 0) return () => {};
     const [a, b] = operandsOf(inputs, attributes);
     const [m, k, n] = [a.rows, a.columns, b.columns];
-    if (k === 0) return () => out!.fill(0);
+    const bias = inputs[2];
+    if (k === 0) {
+      return () => {
+        const { data } = out!;
+        for (let i = 0; i < data.length; i++) data[i] = bias?.data[i % n] ?? 0;
+      };
+    }
     const size = [m * k, k * n];
     const stacks = mergeAxes(
       broadcastAxes(out!.shape.slice(0, -2), [a.stack, b.stack]).map(([length, ...strides]) => [
@@ -58,9 +68,15 @@ export const matmul: Operation<MatmulAttributes> = {
     const [[length, strideA, strideB] = [1]] = stacks.slice(-1);
     const joined = strideB === 0 && strideA === m * a.strides[0]! ? length! : 1;
     if (joined > 1) stacks.splice(-1);
-    return bindRecord(scratch, graphKernels(scratch.core)[out!.dtype as FloatDtype].matmul, product, {
+    const dtype = out!.dtype as FloatDtype;
+    const packs = constant?.[1] && a.strides[1] === 1 && b.stack.every((length) => length === 1);
+    const lanes = 32 / BYTES[dtype]; // of a panel
+    const kernels = graphKernels(scratch.core)[dtype];
+    const values = {
       a: inputs[0]!.pointer,
       b: inputs[1]!.pointer,
+      panels: packs ? scratch.bytes("packed weights", Math.ceil(n / lanes) * lanes * k * BYTES[dtype]) : 0,
+      bias: pointer(bias),
       out: out!.pointer,
       ...writeAxes(scratch, stacks),
       m: m * joined,
@@ -70,6 +86,8 @@ export const matmul: Operation<MatmulAttributes> = {
       aColumn: a.strides[1]!,
       bRow: b.strides[0]!,
       bColumn: b.strides[1]!,
-    });
+    };
+    if (packs) bindRecord(scratch, kernels.matmulPack, product, values)();
+    return bindRecord(scratch, kernels.matmul, product, values);
   },
 };

@@ -3,6 +3,7 @@
 // and run many times. Layers that are made of operations run them by `apply`.
 
 import { DtypeError } from "../../bindings/errors.js";
+import type { Axes } from "../../bindings/graph.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { Arena, withArena, type WasmTensor } from "../../bindings/memory.js";
 import type { Dtype, FloatDtype, Tensor } from "../../bindings/tensor.js";
@@ -20,7 +21,7 @@ export interface Spec<D extends Dtype = Dtype> {
  * @typeParam Attributes what it takes beside tensors
  */
 export interface Operation<Attributes = undefined> {
-  /** Names it where memory does not suffice. */
+  /** Its own: derivatives are found by it, and it is named where memory does not suffice. */
   readonly name: string;
   /**
    * The results' types and shapes.
@@ -35,13 +36,37 @@ export interface Operation<Attributes = undefined> {
    * An operation without `bind` is no copy: its result is the memory of its first input in another shape.
    *
    * @param scratch owns what the call needs beside the tensors
+   * @param constant of each input, whether its numbers stay those that are there now: what is made of them is made once
    */
   bind?(
     scratch: Arena,
     inputs: readonly WasmTensor[],
     outputs: readonly WasmTensor[],
     attributes: Attributes,
+    constant?: readonly boolean[],
   ): () => void;
+  /** Whether the first result may lie where an input of its type and shape lies: any, or the first. */
+  readonly inPlace?: boolean | "first";
+}
+
+/** A copy of a box of numbers. */
+export interface Move {
+  /** Which input and which result. */
+  readonly input: number;
+  readonly output: number;
+  /** Numbers from the first one of each to the box. */
+  readonly from: number;
+  readonly to: number;
+  /** Of the box: lengths, and strides in the input and in the result. */
+  readonly axes: Axes;
+}
+
+/** An operation that moves numbers, of any type, and computes nothing. */
+export interface Movement<Attributes = undefined> extends Operation<Attributes> {
+  /** The copies that it is made of. Together they write all results, where `fill` is absent. */
+  moves(inputs: readonly Spec[], outputs: readonly Spec[], attributes: Attributes): readonly Move[];
+  /** The number that fills the first result before the copies. */
+  fill?(attributes: Attributes): number;
 }
 
 /** A call whose gradients are known, and those of its inputs wanted. */
@@ -54,11 +79,11 @@ export interface BackwardCall<Attributes> {
 }
 
 /**
- * An operation and its derivative.
+ * The derivative of an operation.
  *
  * @typeParam Attributes what it takes beside tensors
  */
-export interface Differentiable<Attributes = undefined> extends Operation<Attributes> {
+export interface Derivative<Attributes = undefined> {
   /** The tensors whose numbers `backward` reads; of the others it reads dtype and shape alone. */
   readonly saves: "none" | "inputs" | "outputs" | "both";
   /**
@@ -68,6 +93,9 @@ export interface Differentiable<Attributes = undefined> extends Operation<Attrib
    */
   backward(arena: Arena, call: BackwardCall<Attributes>): readonly (FloatTensor | undefined)[];
 }
+
+/** An operation and its derivative. */
+export type Differentiable<Attributes = undefined> = Operation<Attributes> & Derivative<Attributes>;
 
 /** An operation with its derivative. */
 export function differentiable<Attributes>(
@@ -81,7 +109,7 @@ export function differentiable<Attributes>(
 /** The number type of all inputs: one and the same, f64 or f32; errors have their names. */
 export function floatTypeOf(names: readonly string[], inputs: readonly Spec[]): FloatDtype {
   const { dtype } = inputs[0]!;
-  if (dtype === "i32") throw new DtypeError(names[0]!, dtype, "a tensor of f64 or f32");
+  if (dtype !== "f64" && dtype !== "f32") throw new DtypeError(names[0]!, dtype, "a tensor of f64 or f32");
   const other = inputs.findIndex((each) => each.dtype !== dtype);
   if (other >= 0) throw new DtypeError(names[other]!, inputs[other]!.dtype, dtype);
   return dtype;
@@ -97,7 +125,10 @@ function run<Attributes>(
   const specs = operation.infer(inputs, attributes);
   if (!operation.bind) return [inputs[0]!.reshape(specs[0]!.shape)];
   const outputs = specs.map(({ dtype, shape }) => arena.allocate(operation.name, dtype, shape));
-  withArena(arena.core, (scratch) => operation.bind!(scratch, inputs, outputs, attributes)());
+  withArena(arena.core, (scratch) => {
+    scratch.limit = arena.limit;
+    operation.bind!(scratch, inputs, outputs, attributes)();
+  });
   return outputs;
 }
 
@@ -140,7 +171,7 @@ function byIndex<T>(list: readonly T[]): Readonly<Record<string, T>> {
 }
 
 /**
- * Records a call that was made.
+ * Records a call that was made. Gradients of results that have none are zeros.
  *
  * @param arena owns what it saves; the tape frees it
  * @param keyInputs the inputs as the tape knows them
@@ -149,7 +180,7 @@ function byIndex<T>(list: readonly T[]): Readonly<Record<string, T>> {
 export function record<Attributes>(
   tape: Tape,
   arena: Arena,
-  operation: Differentiable<Attributes>,
+  operation: Pick<Derivative<Attributes>, "backward">,
   call: Omit<BackwardCall<Attributes>, "gradients">,
   keyInputs: readonly Tensor[],
   keyOutputs: readonly Tensor[],

@@ -8,6 +8,7 @@ import { floatTypeOf, type Operation } from "./operation.js";
 function overLastAxis(name: "softmax" | "logSoftmax"): Operation {
   return {
     name,
+    inPlace: name === "softmax",
     infer([x]) {
       const { shape } = x!;
       if (shape.length === 0) throw new ShapeError("x", "[]", "[..., C]");

@@ -5,12 +5,15 @@ import { DisposedError, ShapeError, StateError, ValueError } from "../../binding
 import { clip, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena } from "../../bindings/memory.js";
 import { describe, tensor, type Tensor, type TensorData } from "../../bindings/tensor.js";
-import { checkDict, checkFlag, checkOptions, lockFields, checkNumber, readList } from "../base/check.js";
+import { checkDict, checkFlag, checkFunction, checkOptions, lockFields, checkNumber, readList } from "../base/check.js";
 import { checkSealed } from "../base/sealed.js";
 import { parametersOf, type Parameter } from "../base/parameter.js";
 import { copyEntry } from "../nn/layer.js";
 import { checkOutside } from "../recording/current.js";
+import { bringDerivatives } from "../ops/derivative.js";
+import { derivatives } from "../ops/derivatives.js";
 import { guardGradients, record, type LossResult } from "../recording/minimize.js";
+import { Tape } from "../recording/tape.js";
 import { checkLimit, limitNorm, normOf } from "./clip.js";
 import { checkParameters, takeParameters, type OwnParameter } from "./parameters.js";
 
@@ -147,6 +150,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
 
   protected constructor(rules: Rules<Options, Names>, parameters: ParametersOrGroups<Options>, options: Options) {
     checkSealed("Optimizer", rules, "SGD, Adam, AdamW, RMSprop or Adagrad");
+    bringDerivatives(derivatives, Tape);
     const known = Object.keys(rules.defaults);
     const common = settle(rules, checkOptions(rules.kind, options, known), rules.defaults, "");
     const groups = groupsOf(parameters).map(({ params, own, where, list }) => {
@@ -255,7 +259,7 @@ export abstract class Optimizer<Options extends OptimizerOptions = OptimizerOpti
     checkLimit("clipNorm", clipNorm);
     checkLimit("clipValue", clipValue);
     checkFlag("allowUnused", allowUnused);
-    if (typeof accept !== "function") throw new ValueError("accept", describe(accept), "a function");
+    checkFunction("accept", accept);
     return record(`${kind}.minimize`, body, (tape, objective) => {
       this.#checkReady();
       this.#checkLrs();

@@ -146,9 +146,19 @@ export class Tape {
     return (this.#core ??= currentCore());
   }
 
+  /**
+   * The core in which a call runs: that of the calls before and of parameters, which may have been created before or with threads, as long
+   * as it is of the build that is selected.
+   */
+  coreFor(inputs: readonly Tensor[]): Core {
+    const own = this.#core ?? inputs.map(keyOf).find((key) => key instanceof WasmTensor)?.arena.core;
+    const current = currentCore();
+    return own?.variant === current.variant ? own : current;
+  }
+
   /** The inputs of a call as they are read, each once; tensors in wasm memory are inputs as they are. */
   read<T extends Readonly<Record<string, Tensor | undefined>>>(inputs: T): T {
-    const read: Record<string, Tensor | undefined> = {};
+    const read = Object.create(null) as Record<string, Tensor | undefined>; // names may be a file's
     for (const name in inputs) {
       const input = inputs[name];
       read[name] = input === undefined || input instanceof WasmTensor ? input : readTensor(name, input);
@@ -260,7 +270,7 @@ export class Tape {
       for (const arena of owners) waiting.release(arena);
       for (let i = this.#calls.length - 1; i >= 0; i--) {
         const { call, inputs, outputs } = this.#calls[i]!;
-        const given: Record<string, Tensor> = {};
+        const given = Object.create(null) as Record<string, Tensor>;
         let any = false;
         for (const [name, key, shape] of outputs) {
           const gradient = waiting.get(key);

@@ -15,6 +15,7 @@ import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js
 import { Random } from "../base/random.js";
 import { checkSealed, sealed } from "../base/sealed.js";
 import { initialDraw, Layer, LayerMemory, type LayerOptions } from "../nn/layer.js";
+import { setTraits } from "../nn/traits.js";
 import { checkOutside, currentTape } from "../recording/current.js";
 import type { Gradients } from "../recording/tape.js";
 import { checkNonlinearity } from "./options.js";
@@ -175,6 +176,7 @@ abstract class Cell<
     const parameters = memory.addParameters(shapes, initialDraw(random, hiddenSize));
     this.#weights = weightsOf(parameters, "value");
     this.#gradients = weightsOf(parameters, "grad");
+    setTraits(this, { cell });
     lockFields(this);
   }
 

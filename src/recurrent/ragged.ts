@@ -36,24 +36,52 @@ export interface ActiveSteps {
   readonly repeat: boolean;
 }
 
+/**
+ * Sorts rows by length, longest first and otherwise in their order, and packs their steps; allocates nothing.
+ *
+ * @param lengths     [N]
+ * @param places      out: [N], the place of each row in that order
+ * @param batchSizes  out: [T], the number of rows at each step; T is at least the largest length
+ * @param offsets     out: [T + 1], the first packed row of each step
+ * @returns the steps of the longest row
+ */
+export function packSteps(
+  lengths: Int32Array,
+  places: Int32Array,
+  batchSizes: Int32Array,
+  offsets: Int32Array,
+): number {
+  const t = batchSizes.length;
+  batchSizes.fill(0);
+  for (let row = 0; row < lengths.length; row++) if (lengths[row]! > 0) batchSizes[lengths[row]! - 1]!++;
+  for (let s = t - 2; s >= 0; s--) batchSizes[s]! += batchSizes[s + 1]!;
+  // Rows of a length come after all that are longer.
+  for (let length = 0; length <= t; length++) offsets[length] = length < t ? batchSizes[length]! : 0;
+  for (let row = 0; row < lengths.length; row++) places[row] = offsets[lengths[row]!]!++;
+  offsets[0] = 0;
+  for (let s = 0; s < t; s++) offsets[s + 1] = offsets[s]! + batchSizes[s]!;
+  let steps = 0;
+  while (steps < t && batchSizes[steps]! > 0) steps++;
+  return steps;
+}
+
 /** @param reversed whether each row is read from its own end to its start */
 export function raggedBatch({ t, n, flags, repeat }: ActiveSteps, reversed: boolean): RaggedBatch {
   const lengths = new Int32Array(n);
   for (let i = 0; i < flags.length; i++) lengths[i % n]! += flags[i]!;
-  const sortedIndices = Int32Array.from(lengths.keys()).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
+  const sortedIndices = new Int32Array(n);
   const unsortedIndices = new Int32Array(n);
-  const steps = n === 0 ? 0 : lengths[sortedIndices[0]!]!;
+  const steps = lengths.reduce((longest, length) => Math.max(longest, length), 0);
   const batchSizes = new Int32Array(steps);
-  for (const length of lengths) for (let s = 0; s < length; s++) batchSizes[s]!++;
   const offsets = new Int32Array(steps + 1);
-  for (let s = 0; s < steps; s++) offsets[s + 1] = offsets[s]! + batchSizes[s]!;
+  packSteps(lengths, unsortedIndices, batchSizes, offsets);
   const rows = offsets[steps]!;
   const paddedRows = new Int32Array(rows);
   const packedRows = new Int32Array(t * n).fill(-1);
   const outputRows = repeat ? new Int32Array(t * n) : undefined;
   const lastRows = new Int32Array(n);
-  sortedIndices.forEach((row, i) => {
-    unsortedIndices[row] = i;
+  unsortedIndices.forEach((i, row) => {
+    sortedIndices[i] = row;
     let latest = -1;
     let s = 0;
     for (let step = 0; step < t; step++) {

@@ -1,8 +1,10 @@
 // Sequences in the caller's layout ([T,N,*], [N,T,*] or [T,*], with lengths or masks) and in the core's: [T,N,*].
 
 import { ShapeError } from "../../bindings/errors.js";
-import { takeLengths, takeMask, takeTensor, type Lengths } from "../../bindings/memory.js";
+import type { Core } from "../../bindings/instantiate.js";
+import { steady, takeLengths, takeMask, takeTensor, type Lengths } from "../../bindings/memory.js";
 import {
+  checkKind,
   readTensor,
   showShape,
   type Dtype,
@@ -23,8 +25,9 @@ export interface Layout {
   readonly n: number;
 }
 
-/** A copy of the caller's x, and its layout. */
+/** The caller's x as [T,N,inputSize] in the order in which it is read, a copy only where that differs or growth could move it. */
 export function readSequence<D extends FloatDtype>(
+  core: Core,
   x: Tensor,
   dtype: D,
   inputSize: number,
@@ -34,12 +37,14 @@ export function readSequence<D extends FloatDtype>(
   const plain = readTensor("x", x);
   const unbatched = plain.shape.length === 2;
   const axes = unbatched ? ["T"] : batchFirst ? ["N", "T"] : ["T", "N"];
-  const sequence = takeTensor("x", plain, dtype, [...axes, inputSize]);
-  const [first, second] = sequence.shape as [number, number];
+  checkKind("x", plain, dtype, [...axes, inputSize]);
+  const [first, second] = plain.shape as [number, number];
   const rowsFirst = batchFirst && !unbatched;
   const [t, n] = unbatched ? [first, 1] : rowsFirst ? [second, first] : [first, second];
-  if (t === 0) throw new ShapeError("x", showShape(sequence.shape), "at least one step");
-  return { sequence, layout: { unbatched, batchFirst: rowsFirst, reversed, t, n } };
+  if (t === 0) throw new ShapeError("x", showShape(plain.shape), "at least one step");
+  const layout = { unbatched, batchFirst: rowsFirst, reversed, t, n };
+  const sequence = toTimeFirst(steady(core, plain) as Tensor as Tensor<D>, layout);
+  return { sequence: readingOrder(sequence, layout), layout };
 }
 
 /** A copy of a tensor of the caller's, or undefined where it was left out. */

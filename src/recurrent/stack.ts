@@ -4,9 +4,18 @@
 import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import type { Core } from "../../bindings/instantiate.js";
 import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
-import { Arena, takeTensor, withArena } from "../../bindings/memory.js";
+import { Arena, steady, takeTensor, withArena } from "../../bindings/memory.js";
 import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
-import { describe, readTensor, showShape, zeros, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import {
+  checkTensor,
+  describe,
+  readTensor,
+  showShape,
+  zeros,
+  type FloatDtype,
+  type Tensor,
+  type TensorData,
+} from "../../bindings/tensor.js";
 import { checkFlag, checkOptions, checkSize, lockFields } from "../base/check.js";
 import { checkProbability } from "../base/mask.js";
 import { Random } from "../base/random.js";
@@ -161,7 +170,15 @@ export abstract class Recurrent<
     }
     const randoms = { random: this.#random };
     const carried = () => ({ h0: this.#state.h, c0: this.#state.c });
-    setTraits(this, { takes: ["lengths", "mask"], batchFirst, bidirectional, randoms, ...(stateful && { carried }) });
+    const axes = { batchFirst, bidirectional, goBackwards };
+    setTraits(this, {
+      takes: ["lengths", "mask"],
+      ...axes,
+      cell,
+      dropouts: this.#options,
+      randoms,
+      ...(stateful && { carried }),
+    });
     lockFields(this);
   }
 
@@ -186,7 +203,8 @@ export abstract class Recurrent<
     const names = [...(lstm ? ["h0", "c0"] : ["h0"]), "lengths", "mask"];
     const options: LSTMState = checkOptions(`${this.#cell.kind}.forward`, state, names);
     const inputs = currentTape()?.read({ x, h0: options.h0, c0: options.c0 }) ?? { x, h0: options.h0, c0: options.c0 };
-    const { sequence: given, layout } = readSequence(inputs.x, dtype, this.inputSize, this.batchFirst, this.#reversed);
+    const { core } = memory.arena;
+    const { sequence, layout } = readSequence(core, inputs.x, dtype, this.inputSize, this.batchFirst, this.#reversed);
     const active = activeSteps(layout, options.lengths, options.mask);
     const initial = this.#initialStates(layout, inputs);
     const random = this.#random.state;
@@ -196,7 +214,6 @@ export abstract class Recurrent<
         .slice(0, this.#directions)
         .map((reversed) => uploadRagged(saved, active, reversed, t, n));
       const run: StackRun = { layout, ragged, initial, saved, mode, layers: [], final: [] };
-      const sequence = readingOrder(toTimeFirst(given, layout), layout);
       let input: FloatTensor = saved.copy("x", sequence, dtype, sequence.shape);
       let output!: Tensor;
       for (const [layer, arena] of this.#upwards()) {
@@ -244,11 +261,15 @@ export abstract class Recurrent<
       [...shape, this.hiddenSize],
     ];
     const outputShape = sequenceShape(layout, this.#directions * this.stateSize);
-    const output = readOptional("output", given.output, dtype, outputShape);
+    const { core } = memory.arena;
+    const output =
+      given.output === undefined
+        ? undefined // else at once in the core's order: code of the caller's may run below
+        : toTimeFirst(steady(core, checkTensor("output", given.output, dtype, outputShape)), layout);
     const hn = readOptional("hn", given.hn, dtype, hShape);
     const cn = readOptional("cn", given.cn, dtype, cShape);
     memory.checkAlive(); // code of the caller's may have run
-    const args = { output: output && toTimeFirst(output, layout), hn, cn };
+    const args = { output, hn, cn };
     // A single layer allocates everything before it computes anything.
     const single = this.#weights.length === 1 && this.#options.checkpoint === Infinity && ragged[0] === undefined;
     if (!single) this.#backwardLayers(pass, args, true);
@@ -465,13 +486,14 @@ function stateOf(states: Tensor | undefined, n: number, i: number): Tensor | und
   return { data: states.data.subarray(i * n * size, (i + 1) * n * size), shape: [n, size] };
 }
 
-/** The states of all layers and directions, one after the other. */
+/** The states of all layers and directions, one after the other; those of one layer as they are. */
 function stackStates<D extends FloatDtype>(
   dtype: D,
   states: readonly States[],
   name: keyof States,
   shape: number[],
 ): Tensor<D> {
+  if (states.length === 1) return { data: states[0]![name]!.data as TensorData<D>, shape };
   const size = states[0]![name]!.data.length;
   const data = zeros(dtype, states.length * size);
   states.forEach((state, i) => data.set(state[name]!.data, i * size));

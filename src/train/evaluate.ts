@@ -3,7 +3,7 @@
 import { ValueError } from "../../bindings/errors.js";
 import type { Lengths } from "../../bindings/memory.js";
 import { describe, kindOf, readTensor, type Tensor } from "../../bindings/tensor.js";
-import { checkFlag, checkOptions } from "../base/check.js";
+import { checkFlag, checkFunction, checkOptions } from "../base/check.js";
 import { isRecord } from "../formats/json.js";
 import { traitsOf } from "../nn/traits.js";
 import type { LossResult } from "../recording/minimize.js";
@@ -315,8 +315,4 @@ export function checkIterable(argument: string, data: unknown): void {
   const iterable = typeof (data as Partial<Iterable<unknown>> | null | undefined)?.[Symbol.iterator] === "function";
   if (!iterable || typeof data === "string" || kindOf(data) !== undefined)
     throw new ValueError(argument, describe(data), "an iterable of batches");
-}
-
-export function checkFunction(argument: string, value: unknown): void {
-  if (typeof value !== "function") throw new ValueError(argument, describe(value), "a function");
 }

@@ -3,14 +3,13 @@
 
 import { ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
-import { checkCount, checkFlag, checkNumber, checkOptions } from "../base/check.js";
+import { checkCount, checkFlag, checkFunction, checkNumber, checkOptions } from "../base/check.js";
 import { isRecord, quote } from "../formats/json.js";
 import { checkLimit } from "../optim/clip.js";
 import { Optimizer } from "../optim/optimizer.js";
 import { ReduceLROnPlateau, Schedule } from "../optim/schedule.js";
 import { Batches, type BatchesPosition } from "./batches.js";
 import {
-  checkFunction,
   checkIterable,
   checkModel,
   evaluateBatches,

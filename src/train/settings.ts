@@ -20,6 +20,12 @@ export interface Settings {
   validation: number;
   /** Steps from one evaluation to the next. */
   evalEvery: number;
+  /** Shards of a batch, 2 or more; absent for one, which is training as a whole. */
+  shards?: number;
+  /** Steps that each shard takes by itself, 2 or more; absent for gradients that are added at each step. */
+  localSteps?: number;
+  /** Nesterov momentum of the averaged changes; absent for none. */
+  outerMomentum?: number;
 }
 
 /** Defaults; that of evalEvery is a tenth of the planned steps. */
@@ -58,7 +64,14 @@ export const RANGES = {
   temperature: { test: (value) => value >= 0 && value < Infinity, expected: "a number from 0 up" },
 } satisfies Record<string, Range>;
 
-const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype">, Range> = {
+/** Settings that are absent in most trainings. */
+const OPTIONAL = {
+  shards: { test: (value) => whole(value) && value >= 2, expected: "a whole number from 2 up" },
+  localSteps: { test: (value) => whole(value) && value >= 2, expected: "a whole number from 2 up" },
+  outerMomentum: { test: (value) => value > 0 && value < 1, expected: "a number above 0 and below 1" },
+} satisfies Record<string, Range>;
+
+const CHECKS: Record<Exclude<keyof Settings, "cell" | "dtype" | keyof typeof OPTIONAL>, Range> = {
   hidden: RANGES.count,
   layers: RANGES.count,
   embedding: RANGES.count,
@@ -80,8 +93,15 @@ export function isSettings(value: unknown): value is Settings {
     const number = record[name];
     return typeof number === "number" && test(number);
   });
+  const cut = Object.entries<Range>(OPTIONAL).every(([name, { test }]) => {
+    const number = record[name];
+    return number === undefined || (typeof number === "number" && test(number));
+  });
   return (
-    numbers && CHARLM_CELLS.includes(record.cell as CharLMCell) && (record.dtype === "f32" || record.dtype === "f64")
+    numbers &&
+    cut &&
+    CHARLM_CELLS.includes(record.cell as CharLMCell) &&
+    (record.dtype === "f32" || record.dtype === "f64")
   );
 }
 

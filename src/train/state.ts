@@ -9,6 +9,7 @@
 import { FormatError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, dtypeOf, readTensor, type Tensor } from "../../bindings/tensor.js";
 import { checkNumber, checkOptions, readList } from "../base/check.js";
+import { present } from "../base/present.js";
 import { Random } from "../base/random.js";
 import { isRecord, parseJson, quote } from "../formats/json.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
@@ -191,18 +192,14 @@ interface Stateful {
 
 function statefulOf(layer: object, carried: NonNullable<Traits["carried"]>): Stateful {
   return {
-    carried: () =>
-      Object.fromEntries(Object.entries(carried()).filter(([, state]) => state !== undefined)) as Record<
-        string,
-        Tensor
-      >,
+    carried: () => present({ ...carried() }),
     reset: (state) => (layer as { resetState(state: object): void }).resetState({ ...state }),
   };
 }
 
-function checkSame(what: string, saved: readonly string[], present: readonly string[]): void {
-  const missing = saved.filter((name) => !present.includes(name));
-  const unknown = present.filter((name) => !saved.includes(name));
+function checkSame(what: string, saved: readonly string[], own: readonly string[]): void {
+  const missing = saved.filter((name) => !own.includes(name));
+  const unknown = own.filter((name) => !saved.includes(name));
   const list = (names: readonly string[]) => names.slice(0, 20).map(quote).join(", ") || "none";
   if (missing.length > 0) throw new ValueError(what, `none for ${list(missing)} of the file`, list(saved));
   if (unknown.length > 0) throw new ValueError(what, `${list(unknown)}, which the file has not`, list(saved));

@@ -5,6 +5,7 @@ import { Random } from "../base/random.js";
 import { CharLM } from "../models/charlm.js";
 import { splitText, TextStreams, type Vocabulary } from "../models/text.js";
 import { Adam } from "../optim/optimizers.js";
+import type { Tensors } from "./records.js";
 import { learningRate, type Settings } from "./settings.js";
 
 /** Losses in nats per character, of each training step and each evaluation. */
@@ -56,7 +57,7 @@ export class Trainer {
   /** The codes to train on, and those to evaluate on. */
   readonly text: { readonly train: Int32Array; readonly validation: Int32Array };
 
-  readonly #streams: TextStreams;
+  protected readonly streams: TextStreams;
   readonly #rate: NonNullable<TrainerOptions["rate"]>;
   /** The end of the training text. */
   readonly #warmUp: string;
@@ -70,7 +71,7 @@ export class Trainer {
   ) {
     const { train, validation } = splitText(codes, settings.validation);
     this.text = { train, validation: validation.subarray(0, validationLength) };
-    this.#streams = new TextStreams(train, settings.batch, settings.seq);
+    this.streams = new TextStreams(train, settings.batch, settings.seq);
     this.#rate = rate;
     const { cell, embedding: embeddingDim, hidden: hiddenSize, layers: numLayers, dtype, seed } = settings;
     this.model = model ?? new CharLM(vocabulary, { cell, embeddingDim, hiddenSize, numLayers, dtype, seed });
@@ -87,7 +88,7 @@ export class Trainer {
   }
 
   get stepsPerEpoch(): number {
-    return this.#streams.wholeWindows;
+    return this.streams.wholeWindows;
   }
 
   /** Planned steps. */
@@ -119,15 +120,42 @@ export class Trainer {
   /** One optimizer step on the next window. Each epoch begins with a zero state. */
   advance(): StepResult {
     const { window } = this.position;
-    const { inputs, targets } = this.#streams.window(window);
-    const rate = this.#rate(this.step, this.totalSteps, this.settings.lr);
+    const { inputs, targets } = this.streams.window(window);
+    const rate = this.rateOf(this.step);
     this.optimizer.lr = rate;
-    if (this.model.warmUp !== this.#warmUp) this.model.warmUp = this.#warmUp;
+    this.keepWarmUp();
     if (window === 0) this.model.state = undefined;
     const { loss, gradNorm } = this.model.trainStep(inputs, targets, this.optimizer, { clip: this.settings.clip });
     this.history.train.push(loss);
     return { loss, gradNorm, learningRate: rate };
   }
+
+  /** The next step, or the next ones where they are taken together. */
+  advanceRound(): Promise<StepResult[]> {
+    return Promise.resolve([this.advance()]);
+  }
+
+  /** The learning rate of a step, from 0. */
+  protected rateOf(step: number): number {
+    return this.#rate(step, this.totalSteps, this.settings.lr);
+  }
+
+  /** Gives the model the end of the training text. */
+  protected keepWarmUp(): void {
+    if (this.model.warmUp !== this.#warmUp) this.model.warmUp = this.#warmUp;
+  }
+
+  /** What a saved training needs beside model, optimizer, random and history: tensors by name. */
+  saveMore(): Tensors {
+    return {};
+  }
+
+  /**
+   * Takes what `saveMore` gave.
+   *
+   * @throws FormatError; nothing is changed then
+   */
+  restoreMore(_tensors: Tensors): void {}
 
   /** The validation loss so far after each window; the last value is the result. Yields nothing for a text of one character. */
   *evaluating(): Generator<number> {

@@ -1,6 +1,8 @@
-// Shared by the pages: the question (the build, the course's cases) and the place for the answer.
+// Shared by the pages: the question (the build, the number of threads, the course's cases) and the place for the answer.
 
-export const variant = new URLSearchParams(location.search).get("variant");
+const query = new URLSearchParams(location.search);
+export const variant = query.get("variant");
+export const threads = Number(query.get("threads") ?? 1);
 export const { coursera: course } = await (await fetch("/golden/course.json")).json();
 
 /** Puts what `run` gives into the page as JSON; of an error, its name and message. */

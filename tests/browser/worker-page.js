@@ -1,5 +1,5 @@
 // Starts worker.js and waits for its answer.
-import { course, show, variant } from "./report.js";
+import { course, show, threads, variant } from "./report.js";
 
 show(
   () =>
@@ -7,6 +7,6 @@ show(
       const worker = new Worker("worker.js", { type: "module" });
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = ({ message }) => reject(new Error(message));
-      worker.postMessage({ variant, course });
+      worker.postMessage({ variant, threads, course });
     }),
 );

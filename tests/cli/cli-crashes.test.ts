@@ -1,5 +1,5 @@
-// Trainings that are killed at chosen and at random moments, or that find the disk full or broken, lose nothing. `npm test` runs
-// some of the cases, `npm run test:crashes` all of them (CRASH_TESTS=all).
+// Trainings that are killed at chosen and at random moments, or that find the disk full or broken, lose nothing. `vitest run` of this file
+// takes some of the cases, `npm run test:crashes` all of them (CRASH_TESTS=all).
 
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

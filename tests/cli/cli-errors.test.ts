@@ -77,7 +77,7 @@ const TOO_LARGE = /about .* of memory to train; WebAssembly has 4 GiB/;
 
 describe("wrong usage: exit code 2", () => {
   test.each<[args: string[], message: RegExp]>([
-    [[], /name a command: train, sample or info/],
+    [[], /name a command: train, sample, info, convert, bench, worker, sweep or queue/],
     [["trian", "book.txt"], /unknown command 'trian' \(Did you mean train\?\)/],
     [["--no-such"], /unknown option '--no-such'/],
     [train(), /name a text to train on/],
@@ -162,7 +162,7 @@ describe("other errors: exit code 1", () => {
     [train("short.txt", "--resume", "m.safetensors"), /short\.txt is not the text that this training began on/],
     [train("nowhere.txt", "--resume", "m.safetensors"), /no such file: nowhere\.txt/],
     [["sample", "nowhere.safetensors"], /no such file: nowhere\.safetensors/],
-    [["sample", "sub"], /sub is a folder, not a model file/],
+    [["sample", "sub"], /sub is a folder without a model \(model\.json of TensorFlow\.js, manifest\.json of ml5\)/],
     [["sample", "broken.safetensors"], /broken\.safetensors: header: got a length of \d+ bytes/],
     [["sample", "cut.safetensors"], /cut\.safetensors: /],
     [["sample", "empty.txt"], /empty\.txt: bytes: got 0, expected at least the 8/],
@@ -176,7 +176,7 @@ describe("other errors: exit code 1", () => {
       /prompt: the model does not know "\u{1F433}" \(U\+1F433\); --unknown skip leaves such characters out, --unknown replace/u,
     ],
     [["info", "nowhere.safetensors"], /no such file: nowhere\.safetensors/],
-    [["info", "book.txt"], /book\.txt: header: got a length of/],
+    [["info", "book.txt"], /book\.txt: files: got bytes of an unknown kind, expected a model of ONNX, /],
   ])("%j", async (args, message) => {
     await expectRefusal(folderOfFiles(), args, 1, message);
   });

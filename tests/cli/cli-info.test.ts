@@ -88,8 +88,8 @@ describe("any safetensors file", () => {
   });
 
   test.each<[what: string, bytes: Uint8Array | string, message: string]>([
-    ["an ONNX model", Buffer.from("\x08\x07\x12\x07pytorch\x1a\x061.13", "latin1"), "got an ONNX model"],
-    ["a checkpoint", zipFile({ "archive/data.pkl": "x".repeat(500) }), "got a PyTorch checkpoint (zip)"],
+    ["an ONNX model that is cut off", Buffer.from("\x08\x07\x12\x07pytorch\x1a\x061.1", "latin1"), "producer_version"],
+    ["a checkpoint", zipFile({ "archive/data.pkl": "x".repeat(500) }), "archive/data.pkl"],
     ["a page", "<!doctype html><title>404</title>", "got an HTML page"],
     ["a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\n", "got a Git LFS pointer"],
     ["JSON with a brace at its ninth byte", '{ "a" : {"x": 1}}', "got a JSON file"],
@@ -105,7 +105,8 @@ describe("any safetensors file", () => {
 
   test("a folder, a missing file", async () => {
     const folder = temporaryFolder();
-    expect((await run(folder, "info", ".")).stderr).toBe("wasm-rnn: . is a folder, not a model file\n");
+    const noModel = ". is a folder without a model (model.json of TensorFlow.js, manifest.json of ml5)";
+    expect((await run(folder, "info", ".")).stderr).toBe(`wasm-rnn: ${noModel}\n`);
     expect((await run(folder, "info", "none")).stderr).toBe("wasm-rnn: no such file: none\n");
   });
 });

@@ -11,6 +11,7 @@ import { escapeControls, escapeText, safeJson } from "../../src/cli/escape.js";
 import { parseNumber } from "../../src/cli/numbers.js";
 import { RANGES } from "../../src/train/settings.js";
 import { readSafetensors, writeSafetensors } from "../../src/safetensors.js";
+import { patient } from "../helpers/clock.js";
 import { CLI, finish, jsonLines, ofEvent, run, sampleText, snapshot, start, temporaryFolder } from "../helpers/cli.js";
 import {
   canMount,
@@ -72,7 +73,7 @@ describe("two runs on one output", () => {
     const folder = temporaryFolder();
     const { child, ended } = await startLong(folder);
     symlinkSync("m.safetensors", join(folder, "link.safetensors"));
-    const inUse = (name: string) => `wasm-rnn: ${name} is in use: process ${child.pid} is training it\n`;
+    const inUse = (name: string) => `wasm-rnn: ${name} is in use: process ${child.pid} is writing it\n`;
     for (const args of [resume(), reference.args, [...reference.args, "--force"]]) {
       expect(await run(folder, ...args)).toEqual({ code: 1, stdout: "", stderr: inUse("m.safetensors") });
     }
@@ -103,7 +104,7 @@ describe("two runs on one output", () => {
     }
     const winner = [...open][0]!;
     expect(messages).toEqual(
-      Array(3).fill(`wasm-rnn: m.safetensors is in use: process ${children[winner]!.pid} is training it\n`),
+      Array(3).fill(`wasm-rnn: m.safetensors is in use: process ${children[winner]!.pid} is writing it\n`),
     );
     children[winner]!.kill("SIGKILL");
     await ended[winner];
@@ -154,14 +155,14 @@ describe("two runs on one output", () => {
   });
 
   test.each<[name: string, content: () => unknown, secondsOld: number, message: RegExp]>([
-    ["of a process of this machine", () => alive(), 3600, /in use: process \d+ is training it$/m],
+    ["of a process of this machine", () => alive(), 3600, /in use: process \d+ is writing it$/m],
     [
       "of another machine",
       () => ({ ...alive(), host: "else\u001bwhere" }),
       30,
-      /in use: process \d+ on else\\u\{1b\}where is training it \(last sign of life 3\d s ago; if it has ended, remove \S+\.wasm-rnn\.m\.lock\)/,
+      /in use: process \d+ on else\\u\{1b\}where is writing it \(last sign of life 3\d s ago; if it has ended, remove \S+\.wasm-rnn\.m\.lock\)/,
     ],
-    ["of a container", () => ({ ...alive(), namespace: "pid:[1]" }), 30, /process \d+ on \S+ is training it \(last/],
+    ["of a container", () => ({ ...alive(), namespace: "pid:[1]" }), 30, /process \d+ on \S+ is writing it \(last/],
     ["half written just now", () => '{"pid":', 1, /in use: another run is starting on it/],
   ])("a lock %s is held", async (_, content, secondsOld, message) => {
     await expectRefusal(withLock(content(), secondsOld), resume("--steps", "1"), message);
@@ -413,7 +414,7 @@ describe("signals", () => {
         child.kill(signal);
       }, 800);
     });
-    expect(performance.now() - second).toBeLessThan(10_000);
+    expect(performance.now() - second).toBeLessThan(patient(10_000));
     expect(outcome.code).toBe(130);
     expect(readdirSync(folder).sort()).toEqual(OUTPUTS);
     expect(checkpointIn(folder)).toEqual({ state: 16, model: 16 });
@@ -466,7 +467,7 @@ describe("time", () => {
   const within = (milliseconds: number, work: () => unknown) => {
     const began = performance.now();
     work();
-    expect(performance.now() - began).toBeLessThan(milliseconds);
+    expect(performance.now() - began).toBeLessThan(patient(milliseconds));
   };
 
   test("a message of white space takes linear time", () => {
@@ -484,7 +485,7 @@ describe("time", () => {
     writeFileSync(join(folder, "m.safetensors"), hostile);
     const began = performance.now();
     const outcome = await run(folder, "info", "m.safetensors");
-    expect(performance.now() - began).toBeLessThan(15_000); // it was 58 s
+    expect(performance.now() - began).toBeLessThan(patient(15_000)); // it was 58 s
     expect(outcome.stderr.length).toBeLessThan(5000);
   });
 

@@ -1,22 +1,23 @@
-// The graph module: its kernels through bindings/, where its constants lie, and both modules over a shared memory.
+// The modules beside the core: graph's kernels through bindings/, where constants lie, and all modules over a shared memory.
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import {
-  broadcastAxes,
-  broadcastShape,
-  graphExports,
-  graphKernels,
-  mergeAxes,
-  writeAxes,
-} from "../../bindings/graph.js";
-import { moduleBytes } from "../../bindings/hex.js";
+import { instanceOver } from "../../bindings/extension.js";
+import { startGraph } from "../../bindings/graph-module.js";
+import { broadcastAxes, broadcastShape, graphKernels, mergeAxes, writeAxes } from "../../bindings/graph.js";
+import { extensionBytes } from "../../bindings/extension.js";
 import { byDtype, coreOf, currentCore, type Core } from "../../bindings/instantiate.js";
 import { linearForward, type FloatTensor } from "../../bindings/kernels.js";
+import { startLayers } from "../../bindings/layers-module.js";
 import { withArena } from "../../bindings/memory.js";
 import { record } from "../../bindings/record.js";
 import { sequenceForward } from "../../bindings/recurrent.js";
 import { sizeOf, type FloatDtype, type Tensor } from "../../bindings/tensor.js";
+import { startTraining } from "../../bindings/training-module.js";
+import * as backward from "../../bindings/wasm-backward.js";
 import * as graph from "../../bindings/wasm-graph.js";
+import * as layers from "../../bindings/wasm-layers.js";
+import * as parts from "../../bindings/wasm-parts.js";
+import * as training from "../../bindings/wasm-training.js";
 import { build, heapBase, recordBytes, type Exports } from "../../bindings/wasm.js";
 import "../helpers/bits.js";
 import { root } from "../helpers/project.js";
@@ -26,6 +27,10 @@ import { useVariant, variants, type Variant } from "../helpers/variants.js";
 import { configure, LSTM, ShapeError, tensor } from "../../src/index.js";
 import * as elementwise from "../../src/ops/elementwise.js";
 import { compute } from "../../src/ops/operation.js";
+
+/** The modules beside the core, in the order of their constants in memory. */
+const MODULES = { backward, graph, layers, training, parts };
+const NAMES = ["backward", "graph", "layers", "training", "parts"] as const;
 
 const DTYPES = ["f64", "f32"] as const;
 const OPERATIONS = {
@@ -105,6 +110,7 @@ describe.each(variants)("%s build", (variant) => {
   useVariant(variant);
 
   test.each(DTYPES)("add, sub, mul and div with broadcasting: %s", (dtype) => {
+    startGraph(currentCore());
     for (const [shapeA, shapeB, out] of SHAPES) {
       const a = wave(shapeA, dtype);
       const b = wave(shapeB, dtype, 2);
@@ -122,52 +128,60 @@ describe.each(variants)("%s build", (variant) => {
 
   test("an instance for each core, made at first use", () => {
     const core = currentCore();
-    const kernels = graphKernels(core);
-    expect(graphKernels(core)).toBe(kernels);
-    for (const other of variants.filter((each) => each !== variant)) {
-      configure({ variant: other });
-      expect(graphKernels(currentCore())).not.toBe(kernels);
-      configure({ variant });
+    for (const start of [startGraph, startLayers, startTraining]) {
+      const kernels = start(core);
+      expect(start(core)).toBe(kernels);
+      for (const other of variants.filter((each) => each !== variant)) {
+        configure({ variant: other });
+        expect(start(currentCore())).not.toBe(kernels);
+        configure({ variant });
+      }
+      expect(start(core)).toBe(kernels);
     }
-    expect(graphKernels(core)).toBe(kernels);
+    expect(graphKernels(core)).toBe(startGraph(core));
   });
 
-  test("the graph's constants lie between the core's and the heap", () => {
+  test("the modules' constants lie behind one another, before the heap", () => {
     const file = readFileSync(`${root}/build/core${suffix(variant)}.wasm`);
     const { heapBase: end, memory } = new WebAssembly.Instance(new WebAssembly.Module(file)).exports as {
       heapBase: () => number;
       memory: WebAssembly.Memory;
     };
-    const start = end();
     memory.grow(1);
-    const bytes = new Uint8Array(memory.buffer).fill(0xa5);
-    const module = new WebAssembly.Module(moduleBytes(variant, graph.simd, graph.relaxedPatch));
-    expect(graphExports(module, memory).heapBase()).toBe(heapBase);
-    expect(heapBase).toBeGreaterThanOrEqual(start);
-    expect(heapBase % 64).toBe(0);
-    expect(bytes.subarray(0, start).every((byte) => byte === 0xa5)).toBe(true);
-    expect(bytes.subarray(heapBase).every((byte) => byte === 0xa5)).toBe(true);
+    let start = end();
+    for (const name of NAMES) {
+      const bytes = new Uint8Array(memory.buffer).fill(0xa5);
+      const next = instanceOver<graph.Exports>(moduleOf(name, variant), memory).heapBase();
+      expect(next).toBeGreaterThanOrEqual(start);
+      expect(next % 64).toBe(0);
+      expect(bytes.subarray(0, start).every((byte) => byte === 0xa5)).toBe(true);
+      expect(bytes.subarray(next).every((byte) => byte === 0xa5)).toBe(true);
+      start = next;
+    }
+    expect(start).toBe(heapBase);
     withArena(currentCore(), (arena) => {
       expect(arena.core.record).toBeGreaterThan(heapBase);
       expect(arena.bytes("the first of the heap", 1)).toBeGreaterThanOrEqual(arena.core.record + recordBytes);
     });
   });
 
-  test("the inlined bytes are those of build/", () => {
-    const file = readFileSync(`${root}/build/graph${suffix(variant)}.wasm`);
-    expect(Buffer.compare(moduleBytes(variant, graph.simd, graph.relaxedPatch), file)).toBe(0);
+  test.each(NAMES)("the inlined bytes of %s are those of build/", (name) => {
+    const file = readFileSync(`${root}/build/${name}${suffix(variant)}.wasm`);
+    expect(Buffer.compare(bytesOf(name, variant), file)).toBe(0);
   });
 
   describe("over a shared memory", () => {
-    const [core, operations] = ["core", "graph"].map((name) => {
-      return new WebAssembly.Module(readFileSync(`${root}/build/${name}${suffix(variant)}.shared.wasm`));
-    }) as [WebAssembly.Module, WebAssembly.Module];
+    const sharedModule = (name: string) =>
+      new WebAssembly.Module(readFileSync(`${root}/build/${name}${suffix(variant)}.shared.wasm`));
+    const core = sharedModule("core");
+    const others = NAMES.map(sharedModule);
+    const operations = others[NAMES.indexOf("graph")]!;
     const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true });
     const exports = new WebAssembly.Instance(core, { env: { memory } }).exports as unknown as Exports;
     const shared = coreOf(exports, memory);
 
     test("the modules are of these sources, and import nothing but the memory", () => {
-      for (const module of [core, operations]) {
+      for (const module of [core, ...others]) {
         expect(WebAssembly.Module.imports(module)).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
       }
       expect(exports.BUILD.value, "run `npm run build`").toBe(build);
@@ -176,19 +190,21 @@ describe.each(variants)("%s build", (variant) => {
     });
 
     test("an instance writes its constants and nothing else", () => {
-      graphExports(operations, memory); // the graph's constants, if it has any, are there now, as the core's are
+      const instances = () => others.map((each) => instanceOver<graph.Exports>(each, memory));
+      instances(); // their constants are there now, as the core's are
       const bytes = new Uint8Array(memory.buffer);
       const before = bytes.slice();
       const { heapBase: end } = new WebAssembly.Instance(core, { env: { memory } }).exports as unknown as Exports;
-      expect(graphExports(operations, memory).heapBase()).toBe(heapBase);
-      expect(end()).toBeLessThanOrEqual(heapBase);
+      const ends = [end(), ...instances().map((each) => each.heapBase())];
+      expect(ends).toEqual([...ends].sort((a, b) => a - b));
+      expect(ends.at(-1)).toBe(heapBase);
       expect(Buffer.compare(bytes, before)).toBe(0); // a second instance writes the same constants again
     });
 
     test.each(DTYPES)("Linear (GEMM), LSTM and add have the bits of the unshared build: %s", (dtype) => {
       using lstm = new LSTM(5, 7, { seed: 1 });
       const weights = Object.fromEntries(lstm.parameters().map(({ name, value }) => [name.replace(/_l0$/, ""), value]));
-      const results = (on: Core, kernels: ReturnType<typeof graphKernels>) =>
+      const results = (on: Core, kernels: ReturnType<typeof startGraph>) =>
         withArena(on, (arena) => {
           const copy = (each: Tensor): FloatTensor =>
             arena.copy("x", tensor(each.data, each.shape, dtype), dtype, ["..."]);
@@ -210,12 +226,12 @@ describe.each(variants)("%s build", (variant) => {
           const [a, b] = [copy(wave([3, 1, 5], dtype)), copy(wave([4, 5], dtype, 2))];
           const out = arena.allocate("out", dtype, broadcastShape(a.shape, b.shape));
           const axes = writeAxes(arena, broadcastAxes(out.shape, [a.shape, b.shape]));
-          const fields = { a: a.pointer, b: b.pointer, condition: 0, out: out.pointer, ...axes };
-          kernels[dtype].add(record(on, graph.operands, fields));
+          const fields = { operation: 0, a: a.pointer, b: b.pointer, condition: 0, out: out.pointer, ...axes };
+          kernels[dtype].elementwise(record(on, graph.operands, fields));
           return [linear, hs, out].map((each) => each.download());
         });
-      const expected = results(currentCore(), graphKernels(currentCore()));
-      expect(results(shared, byDtype(graphExports(operations, memory)))).toEqual(expected);
+      const expected = results(currentCore(), startGraph(currentCore()));
+      expect(results(shared, byDtype(instanceOver<graph.Exports>(operations, memory)))).toEqual(expected);
     });
   });
 });
@@ -224,4 +240,12 @@ afterAll(() => expect(currentCore().heap.bytesUsed).toBe(0));
 
 function suffix(variant: Variant): string {
   return variant === "relaxed" ? ".relaxed" : "";
+}
+
+function bytesOf(name: keyof typeof MODULES, variant: Variant): Uint8Array<ArrayBuffer> {
+  return extensionBytes(variant, MODULES[name].simdPatch, MODULES[name].relaxedPatch);
+}
+
+function moduleOf(name: keyof typeof MODULES, variant: Variant): WebAssembly.Module {
+  return new WebAssembly.Module(bytesOf(name, variant));
 }

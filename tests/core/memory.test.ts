@@ -114,13 +114,25 @@ describe("Heap", () => {
     expect(heap.view("f64")).toBe(view);
     expect(heap.holds(view)).toBe(true);
     view[3] = 7;
-    memory.grow(1);
+    heap.allocate(2 * PAGE, "a second page");
     expect(heap.view("f64")).toHaveLength((2 * PAGE) / 8);
     expect(heap.view("f64")[3]).toBe(7);
     expect(heap.view("i32").buffer).toBe(memory.buffer);
     expect(heap.view("f32").buffer).toBe(memory.buffer);
     expect(heap.holds(view)).toBe(false);
     expect(heap.holds(new Float64Array(1))).toBe(false);
+  });
+
+  test("views of a shared memory are held after it has grown", () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true });
+    const heap = new Heap(memory, 0);
+    const view = heap.view("f64");
+    view[3] = 7;
+    heap.allocate(2 * PAGE, "a second page");
+    expect(heap.view("f64")).toHaveLength((2 * PAGE) / 8);
+    expect(heap.view("f64")[3]).toBe(7);
+    expect(view).toHaveLength(PAGE / 8);
+    expect(heap.holds(view)).toBe(true);
   });
 });
 

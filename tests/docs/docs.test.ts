@@ -7,10 +7,20 @@
 //
 // The blocks of a page run in its order, in one folder, since some read files that earlier ones make; a block that runs alone
 // (vitest -t) runs those before it first. Where no Python has the modules of a block that makes files, tests/docs/<page>.mjs
-// makes them, with this package's own writer, so that the blocks after it run on every machine.
+// makes them, with this package's own writer, so that the blocks after it run on every machine. Files that no block makes, such as
+// those of Keras, are in tests/docs/given.ts.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,10 +29,12 @@ import { build, transform } from "esbuild";
 import MarkdownIt from "markdown-it";
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readSafetensors } from "../../src/safetensors.js";
+import { readTorch, type TorchRecord } from "../../src/pytorch.js";
+import { readSafetensors, type StoredTensor } from "../../src/safetensors.js";
 import { launch, locateBrowser, missingBrowser, serveFolder, type Server } from "../helpers/browser.js";
 import { install, pack, root, run, write } from "../helpers/project.js";
 import { findPython, goWithout, missingPython } from "../helpers/tools.js";
+import { given } from "./given.js";
 
 interface Block {
   readonly line: number;
@@ -52,7 +64,7 @@ const pages = ["README.md", ...guides].map((path) => {
 });
 
 /** A block that does not end is told as such: while spawnSync waits, the test's own limit cannot strike. */
-const LIMIT = { timeout: 100_000, killSignal: "SIGKILL" } as const;
+const LIMIT = { timeout: 250_000, killSignal: "SIGKILL" } as const;
 
 /** The tool that a block lacked on this machine; undefined if it ran. */
 type Missing = string | void;
@@ -282,12 +294,12 @@ function expectScripts(code: string): void {
       if (name !== "ci") expect(scripts, command).toHaveProperty(name!);
       return name!;
     });
-    if (names.includes("dev")) expect(scripts.dev).toContain("scripts/page.mjs --serve");
-    else expect(ci).toContain(`\nfresh "${line}"\n`);
+    if (names.includes("dev:site")) expect(scripts["dev:site"]).toMatch(/scripts\/site\.ts .*--serve/);
+    else expect(ci).toContain(` "${line}"\n`);
   }
 }
 
-/** A page's folder, with the package, the text that examples read, and the blocks that are files. */
+/** A page's folder, with the package, the text that examples read, the blocks that are files, and files that no block makes. */
 function makeProject(name: string, blocks: readonly Block[]): string {
   const project = join(folder, name);
   mkdirSync(project);
@@ -295,6 +307,7 @@ function makeProject(name: string, blocks: readonly Block[]): string {
   write(project, "package.json", '{ "type": "module" }');
   write(project, "book.txt", mobyDick()[2]!.text.slice(0, 20_000));
   for (const { file, code } of blocks) if (file !== undefined) write(project, file, code);
+  for (const [file, bytes] of Object.entries(given[name] ?? {})) writeFileSync(join(project, file), bytes);
   return project;
 }
 
@@ -316,7 +329,8 @@ function python(project: string, path: string, code: string, standingIn = true):
 /** The files that a Python block saves. */
 function filesMade(language: string, code: string): string[] {
   if (language !== "python") return [];
-  return [...code.matchAll(/^ *save_file\([^]*?"([\w.-]+\.safetensors)"\)$/gm)].map(([, name]) => name!);
+  const saves = /^ *(?:save_file|torch\.save)\([^]*?"([\w.-]+\.(?:safetensors|pt))"\)$/gm;
+  return [...code.matchAll(saves)].map(([, name]) => name!);
 }
 
 /** Makes the files that a page's Python blocks make, by tests/docs/<page>.mjs. */
@@ -328,12 +342,16 @@ function standIn(project: string, path: string, files: readonly string[]): void 
   for (const file of files) expect(existsSync(join(project, file)), `${name} makes ${file}`).toBe(true);
 }
 
-/** Dtypes and shapes of a safetensors file. */
-function tensorsOf(path: string): Record<string, string> {
-  const { tensors } = readSafetensors(readFileSync(path));
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, { data, shape }]) => [name, `${data.constructor.name} ${shape.join()}`]),
-  );
+/** Dtypes and shapes of a safetensors file or a checkpoint, whose other values stand for themselves. */
+function tensorsOf(path: string): unknown {
+  const bytes = readFileSync(path);
+  const described = (value: unknown): unknown => {
+    if (typeof value !== "object" || value === null) return value;
+    const { data, shape } = value as Partial<StoredTensor>;
+    if (ArrayBuffer.isView(data) && shape) return `${data.constructor.name} ${shape.join()}`;
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, described(each)]));
+  };
+  return described(extname(path) === ".pt" ? readTorch<TorchRecord>(bytes) : readSafetensors(bytes).tensors);
 }
 
 /** The address of a block's page, relative to the project. */

@@ -7,6 +7,7 @@ import { CharLM, FormatError, readCharLM, Vocabulary, writeCharLM } from "../../
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../../src/safetensors.js";
 import { safetensorsFile, zipFile } from "../helpers/formats.js";
 import { golden } from "../helpers/close.js";
+import { seeded } from "../helpers/files.js";
 import { refuses } from "../helpers/refuses.js";
 
 const TYPED = [
@@ -21,17 +22,6 @@ const TYPED = [
 const ROUNDS = 400;
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
-/** Numbers by xorshift: below `n`. */
-function seeded(seed: number): (n: number) => number {
-  let x = seed | 1;
-  return (n) => {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    return (x >>> 0) % n;
-  };
-}
 
 /** What stands where something else is expected. */
 const ODD: readonly Json[] = [

@@ -19,6 +19,7 @@ import {
   type GateOptions,
   type Tensor,
 } from "../../src/index.js";
+import { permute } from "../../src/base/layout.js";
 import { onnxRecurrent } from "../../src/onnx.js";
 import "../helpers/bits.js";
 import "../helpers/close.js";
@@ -127,6 +128,14 @@ const tf1 =
     timesColumns(h, kernel!, block, D),
   ];
 
+/** Rows of W are gates; its columns are those of x, then of h. */
+const nam =
+  (block: number): Gate =>
+  ({ W, b }, x, h) => {
+    const columns = permute(W!, [1, 0]);
+    return [plus(timesColumns(x, columns, block), slice(b!, block)), timesColumns(h, columns, block, D)];
+  };
+
 /** W [a; x] + b; `sign` is -1 for z, which is 1 - u. */
 const course =
   (letter: string, sign = 1): Gate =>
@@ -213,6 +222,12 @@ const CONVENTIONS: readonly Convention[] = [
       gates: { i: tf1(0), g: tf1(1), f: tf1(2, forgetBias), o: tf1(3) },
     };
   }),
+  {
+    source: "nam",
+    cell: "LSTM",
+    shapes: { W: [4 * H, D + H], b: [4 * H] },
+    gates: { i: nam(0), f: nam(1), g: nam(2), o: nam(3) },
+  },
   { source: "cs231n", cell: "RNN", shapes: { Wx: [D, H], Wh: [H, H], b: [H] }, gates: { h: columnGate("Wx", "Wh", "b", 0) } }, // prettier-ignore
   {
     source: "cs231n",
@@ -375,7 +390,7 @@ test("the weights of another cell are refused", () => {
 
 test("no form is left out: each cell of each convention, and both of the GRU's", () => {
   const forms = CONVENTIONS.map(({ source, cell, options }) => `${source} ${cell} ${options?.resetAfter ?? ""}`);
-  for (const source of ["onnx", "keras", "cudnn", "tf1", "cs231n", "coursera"] as const) {
+  for (const source of ["onnx", "keras", "cudnn", "tf1", "cs231n", "coursera", "nam"] as const) {
     for (const [cell, resetAfter] of [["RNN"], ["LSTM"], ["GRU", true], ["GRU", false]] as [Cell, boolean?][]) {
       const options = resetAfter === false ? before : {};
       const g = GATES[cell] * H;

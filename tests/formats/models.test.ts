@@ -4,8 +4,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
-import { fromProteus, fromRtneural } from "../../src/audio.js";
-import { FormatError, LSTMCell, UnsupportedError, type Tensor } from "../../src/index.js";
+import { fromNam, fromProteus, fromRtneural } from "../../src/audio.js";
+import { permute } from "../../src/base/layout.js";
+import { FormatError, LSTMCell, type Tensor } from "../../src/index.js";
 import { readSafetensors, type StoredTensor } from "../../src/safetensors.js";
 import "../helpers/close.js";
 import { refuses } from "../helpers/refuses.js";
@@ -14,7 +15,9 @@ import { useVariant, variants } from "../helpers/variants.js";
 interface Case {
   readonly model: string;
   readonly steps: number;
+  readonly notes: string;
   readonly tolerance: { readonly abs: number; readonly rel: number };
+  readonly toleranceF64?: Case["tolerance"];
   readonly files?: Readonly<
     Record<string, Readonly<Record<string, { readonly dtype: string; readonly int64?: string[] }>>>
   >;
@@ -31,36 +34,17 @@ const jsonOf = (folder: string, file: string) => JSON.parse(Buffer.from(bytesOf(
 const caseOf = (folder: string) => jsonOf(folder, "cases.json") as Case;
 const numbersOf = (folder: string) => readSafetensors(bytesOf(folder, "cases.safetensors")).tensors;
 
-/** Each number within abs + rel max|want|. */
+/** As many numbers, each within abs + rel max|want|. */
 function expectWithin(got: ArrayLike<number>, want: Tensor, { tolerance: { abs, rel } }: Case): void {
-  const largest = Math.max(...Array.from(want.data, Math.abs));
+  const largest = Array.from(want.data).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   expect({ data: Float64Array.from(got), shape: want.shape }).toBeAllClose(want, {
     atol: abs + rel * largest,
     rtol: 0,
   });
 }
 
-/** RTNeural's models that load; for a state_dict, how its modules go together. */
-const RTNEURAL: ReadonlyMap<string, readonly string[] | undefined> = new Map([
-  ["rtneural-dense", undefined],
-  ["rtneural-gru", undefined],
-  ["rtneural-gru-1d", undefined],
-  ["rtneural-gru-torch", undefined],
-  ["rtneural-hello", undefined],
-  ["rtneural-lstm", undefined],
-  ["rtneural-lstm-1d", undefined],
-  ["rtneural-lstm-torch", undefined],
-]);
-
-/** RTNeural's models that do not load, and their errors. */
-const REFUSED: ReadonlyMap<string, string> = new Map([
-  ["rtneural-conv", 'layers[1].type: got "conv1d"'],
-  ["rtneural-full-model", 'layers[1].type: got "conv1d"'],
-  ...folders
-    .filter((name) => name.startsWith("rtneural-conv1d-torch"))
-    .map((name) => [name, 'json["weight"]: got three axes (a convolution)'] as const),
-  ["rtneural-gated-activation", 'layers[2].type: got "gated_activation"'],
-]);
+/** Models of audio effects. */
+const AUDIO = folders.filter((name) => name.startsWith("rtneural-") || name.startsWith("nam-"));
 
 /** Files of other kinds by the ends of their names, and what readers call them. */
 const KINDS: readonly (readonly [end: string, kind: string])[] = [
@@ -78,14 +62,36 @@ const each = (names: Iterable<string>) => [...names].filter((name) => folders.in
 describe.each(folders.length > 0 ? variants : [])("%s build", (variant) => {
   useVariant(variant);
 
-  test.each(each(RTNEURAL.keys()))("%s", (folder) => {
-    const each = caseOf(folder);
-    const { "in.0.x": x, "out.0.y": want } = numbersOf(folder);
-    using model = fromRtneural(jsonOf(folder, each.model));
-    const got = new Float64Array(want!.data.length);
-    model.process(Float64Array.from(x!.data), got);
-    expectWithin(got, want!, each);
-    ran.add(folder);
+  describe.each(["f32", "f64"] as const)("%s", (dtype) => {
+    test.each(AUDIO)("%s", (folder) => {
+      const each = caseOf(folder);
+      const numbers = numbersOf(folder);
+      // those of PyTorch's convolutions are [channels, time]
+      const form = /stride (\d+), dilation (\d+), groups (\d+)/.exec(each.notes)?.slice(1).map(Number);
+      const frames = (tensor: Tensor) => (form ? permute(tensor, [1, 0]) : tensor);
+      const [x, want] = [frames(numbers["in.0.x"]!), frames(numbers["out.0.y"]!)];
+      const [stride, dilation, groups] = form ?? [];
+      const convolutions = { "": { stride, dilation, groups } };
+      using model = folder.startsWith("nam-")
+        ? fromNam(bytesOf(folder, each.model), { dtype })
+        : fromRtneural(jsonOf(folder, each.model), { dtype, ...(form && { convolutions }) });
+      const tolerance = (dtype === "f64" && each.toleranceF64) || each.tolerance;
+      const { inputSize: d } = model;
+      for (let round = 0; round < 2; round++, model.reset()) {
+        const got: number[] = [];
+        for (let at = 0; at < x.data.length; at += d) {
+          const y = model.step(Float64Array.from(x.data.subarray(at, at + d)));
+          if (model.ready) got.push(...y);
+        }
+        expectWithin(got, want, { ...each, tolerance });
+      }
+      if (x.data.length * model.outputSize === want.data.length * d) {
+        const got = new Float64Array(want.data.length);
+        model.process(Float64Array.from(x.data), got);
+        expectWithin(got, want, { ...each, tolerance });
+      }
+      ran.add(folder);
+    });
   });
 
   test.each(each(["silero-vad-16k-safetensors"]))("%s", (folder) => {
@@ -185,12 +191,6 @@ describe.runIf(folders.length > 0)("files", () => {
         ...{ i32: "Int32Array", i16: "Int16Array", i8: "Int8Array", u8: "Uint8Array", bool: "Uint8Array" },
       });
     }
-    ran.add(folder);
-  });
-
-  test.each(each(REFUSED.keys()))("%s is refused by name", (folder) => {
-    const { model } = caseOf(folder);
-    refuses(() => fromRtneural(jsonOf(folder, model)), UnsupportedError, REFUSED.get(folder)!);
     ran.add(folder);
   });
 

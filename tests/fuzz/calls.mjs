@@ -10,7 +10,7 @@ import { entries, isClass, isInner, isTyped, members, showKey, statics, W } from
 // --- what there is -----------------------------------------------------------------------------------------------------
 
 /** Classes that are not exported, but whose objects users have: how one is come by. */
-const RETURNED = ["Stream", "LayerStream", "StreamingModel", "Batches"];
+const RETURNED = ["Stream", "LayerStream", "Batches", "ModelStream"];
 
 const BY_LANGUAGE = new Set(["[Symbol.toStringTag]"]);
 
@@ -59,9 +59,9 @@ export function endpoints() {
     for (const [name, value] of Object.entries(module)) {
       const label = `${entry}.${name}`;
       if (isClass(value)) {
-        const hidden = name === "CellCache";
-        const args = CONSTRUCTORS[name];
-        const prepare = args ?? (hidden && ((env) => forgedCache(env)));
+        const forge = FORGED[name];
+        const hidden = forge !== undefined;
+        const prepare = CONSTRUCTORS[name] ?? forge;
         add(`new ${name}`, prepare && ((env) => ({ args: prepare(env), run: (_, given) => new value(...given) })), {
           inner: hidden,
           weight: value.prototype instanceof Error ? 1 : 6,
@@ -76,7 +76,8 @@ export function endpoints() {
       } else if (typeof value === "object") {
         for (const key of Reflect.ownKeys(value)) {
           if (typeof value[key] === "function") addFunction(`${label}.${showKey(key)}`, value[key]);
-          else if (key !== Symbol.toStringTag) missing.push(`${label}.${showKey(key)}`);
+          else if (key !== Symbol.toStringTag && typeof value[key] !== "string")
+            missing.push(`${label}.${showKey(key)}`);
         }
       } else {
         missing.push(label);
@@ -149,6 +150,18 @@ function forgedCache(env) {
   const { owner = layer, pass = {} } = result.cache;
   return [r.pick([owner, layer, {}]), r.pick([layer.arena, {}]), r.pick([pass, { ...pass, n: 1e5 }, {}])];
 }
+
+/** Arguments of constructors that are not for users. */
+const FORGED = {
+  CellCache: forgedCache,
+  Model(env) {
+    const model = OBJECTS.Model(env);
+    const { inputs, outputs } = model;
+    const forged = { inputs, outputs, weights: new Map(), limits: { memory: 1e9, iterations: 1e9 }, build: () => [] };
+    return [env.r.pick([model, forged, { ...model }]), env.r.pick(["f32", "f64", undefined])];
+  },
+  StreamingModel: (env) => blindArguments(env, OBJECTS.StreamingModel(env)),
+};
 
 // --- hostile parts -----------------------------------------------------------------------------------------------------
 
@@ -232,6 +245,7 @@ export class Call {
   touched = false;
   forged = false;
   lenient = false;
+  patience = 2; // seconds
   victims = new Victims();
   hostile = new WeakSet(); // parts that were put in
   #acting = false;
@@ -346,16 +360,34 @@ export class Call {
     const before = this.lenient ? [] : this.#remember();
     const t0 = performance.now();
     try {
-      const result = read();
-      this.outcome ??= "accepted";
-      this.#checkTime(t0);
-      return { result };
+      return this.#accepted(t0, read());
     } catch (error) {
-      this.outcome = this.#judge(error, false, false);
-      this.#checkTime(t0, error);
-      this.#checkUnchanged(before, error);
-      return { error };
+      return this.#refused(before, t0, error);
     }
+  }
+
+  /** As `attempt`, of a reader that gives a promise. */
+  async attemptLater(read) {
+    const before = this.#remember();
+    const t0 = performance.now();
+    try {
+      return this.#accepted(t0, await read());
+    } catch (error) {
+      return this.#refused(before, t0, error);
+    }
+  }
+
+  #accepted(t0, result) {
+    this.outcome ??= "accepted";
+    this.#checkTime(t0);
+    return { result };
+  }
+
+  #refused(before, t0, error) {
+    this.outcome = this.#judge(error, false, false);
+    this.#checkTime(t0, error);
+    this.#checkUnchanged(before, error);
+    return { error };
   }
 
   #remember() {
@@ -363,16 +395,16 @@ export class Call {
   }
 
   #checkTime(t0, error) {
-    if (performance.now() - t0 < 2000) return;
+    if (performance.now() - t0 < 1000 * this.patience) return;
     const { user, system } = process.cpuUsage(this.cpu); // the machine may have had other things to do
     const seconds = Math.min((user + system) / 1e6, (performance.now() - t0) / 1000);
-    if (seconds > 2) this.found("slow", `${seconds.toFixed(1)} s`, error);
+    if (seconds > this.patience) this.found("slow", `${seconds.toFixed(1)} s`, error);
   }
 
   async run() {
     const { r, env, endpoint } = this;
     if (endpoint.reader) {
-      endpoint.reader(this, r);
+      await endpoint.reader(this, r);
       return this.outcome;
     }
     const { self, args, run } = endpoint.prepare(env);
@@ -414,7 +446,7 @@ export class Call {
     let error;
     try {
       const result = run(on, given);
-      if (result instanceof Promise) await result;
+      if (result instanceof Promise) this.#takeResult(await result);
       else if (result?.[Symbol.asyncIterator]) await this.#takeSome(result);
       else this.#takeResult(result);
       outcome = "accepted";
@@ -437,6 +469,7 @@ export class Call {
       result.return();
       return;
     }
+    if (typeof result.close === "function") this.env.own({ dispose: () => void result.close() });
     for (const each of [result, result.cache, result.model]) {
       if (typeof each?.dispose !== "function" || this.env.made.includes(each)) continue;
       this.env.own(this.endpoint.inner ? { dispose: () => this.attempt(() => each.dispose()) } : each);
@@ -456,7 +489,10 @@ export class Call {
     if (error === MARK || error?.cause === MARK) return "the caller's own error";
     if (isTyped(error)) {
       if (this.lenient) return error.name;
-      const texts = [error.message, error.argument, error.received, error.expected];
+      const texts =
+        error instanceof entries.cluster.ClusterError
+          ? [error.message, error.code]
+          : [error.message, error.argument, error.received, error.expected];
       if (texts.some((text) => typeof text !== "string")) this.found("message", "a part of it is no string", error);
       else if (error.message.length > MAX_MESSAGE) this.found("long message", `${error.message.length} characters`, error);
       else if (texts.some((text) => CONTROL.test(text))) this.found("raw message", JSON.stringify(error.message.slice(0, 80)), error); // prettier-ignore
@@ -507,7 +543,8 @@ export class Call {
 const bytes = ({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength);
 
 /** Valid calls that may be refused all the same. */
-const MAY_REFUSE = /initialize|#stream|new GRU|configure|#backward|clip|CharLM#(evaluating|generate)|train.fit/;
+const MAY_REFUSE =
+  /initialize|#stream|new GRU|configure|#backward|clip|toOnnx|CharLM#(evaluating|generate)|train.fit|Model#forward|cluster.(runWorker|queueStatus|cleanQueue|serveThread)|Cluster#/;
 
 /** Calls that call the caller's functions in the middle of their work. */
 const CALLBACKS = /trainStep|gradCheck/;

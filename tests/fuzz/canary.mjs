@@ -31,11 +31,56 @@ class Canary {
   }
 }
 
+const FENCE = 64;
+const PAINT = 0xa5;
+
+/** Paints bytes behind each block of a heap, which nobody may write to. */
+class Fences {
+  #ends = new Map();
+  #broken;
+
+  constructor(heap) {
+    this.heap = heap;
+    const { allocate, free } = heap;
+    heap.allocate = (bytes, purpose) => {
+      const address = allocate.call(heap, bytes + FENCE, purpose);
+      const end = address + bytes;
+      this.#bytes(end).fill(PAINT);
+      this.#ends.set(address, [end, purpose]);
+      return address;
+    };
+    heap.free = (address) => {
+      this.#look(address);
+      this.#ends.delete(address);
+      free.call(heap, address);
+    };
+  }
+
+  #bytes(end) {
+    return new Uint8Array(this.heap.view("i32").buffer, end, FENCE);
+  }
+
+  #look(address) {
+    const [end, purpose] = this.#ends.get(address) ?? [];
+    if (end === undefined) return;
+    const at = this.#bytes(end).findIndex((byte) => byte !== PAINT);
+    if (at >= 0) this.#broken ??= `${at} bytes behind ${purpose} something was written`;
+  }
+
+  broken() {
+    for (const address of this.#ends.keys()) this.#look(address);
+    const broken = this.#broken;
+    this.#broken = undefined;
+    return broken;
+  }
+}
+
 /** One build's canaries, and the bytes that are in use with them alone. */
 class Aviary {
   constructor(variant) {
     W.configure({ variant });
     this.heap = currentCore().heap;
+    this.fences = new Fences(this.heap);
     const make = (dtype, sizes) =>
       sizes.map(([d, h]) => {
         const data = (dtype === "f64" ? Float64Array : Float32Array).from(
@@ -54,6 +99,8 @@ class Aviary {
   }
 
   changed() {
+    const broken = this.fences.broken();
+    if (broken) return broken;
     const turn = this.turn++; // small ones run in turn, a large one now and then
     const runs = turn % 32 === 31 ? 2 + ((turn >> 5) % (this.canaries.length - 2)) : turn % 2;
     for (const [i, canary] of this.canaries.entries()) {

@@ -1,7 +1,14 @@
 // Valid calls of everything that the package exports: for each function, class and method a generator of arguments. The
 // hostile parts are put in by hostile.mjs. An export that is not in these tables makes the fuzzer fail.
 
-import { entries, isClass, W } from "./subject.mjs";
+import { readFileSync } from "node:fs";
+import { entries, fromSource, isClass, W } from "./subject.mjs";
+
+const { graph: graphOf, node, onnxFile, onnxTensor } = await fromSource("tests/helpers/make-onnx.ts");
+
+const { makeHdf5 } = await fromSource("tests/helpers/make-hdf5.ts");
+
+export const none = () => [];
 
 const product = (shape) => shape.reduce((a, b) => a * b, 1);
 
@@ -55,6 +62,25 @@ function some(r, all) {
   return Object.fromEntries(Object.entries(all).filter(() => r.bool()));
 }
 
+/** Files of PyTorch that are read, of at most 20 kB: tests/golden/files.py. */
+const checkpoints = Object.values(
+  JSON.parse(readFileSync(new URL("../golden/files.json", import.meta.url), "utf8")).torch,
+).flatMap(({ bytes, error }) => (error === undefined && bytes.length < 27_000 ? [bytes] : []));
+
+export const checkpoint = (r) => new Uint8Array(globalThis.Buffer.from(r.pick(checkpoints), "base64"));
+
+/** A tensor of any type that files of NumPy have. */
+export function numpyTensor(r) {
+  const floating = [Float64Array, Float32Array];
+  const integers = [Int32Array, Int16Array, Int8Array, Uint32Array, Uint16Array, Uint8Array];
+  const Kind = r.pick([...floating, ...integers, BigInt64Array, BigUint64Array]);
+  const shape = Array.from({ length: r.int(4) }, () => r.int(4));
+  const number = (i) => (Kind === BigInt64Array || Kind === BigUint64Array ? BigInt(i) : i);
+  return { data: Kind.from({ length: product(shape) }, (_, i) => number(i)), shape };
+}
+
+const arrays = (r) => Object.fromEntries(["a", "b.c", "é"].slice(r.int(3)).map((name) => [name, numpyTensor(r)]));
+
 // --- constructors ------------------------------------------------------------------------------------------------------
 
 const common = (r) => ({ dtype: dtypeOf(r), seed: r.int(1000) });
@@ -106,8 +132,64 @@ function scheduled(env) {
 
 const vocabulary = (r) => new W.Vocabulary(r.pick(["abc", "\nab", "xyz\u{1f600}"]));
 
+// --- training in shards ------------------------------------------------------------------------------------------------
+
+/** A queue whose server is not there. */
+const queue = (r) => ({
+  queue: r.pick(["redis://127.0.0.1:1", "rediss://user:secret@127.0.0.1:1/2"]),
+  timeout: 0.5,
+  ...some(r, { prefix: "p", timeToLive: 10 }),
+});
+
+/** A task, and a training of it in one or two shards. */
+function sharded(env) {
+  const { r } = env;
+  const model = () => new W.Linear(2, 1, { seed: 3, dtype: "f32" });
+  const task = entries.cluster.modelTask({ name: "t", model, loss: (output, y, options) => W.mse(output, y, options) });
+  const own = env.own(model());
+  const rows = [0, 1].map(() => ({ x: tensor(r, "f32", [2]), y: tensor(r, "f32", [1]) }));
+  const options = {
+    setup: {},
+    data: entries.cluster.shardBatches(entries.train.batches(rows, { batchSize: 2 }), r.range(1, 2)),
+    batches: 1,
+    epochs: 2,
+    weights: own.stateDict(),
+    optimizer: { kind: r.pick(["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"]), ...some(r, { options: {} }) },
+    lr: r.pick([0.1, () => 0.1]),
+    ...some(r, { localSteps: 2, clipNorm: 1, seed: 4 }),
+    ...(r.bool(0.2) && { localSteps: 2, outerMomentum: 0.9 }),
+  };
+  return { task, options };
+}
+
+function inProcess(env, task) {
+  const transport = new entries.cluster.InProcess([task]);
+  env.own({ dispose: () => void transport.close() });
+  return transport;
+}
+
+/** A job of one shard. */
+function shardJob(env) {
+  const { r } = env;
+  const { task, options } = sharded(env);
+  const { setup, data, weights, optimizer } = options;
+  const local = { optimizer, rates: [0.1], clip: r.pick([1, null]) };
+  const plan = { step: 0, shard: 0, shards: data.length, seed: 1, batches: [0], ...(r.bool() && { local }) };
+  return { task, job: { task: task.name, setup, data: data[0], model: weights, carried: {}, plan } };
+}
+
+const charLMSetup = (r) => ({
+  characters: ["a", "b"],
+  cell: r.pick(["LSTM", "GRU", "RNN"]),
+  dtype: dtypeOf(r),
+  ...{ embeddingDim: 2, hiddenSize: 2, numLayers: 1, batch: 1, seq: 2 },
+});
+
 /** Arguments of constructors, by the name of the class. */
 export const CONSTRUCTORS = {
+  Cluster: ({ r }) => [{ ...queue(r), ...some(r, { verify: 0.5, maxMemory: 1e6, onNote: () => {} }) }],
+  ClusterError: ({ r }) => [r.pick(["missing", "shard"]), "text"],
+  InProcess: (env) => [[sharded(env).task]],
   RNN: ({ r }) => [small(r), small(r), some(r, { nonlinearity: r.pick(["tanh", "relu"]), ...recurrentOptions(r) })],
   LSTM({ r }) {
     const own = { unitForgetBias: r.bool(), activation: activation(r), recurrentActivation: activation(r) };
@@ -190,14 +272,15 @@ export const CONSTRUCTORS = {
   Random: ({ r }) => [r.int(1000)],
   Vocabulary: ({ r }) => [r.pick(["abc", ["a", "b"], new Set(["x", "\u{1f600}"])])],
   TextStreams: ({ r }) => [Int32Array.from({ length: r.range(5, 12) }, () => r.int(3)), r.range(1, 2), r.range(1, 3)],
-  CharLM: ({ r }) => [
-    vocabulary(r),
-    {
-      ...some(r, { cell: r.pick(["LSTM", "GRU", "RNN"]), numLayers: r.range(1, 2), ...common(r) }),
-      embeddingDim: small(r),
-      hiddenSize: small(r),
-    },
-  ],
+  CharLM({ r }) {
+    const cell = r.pick(["LSTM", "GRU", "RNN"]);
+    const gates = {
+      ...(cell !== "RNN" && { recurrentActivation: r.pick(["sigmoid", "hardSigmoid"]) }),
+      ...(cell === "GRU" && { resetAfter: r.bool() }),
+    };
+    const options = { cell, ...some(r, { ...gates, numLayers: r.range(1, 2), ...common(r) }) };
+    return [vocabulary(r), { ...options, embeddingDim: small(r), hiddenSize: small(r) }];
+  },
 };
 for (const [name, value] of Object.entries(W)) {
   if (isClass(value) && value.prototype instanceof Error) CONSTRUCTORS[name] = () => ["argument", "this", "that"];
@@ -460,6 +543,31 @@ export function proteus(r) {
   };
 }
 
+/** A file of Neural Amp Modeler with one LSTM layer, as an object or bytes. */
+export function nam(r) {
+  const [d, h] = [r.range(1, 2), r.range(1, 3)];
+  const config = { input_size: d, hidden_size: h, num_layers: 1 };
+  const file = { architecture: "LSTM", config, weights: vector(r, 4 * h * (d + h) + 4 * h + 2 * h + h + 1) };
+  return r.bool() ? file : new Uint8Array(Buffer.from(JSON.stringify(file)));
+}
+
+/** The files of ml5's charRNN with one cell. */
+export function ml5(r) {
+  const [v, e, h] = [r.range(1, 3), r.range(1, 2), r.range(1, 3)];
+  const json = (value) => new Uint8Array(Buffer.from(JSON.stringify(value)));
+  const files = { "vocab.json": json(Object.fromEntries([..."abc"].slice(0, v).map((c, i) => [c, i]))) };
+  const manifest = {};
+  const cell = "rnnlm/multi_rnn_cell/cell_0/basic_lstm_cell";
+  const shapes = { embedding: [v, e], [`${cell}/kernel`]: [e + h, 4 * h], [`${cell}/bias`]: [4 * h] };
+  for (const [name, shape] of Object.entries({ ...shapes, "rnnlm/softmax_w": [h, v], "rnnlm/softmax_b": [v] })) {
+    const filename = name.replaceAll("/", "_");
+    manifest[name] = { filename, shape };
+    files[filename] = new Uint8Array(floats(r, "f32", product(shape)).buffer);
+  }
+  files["manifest.json"] = json(manifest);
+  return files;
+}
+
 /** A tensor of 0 to 3 axes for wasm-rnn/ops. */
 function anyShape(r) {
   return Array.from({ length: r.int(4) }, () => small(r));
@@ -578,6 +686,133 @@ export function onnx(r) {
     }),
   };
   return [kind, attributes, inputs];
+}
+
+/** A file of a model with a recurrent layer, a state, and an integer that decides a branch. */
+function graphFile(r) {
+  const [i, h] = [small(r), small(r)];
+  const weight = (shape) => onnxTensor("f32", shape, [...floats(r, "f32", product(shape))]);
+  const branch = (opType) => graphOf({}, { b: ["f32", undefined] }, [node(opType, ["last"], ["b"])]);
+  const nodes = [
+    node("LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["y", "h1", "c1"], { hidden_size: h }),
+    node("Squeeze", ["h1", "zero"], ["last"]),
+    node("Equal", ["rate", "high"], ["isHigh"]),
+    node("If", ["isHigh"], ["out"], { then_branch: branch("Tanh"), else_branch: branch("Sigmoid") }),
+  ];
+  const state = ["f32", [1, "N", h]];
+  const inputs = { x: ["f32", ["T", "N", i]], h0: state, c0: state, rate: ["i64", []] };
+  const outputs = { out: ["f32", ["N", h]], h1: state, c1: state };
+  const weights = { w: weight([1, 4 * h, i]), r: weight([1, 4 * h, h]), zero: onnxTensor("i64", [1], [0]), high: onnxTensor("i64", [], [16000]) }; // prettier-ignore
+  return onnxFile(graphOf(inputs, outputs, nodes, weights));
+}
+
+const onnxOptions = (r) => some(r, { dtype: dtypeOf(r), maxMemory: 2 ** 20, maxIterations: 1000 });
+
+function graphModel(env) {
+  const model = env.own(entries.onnx.fromOnnx(graphFile(env.r), onnxOptions(env.r)));
+  env.watch("model", () => Object.values(model.stateDict()).map(({ data }) => data));
+  return model;
+}
+
+/** A model of Keras of an LSTM and a Dense layer: its topology, and its weights by layer and name. */
+function kerasModel(r) {
+  const [d, h, u] = [small(r), small(r), small(r)];
+  const layers = [
+    {
+      class_name: "LSTM",
+      config: { name: "lstm", units: h, recurrent_activation: "sigmoid", batch_input_shape: [null, null, d] },
+    },
+    { class_name: "Dense", config: { name: "dense", units: u, activation: r.pick(["linear", "softmax", "gelu"]) } },
+  ];
+  const weights = {
+    lstm: { kernel: [d, 4 * h], recurrent_kernel: [h, 4 * h], bias: [4 * h] },
+    dense: { kernel: [h, u], bias: [u] },
+  };
+  const drawn = Object.entries(weights).map(([layer, all]) => [
+    layer,
+    Object.fromEntries(Object.entries(all).map(([name, shape]) => [name, tensor(r, "f32", shape)])),
+  ]);
+  return { topology: { class_name: "Sequential", config: { name: "s", layers } }, weights: Object.fromEntries(drawn) };
+}
+
+export function tfjsFiles(r) {
+  const { topology, weights } = kerasModel(r);
+  const all = Object.entries(weights).flatMap(([layer, own]) =>
+    Object.entries(own).map(([name, { data, shape }]) => ({ name: `${layer}/${name}`, shape, dtype: "float32", data })),
+  );
+  const bytes = new Uint8Array(Float32Array.from(all.flatMap(({ data }) => [...data])).buffer);
+  const manifest = all.map(({ name, shape, dtype }) => ({ name, shape, dtype }));
+  return [{ modelTopology: topology, weightsManifest: [{ paths: ["w"], weights: manifest }] }, bytes];
+}
+
+/** A text model of TensorFlow.js over three characters. */
+function textFiles(r) {
+  const h = small(r);
+  const kind = r.pick(["LSTM", "GRU"]);
+  const gates = { LSTM: 4, GRU: 3 }[kind] * h;
+  const config = {
+    units: h,
+    recurrent_activation: r.pick(["sigmoid", "hard_sigmoid"]),
+    batch_input_shape: [null, null, 3],
+  };
+  const layers = [
+    { class_name: kind, config: { name: "r", ...config } },
+    { class_name: "Dense", config: { name: "d", units: 3, activation: "softmax" } },
+  ];
+  const shapes = { "r/kernel": [3, gates], "r/recurrent_kernel": [h, gates], "r/bias": [gates], "d/kernel": [h, 3], "d/bias": [3] }; // prettier-ignore
+  const weights = Object.entries(shapes).map(([name, shape]) => ({ name, shape, dtype: "float32" }));
+  const count = Object.values(shapes).reduce((sum, shape) => sum + product(shape), 0);
+  const topology = { class_name: "Sequential", config: { name: "s", layers } };
+  const model = { modelTopology: topology, weightsManifest: [{ paths: ["w"], weights }] };
+  return [model, new Uint8Array(floats(r, "f32", count).buffer)];
+}
+
+/** The same as the weights of a .keras file: its topology, and the file of weights. */
+export function kerasWeights(r) {
+  const { topology, weights } = kerasModel(r);
+  const places = ({ kernel, recurrent_kernel, bias }) => {
+    const entries = Object.entries([kernel, recurrent_kernel, bias].filter(Boolean));
+    return { entries: { vars: { entries: Object.fromEntries(entries) } } };
+  };
+  const lstm = { entries: { cell: places(weights.lstm) } };
+  return { topology, groups: makeHdf5({ entries: { layers: { entries: { lstm, dense: places(weights.dense) } } } }) };
+}
+
+/** A file of Keras 2 with a model. */
+export function kerasFile(r) {
+  const { topology, weights } = kerasModel(r);
+  const layers = Object.entries(weights).map(([layer, entries]) => [
+    layer,
+    { attributes: { weight_names: Object.keys(entries) }, entries },
+  ]);
+  return makeHdf5({
+    attributes: { model_config: JSON.stringify(topology) },
+    entries: {
+      model_weights: { attributes: { layer_names: Object.keys(weights) }, entries: Object.fromEntries(layers) },
+    },
+  });
+}
+
+/** Feeds of that model, without some of those in `optional`. */
+function graphFeeds(r, { inputs }, optional = {}) {
+  const [t, n] = [r.range(1, 3), r.range(1, 2)];
+  const feeds = inputs.map(({ name, dtype, shape }) => {
+    const own = shape.map((axis) => ({ T: t, N: n })[axis] ?? axis);
+    return [name, dtype === "i64" ? { data: BigInt64Array.of(r.pick([8000n, 16000n])), shape: [] } : tensor(r, dtype, own)]; // prettier-ignore
+  });
+  return Object.fromEntries(feeds.filter(([name]) => !(name in optional && r.bool())));
+}
+
+const CARRY = { h1: "h0", c1: "c0" };
+
+function graphStream(env) {
+  const model = graphModel(env);
+  const stream = env.own(model.stream({ carry: CARRY }));
+  const feeds = graphFeeds(env.r, model);
+  const { h1, c1 } = stream.step(feeds);
+  env.graphFeeds = feeds;
+  env.watch("stream", () => [h1.data, c1.data]);
+  return stream;
 }
 
 function streamingModel(env) {
@@ -786,6 +1021,7 @@ const GATE_SHAPES = {
   }),
   cudnn: (g, d, h) => ({ kernel: [d, g * h], recurrent_kernel: [h, g * h], bias: [2 * g * h] }),
   tf1: (g, d, h) => ({ kernel: [d + h, g * h], bias: [g * h] }),
+  nam: (g, d, h) => ({ W: [g * h, d + h], b: [g * h] }),
   cs231n: (g, d, h) => ({ Wx: [d, g * h], Wh: [h, g * h], b: [g * h] }),
   coursera(g, d, h) {
     if (g === 1) return { Wax: [h, d], Waa: [h, h], ba: [h, 1] };
@@ -793,7 +1029,7 @@ const GATE_SHAPES = {
     return Object.fromEntries([...letters].flatMap((c) => [[`W${c}`, [h, h + d]], [`b${c}`, [h, 1]]])); // prettier-ignore
   },
 };
-const GATE_CELLS = { cudnn: ["LSTM", "GRU"], tf1: ["RNN", "LSTM"], cs231n: ["RNN", "LSTM"] };
+const GATE_CELLS = { nam: ["LSTM"], cudnn: ["LSTM", "GRU"], tf1: ["RNN", "LSTM"], cs231n: ["RNN", "LSTM"] };
 
 /** A convention with one of its cells, and options that fit. */
 function gateRequest(r) {
@@ -829,6 +1065,31 @@ function gateDict({ r }) {
 
 /** Arguments of functions, by "entry point.name". */
 export const FUNCTIONS = {
+  "cluster.charLMTask.open": ({ r }) => [charLMSetup(r), 1e6],
+  "cluster.cleanQueue": ({ r }) => [{ ...queue(r), ...some(r, { all: true }) }],
+  "cluster.modelTask": ({ r }) => [
+    { name: "t", model: () => new W.Linear(2, 1), loss: W.mse, ...some(r, { count: () => 1 }) },
+  ],
+  "cluster.queueStatus": ({ r }) => [queue(r)],
+  "cluster.runWorker": ({ r }) => [
+    {
+      ...queue(r),
+      ...some(r, { threads: 1, name: "w", tasks: [], maxMemory: 1e6, lock: 1, onNote: () => {} }),
+      ...some(r, { signal: globalThis.AbortSignal.abort() }),
+    },
+  ],
+  "cluster.serveThread": none,
+  "cluster.shardBatches": ({ r }) => [
+    [1, 2].map(() => ({ x: tensor(r, "f32", [2, 3]), y: tensor(r, "f64", [2, 1]) })),
+    r.range(1, 2),
+  ],
+  "cluster.threads": ({ r }) => [
+    { workers: 1, ...some(r, { threads: 1, tasks: [], variant: "simd", maxMemory: 1e6, onNote: () => {} }) },
+  ],
+  "cluster.trainShards"(env) {
+    const { task, options } = sharded(env);
+    return [task, inProcess(env, task), options];
+  },
   "index.parameter": ({ r }) => [tensor(r, dtypeOf(r), [small(r)]), "free"],
   "index.weightedSum": ({ r }) => [
     [
@@ -856,6 +1117,8 @@ export const FUNCTIONS = {
       [[Float64Array.of(1, 2), [3, 4]]],
     ]),
   "index.buildInfo": () => [],
+  "index.startThreads": () => [1],
+  "index.stopThreads": () => [],
   "index.configure": ({ r }) => [{ variant: r.pick(["auto", "simd"]) }],
   "index.initialize": () => [Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)],
   "index.bceWithLogits": (env) =>
@@ -931,11 +1194,56 @@ export const FUNCTIONS = {
     if (r.bool(0.7)) return [rtneural(r), some(r, { dtype: dtypeOf(r) })];
     return [rtneuralDict(r), some(r, { dtype: dtypeOf(r), modules: ["lstm", "tanh", "dense"] })];
   },
+  "audio.fromNam": ({ r }) => [nam(r), some(r, { dtype: dtypeOf(r) })],
+  "audio.toRtneural": (env) => [env.own(entries.audio.fromRtneural(rtneural(env.r)))],
+  "audio.toSequential": (env) => [env.own(entries.audio.fromRtneural({ ...rtneural(env.r), in_skip: 0 }))], // chains have no skip
+  "audio.toProteus": (env) => [env.own(entries.audio.fromProteus(proteus(env.r)))],
+  "audio.StreamingModel.from": (env) => [env.own(new W.Linear(small(env.r), small(env.r), common(env.r)))],
+  "text.fromMl5": ({ r }) => [ml5(r), some(r, { dtype: dtypeOf(r) })],
+  "text.charLMFromTfjs"({ r }) {
+    const [model, bytes] = textFiles(r);
+    return [
+      model,
+      bytes,
+      { vocabulary: r.pick(["abc", ["a", "b", "c"], new W.Vocabulary("abc")]), ...some(r, { dtype: dtypeOf(r) }) },
+    ];
+  },
+  "load.loadModel": ({ r }) => [r.bool() ? ml5(r) : r.one(() => kerasFile(r), () => graphFile(r), () => checkpoint(r))], // prettier-ignore
+  "onnx.onnxMetadata": (env) => [graphModel(env)],
   "audio.fromProteus": ({ r }) => [proteus(r), some(r, { dtype: dtypeOf(r) })],
   "onnx.onnxRecurrent": ({ r }) => onnx(r),
+  "onnx.toOnnx"(env) {
+    const names = [
+      "RNN",
+      "LSTM",
+      "GRU",
+      "LSTMCell",
+      "Linear",
+      "Embedding",
+      "Conv1d",
+      "BatchNorm1d",
+      "Activation",
+      "LastStep",
+    ];
+    const kind = env.r.pick([...names, "MultiheadAttention", "AdditiveAttention", "Sequential", "Model"]);
+    return [OBJECTS[kind](env), some(env.r, { opset: env.r.range(13, 22), dtype: dtypeOf(env.r) })];
+  },
+  "keras.fromKeras": ({ r }) => [kerasFile(r), some(r, { dtype: dtypeOf(r), seed: 1 })],
+  "keras.fromTfjs": ({ r }) => [...tfjsFiles(r), some(r, { dtype: dtypeOf(r), seed: 1 })],
+  "keras.readKerasWeights": ({ r }) => [kerasFile(r)],
+  "keras.toTfjs": (env) => [env.own(entries.keras.fromTfjs(...tfjsFiles(env.r)))],
+  "onnx.fromOnnx": ({ r }) => [graphFile(r), onnxOptions(r)],
   ...Object.fromEntries(Object.entries(OPS).map(([name, generate]) => [`ops.${name}`, generate])),
   "safetensors.readSafetensors": ({ r }) => [entries.safetensors.writeSafetensors(stateDict(r), { key: "value" })],
   "safetensors.writeSafetensors": ({ r }) => [stateDict(r), some(r, { a: "b", format: "pt" })],
+  "npy.readNpy": ({ r }) => [entries.npy.writeNpy(numpyTensor(r))],
+  "npy.readNpz": ({ r }) => [
+    entries.npy.writeNpz(arrays(r), { compress: r.bool() }),
+    some(r, { only: () => true, maxBytes: 1e6 }),
+  ],
+  "npy.writeNpy": ({ r }) => [numpyTensor(r)],
+  "npy.writeNpz": ({ r }) => [arrays(r), some(r, { compress: r.bool() })],
+  "pytorch.readTorch": ({ r }) => [checkpoint(r), { maxBytes: 1e6 }],
   "train.batches": batchesArguments,
   "train.accuracy": (env) => predictions(env, () => []),
   "train.perplexity": ({ r }) => [r.real()],
@@ -969,8 +1277,6 @@ for (const lstm of [false, true]) {
 
 // --- methods -----------------------------------------------------------------------------------------------------------
 
-export const none = () => [];
-
 /** Objects that methods are called on: by class, how one is made. */
 export const OBJECTS = {
   Sequential: (env) => make(env, "Sequential"),
@@ -985,6 +1291,11 @@ export const OBJECTS = {
   Vocabulary: (env) => make(env, "Vocabulary"),
   TextStreams: (env) => make(env, "TextStreams"),
   CharLM: charLM,
+  Cluster: (env) => new entries.cluster.Cluster(...CONSTRUCTORS.Cluster(env)),
+  InProcess(env) {
+    const { task, job } = shardJob(env);
+    return Object.assign(inProcess(env, task), { job });
+  },
   CellCache(env) {
     const layer = layerFor(env, env.r.pick(CELLS));
     return env.own(ran(env, layer).cache);
@@ -993,6 +1304,8 @@ export const OBJECTS = {
   LayerStream: layerStream,
   StreamingModel: (env) => streamingModel(env),
   Batches: (env) => entries.train.batches(...batchesArguments(env)),
+  Model: graphModel,
+  ModelStream: graphStream,
 };
 
 function backwardArguments(env, layer) {
@@ -1126,6 +1439,11 @@ export const METHODS = {
       const own = env.own(new W.SGD(model.parameters(), { lr: 0.1 }));
       return [indices(r, shape, size), indices(r, shape, size), own, some(r, { clip: 1 })];
     },
+    computeGradients({ r }, model) {
+      const shape = [r.range(1, 3), r.range(1, 2)];
+      const size = model.vocabulary.size;
+      return [indices(r, shape, size), indices(r, shape, size), r.pick(["mean", "sum"])];
+    },
     evaluate: ({ r }, model) => [
       Int32Array.from({ length: r.range(6, 12) }, () => r.int(model.vocabulary.size)),
       some(r, { batchSize: 2, seqLen: 2 }),
@@ -1146,6 +1464,14 @@ export const METHODS = {
     "[Symbol.dispose]": none,
   },
   CellCache: { dispose: none, "[Symbol.dispose]": none },
+  Cluster: {
+    connect: () => ["charlm"],
+    train(env) {
+      const { task, options } = sharded(env);
+      return [task, options];
+    },
+  },
+  InProcess: { run: (_, { job }) => [[job]], close: none },
   Stream: {
     step: ({ r }, stream) => [floats(r, dtypeOf(r), sizeOfInput(stream))],
     reset({ r }, { state }) {
@@ -1168,7 +1494,32 @@ export const METHODS = {
     dispose: none,
     "[Symbol.dispose]": none,
   },
+  Model: {
+    ...layerMethods,
+    run: ({ r }, model) => [graphFeeds(r, model)],
+    forward: ({ r }, model) => [tensor(r, model.inputs[0].dtype, [1, 1, model.inputs[0].shape[2]])],
+    backward({ r }, model) {
+      model.train();
+      return [some(r, gradientsOf(r, model.run(graphFeeds(r, model))))];
+    },
+    loadStateDict: ({ r }, model) => [
+      Object.fromEntries(
+        Object.entries(model.stateDict()).map(([name, { shape }]) => [name, tensor(r, dtypeOf(r), shape)]),
+      ),
+    ],
+    stream: ({ r }, model) => [some(r, { carry: CARRY, feeds: some(r, graphFeeds(r, model)) })],
+    resetState: none,
+  },
+  ModelStream: {
+    step({ r, graphFeeds: { h0, c0, ...feeds } }) {
+      return [{ ...feeds, ...some(r, { h0, c0 }) }];
+    },
+    reset: none,
+    dispose: none,
+    "[Symbol.dispose]": none,
+  },
   StreamingModel: {
+    ready: none,
     step: ({ r }, model) => [floats(r, dtypeOf(r), model.inputSize)],
     process({ r }, model) {
       const frames = r.range(1, 3);
@@ -1179,7 +1530,7 @@ export const METHODS = {
     "[Symbol.dispose]": none,
   },
 };
-for (const [name, value] of Object.entries(W)) {
+for (const [name, value] of [...Object.entries(W), ["ClusterError", entries.cluster.ClusterError]]) {
   if (isClass(value) && value.prototype instanceof Error) METHODS[name] = errorMethods;
 }
 

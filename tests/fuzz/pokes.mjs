@@ -65,7 +65,12 @@ function carryOut(call, object, steps) {
       for (const each of [result, result?.cache]) {
         if (typeof each?.dispose === "function") call.env.own({ dispose: () => call.attempt(() => each.dispose()) });
       }
-      if (typeof result?.next === "function") call.attempt(() => [...[1, 2].map(() => result.next()), result.return()]);
+      if (result instanceof Promise)
+        result.catch(() => {}); // what it rejects with is the caller's
+      else if (result?.[Symbol.asyncIterator])
+        for (const each of [result.next(), result.return()]) each.catch(() => {});
+      else if (typeof result?.next === "function")
+        call.attempt(() => [...[1, 2].map(() => result.next()), result.return()]);
     } catch {
       // a method that was replaced gave a Proxy that throws
     }

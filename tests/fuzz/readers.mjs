@@ -1,121 +1,17 @@
 // Readers: valid files, mutated, and what small references say to them. Accepted and refused must agree, numbers be equal.
 
+import { isDeepStrictEqual } from "node:util";
 import { floats, make, onnx, OBJECTS, proteus, rtneural, stateDict } from "./generators.mjs";
+import { MAKERS, mutateFiles } from "./files.mjs";
+import { checkGraph } from "./graphs.mjs";
+import { mutateJson, mutateText, part, PARTS, put } from "./mutations.mjs";
+import { mutateOnnx, onnxFile, readOnnx, writeOnnx } from "./onnx.mjs";
 import * as references from "./references.mjs";
 import { entries, W } from "./subject.mjs";
 
 const { readSafetensors, writeSafetensors } = entries.safetensors;
 
-// --- mutations ---------------------------------------------------------------------------------------------------------
-
-const nest = (depth) => JSON.parse(`${"[".repeat(depth)}${"]".repeat(depth)}`);
-
-const PARTS = [
-  null,
-  true,
-  false,
-  ...[0, -0, 1, 2, 3, -1, 0.5, 1e308, 5e-324, 2 ** 31, 2 ** 32, 2 ** 40, 2 ** 53 - 1, 2 ** 53, 1e21],
-  ...["", "0", "f32", "F32", "LSTM", "lstm", "tanh", "constructor", "__proto__", "toString", "\u0000\u001b[2J", "1e3"],
-  ...["x".repeat(3000), "\ud800", "\u{1f600}"],
-];
-
-function part(r) {
-  if (r.bool(0.7)) return r.pick(PARTS);
-  return r.one(
-    () => [],
-    () => ({}),
-    () => [[]],
-    () => [null],
-    () => nest(r.pick([10, 100, 6000])),
-    () => JSON.parse('{"__proto__":{"type":"lstm"}}'),
-    () => ({ constructor: 1 }),
-  );
-}
-
-/** All places in parsed JSON: [holder, key]. */
-function places(value, found = [], depth = 0) {
-  if (typeof value !== "object" || value === null || depth > 8) return found;
-  for (const key of Object.keys(value).slice(0, 40)) {
-    found.push([value, key]);
-    places(value[key], found, depth + 1);
-  }
-  return found;
-}
-
-function put(holder, key, value) {
-  Object.defineProperty(holder, key, { value, enumerable: true, configurable: true, writable: true });
-}
-
-/** Changes parsed JSON in place. */
-export function mutateJson(r, value) {
-  const all = places(value);
-  if (all.length === 0) return;
-  const [holder, key] = r.pick(all);
-  const old = holder[key];
-  r.one(
-    () => put(holder, key, part(r)),
-    () => put(holder, key, part(r)),
-    () => (Array.isArray(holder) ? holder.splice(Number(key), 1) : delete holder[key]),
-    () =>
-      Array.isArray(holder)
-        ? holder.push(holder[0])
-        : put(holder, r.pick(["extra", "__proto__", "skip", "shape"]), part(r)),
-    () => put(holder, key, [old]),
-    () => put(holder, key, Array.isArray(old) ? old[0] : old),
-    () => {
-      const [otherHolder, other] = r.pick(all);
-      try {
-        put(holder, key, structuredClone(otherHolder[other]));
-      } catch {
-        // too deep to be copied
-      }
-    },
-    () => typeof old === "number" && put(holder, key, r.pick([old + 1, -old, old / 2, old * 2 ** 32, `${old}`, Infinity, NaN])), // prettier-ignore
-    () => typeof old === "string" && put(holder, key, r.pick([old.toUpperCase(), `${old}\0`, old.slice(1), [old]])),
-    () => Array.isArray(old) && put(holder, key, r.pick([[...old].reverse(), [...old, ...old], old.slice(1), { ...old, length: old.length }])), // prettier-ignore
-  );
-}
-
-const { structuredClone } = globalThis;
-
-/** Changes the text of JSON. */
-function mutateText(r, text) {
-  const tokens = [...text.matchAll(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[{}[\],:]|true|false|null/g)];
-  if (tokens.length === 0) return text;
-  const token = r.pick(tokens);
-  const [before, after] = [text.slice(0, token.index), text.slice(token.index + token[0].length)];
-  const entry = r.pick(
-    [...text.matchAll(/"[^"]*":(\[[^[\]]*\]|\{[^{}]*\}|"[^"]*")/g)].map(([each]) => each).concat('"a":"b"'),
-  );
-  if (r.bool(0.15)) {
-    const arrays = [...text.matchAll(/:(\[[^[\]]*\]|"[^"]*")/g)];
-    if (arrays.length > 0) {
-      const { index, 0: old } = r.pick(arrays);
-      const depth = r.pick([1, 2, 100, 3000, 6000]);
-      const deep = r.bool()
-        ? `${"[".repeat(depth)}${"]".repeat(depth)}`
-        : `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-      return `${text.slice(0, index)}:${deep}${text.slice(index + old.length)}`;
-    }
-  }
-  const value = r.one(
-    () => JSON.stringify(r.pick(PARTS)),
-    () => {
-      const depth = r.pick([2, 100, 6000]);
-      return r.bool() ? `${"[".repeat(depth)}${"]".repeat(depth)}` : `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-    },
-    () => "",
-    () => `${token[0]}${token[0]}`,
-    () => r.pick(["1e0", "1.0", "-0", "1E400", "01", "0x1", "2.5e1", "18446744073709551615", "9007199254740993"]),
-    () => r.pick(['"F32"', '"F64"', '"I32"', '"F16"', '"BF16"', '"I64"', '"U8"', '"BOOL"', '"I16"', '"I8"', '"F8_E4M3"', '"f32"']), // prettier-ignore
-    () => r.pick([" ", "\t", "\n", "\u00a0", "\ufeff", "/**/", ","]) + token[0],
-    () => (token[0] === "{" ? `{${entry},` : token[0]),
-    () => (token[0].startsWith('"') ? `"\\u0061${token[0].slice(2)}` : token[0]),
-    () => r.pick(tokens)[0],
-    () => r.pick(["[", "{", "]", "}", '"', "\\", "[".repeat(3000), '{"a":'.repeat(500)]),
-  );
-  return before + value + after;
-}
+// --- files of safetensors ------------------------------------------------------------------------------------------------
 
 const encoder = new globalThis.TextEncoder();
 
@@ -381,6 +277,15 @@ function checkOnnx(call, r) {
   }
 }
 
+function checkOnnxFile(call, r) {
+  const bytes = mutateOnnx(r, onnxFile(r));
+  call.describe(bytes);
+  const { result, error } = call.attempt(() => readOnnx(bytes));
+  if (error) return;
+  // what was read is what is written
+  if (!isDeepStrictEqual(readOnnx(writeOnnx(result)), result)) call.found("wrong", "written and read it is another");
+}
+
 function checkVocabulary(call, r) {
   const characters = Array.from({ length: r.int(5) }, () =>
     r.pick(["a", "b", "\n", "\u{1f600}", "\ud800", "e\u0301", "ab", "", " ", "__proto__", "\u0000", 5, null, ["a"]]),
@@ -554,12 +459,39 @@ function checkScheduleState(call, r) {
   }
 }
 
+/** Files of a format through loadModel: what it gives is what it says, and a file that is not changed is accepted. */
+function loaderOf(format) {
+  return async (call, r) => {
+    let files = MAKERS[format](r, call.env);
+    const changes = format === "onnx" ? r.int(2) : r.pick([0, 1, 1, 1, 2, 3]); // mutateOnnx takes valid files
+    for (let count = changes; count > 0; count--) files = mutateFiles(r, format, files);
+    call.describe(files);
+    const { result, error } = await call.attemptLater(() => entries.load.loadModel(files));
+    if (error) {
+      if (changes === 0 && format !== "onnx") call.found("refused", error.message, error);
+      return;
+    }
+    const { format: found, model, tensors, metadata } = result;
+    if (model) call.env.own(model);
+    if (changes === 0 && found !== format) call.found("wrong", `format ${found}`);
+    if ((model === undefined) === (tensors === undefined)) call.found("wrong", "not one of model and tensors");
+    if (Object.getPrototypeOf(metadata) !== null) call.found("wrong", "metadata with a prototype");
+    for (const { data, shape } of Object.values(tensors ?? {})) {
+      if (data.length !== shape.reduce((a, b) => a * b, 1))
+        call.found("wrong", `${data.length} numbers of shape ${shape}`);
+    }
+  };
+}
+
 /** Readers by name. */
 export const READERS = {
+  ...Object.fromEntries(Object.keys(MAKERS).map((format) => [`files: loadModel of ${format}`, loaderOf(format)])),
   "files: readSafetensors": checkSafetensors,
   "files: readCharLM": checkCharLM,
   "files: fromRtneural": checkRtneural,
   "files: fromProteus": checkProteus,
+  "files: readOnnx": checkOnnxFile,
+  "files: fromOnnx": checkGraph,
   "files: onnxRecurrent": checkOnnx,
   "files: Vocabulary": checkVocabulary,
   "files: loadStateDict of layers": checkLayerState,

@@ -179,6 +179,14 @@ function lastOf(shape) {
   return shape.at(-1);
 }
 
+/** The numbers of a frame: of four axes the last two are its own. */
+function frameSize(shape) {
+  const last = lastOf(shape);
+  if (shape.length !== 4) return last;
+  need(Number.isSafeInteger(shape[2]) && shape[2] > 0, "shape");
+  return last * shape[2];
+}
+
 /** A step of an LSTM whose columns of `ih` [in,4h] and `hh` [h,4h] are i f c o, with one bias [4h]. */
 function lstmStep(state, x, ih, hh, bias) {
   const h = hh.length;
@@ -211,7 +219,7 @@ export function rtneural(file, dtype) {
   need(isRecord(file), "file");
   if (!("layers" in file) && !("in_shape" in file)) throw new Unknown("a state_dict");
   for (const gain of ["in_gain", "out_gain"]) if (file[gain]) throw new Unknown("a gain");
-  const inputs = lastOf(file.in_shape);
+  const inputs = frameSize(file.in_shape);
   let size = inputs;
   const steps = [];
   need(Array.isArray(file.layers) && file.layers.length > 0, "layers");
@@ -250,11 +258,11 @@ export function rtneural(file, dtype) {
       need(Array.isArray(weights) && weights.length === 1 && Array.isArray(weights[0]), "weights");
       const count = Array.isArray(weights[0][0]) && weights[0][0].length === 1 ? 1 : before;
       const [slope] = matrix(weights[0], 1, count);
-      if (layer.shape !== undefined && layer.shape !== null) need(lastOf(layer.shape) === before, "shape");
+      if (layer.shape !== undefined && layer.shape !== null) need(frameSize(layer.shape) === before, "shape");
       steps.push((x) => x.map((each, i) => (each > 0 ? each : each * slope[count === 1 ? 0 : i])));
     } else if (type === "activation") {
       need(weights === undefined || weights === null || (Array.isArray(weights) && weights.length === 0), "weights");
-      if (layer.shape !== undefined && layer.shape !== null) need(lastOf(layer.shape) === before, "shape");
+      if (layer.shape !== undefined && layer.shape !== null) need(frameSize(layer.shape) === before, "shape");
       if (activation === "") continue;
       need(typeof activation === "string" && Object.hasOwn(FRAME, activation), "activation");
       steps.push(FRAME[activation]);

@@ -17,23 +17,27 @@ function sourceOf(key) {
 
 if (!existsSync(join(root, "bindings/wasm.ts"))) throw new Error("run `npm run build` first");
 
-/** Modules by the name of the entry point: index, audio, coursera ... */
+/** Modules by the name of the entry point: index, audio, coursera ... What "ort" exports is onnxruntime-common's. */
 export const entries = {};
 for (const key of Object.keys(listed)) {
-  if (/\.(wasm|json)$/.test(key)) continue;
+  if (/\.(wasm|json)$|\*|^\.\/ort$/.test(key)) continue;
   const [name, path] = sourceOf(key);
   entries[name] = await import(pathToFileURL(path).href);
 }
 
-/** What only the sources have: for the bytes in use. */
-export const { currentCore } = await import(pathToFileURL(join(root, "bindings/instantiate.ts")).href);
+/** A file of the sources, for what is not exported. */
+export const fromSource = (path) => import(pathToFileURL(join(root, path)).href);
+
+export const { currentCore } = await fromSource("bindings/instantiate.ts");
 
 export const W = entries.index;
 
 export const isClass = (value) =>
   typeof value === "function" && /^class\b/.test(Function.prototype.toString.call(value));
 
-const errorClasses = Object.values(W).filter((value) => isClass(value) && value.prototype instanceof Error);
+const errorClasses = [...Object.values(W), entries.cluster.ClusterError].filter(
+  (value) => isClass(value) && value.prototype instanceof Error,
+);
 
 /** Whether an error is one of the package's. */
 export const isTyped = (error) => errorClasses.some((each) => error instanceof each);

@@ -1,7 +1,9 @@
 // Finds and starts the browsers for tests, serves them pages on 127.0.0.1, and says what a page asked for and what went
 // wrong in it.
 
+import { readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
@@ -94,10 +96,10 @@ export function locateBrowser(name: BrowserName): string | undefined {
 /** Firefox.app has a program in small letters; the others are called what their application is. */
 const program = (app: string): string => (app === "Firefox" ? "firefox" : app);
 
-export function launch(name: BrowserName, executablePath: string): Promise<Browser> {
+export function launch(name: BrowserName, executablePath: string, args: readonly string[] = []): Promise<Browser> {
   const browser = name === "Firefox" ? "firefox" : "chrome";
   const timeout = 90_000; // Firefox took longer than puppeteer's 30 s on a busy machine
-  return puppeteer.launch({ browser, executablePath, headless: true, args: [...KINDS[name].args], timeout });
+  return puppeteer.launch({ browser, executablePath, headless: true, args: [...KINDS[name].args, ...args], timeout });
 }
 
 export interface Server {
@@ -178,6 +180,16 @@ export function watch(tab: Page, server: Server): { readonly elsewhere: string[]
   tab.on("console", (message) => problems.push(`console.${message.type()}: ${message.text()}`));
   tab.on("pageerror", (error) => problems.push(`page error: ${String(error)}`));
   return { elsewhere, problems };
+}
+
+/** What axe-core finds wrong with a page as it is now: the rules, and the elements that break them. */
+export async function findViolations(page: Page): Promise<{ id: string; where: string[] }[]> {
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }; // prettier-ignore
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => ({ id, where: nodes.map(({ html }) => html.slice(0, 90)) }));
+  });
 }
 
 /** The text of a page, its requests (paths on the server, other addresses in full), and its errors. */

@@ -1,4 +1,5 @@
-// Packages that some tests use and `npm ci` does not install: tests/bundlers, tests/jest and tests/runtimes pin them.
+// Packages that some tests use and `npm ci` does not install: tests/bundlers, tests/jest, tests/onnxruntime, tests/runtimes and
+// tests/tensorflow pin them.
 
 import { join } from "node:path";
 import { installPinned } from "../../scripts/pinned.js";

@@ -1,5 +1,6 @@
-// A reporter for vitest: prints at the end of a run the tests skipped for lack of a tool, and how to install it (tools.ts). Where
-// WASM_RNN_COUNTS names a file, a line with the numbers of tests goes there, too, which .ci/run adds up.
+// A reporter for vitest: prints at the end of a run the tests skipped for lack of a tool, and how to install it (tools.ts), then
+// the tests that failed with the first line of why, so that the last lines of a log suffice. Where WASM_RNN_COUNTS names a file, a
+// line with the numbers of tests goes there, too, which .ci/run adds up.
 
 import { appendFileSync } from "node:fs";
 import { relative } from "node:path";
@@ -16,7 +17,7 @@ export default class Summary implements Reporter {
     const tests = modules.flatMap((module) => [...module.children.allTests()]);
     const { testNamePattern, root } = this.#vitest!.config;
     const chosen = testNamePattern !== undefined; // by -t: the others are skipped because they were not asked for
-    const lines = describeSkipped(tests, root, chosen);
+    const lines = [...describeSkipped(tests, root, chosen), ...describeFailed(modules, tests, root)];
     if (lines.length > 0) this.#vitest!.logger.log(`\n${lines.join("\n")}\n`);
     const counts = process.env.WASM_RNN_COUNTS;
     if (!counts) return;
@@ -49,6 +50,19 @@ function describeSkipped(tests: readonly TestCase[], root: string, chosen: boole
     lines.push(`Skipped as not for this engine, CPU or system, ${countOf(others.length)}: ${files}`);
   }
   return lines;
+}
+
+/** The files that could not be loaded and the tests that failed, each with the first line of why. */
+function describeFailed(modules: readonly TestModule[], tests: readonly TestCase[], root: string): string[] {
+  const failed = [
+    ...modules.map((module) => ({ name: "", module, errors: module.errors() })),
+    ...tests.map((test) => ({ name: ` > ${test.fullName}`, module: test.module, errors: test.result().errors ?? [] })),
+  ].filter(({ errors }) => errors.length > 0);
+  const lines = failed.flatMap(({ name, module, errors }) => [
+    `  - ${relative(root, module.moduleId)}${name}`,
+    `    ${errors[0]!.message.split("\n", 1)[0]!.slice(0, 200)}`,
+  ]);
+  return lines.length > 0 ? ["Failed:", ...lines] : [];
 }
 
 const countOf = (count: number): string => `${count} ${count === 1 ? "test" : "tests"}`;

@@ -57,6 +57,10 @@ export function missingPython(modules: readonly string[]): string {
   return `${what} Install it (Debian: apt-get install ${debian}) or set PYTHON_PATH.`;
 }
 
+/** What to say where no `programs("redis-server", "valkey-server")` are there. */
+export const MISSING_REDIS =
+  "No redis-server or valkey-server was found. Install one (Debian: apt-get install redis-server).";
+
 /** What to say where no `programs("script")` are there. */
 export const MISSING_SCRIPT =
   "No `script` was found, which gives a program a terminal. Install it (Debian: apt-get install bsdutils).";

@@ -9,7 +9,14 @@ import { expectConformance, type Results } from "../helpers/conformance.js";
 import { variants } from "../helpers/variants.js";
 
 /** The result of a page of tests/browser. */
-type Shown = Results & { error?: { name: string; message: string }; missing?: string[] };
+type Shown = Results & { error?: { name: string; message: string }; missing?: string[]; threads?: number };
+
+/** Headers that make a page cross-origin isolated, with the strictest policy under which threads start. */
+const ISOLATED = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  [CSP]: `${STRICT}; worker-src 'self' blob:`,
+};
 
 describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
   const executable = findBrowser(name);
@@ -19,17 +26,19 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
   let plain: Server;
   let strict: Server;
   let forbidding: Server;
+  let isolated: Server;
 
   beforeAll(async () => {
     plain = await serve();
     strict = await serve({ [CSP]: STRICT });
     forbidding = await serve({ [CSP]: "default-src 'self'" });
+    isolated = await serve(ISOLATED);
     browser = await launch(name, executable);
   });
 
   afterAll(async () => {
     await browser?.close();
-    await Promise.all([plain, strict, forbidding].map((server) => server?.close()));
+    await Promise.all([plain, strict, forbidding, isolated].map((server) => server?.close()));
   });
 
   // a CPU without fused multiply-add cannot run the relaxed build
@@ -55,6 +64,18 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
         "page.js",
         "report.js",
       ]);
+    });
+
+    test.each(["page", "worker"])("%s that is cross-origin isolated: two threads", async (where) => {
+      const found = await visit<Shown>(browser, isolated, `${where}.html?variant=${variant}&threads=2`);
+      expectRight(found);
+      expect(found.result.threads).toBe(2);
+    });
+
+    test("page that is not: one thread, whatever it asks for", async () => {
+      const found = await visit<Shown>(browser, strict, `page.html?variant=${variant}&threads=2`);
+      expectRight(found);
+      expect(found.result.threads).toBe(1);
     });
 
     test("worker", async () => {

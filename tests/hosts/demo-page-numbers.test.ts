@@ -85,13 +85,32 @@ test("gates and states of an LSTM equal those of the course's function, in both 
   model.dispose();
 });
 
-test("gates of a GRU give its next state", () => {
+test.each([
+  {},
+  { resetAfter: false },
+  { recurrentActivation: "hardSigmoid" },
+  { resetAfter: false, recurrentActivation: "hardSigmoid" },
+] as const)("gates of a GRU give its next state (%o)", (options) => {
   const { CharLM, readActivations, Vocabulary } = modules;
-  const model = new CharLM(Vocabulary.fromText(TEXT), { cell: "GRU", embeddingDim: 5, hiddenSize: 4, seed: 3 });
+  const sizes = { embeddingDim: 5, hiddenSize: 4, seed: 3 };
+  const model = new CharLM(Vocabulary.fromText(TEXT), { cell: "GRU", ...sizes, ...options });
   const { kinds, units } = readActivations(model, TEXT.slice(0, 20), 1);
   const { h, z, n } = kinds as Record<"h" | "z" | "n", Float32Array>;
   for (let i = units; i < h.length; i++) {
     expect(h[i]).toBeCloseTo((1 - z[i]!) * n[i]! + z[i]! * h[i - units]!, 5);
+  }
+  model.dispose();
+});
+
+test("gates of an LSTM with hard sigmoid give its next states", () => {
+  const { CharLM, readActivations, Vocabulary } = modules;
+  const sizes = { embeddingDim: 5, hiddenSize: 4, seed: 3 };
+  const model = new CharLM(Vocabulary.fromText(TEXT), { recurrentActivation: "hardSigmoid", ...sizes });
+  const { kinds, units } = readActivations(model, TEXT.slice(0, 20), 1);
+  const { h, c, i: input, f, g, o } = kinds as Record<"h" | "c" | "i" | "f" | "g" | "o", Float32Array>;
+  for (let i = units; i < h.length; i++) {
+    expect(c[i]).toBeCloseTo(f[i]! * c[i - units]! + input[i]! * g[i]!, 5);
+    expect(h[i]).toBeCloseTo(o[i]! * Math.tanh(c[i]!), 5);
   }
   model.dispose();
 });

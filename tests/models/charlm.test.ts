@@ -854,7 +854,7 @@ describe("files", () => {
     };
     expect(change("format", undefined)).toThrow("format: got none, expected wasm-rnn charlm");
     expect(change("format", "pt")).toThrow(FormatError);
-    expect(change("version", "2")).toThrow("version: got 2, expected 1");
+    expect(change("version", "3")).toThrow("version: got 3, expected 1 or 2");
     expect(change("dtype", "f16")).toThrow("dtype: got f16");
     expect(change("architecture", "{")).toThrow("metadata architecture: got something else, expected JSON");
     for (const architecture of ["null", "[]", "{}", '{"embeddingDim":5,"hiddenSize":6,"numLayers":1e999}']) {

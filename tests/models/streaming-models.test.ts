@@ -20,6 +20,7 @@ import {
   type NestedNumbers,
   type Tensor,
 } from "../../src/index.js";
+import { patient } from "../helpers/clock.js";
 import "../helpers/bits.js";
 import { both } from "../helpers/both.js";
 import { golden, tensorOf, type Dtype, type Numbers } from "../helpers/close.js";
@@ -268,9 +269,9 @@ describe("refuses", () => {
     [
       "a layer of another type",
       keras,
-      (f) => (f.layers[0].type = "conv1d"),
+      (f) => (f.layers[0].type = "conv3d"),
       UnsupportedError,
-      ["layers[0].type", "conv1d"],
+      ["layers[0].type", "conv3d"],
     ],
     ["a layer that is none", keras, (f) => (f.layers[1] = 3), FormatError, ["layers[1]", "number 3"]],
     ["no layers", keras, (f) => (f.layers = []), FormatError, ["layers", "empty"]],
@@ -564,7 +565,7 @@ describe("files of many layers are read in linear time, up to 1,000", () => {
     refuses(() => fromProteus(proteus), UnsupportedError, "state_dict: got 1001 layers");
     refuses(() => fromRtneural(stack(1), { modules }), UnsupportedError, "modules: got 200001 layers");
     refuses(() => fromRtneural(wide), UnsupportedError, "json: got 200000 layers");
-    expect(performance.now() - start).toBeLessThan(10_000); // it took minutes; 0.3 s on an idle machine
+    expect(performance.now() - start).toBeLessThan(patient(10_000)); // it took minutes; 0.3 s on an idle machine
   });
 });
 
@@ -596,15 +597,15 @@ describe("holes and odd lengths", () => {
   });
 });
 
-test("of RTNeural's layers those load that the guide says, the others are refused by name", () => {
+test("of RTNeural's layers those load that the guide says", () => {
   const guide = readFileSync(new URL("../../docs/guides/streaming.md", import.meta.url), "utf8");
-  const rows = guide.split("\n").filter((line) => /^\| .*`(lstm|dense|conv1d)`/.test(line));
-  const typesIn = (row: string) => [...row.split("|")[1]!.matchAll(/`([\w-]+)`/g)].map(([, type]) => type!);
-  const [loads, refused] = [rows.slice(0, 2).flatMap(typesIn), typesIn(rows[2]!)];
-  expect(loads).toEqual(["lstm", "gru", "dense", "time-distributed-dense", "activation", "prelu"]);
-  expect(refused).toEqual(["conv1d", "conv2d", "batchnorm", "batchnorm2d"]);
+  const rows = guide.split("\n").filter((line) => line.startsWith("| `"));
+  const loads = rows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`([\w-]+)`/g)].map(([, type]) => type!));
   const zeros = (...shape: number[]): NestedNumbers =>
     shape.length === 0 ? 0 : Array.from({ length: shape[0]! }, () => zeros(...shape.slice(1)));
+  const ones = [1, 1];
+  const sizes = { kernel_size: [3], dilation: [2], num_filters_in: 2, num_features_in: 1, num_filters_out: 2 };
+  const taps = { kernel_size_time: 3, kernel_size_feature: 1, strides: 1, padding: "valid", epsilon: 0.001 };
   const weights: Record<string, NestedNumbers[]> = {
     lstm: [zeros(2, 8), zeros(2, 8), zeros(8)],
     gru: [zeros(2, 6), zeros(2, 6), zeros(2, 6)],
@@ -612,18 +613,25 @@ test("of RTNeural's layers those load that the guide says, the others are refuse
     "time-distributed-dense": [zeros(2, 2), zeros(2)],
     activation: [],
     prelu: [zeros(1, 2)],
+    conv1d: [zeros(3, 2, 2), zeros(2)],
+    conv2d: [zeros(3, 1, 2, 2), zeros(2)],
+    batchnorm: [zeros(2), zeros(2), zeros(2), ones],
+    batchnorm2d: [zeros(2), ones],
+    gated_activation: [],
   };
+  expect(loads).toEqual(Object.keys(weights).sort((a, b) => loads.indexOf(a) - loads.indexOf(b)));
   const read = (type: string) => {
     const activation = type === "activation" ? "tanh" : "";
-    const layer = { type, activation, shape: [null, null, 2], weights: weights[type] };
+    const out = type === "gated_activation" ? 1 : 2;
+    const shape = type.endsWith("2d") ? [null, null, 1, 2] : [null, null, out];
+    const layer = { type, activation, shape, ...sizes, ...taps, weights: weights[type] };
     const dense = { type: "dense", activation: "", shape: [null, null, 2], weights: weights.dense };
     return fromRtneural({ in_shape: [null, null, 2], layers: [dense, layer] });
   };
   for (const type of loads) {
     using model = read(type);
-    expect([...model.step([1, 2])]).toEqual([0, 0]);
+    expect([...model.step([1, 2])]).toEqual(type === "gated_activation" ? [0] : [0, 0]);
+    expect(model.ready).toBe(true);
   }
-  for (const type of [...refused, "gated_activation"]) {
-    refuses(() => read(type), UnsupportedError, `layers[1].type: got "${type}"`);
-  }
+  refuses(() => read("conv3d"), UnsupportedError, 'layers[1].type: got "conv3d"');
 });

@@ -10,6 +10,7 @@ import type { BenchResult } from "../../bench/bench.js";
 import { PEER_CASES } from "../../bench/cases.js";
 import type { ImportResult } from "../../bench/import.js";
 import type { PeersResult } from "../../bench/peers.js";
+import type { OnnxResult } from "../../bench/onnx.js";
 import { PEERS } from "../../bench/peers/contestants.js";
 
 const ENGINE = { engine: expect.stringContaining(process.versions.node) as string };
@@ -93,10 +94,31 @@ test("peers --toy without peers: every row says how to install them", () => {
   }
 });
 
+test("onnx --toy with the peers and models that are there", () => {
+  const { machine, versions, frames, starts, sizes } = toy("onnx") as OnnxResult;
+  expect(machine).toMatchObject(ENGINE);
+  const peers = ["node", "web"].filter((short) => versions[`onnxruntime-${short}`] !== undefined);
+  for (const { us, ratios, most, difference } of frames) {
+    expect(Object.keys(us)).toEqual(["ours", "stream", ...peers]);
+    for (const time of Object.values(us)) expect(time).toBeGreaterThan(0);
+    expect(Object.keys(ratios)).toHaveLength(2 * peers.length);
+    for (const peer of peers) {
+      expect(ratios[`ours/${peer}`]).toBeCloseTo(us.ours! / us[peer]!, 6); // one round
+      expect(most[peer as "web" | "node"]).toBeGreaterThan(0);
+    }
+    for (const each of Object.values(difference)) expect(each).toBeLessThan(1e-4);
+  }
+  for (const { value } of sizes) expect(value).toBeGreaterThan(0);
+  for (const { value } of starts) expect(value).toSatisfy(Number.isFinite); // differences of times, which noise makes negative
+  expect(sizes.filter(({ most }) => most !== undefined)).toHaveLength(3);
+});
+
 test("a peer that cannot do something says why", () => {
   for (const { name, cannot } of PEERS) {
     const refuses = (op: "forward" | "forward+backward" | "step", dtype: "f64" | "f32", size = "small") =>
-      cannot(op, dtype, PEER_CASES[size]!) !== undefined;
+      cannot(op, dtype, PEER_CASES[size]!, 1) !== undefined;
+    const one = cannot("forward", "f32", PEER_CASES.tiny!, 2) !== undefined;
+    expect(one, `${name}, two threads`).toBe(/tfjs|brain/.test(name));
     expect(refuses("forward", "f64"), name).toBe(!/NumPy|PyTorch/.test(name));
     expect(refuses("forward", "f32"), name).toBe(name === "brain.js");
     expect(refuses("forward", "f32", "tiny"), name).toBe(false);

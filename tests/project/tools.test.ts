@@ -120,6 +120,7 @@ describe("a run without a tool", () => {
     const { status, output, counts } = runWithout("true");
     expect(output).toContain("Error: No Firefox was found.");
     expect(output).toContain("Error: No python3 with torch was found.");
+    expect(output).toMatch(/\nFailed:\n {2}- tests\/some\.test\.ts > .*\n {4}No Firefox was found\. Install it/);
     expect(status).toBe(1);
     expect(JSON.parse(counts)).toEqual({ name: "vitest", passed: 1, failed: 2, skipped: 2 });
   });

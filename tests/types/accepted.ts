@@ -47,6 +47,8 @@ import {
   type TensorData,
 } from "wasm-rnn";
 import * as ops from "wasm-rnn/ops";
+import ortDefault, { InferenceSession, Tensor as OrtTensor } from "wasm-rnn/ort";
+import * as ortWasm from "wasm-rnn/ort/wasm";
 import {
   accuracy,
   batches,
@@ -324,3 +326,11 @@ is<FitPosition | undefined>()(
 );
 is<number>()(accuracy(any, any));
 is<Tensor<"i32">>()(confusionMatrix(any, any, 3));
+
+// wasm-rnn/ort: onnxruntime-common's own types, under all of its names
+const session: Promise<InferenceSession> = InferenceSession.create(new Uint8Array(8), { executionProviders: ["wasm"] });
+is<Promise<InferenceSession.ReturnType>>()(session.then((made) => made.run({ x: new OrtTensor("float32", [1], [1]) })));
+is<typeof InferenceSession>()(ortWasm.InferenceSession);
+is<typeof InferenceSession>()(ortDefault.InferenceSession);
+is<Float32Array>()(new OrtTensor("float32", [1]).data);
+ortWasm.env.wasm.wasmPaths = "/";

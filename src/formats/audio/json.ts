@@ -44,6 +44,19 @@ export function lastOf(path: string, value: unknown): number {
   return size(`${path}[${shape.length - 1}]`, shape[shape.length - 1]);
 }
 
+/** The numbers of a frame, from its shape: the last extent, or of four [batch, time, features, filters] the last two. */
+export function frameSize(path: string, value: unknown): number {
+  const shape = array(path, value);
+  const last = lastOf(path, shape);
+  return shape.length === 4 ? last * size(`${path}[2]`, shape[2]) : last;
+}
+
+/** A whole number > 0, alone or at the end of an array. */
+export function lastSize(path: string, value: unknown, otherwise?: number): number {
+  if (otherwise !== undefined && (value === undefined || value === null)) return otherwise;
+  return Array.isArray(value) ? lastOf(path, value) : size(path, value);
+}
+
 /** A tensor from nested arrays. `pattern` is its shape, with undefined for unknown extents. */
 export function numbers(
   path: string,

@@ -4,8 +4,20 @@ import { ShapeError, UnsupportedError } from "../../../bindings/errors.js";
 import { GATES, type CellKind } from "../../../bindings/recurrent.js";
 import { describe, type FloatDtype, type Tensor } from "../../../bindings/tensor.js";
 import { quote } from "../json.js";
-import { checkLayerCount, type StreamingLayer } from "./description.js";
+import { checkLayerCount, type ConvolutionLayer, type StreamingLayer } from "./description.js";
 import { numbers } from "./json.js";
+
+/** What a state_dict does not tell of a convolution. */
+export interface ConvolutionForm {
+  /** Frames from one output to the next (default 1). */
+  stride?: number | undefined;
+  /** Frames from one tap to the next (default 1). */
+  dilation?: number | undefined;
+  /** Groups of channels (default: as many as the size before makes them; 1 for the first module). */
+  groups?: number | undefined;
+  /** "valid" (default): the first whole window has the first output; "causal": zeros come before the first frame. */
+  padding?: "valid" | "causal" | undefined;
+}
 
 /** A state_dict of nested arrays. Every entry must be used: see `checkAllTaken`. */
 export class StateDict {
@@ -65,14 +77,34 @@ export class StateDict {
     inFeatures: number | undefined,
     outFeatures: number | undefined,
   ): StreamingLayer & { type: "dense" } {
-    const given = this.has(`${prefix}weight`) ? this.entries[`${prefix}weight`] : undefined;
-    if (Array.isArray(given) && Array.isArray(given[0]) && Array.isArray(given[0][0])) {
-      const place = this.#place(`${prefix}weight`);
-      throw new UnsupportedError(place, "three axes (a convolution)", "RNN, LSTM, GRU and Linear modules");
-    }
     const weight = this.#take(`${prefix}weight`, [outFeatures, inFeatures]);
     const bias = this.has(`${prefix}bias`) ? this.#take(`${prefix}bias`, [weight.shape[0]]) : undefined;
     return { type: "dense", weight, bias };
+  }
+
+  /** Whether a module has the weight of a convolution: three axes. */
+  isConvolution(prefix: string): boolean {
+    const given = this.has(`${prefix}weight`) ? this.entries[`${prefix}weight`] : undefined;
+    return Array.isArray(given) && Array.isArray(given[0]) && Array.isArray(given[0][0]);
+  }
+
+  /**
+   * A convolution over time.
+   *
+   * @param channels of its input; undefined: as many as its weight and groups say
+   */
+  convolution(prefix: string, channels: number | undefined, form: ConvolutionForm = {}): ConvolutionLayer {
+    const { stride = 1, dilation = 1, padding = "valid" } = form;
+    const weight = this.#take(`${prefix}weight`, [undefined, undefined, undefined]);
+    const [out, width] = weight.shape as [number, number, number];
+    const groups = form.groups ?? (channels === undefined ? 1 : Math.max(1, Math.floor(channels / width)));
+    const place = this.#place(`${prefix}weight`);
+    if (channels !== undefined && width * groups !== channels) {
+      throw new ShapeError(place, `${width} inputs of each of ${groups} groups`, `${channels} in all`);
+    }
+    if (out % groups !== 0) throw new ShapeError(place, `${out} outputs`, `a multiple of groups, ${groups}`);
+    const bias = this.has(`${prefix}bias`) ? this.#take(`${prefix}bias`, [out]) : undefined;
+    return { type: "conv1d", weight, bias, stride, dilation, groups, causal: padding === "causal" };
   }
 
   checkAllTaken(): void {
