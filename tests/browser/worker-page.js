@@ -5,8 +5,8 @@ show(
   () =>
     new Promise((resolve, reject) => {
       const worker = new Worker("worker.js", { type: "module" });
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.onerror = ({ message }) => reject(new Error(message));
+      worker.onmessage = ({ data: { results, error } }) => (error ? reject(error) : resolve(results));
+      worker.onerror = ({ message }) => reject(new Error(message || "the worker could not be loaded"));
       worker.postMessage({ variant, threads, course });
     }),
 );

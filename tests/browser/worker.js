@@ -1,7 +1,13 @@
-// The package in a module worker. An error in here goes to the worker's onerror.
+// The package in a module worker. An error, or none, goes to the page as `error`.
 import { conform, modules } from "./modules.js";
 
-self.onmessage = async ({ data: { variant, threads, course } }) => {
+async function run({ variant, threads, course }) {
   const together = await modules.core.startThreads(threads);
-  self.postMessage({ ...conform(modules, variant, course), threads: together });
-};
+  return { ...conform(modules, variant, course), threads: together };
+}
+
+self.onmessage = ({ data }) =>
+  run(data).then(
+    (results) => self.postMessage({ results }),
+    ({ name, message }) => self.postMessage({ error: { name, message } }),
+  );

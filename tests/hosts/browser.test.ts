@@ -4,7 +4,17 @@
 
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CSP, findBrowser, launch, serve, STRICT, visit, type Server, type Visit } from "../helpers/browser.js";
+import {
+  CSP,
+  findBrowser,
+  launch,
+  nestedWorkers,
+  serve,
+  STRICT,
+  visit,
+  type Server,
+  type Visit,
+} from "../helpers/browser.js";
 import { expectConformance, type Results } from "../helpers/conformance.js";
 import { variants } from "../helpers/variants.js";
 
@@ -66,11 +76,15 @@ describe.each(["Chromium", "Firefox"] as const)("in %s", (name) => {
       ]);
     });
 
-    test.each(["page", "worker"])("%s that is cross-origin isolated: two threads", async (where) => {
+    async function expectTwoThreads(where: string): Promise<void> {
       const found = await visit<Shown>(browser, isolated, `${where}.html?variant=${variant}&threads=2`);
       expectRight(found);
       expect(found.result.threads).toBe(2);
-    });
+    }
+
+    test("page that is cross-origin isolated: two threads", () => expectTwoThreads("page"));
+
+    test("worker of such a page: two threads", nestedWorkers(name), () => expectTwoThreads("worker"));
 
     test("page that is not: one thread, whatever it asks for", async () => {
       const found = await visit<Shown>(browser, strict, `page.html?variant=${variant}&threads=2`);

@@ -14,6 +14,7 @@ import {
   findBrowser,
   findViolations,
   launch,
+  nestedWorkers,
   serveFolder,
   watch,
   type BrowserName,
@@ -367,7 +368,9 @@ describe.each<BrowserName>(["Chromium", "Firefox"])("the site in %s", (name) => 
     expect(watched.problems).toEqual([]);
   });
 
-  test("the host's headers decide whether one core computes or all of them, at every load; they learn the same", async () => {
+  const headersDecide =
+    "the host's headers decide whether one core computes or all of them, at every load; they learn the same";
+  test(headersDecide, nestedWorkers(name), async () => {
     const isolated = await serveIsolated(join(folder, "some/where"));
     onTestFinished(() => isolated.close());
     const learned: string[] = [];
