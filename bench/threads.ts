@@ -34,8 +34,9 @@ runWith(options.node, "bench/threads.ts");
 /** Milliseconds of one measurement, at least; and of a call, at most: others are left out. */
 const LEAST = 2;
 const MOST = 60;
-/** Pairs of a free case, whose threads start and end for each. */
-const FREE_PAIRS = 5;
+/** Pairs of a free case, whose threads start and end for each, and milliseconds until a new thread's code is compiled. */
+const FREE_PAIRS = 10;
+const FREE_WARM_UP = 50;
 /** How much slower with threads a case may be, in percent. */
 const SLOWER = 2;
 
@@ -132,7 +133,7 @@ for (const [name, make, free = false] of cases()) {
   const turn = async (threads: boolean) => {
     if (free) await (threads ? startThreads(options.threads) : stopThreads());
     const call = threads ? several : one;
-    if (free) time(call, calls);
+    if (free) time(call, Math.ceil(FREE_WARM_UP / once));
     return time(call, calls);
   };
   for (let i = 0; i < 6; i++) await turn(i % 2 === 1);

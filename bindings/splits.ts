@@ -9,8 +9,12 @@ import * as fields from "./wasm-fields.js";
 
 const at = fields.sequence;
 
-/** The least multiply-adds, or their like, of a call that is divided: some 50 us of work. */
-export const LEAST_WORK = 1_048_576;
+/** The least multiply-adds, or their like, of a call that is divided: some 200 us of work, as threads that sleep take 50 to wake. */
+export const least = { work: 4_194_304 };
+
+/** How much less is enough for a phase of a divided pass, whose threads are awake; and how much more takes a pass whose steps one runs. */
+const AWAKE = 1 / 4;
+const STEPS_ALONE = 4;
 
 /** What computing one number costs, in multiply-adds. */
 const COST = { copy: 4, arithmetic: 6, exponential: 24, update: 32 };
@@ -55,7 +59,7 @@ function partsOf({ team }: Division, count: number, unit: number): (readonly [fi
 function byNumbers(cost: number, count: number, pointers: readonly number[]): Rule {
   return (division, args) => {
     const n = args[count]!;
-    if (n * cost < LEAST_WORK) return false;
+    if (n * cost < least.work) return false;
     const calls = partsOf(division, n, 64).map(([first, last]): Call => {
       const own = [...args];
       own[count] = last - first;
@@ -74,7 +78,7 @@ function byRows(
 ): Rule {
   return (division, args) => {
     const rows = args[0]!;
-    if (rows < 2 || rows * cost(args) < LEAST_WORK) return false;
+    if (rows < 2 || rows * cost(args) < least.work) return false;
     const pointers = Object.entries(strides(args)).map(([p, stride]) => [Number(p), stride] as const);
     const calls = partsOf(division, rows, 4).map(([first, last]): Call => {
       const own = [...args];
@@ -125,14 +129,14 @@ function productCalls(division: Division, product: Product): Call[] {
 /** gemm itself. */
 const product: Rule = (division, args) => {
   const [m, n, k] = args as Product;
-  if (m * n * k < LEAST_WORK) return false;
+  if (m * n * k < least.work) return false;
   division.team.run(productCalls(division, args as Product));
   return true;
 };
 
 const linearForward: Rule = (division, args) => {
   const [rows, inputs, outputs, x, weight, bias, y] = args as [number, number, number, number, number, number, number];
-  if (rows * inputs * outputs < LEAST_WORK) return false;
+  if (rows * inputs * outputs < least.work) return false;
   division.team.run(productCalls(division, [rows, outputs, inputs, x, inputs, 1, weight, 1, inputs, bias, y, outputs]));
   return true;
 };
@@ -142,7 +146,7 @@ const linearBackward: Rule = (division, args) => {
     ...[number, number, number, number, number],
     ...[number, number, number, number],
   ];
-  if (rows * inputs * outputs < LEAST_WORK) return false;
+  if (rows * inputs * outputs < least.work) return false;
   const own = (product: Product) => division.team.run(productCalls(division, product));
   if (dx) own([rows, inputs, outputs, dy, outputs, 1, weight, inputs, 1, 0, dx, inputs]);
   own([outputs, inputs, rows, dy, 1, outputs, x, inputs, 1, dWeight, dWeight, inputs]);
@@ -156,7 +160,7 @@ const scatterRows: Rule = (division, args) => {
     ...[number, number, number, number],
     ...[number, number, number, number],
   ];
-  if (count * width * COST.copy < LEAST_WORK) return false;
+  if (count * width * COST.copy < least.work) return false;
   const { kernel, size, team } = division;
   const calls = partsOf(division, width, 64 / size).map(([first, last]): Call => {
     const [source, target] = [from + first * size, to + first * size];
@@ -171,7 +175,7 @@ const gatherRows: Rule = (division, args) => {
     ...[number, number, number, number],
     ...[number, number, number],
   ];
-  if (count * width * COST.copy < LEAST_WORK) return false;
+  if (count * width * COST.copy < least.work) return false;
   const { kernel, size, team } = division;
   const calls = partsOf(division, count, 4).map(([first, last]): Call => {
     const source = index ? from : from + first * fromStride * size;
@@ -188,7 +192,7 @@ const layerNormBackward: Rule = (division, args) => {
     ...[number, number, number, number, number, number, number],
     ...[number, number, number, number, number, number],
   ];
-  if (rows * n * 2 * COST.arithmetic < LEAST_WORK) return false;
+  if (rows * n * 2 * COST.arithmetic < least.work) return false;
   const { kernel, size, team } = division;
   const skip = (address: number, numbers: number) => address && address + numbers * size;
   if (dWeight || dBias) {
@@ -244,7 +248,7 @@ function recordByNumbers<F extends Offsets>(
 ): Rule {
   return (division, [address]) => {
     const n = readerOf(division, address!, fields)("n");
-    if (n * cost < LEAST_WORK) return false;
+    if (n * cost < least.work) return false;
     const moved = arrays.map((name) => [fields[name]!, division.size] as const);
     division.team.run(recordCalls(division, address!, fields.bytes, fields.n, partsOf(division, n, 64), moved));
     return true;
@@ -269,7 +273,7 @@ function loss<F extends Offsets & { readonly bytes: number; readonly factor: num
   return (division, [address]) => {
     const { core, team, size } = division;
     const { counted, count, unit, numbers, arrays } = describe(readerOf(division, address!, fields), size);
-    if (count * numbers * COST.exponential < LEAST_WORK) return false;
+    if (count * numbers * COST.exponential < least.work) return false;
     const factor = division.other(factorOf).run(address!) as number;
     if (factor === 0) return false; // of an infinite divisor: parts would take it for one that they shall find
     const terms = core.heap.allocate(8 * count, "terms of a loss");
@@ -311,7 +315,7 @@ const conv1dForward: Rule = (division, [address]) => {
   const { size } = division;
   const get = readerOf(division, address!, fields.convolution);
   const [n, t, c, o, taps, groups] = [get("n"), get("t"), get("c"), get("o"), get("taps"), get("groups")];
-  if (n < 2 || (n * t * c * o * taps) / groups < LEAST_WORK) return false;
+  if (n < 2 || (n * t * c * o * taps) / groups < least.work) return false;
   const moved = [
     [fields.convolution.counts, 4],
     [fields.convolution.x, get("xRow") * size],
@@ -330,7 +334,7 @@ const matmul: Rule = (division, [address]) => {
   const [rank, m, n, k] = [get("rank"), get("m"), get("n"), get("k")];
   const axes = get("axes") >>> 0; // an address
   const [matrices, aMatrix, bMatrix] = [0, 1, 2].map((i) => ints[axes / 4 + i]!) as [number, number, number];
-  if (rank !== 1 || matrices * m * n * k < LEAST_WORK) return false;
+  if (rank !== 1 || matrices * m * n * k < least.work) return false;
   if (matrices === 1) {
     const moved = [
       [fields.product.a, get("aRow") * size],
@@ -361,7 +365,7 @@ const convForward: Rule = (division, [address]) => {
   const get = readerOf(division, address!, fields.conv);
   const [images, groups, count] = [get("images"), get("groups"), get("count")];
   const [outputs, k] = [get("outputs"), get("taps") * get("channels")];
-  if (count < 8 || images * groups * count * outputs * k < LEAST_WORK) return false;
+  if (count < 8 || images * groups * count * outputs * k < least.work) return false;
   const parts = partsOf(division, count, 4);
   const bytes = Math.ceil(convScratchBytes(k, outputs, size) / 64) * 64;
   const work = core.heap.allocate(parts.length * bytes, "scratch of threads");
@@ -466,7 +470,7 @@ class PassParts {
 
   /** Runs a phase whose parts the kernel finds itself. */
   divided(phase: number, from: number, work: number, scratch?: Scratch): void {
-    const parts = work < LEAST_WORK ? 1 : this.#division.team.threads;
+    const parts = work < least.work * AWAKE ? 1 : this.#division.team.threads;
     const calls = Array.from({ length: parts }, (_, part): Call => {
       return [this.#kernel, this.copy(1 + part, from, scratchOf(part, scratch), { phase, part, parts })];
     });
@@ -529,20 +533,21 @@ class PassParts {
 }
 
 /** The multiply-adds of a pass. */
-function workOf(pass: PassParts, cell: keyof typeof CELLS): { input: number; all: number } {
-  const gates = pass.get("rows") * pass.get("h") * CELLS[cell];
-  const input = gates * pass.get("d");
-  return { input, all: input + gates * pass.get("p") };
+function workOf(division: Division, address: number, cell: keyof typeof CELLS): { input: number; all: number } {
+  const get = readerOf(division, address, at);
+  const gates = get("rows") * get("h") * CELLS[cell];
+  const input = gates * get("d");
+  return { input, all: input + gates * get("p") };
 }
 
 function recurrentForward(cell: keyof typeof CELLS): Rule {
   return (division, [address]) => {
+    const work = workOf(division, address!, cell);
+    if (work.all < least.work) return false;
     const pass = new PassParts(division, `${cell}Forward`, address!);
-    const work = workOf(pass, cell);
-    if (work.all < LEAST_WORK) return false;
     const { core, size } = division;
     const ranges = pass.ranges();
-    if (ranges.length < 2 && (pass.get("rows") < FEW_ROWS || work.input < LEAST_WORK)) return false;
+    if (ranges.length < 2 && (pass.get("rows") < FEW_ROWS || work.input < least.work * STEPS_ALONE)) return false;
     const n = pass.get("n");
     const [p, h, others] = [pass.get("p"), pass.get("h"), pass.get("others")];
     const training = pass.get("training") !== 0;
@@ -600,9 +605,9 @@ function recurrentForward(cell: keyof typeof CELLS): Rule {
 
 function recurrentBackward(cell: keyof typeof CELLS): Rule {
   return (division, [address]) => {
+    const work = workOf(division, address!, cell);
+    if (work.all < least.work) return false;
     const pass = new PassParts(division, `${cell}Backward`, address!);
-    const work = workOf(pass, cell);
-    if (work.all < LEAST_WORK) return false;
     const [n, p, h] = [pass.get("n"), pass.get("p"), pass.get("h")];
     const ranges = pass.get("normIh") ? ([[0, n]] as const) : pass.ranges(); // gradients of gains are sums over all rows of each step
     pass.whole(PACK);
@@ -693,16 +698,17 @@ export function divide<E>(
       const kernel: Kernel = { module, index: exports.indexOf(`${name}_${dtype}`), run };
       handles.set(`${prefix}${name}_${dtype}`, kernel);
       const rule = byName[name];
+      const own = countsOf(name);
       all[dtype][name] = rule
         ? (...args: number[]) => {
             const team = teamOf();
             if (!team || team.threads === 1) return run(...args);
             const result = rule({ core, team, kernel, size: BYTES[dtype], other }, args);
-            count(name, result === false ? "below" : "parallel");
+            own[result === false ? "below" : "parallel"]++;
             return result === false ? run(...args) : result;
           }
         : (...args: number[]) => {
-            count(name, "alone");
+            own.alone++;
             return run(...args);
           };
     }
@@ -710,8 +716,8 @@ export function divide<E>(
   return all as KernelsByType<E>;
 }
 
-function count(name: string, what: keyof Counts): void {
+function countsOf(name: string): Counts {
   let own = counts.get(name);
   if (!own) counts.set(name, (own = { parallel: 0, below: 0, alone: 0 }));
-  own[what]++;
+  return own;
 }

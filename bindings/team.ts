@@ -22,8 +22,8 @@ export type Call = readonly [kernel: Kernel, ...args: number[]];
 /** The most threads, and so the most calls of a list. */
 export const MAX_THREADS = 64;
 
-/** Loads of a flag before a thread sleeps: some 20 us, more than the time between two lists of a pass. */
-const SPINS = 20_000;
+/** Loads of a flag before a thread sleeps: some 100 us, more than the time between two passes of a step of training. */
+const SPINS = 100_000;
 
 /** Milliseconds that the driver sleeps at a time. */
 const LONGEST_WAIT = 100;
