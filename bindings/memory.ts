@@ -5,6 +5,7 @@ import type { Core } from "./instantiate.js";
 import {
   BYTES,
   checkTensor,
+  copied,
   describe,
   kindOf,
   lengthOf,
@@ -254,8 +255,8 @@ export class WasmTensor<D extends Dtype = Dtype> implements Tensor<D> {
   /** A new copy, which belongs to the caller. */
   download(shape: readonly number[] = this.shape): Tensor<D> {
     const first = this.pointer / BYTES[this.dtype];
-    const data = (this.arena.core.heap.view(this.dtype) as TensorData).slice(first, first + sizeOf(this.shape));
-    return { data: data as TensorData<D>, shape: [...shape] };
+    const view = (this.arena.core.heap.view(this.dtype) as TensorData).subarray(first, first + sizeOf(this.shape));
+    return { data: copied(view) as TensorData<D>, shape: [...shape] };
   }
 
   /** `count` entries of the first axis from `first` on, in the same memory. */

@@ -91,6 +91,11 @@ export function zeros<D extends Dtype>(dtype: D, size: number): TensorData<D> {
   }
 }
 
+/** A copy of a view; engines copy long ones faster this way than by slice(), of shared memory above all. */
+export function copied<T extends TensorData>(view: T): T {
+  return view.length < 2048 ? (view.slice() as T) : new (view.constructor as new (numbers: T) => T)(view);
+}
+
 /** The product of the dimensions; 1 for []. */
 export function sizeOf(shape: readonly number[]): number {
   let size = 1;

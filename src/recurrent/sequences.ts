@@ -5,6 +5,7 @@ import type { Core } from "../../bindings/instantiate.js";
 import { steady, takeLengths, takeMask, takeTensor, type Lengths } from "../../bindings/memory.js";
 import {
   checkKind,
+  copied,
   readTensor,
   showShape,
   type Dtype,
@@ -71,7 +72,7 @@ export function toTimeFirst<D extends Dtype>(x: Tensor<D>, { batchFirst, t, n }:
 /** A copy of [T,N,features] in the caller's layout. */
 export function fromTimeFirst<D extends Dtype>(x: Tensor<D>, layout: Layout): Tensor<D> {
   if (layout.batchFirst) return permute(x, [1, 0, 2]);
-  return { data: x.data.slice() as TensorData<D>, shape: sequenceShape(layout, x.shape[2]!) };
+  return { data: copied(x.data), shape: sequenceShape(layout, x.shape[2]!) };
 }
 
 /** [T,N,features] in the order in which the layer reads it, and back. */

@@ -2,9 +2,9 @@
 // missing peers the results say how to install them.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import type { BenchResult } from "../../bench/bench.js";
 import { PEER_CASES } from "../../bench/cases.js";
@@ -149,5 +149,21 @@ test.each([
     expect(gzipped === undefined).toBe(cannot !== undefined);
     if (options.length === 0 || cannot === undefined) continue;
     expect(cannot).toBe("not installed: npm run bench:import installs it");
+  }
+});
+
+test("bench:report: what the READMEs say is what the results have", () => {
+  const folder = mkdtempSync(join(tmpdir(), "wasm-rnn-bench-"));
+  try {
+    const written = ["README.md", "bench/README.md"];
+    const isSource = (path: string) => !path.split(/[\\/]/).includes("node_modules");
+    for (const path of ["bench", "README.md", "package.json", ".prettierrc.json"]) {
+      cpSync(path, join(folder, path), { recursive: true, filter: isSource });
+    }
+    for (const path of ["node_modules", "dist", "src", "tests"]) symlinkSync(resolve(path), join(folder, path));
+    execFileSync(process.execPath, ["--import", "tsx", "bench/report.ts"], { cwd: folder, stdio: "pipe" });
+    for (const path of written) expect(readFileSync(join(folder, path), "utf8")).toBe(readFileSync(path, "utf8"));
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
