@@ -71,9 +71,8 @@ function takeFiles(given: unknown): ReadonlyMap<string, Uint8Array> {
   }
   const names = Object.keys(given);
   if (names.length > MAX_FILES) throw new ValueError("files", `${names.length} files`, `at most ${MAX_FILES}`);
-  return new Map(
-    names.map((name) => [name, takeBytes(`files[${quote(name)}]`, (given as Record<string, unknown>)[name])]),
-  );
+  const values: readonly unknown[] = Object.values(given); // before views are taken: a getter may detach another file
+  return new Map(names.map((name, i) => [name, takeBytes(`files[${quote(name)}]`, values[i])]));
 }
 
 function readJson(files: ReadonlyMap<string, Uint8Array>, name: string): Readonly<Record<string, unknown>> {

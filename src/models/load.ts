@@ -132,10 +132,8 @@ function takeFiles(files: unknown): [name: string, bytes: Uint8Array][] {
   if (names.length === 0 || names.length > MAX_FILES) {
     throw new ValueError("files", `${names.length} files`, `1 to ${MAX_FILES}, by their names`);
   }
-  return names.map((name) => [
-    name,
-    takeBytes(`files[${quote(name)}]`, (files as Readonly<Record<string, unknown>>)[name]),
-  ]);
+  const values: readonly unknown[] = Object.values(files); // before views are taken: a getter may detach another file
+  return names.map((name, i) => [name, takeBytes(`files[${quote(name)}]`, values[i])]);
 }
 
 function examine(name: string, bytes: Uint8Array): Examined {

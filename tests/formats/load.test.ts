@@ -19,6 +19,7 @@ import { loadModel, type LoadedModel, type ModelFiles } from "../../src/load.js"
 import { readNpy, readNpz, writeNpy, writeNpz } from "../../src/npy.js";
 import { Model, onnxMetadata } from "../../src/onnx.js";
 import { readTorch } from "../../src/pytorch.js";
+import { fromMl5 } from "../../src/text.js";
 import { readSafetensors, writeSafetensors } from "../../src/safetensors.js";
 import { expectValue, fileCases } from "../helpers/files.js";
 import { makeHdf5 } from "../helpers/make-hdf5.js";
@@ -336,6 +337,12 @@ const reversed = (files: Files) => Object.fromEntries(Object.entries(files).reve
 
 // --- errors ----------------------------------------------------------------------------------------------------------
 
+/** The elements of an array by their indices, getters among them. */
+function record(files: Uint8Array[]): Files {
+  const { length: _, ...elements } = Object.getOwnPropertyDescriptors(files);
+  return Object.create(null, elements as PropertyDescriptorMap) as Files;
+}
+
 describe("refused", () => {
   const [{ "model.json": model, ...shards }, { "manifest.json": manifest, ...variables }] = [tfjs(), ml5()] as [Files, Files]; // prettier-ignore
   const { "group1-shard1of2.bin": first } = shards;
@@ -405,6 +412,18 @@ describe("refused", () => {
     const loading = loadModel(bytes);
     structuredClone(bytes, { transfer: [bytes.buffer] });
     await expect(loading).rejects.toBeInstanceOf(DtypeError);
+  });
+
+  test.each<[string, string, (files: Uint8Array[]) => unknown]>([
+    ["loadModel", 'files["0"]', (files) => loadModel(record(files))],
+    ["fromMl5", 'files["0"]', (files) => fromMl5(record(files))],
+    ["fromTfjs", "shards[0]", (files) => fromTfjs(model!, files)],
+  ])("%s: of several files, one whose getter gives another away", async (_, argument, call) => {
+    const first = bytesOf("{}");
+    const give = () => (structuredClone(first, { transfer: [first.buffer] }), bytesOf("{}"));
+    const files = Object.defineProperty([first, first], 1, { get: give, enumerable: true });
+    const error = new DtypeError(argument, "a detached array", "one that still has its numbers");
+    await expect((async () => await call(files))()).rejects.toThrow(error);
   });
 
   test("tensors of one name", async () => {

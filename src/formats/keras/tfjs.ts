@@ -128,7 +128,7 @@ function checkRecord(value: unknown): Json {
 /** All shards as one; a copy. */
 function joinShards(shards: Uint8Array | readonly Uint8Array[]): Uint8Array {
   const parts = Array.isArray(shards)
-    ? Array.from(shards as readonly unknown[], (each, i) => takeBytes(`shards[${i}]`, each))
+    ? Array.from(shards as readonly unknown[]).map((each, i) => takeBytes(`shards[${i}]`, each)) // after all getters have run
     : [takeBytes("shards", shards)];
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let next = 0;
