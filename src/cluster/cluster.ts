@@ -4,7 +4,7 @@ import { buildInfo } from "../../bindings/instantiate.js";
 import { ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
 import { checkCount, checkFunction, checkNumber, checkOptions, readList } from "../base/check.js";
-import { isRecord } from "../formats/json.js";
+import { isRecord, writeJson } from "../formats/json.js";
 import type { Tensors } from "../train/records.js";
 import { checkTaskName } from "../train/shard-tasks.js";
 import {
@@ -119,6 +119,7 @@ export async function* trainShards(
   checkTask(task);
   checkFunction("transport.run", (transport as unknown as { run?: unknown } | undefined)?.run);
   if (typeof setup !== "object" || setup === null) throw new ValueError("setup", describe(setup), "a record or a list");
+  writeJson("setup", setup); // workers get it as JSON
   const data = readList("data", given.data, "records of tensors") as Tensors[];
   if (data.length === 0) throw new ValueError("data", "an empty list", "each shard's part");
   const shards = data.length;

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { FormatError, ValueError } from "../../bindings/errors.js";
 import { describe, type Tensor } from "../../bindings/tensor.js";
-import { parseJson } from "../formats/json.js";
+import { parseJson, writeJson } from "../formats/json.js";
 import { readHeader } from "../formats/safetensors-header.js";
 import { readSafetensors, writeSafetensors } from "../formats/safetensors.js";
 import type { Tensors } from "../train/records.js";
@@ -46,7 +46,7 @@ export function decodeTensors(bytes: Uint8Array): Tensors {
 }
 
 export function encodeJson(json: Json): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(json));
+  return new TextEncoder().encode(writeJson("setup", json));
 }
 
 export function decodeJson(bytes: Uint8Array): Json {

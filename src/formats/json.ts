@@ -25,6 +25,22 @@ export function parseJson(argument: string, text: string, expected = "JSON"): un
   return value;
 }
 
+/**
+ * A value of a caller's as JSON.
+ *
+ * @throws FormatError naming `argument` for what JSON cannot hold: other types, cycles, more than a string has room for
+ */
+export function writeJson(argument: string, value: unknown, expected = "plain data"): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // no text
+  }
+  if (text === undefined) throw new FormatError(argument, `${describe(value)} that is no JSON`, expected);
+  return text;
+}
+
 /** Refuses deep nesting, on which JSON.parse of some engines overflows the stack. */
 function checkDepth(argument: string, text: string): void {
   let depth = 0;

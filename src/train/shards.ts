@@ -8,7 +8,7 @@ import { describe, type Tensor } from "../../bindings/tensor.js";
 import type { Parameter } from "../base/parameter.js";
 import { readList } from "../base/check.js";
 import { Random } from "../base/random.js";
-import { isRecord } from "../formats/json.js";
+import { isRecord, writeJson } from "../formats/json.js";
 import { clipGradNorm } from "../optim/clip.js";
 import type { Optimizer } from "../optim/optimizer.js";
 import { Adagrad, Adam, AdamW, RMSprop, SGD } from "../optim/optimizers.js";
@@ -164,7 +164,7 @@ interface OpenModel {
 const MANY = 1e6;
 
 /**
- * A plan from outside.
+ * A plan from outside, its lists as plain copies.
  *
  * @throws FormatError
  */
@@ -178,19 +178,21 @@ export function readPlan(plan: unknown): ShardPlan {
     if (!isCount(plan[name])) refuse(name, plan[name], "a whole number from 0 up");
   }
   const { batches, local } = plan;
-  const isList = (list: unknown, test: (value: unknown) => boolean): list is number[] =>
-    Array.isArray(list) && list.length > 0 && list.length <= MANY && list.every(test);
-  if (!isList(batches, isCount)) return refuse("batches", batches, "whole numbers");
-  if (local === undefined) return plan as unknown as ShardPlan;
+  const listOf = (name: string, list: unknown, test: (value: unknown) => boolean, expected: string): number[] => {
+    if (!Array.isArray(list) || list.length === 0 || list.length > MANY) return refuse(name, list, expected);
+    const copy: unknown[] = Array.from({ length: list.length }, (_, i) => (list as unknown[])[i]); // the list may have lost its methods
+    return copy.every(test) ? (copy as number[]) : refuse(name, list, expected);
+  };
+  const checked = { ...plan, batches: listOf("batches", batches, isCount, "whole numbers") };
+  if (local === undefined) return checked as unknown as ShardPlan;
   if (!isRecord(local)) return refuse("local", local, "a record");
-  const { optimizer, rates, clip } = local;
+  const { optimizer, clip } = local;
   if (!isRecord(optimizer) || typeof optimizer.kind !== "string")
     refuse("local.optimizer", optimizer, "kind and options");
-  if (!isList(rates, Number.isFinite) || rates.length !== batches.length) {
-    refuse("local.rates", rates, "a number for each batch");
-  }
+  const rates = listOf("local.rates", local.rates, Number.isFinite, "a number for each batch");
+  if (rates.length !== checked.batches.length) refuse("local.rates", rates, "a number for each batch");
   if (clip !== null && !Number.isFinite(clip)) refuse("local.clip", clip, "a number or null");
-  return plan as unknown as ShardPlan;
+  return { ...checked, local: { ...local, rates } } as unknown as ShardPlan;
 }
 
 /** Computes jobs, one at a time. A result depends on the job alone: models are kept only to spare making them again. */
@@ -210,11 +212,11 @@ export class ShardRunner {
       const tensors: unknown = (job as ShardJob | undefined)?.[name];
       if (!isRecord(tensors)) throw new FormatError(`job ${name}`, describe(tensors), "a record of tensors");
     }
-    readPlan(job.plan);
+    const own = { ...job, plan: readPlan(job.plan) };
     try {
-      return this.#compute(job);
+      return this.#compute(own);
     } catch (error) {
-      if (error instanceof ThreadError) return this.#compute(job); // on one thread, from what the job brings
+      if (error instanceof ThreadError) return this.#compute(own); // on one thread, from what the job brings
       throw error;
     }
   }
@@ -255,7 +257,7 @@ export class ShardRunner {
 
   /** The model of a job, made where it is not open. */
   #modelOf({ task: name, setup, plan }: ShardJob): OpenModel {
-    const key = JSON.stringify([name, setup, plan.local?.optimizer ?? null]);
+    const key = writeJson("job task, setup, optimizer", [name, setup, plan.local?.optimizer ?? null]);
     let open = this.#open.get(key);
     this.#open.delete(key);
     if (!open) {

@@ -142,11 +142,12 @@ function mutatePickle(r, bytes) {
 }
 
 function mutateNpy(r, bytes) {
+  if (bytes.length < 12) return mutateAny(r, bytes); // it was cut before
   const long = bytes[6] > 1;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const start = long ? 12 : 10;
   const length = long ? view.getUint32(8, true) : view.getUint16(8, true);
-  if (bytes.length < 12 || start + length > bytes.length || r.bool(0.3)) return mutateAny(r, bytes);
+  if (start + length > bytes.length || r.bool(0.3)) return mutateAny(r, bytes);
   const text = latin1(bytes.subarray(start, start + length));
   const tokens = [...text.matchAll(/'[^']*'|\d+|True|False|[(){}:,]/g)];
   const { 0: token, index } = r.pick(tokens.length > 0 ? tokens : [{ 0: "", index: 0 }]);
@@ -213,6 +214,7 @@ function mutateHdf5(r, bytes) {
 export function mutateFiles(r, format, files) {
   if (files instanceof Uint8Array) return format === "onnx" ? mutateOnnx(r, files) : mutateFile(r, files);
   const names = Object.keys(files);
+  if (names.length === 0) return files; // all were taken away before
   const name = r.pick(names);
   const copy = { ...files };
   if (r.bool(0.8)) copy[name] = mutateFile(r, files[name]);

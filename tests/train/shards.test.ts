@@ -315,6 +315,25 @@ describe("is refused", () => {
     runner.dispose();
   });
 
+  test("a job with a setup or an optimizer that is no JSON; lists without methods are taken", () => {
+    const { setup, data: parts } = charLMShards(new CharLM(vocabulary, {}), codes, { batch: 4, seq: 5, shards: 1 });
+    const plan = { step: 0, shard: 0, shards: 1, seed: 1, batches: [0] };
+    const model = charLMTask.open(setup, 2 ** 30).stateDict();
+    const job = { task: "charlm", setup, data: parts[0]!, model, carried: {}, plan };
+    const runner = new ShardRunner([charLMTask]);
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    for (const odd of [[10n], circular]) {
+      expect(() => runner.run({ ...job, setup: odd as never })).toThrow(FormatError);
+      const local = { optimizer: { kind: "SGD" as const, options: { odd } as never }, rates: [1], clip: null };
+      expect(() => runner.run({ ...job, plan: { ...plan, local } })).toThrow(FormatError);
+    }
+    const bare = Object.setPrototypeOf([0], null) as number[];
+    expect(runner.run({ ...job, plan: { ...plan, batches: bare } }).losses).toEqual(runner.run(job).losses);
+    expect(() => runner.run({ ...job, plan: { ...plan, batches: new Array<number>(1) } })).toThrow("job plan.batches");
+    runner.dispose();
+  });
+
   test.each<[string, (result: ShardResult) => ShardResult]>([
     [
       "a tensor less",
@@ -366,6 +385,7 @@ describe("is refused", () => {
       await expect(next(odd), JSON.stringify(odd)).rejects.toThrow(ValueError);
     }
     await expect(next({ other: 1 })).rejects.toThrow("other");
+    await expect(next({ setup: [10n] })).rejects.toThrow(FormatError);
     for (const odd of [{ name: "a b" }, { model: 1 }, { loss: undefined }, { count: 1 }]) {
       expect(() =>
         modelTask({ name: "x", model: () => new Tagger(), loss: () => ({ loss: 1 }), ...odd } as never),

@@ -4,7 +4,7 @@ import { FormatError, UnsupportedError } from "../../../bindings/errors.js";
 import { sizeOf, type Tensor } from "../../../bindings/tensor.js";
 import { widenHalf } from "../../base/element.js";
 import { takeBytes } from "../arrays.js";
-import { isRecord, parseJson, quote } from "../json.js";
+import { isRecord, parseJson, quote, writeJson } from "../json.js";
 import { decodeUtf8 } from "../utf8.js";
 import { Config, get, listOf, textOf, type Json } from "./config.js";
 import type { KerasModel, Place, WeightSource } from "./description.js";
@@ -109,13 +109,7 @@ function readModelJson(json: unknown): Json {
   const expected = "the object or text of a model.json";
   if (typeof json === "string") return checkRecord(parseJson("modelJson", json, expected));
   if (isRecord(json) && !ArrayBuffer.isView(json)) {
-    let text: string | undefined;
-    try {
-      text = JSON.stringify(json); // a copy, read once
-    } catch {
-      throw new FormatError("modelJson", "an object that is no JSON", expected);
-    }
-    return checkRecord(parseJson("modelJson", text ?? "", expected));
+    return checkRecord(parseJson("modelJson", writeJson("modelJson", json, expected), expected)); // a copy, read once
   }
   return checkRecord(parseJson("modelJson", decodeUtf8(takeBytes("modelJson", json), "modelJson"), expected));
 }
