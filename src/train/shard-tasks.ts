@@ -2,7 +2,7 @@
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
 import { BYTES, describe, dtypeOf, readTensor, showShape, sizeOf, zeros, type Tensor } from "../../bindings/tensor.js";
-import { checkCount, checkFunction, checkOptions } from "../base/check.js";
+import { checkCount, checkFunction, checkOptions, readList } from "../base/check.js";
 import { Random } from "../base/random.js";
 import { isRecord } from "../formats/json.js";
 import { countParameters } from "../models/charlm-file.js";
@@ -278,7 +278,9 @@ export function shardBatches(batches: Iterable<TrainingBatch>, shards: number): 
   }
   let data: Record<string, Tensor>[] = [];
   let index = 0;
-  for (const batch of batches) {
+  // arrays by their elements, whatever their iterator
+  const all = Array.isArray(batches) ? (readList("batches", batches, "batches") as TrainingBatch[]) : batches;
+  for (const batch of all) {
     const { lengths, targetLengths, batchFirst, samples, ...pair } = readBatch<Tensor>("data", batch);
     const [x, y] = [readTensor("x", pair.x), readTensor("y", pair.y)];
     if (samples % shards !== 0) {
