@@ -39,6 +39,8 @@ const FREE_PAIRS = 10;
 const FREE_WARM_UP = 50;
 /** How much slower with threads a case may be, in percent. */
 const SLOWER = 2;
+/** Limits of the groups of calls that are summed up, in microseconds. */
+const TIMES = [10, 30, 100, 300, 1000, 10_000, Infinity];
 
 /** A call, of objects that belong to the threads that work when it is made, or `free`: of none, with the threads of the moment. */
 type Case = readonly [name: string, make: () => () => unknown, free?: boolean];
@@ -152,4 +154,16 @@ await stopThreads();
 const slower = rows.filter(({ ratio }) => 1 / ratio > 1 + SLOWER / 100);
 console.log(`${slower.length} of ${rows.length} cases are slower with threads by more than ${SLOWER}%:`);
 for (const { name, ratio } of slower) console.log(`  ${name}: ${((1 / ratio - 1) * 100).toFixed(1)}%`);
+console.log(
+  "By the time of a call with one thread: cases, slower by more than the limit, median and largest change of the time with threads",
+);
+for (const [i, most] of TIMES.entries()) {
+  const changes = rows
+    .filter(({ one_us }) => one_us >= (TIMES[i - 1] ?? 0) && one_us < most)
+    .map(({ ratio }) => 100 / ratio - 100);
+  if (changes.length === 0) continue;
+  const over = changes.filter((change) => change > SLOWER).length;
+  const [middle, largest] = [median(changes), Math.max(...changes)].map((change) => `${change.toFixed(1)}%`);
+  console.log(`  below ${most} us: ${changes.length}, ${over}, ${middle}, ${largest}`);
+}
 write(options.out, { machine, threads: options.threads, rows });

@@ -9,7 +9,7 @@ import * as fields from "./wasm-fields.js";
 
 const at = fields.sequence;
 
-/** The least multiply-adds, or their like, of a call that is divided: some 200 us of work, as threads that sleep take 50 to wake. */
+/** The least multiply-adds, or their like, of a call that is divided: some 200 us of work, as threads that sleep take 50 to wake. Tests make it smaller. */
 export const least = { work: 4_194_304 };
 
 /** How much less is enough for a phase of a divided pass, whose threads are awake; and how much more takes a pass whose steps one runs. */

@@ -3,6 +3,7 @@
 
 import { DtypeError } from "../../bindings/errors.js";
 import { describe, intrinsic, kindOf } from "../../bindings/tensor.js";
+import { quote } from "./json.js";
 
 const buffer = /* @__PURE__ */ intrinsic("buffer");
 const byteOffset = /* @__PURE__ */ intrinsic("byteOffset");
@@ -45,6 +46,14 @@ export function takeBytes(argument: string, value: unknown): Uint8Array {
     throw new DtypeError(argument, describe(value), isBuffer ? "a Uint8Array: new Uint8Array(buffer)" : "a Uint8Array");
   }
   return bytesOf(argument, value);
+}
+
+/**
+ * `takeBytes` of a caller's files by their names. All are read before the first view is taken: a getter may detach another file.
+ */
+export function takeFileBytes(files: object): [name: string, bytes: Uint8Array][] {
+  const entries: [string, unknown][] = Object.entries(files);
+  return entries.map(([name, value]) => [name, takeBytes(`files[${quote(name)}]`, value)]);
 }
 
 /**

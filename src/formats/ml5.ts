@@ -2,7 +2,7 @@
 
 import { FormatError, ShapeError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe, showShape, sizeOf, type Tensor } from "../../bindings/tensor.js";
-import { takeBytes } from "./arrays.js";
+import { takeFileBytes } from "./arrays.js";
 import { isRecord, parseJson, quote } from "./json.js";
 import { decodeUtf8 } from "./utf8.js";
 
@@ -71,8 +71,7 @@ function takeFiles(given: unknown): ReadonlyMap<string, Uint8Array> {
   }
   const names = Object.keys(given);
   if (names.length > MAX_FILES) throw new ValueError("files", `${names.length} files`, `at most ${MAX_FILES}`);
-  const values: readonly unknown[] = Object.values(given); // before views are taken: a getter may detach another file
-  return new Map(names.map((name, i) => [name, takeBytes(`files[${quote(name)}]`, values[i])]));
+  return new Map(takeFileBytes(given));
 }
 
 function readJson(files: ReadonlyMap<string, Uint8Array>, name: string): Readonly<Record<string, unknown>> {

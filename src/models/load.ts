@@ -2,7 +2,7 @@
 
 import { DtypeError, FormatError, UnsupportedError, ValueError } from "../../bindings/errors.js";
 import { describe } from "../../bindings/tensor.js";
-import { isBytes, takeBytes } from "../formats/arrays.js";
+import { isBytes, takeBytes, takeFileBytes } from "../formats/arrays.js";
 import {
   hinted,
   HTML,
@@ -132,8 +132,7 @@ function takeFiles(files: unknown): [name: string, bytes: Uint8Array][] {
   if (names.length === 0 || names.length > MAX_FILES) {
     throw new ValueError("files", `${names.length} files`, `1 to ${MAX_FILES}, by their names`);
   }
-  const values: readonly unknown[] = Object.values(files); // before views are taken: a getter may detach another file
-  return names.map((name, i) => [name, takeBytes(`files[${quote(name)}]`, values[i])]);
+  return takeFileBytes(files);
 }
 
 function examine(name: string, bytes: Uint8Array): Examined {

@@ -180,7 +180,7 @@ export function readPlan(plan: unknown): ShardPlan {
   const { batches, local } = plan;
   const listOf = (name: string, list: unknown, test: (value: unknown) => boolean, expected: string): number[] => {
     if (!Array.isArray(list) || list.length === 0 || list.length > MANY) return refuse(name, list, expected);
-    const copy: unknown[] = Array.from({ length: list.length }, (_, i) => (list as unknown[])[i]); // the list may have lost its methods
+    const copy = readList(`job plan.${name}`, list, expected);
     return copy.every(test) ? (copy as number[]) : refuse(name, list, expected);
   };
   const checked = { ...plan, batches: listOf("batches", batches, isCount, "whole numbers") };

@@ -1,4 +1,4 @@
-// The package in a module worker. An error, or none, goes to the page as `error`.
+// The package in a module worker. It posts { results }, or { error } with the name and message of what was thrown.
 import { conform, modules } from "./modules.js";
 
 async function run({ variant, threads, course }) {

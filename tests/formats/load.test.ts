@@ -426,6 +426,13 @@ describe("refused", () => {
     await expect((async () => await call(files))()).rejects.toThrow(error);
   });
 
+  test("shards whose array has another iterator are read by their indices", () => {
+    const list = Object.assign(Object.values(shards), { [Symbol.iterator]: () => 1 as never });
+    using read = fromTfjs(model!, list);
+    using expected = fromTfjs(model!, Object.values(shards));
+    expect(read.stateDict()).toEqual(expected.stateDict());
+  });
+
   test("tensors of one name", async () => {
     const kernel = { data: [1], shape: [1] };
     const bytes = makeHdf5({

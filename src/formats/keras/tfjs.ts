@@ -2,6 +2,7 @@
 
 import { FormatError, UnsupportedError } from "../../../bindings/errors.js";
 import { sizeOf, type Tensor } from "../../../bindings/tensor.js";
+import { readList } from "../../base/check.js";
 import { widenHalf } from "../../base/element.js";
 import { takeBytes } from "../arrays.js";
 import { isRecord, parseJson, quote, writeJson } from "../json.js";
@@ -122,7 +123,7 @@ function checkRecord(value: unknown): Json {
 /** All shards as one; a copy. */
 function joinShards(shards: Uint8Array | readonly Uint8Array[]): Uint8Array {
   const parts = Array.isArray(shards)
-    ? Array.from(shards as readonly unknown[]).map((each, i) => takeBytes(`shards[${i}]`, each)) // after all getters have run
+    ? readList("shards", shards, "Uint8Arrays").map((each, i) => takeBytes(`shards[${i}]`, each))
     : [takeBytes("shards", shards)];
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let next = 0;
