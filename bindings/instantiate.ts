@@ -35,8 +35,15 @@ export interface Core {
   readonly extend?: (bytes: Uint8Array<ArrayBuffer>, name: string) => KernelsByType<object>;
 }
 
-/** What startThreads() sets: how many threads work together, and the core of objects that are created meanwhile. */
-export const threading: { count: number; core?: ((variant: Variant) => Core) | undefined } = { count: 1 };
+/**
+ * What startThreads() sets: how many threads work together, the core of objects that are created meanwhile, and the least work of a call
+ * that is divided (splits.ts).
+ */
+export const threading: {
+  count: number;
+  core?: ((variant: Variant) => Core) | undefined;
+  least?: { readonly work: number } | undefined;
+} = { count: 1 };
 
 const cores: Partial<Record<Variant, Core>> = {};
 let preferred: Variant | undefined; // what "auto" means: found at first use, or given by initialize()
@@ -46,6 +53,18 @@ let setting: "auto" | Variant = "auto";
 export function currentCore(): Core {
   const core = ownCore();
   return threading.core?.(core.variant) ?? core;
+}
+
+/** What an exponential costs, in multiply-adds. */
+export const EXPONENTIAL = 24;
+
+/**
+ * The core of a call that keeps nothing there: that of one thread where the call is too small to be divided, since shared memory is slower.
+ *
+ * @param work its multiply-adds, or their like
+ */
+export function coreOfCall(work: number): Core {
+  return threading.least && work < threading.least.work ? ownCore() : currentCore();
 }
 
 function ownCore(): Core {

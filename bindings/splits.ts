@@ -1,7 +1,7 @@
 // How kernels are divided among threads: by rows, columns or numbers that do not depend on one another, so that each number is computed
 // as by one thread. A kernel without a rule here runs on the caller's thread, and so does a call with little work.
 
-import type { Core, KernelsByType } from "./instantiate.js";
+import { EXPONENTIAL, type Core, type KernelsByType } from "./instantiate.js";
 import { type Call, type Kernel, type Team } from "./team.js";
 import { convScratchBytes } from "./kernels.js";
 import { BYTES, type FloatDtype } from "./tensor.js";
@@ -17,7 +17,7 @@ const AWAKE = 1 / 4;
 const STEPS_ALONE = 4;
 
 /** What computing one number costs, in multiply-adds. */
-const COST = { copy: 4, arithmetic: 6, exponential: 24, update: 32 };
+const COST = { copy: 4, arithmetic: 6, exponential: EXPONENTIAL, update: 32 };
 
 /** What became of a kernel's calls: divided, with too little work, of a kernel without a rule. */
 export interface Counts {
@@ -26,8 +26,8 @@ export interface Counts {
   alone: number;
 }
 
-/** Those of each kernel since threads were first started. */
-export const counts = /* @__PURE__ */ new Map<string, Counts>();
+/** Those of each kernel, where a test asks for them before threads are first started: counting takes time of its own. */
+export const observed: { counts?: Map<string, Counts> } = {};
 
 /** A call that may be divided. */
 interface Division {
@@ -235,9 +235,10 @@ function recordCalls(
   });
 }
 
-/** Reads fields of 4 bytes of the record at `address`. */
+/** Reads fields of 4 bytes of the record at `address`, until memory is allocated. */
 function readerOf<F extends Offsets>({ core }: Division, address: number, fields: F): (field: keyof F) => number {
-  return (field) => core.heap.view("i32")[(address + fields[field]!) / 4]!;
+  const ints = core.heap.view("i32");
+  return (field) => ints[(address + fields[field]!) / 4]!;
 }
 
 /** By numbers, of a kernel that takes a record: field `n`, and addresses of arrays as long. */
@@ -699,25 +700,36 @@ export function divide<E>(
       handles.set(`${prefix}${name}_${dtype}`, kernel);
       const rule = byName[name];
       const own = countsOf(name);
-      all[dtype][name] = rule
-        ? (...args: number[]) => {
-            const team = teamOf();
-            if (!team || team.threads === 1) return run(...args);
-            const result = rule({ core, team, kernel, size: BYTES[dtype], other }, args);
-            own[result === false ? "below" : "parallel"]++;
-            return result === false ? run(...args) : result;
-          }
-        : (...args: number[]) => {
-            own.alone++;
-            return run(...args);
-          };
+      if (!rule) {
+        all[dtype][name] = own ? (...args: number[]) => (own.alone++, run(...args)) : run;
+        continue;
+      }
+      const division: Division = {
+        core,
+        kernel,
+        size: BYTES[dtype],
+        other,
+        get team() {
+          return teamOf()!;
+        },
+      };
+      const divided = (args: number[]) => {
+        const team = teamOf();
+        if (!team || team.threads === 1) return run(...args);
+        const result = rule(division, args);
+        if (own) own[result === false ? "below" : "parallel"]++;
+        return result === false ? run(...args) : result;
+      };
+      all[dtype][name] =
+        run.length === 1 ? (record: number) => divided([record]) : (...args: number[]) => divided(args);
     }
   }
   return all as KernelsByType<E>;
 }
 
-function countsOf(name: string): Counts {
-  let own = counts.get(name);
-  if (!own) counts.set(name, (own = { parallel: 0, below: 0, alone: 0 }));
-  return own;
+function countsOf(name: string): Counts | undefined {
+  const { counts } = observed;
+  let own = counts?.get(name);
+  if (!own) counts?.set(name, (own = { parallel: 0, below: 0, alone: 0 }));
+  return counts && own;
 }

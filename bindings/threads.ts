@@ -16,7 +16,7 @@ import {
 } from "./instantiate.js";
 import { partsBytes } from "./parts-module.js";
 import { forSharedMemory, MAX_PAGES } from "./shared.js";
-import { divide, PART_BYTES, PARTS } from "./splits.js";
+import { divide, least, PART_BYTES, PARTS } from "./splits.js";
 import { MAX_THREADS, Team, type Kernel } from "./team.js";
 import { describe } from "./tensor.js";
 import { heapBase, recordBytes, type Exports } from "./wasm.js";
@@ -121,6 +121,7 @@ export function startThreads(n: number = coresHere(), options: ThreadOptions = {
       const { team } = shared(variant);
       await allStarted(team!.helpers, timeout);
       threading.core = (of) => shared(of).core;
+      threading.least = least;
       return (threading.count = team!.threads);
     } catch (error) {
       await stop();
@@ -181,7 +182,7 @@ async function stop(): Promise<void> {
   const stopping = running?.cores ?? [];
   running = undefined;
   threading.count = 1;
-  threading.core = undefined;
+  threading.core = threading.least = undefined;
   await Promise.all(Array.from(stopping, (core) => core.stop()));
 }
 

@@ -3,7 +3,7 @@
 import * as kernels from "../../bindings/ctc.js";
 import type { CtcHypothesis } from "../../bindings/ctc.js";
 import { ValueError } from "../../bindings/errors.js";
-import { currentCore } from "../../bindings/instantiate.js";
+import { coreOfCall } from "../../bindings/instantiate.js";
 import type { Reduction } from "../../bindings/loss.js";
 import { withArena, type Lengths } from "../../bindings/memory.js";
 import { describe, type Dtype, type Tensor } from "../../bindings/tensor.js";
@@ -71,7 +71,7 @@ export function ctcLoss<R extends Reduction = "mean", D extends Dtype = Dtype>(
   const { blank = 0, zeroInfinity = false, ...given } = checkOptions("ctcLoss", options, names);
   checkFlag("zeroInfinity", zeroInfinity);
   const args = { ...given, logits, targets, blank, zeroInfinity };
-  return runLoss<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.ctcLoss);
+  return runLoss<R, D, typeof args, "dLogits">(args, { logits: 1 }, "dLogits", kernels.ctcLoss, 0);
 }
 
 /**
@@ -85,7 +85,7 @@ export function ctcLoss<R extends Reduction = "mean", D extends Dtype = Dtype>(
  */
 export function ctcGreedyDecode(logits: Tensor, options: CtcDecodeOptions = {}): number[][] {
   const { blank = 0, inputLengths } = checkOptions("ctcGreedyDecode", options, ["inputLengths", "blank"]);
-  return withArena(currentCore(), (arena) => kernels.ctcGreedy(arena, { logits, inputLengths, blank }));
+  return withArena(coreOfCall(0), (arena) => kernels.ctcGreedy(arena, { logits, inputLengths, blank }));
 }
 
 /**
@@ -104,7 +104,7 @@ export function ctcBeamDecode(logits: Tensor, options: CtcBeamDecodeOptions): Ct
   checkCount("beamWidth", beamWidth, 1);
   checkCount("topPaths", topPaths, 1);
   if (topPaths > beamWidth) throw new ValueError("topPaths", describe(topPaths), `at most beamWidth, ${beamWidth}`);
-  return withArena(currentCore(), (arena) =>
+  return withArena(coreOfCall(0), (arena) =>
     kernels.ctcBeamSearch(arena, { logits, inputLengths, blank, beamWidth, topPaths }),
   );
 }

@@ -1,6 +1,6 @@
 // Losses: each gives the loss and its gradient with respect to the prediction. PyTorch's semantics, defaults and names.
 
-import { currentCore } from "../../bindings/instantiate.js";
+import { coreOfCall, EXPONENTIAL } from "../../bindings/instantiate.js";
 import { StateError } from "../../bindings/errors.js";
 import { mul, type FloatTensor } from "../../bindings/kernels.js";
 import * as kernels from "../../bindings/loss.js";
@@ -118,19 +118,27 @@ interface RunOptions<R extends Reduction> {
  * @param args of the kernel
  * @param inputs the arguments that have a gradient: the factor of the kernel's gradient
  * @param name of the gradient in the result
+ * @param cost of a number of the first input, in multiply-adds
  */
 export function runLoss<R extends Reduction, D extends Dtype, A extends RunOptions<R>, Name extends string>(
   args: A,
   inputs: Readonly<Record<string, number>>,
   name: Name,
   kernel: (arena: Arena, args: A) => LossResult,
+  cost = EXPONENTIAL,
 ): { loss: Loss<R, D> } & Record<Name, Tensor<D>> {
   const tape = currentTape();
-  if (!tape) return withArena(currentCore(), (arena) => download<R, D, Name>(args, name, kernel(arena, args)));
+  const nameOf = (key: string) => args.names?.[["prediction", "target"].indexOf(key)] ?? key;
+  if (!tape) {
+    const key = Object.keys(inputs)[0]!;
+    const read = readTensor(nameOf(key), args[key as keyof A] as Tensor, "a tensor of f64 or f32");
+    const core = coreOfCall(read.data.length * cost);
+    return withArena(core, (arena) => download<R, D, Name>(args, name, kernel(arena, { ...args, [key]: read })));
+  }
   const read: Record<string, ReadTensor> = {};
   for (const [key, value] of Object.entries(args) as [string, Tensor][]) {
     if (!TENSORS.includes(key)) continue;
-    const called = args.names?.[["prediction", "target"].indexOf(key)] ?? key;
+    const called = nameOf(key);
     read[key] = readTensor(called, value);
     if (key in inputs || !tape.isRecorded(read[key])) continue;
     throw new StateError(called, "a recorded tensor", "a constant: it has no gradient here, a copy of it is one");

@@ -1,7 +1,7 @@
 // Operations on plain tensors: read once, checked, copied into wasm memory, run, copied out, and recorded in a recorded body.
 
 import { DtypeError } from "../../bindings/errors.js";
-import { currentCore, type Core } from "../../bindings/instantiate.js";
+import { coreOfCall, EXPONENTIAL, type Core } from "../../bindings/instantiate.js";
 import { Arena, steady, withArena } from "../../bindings/memory.js";
 import {
   checkDimensions,
@@ -9,6 +9,7 @@ import {
   dtypeOf,
   ReadTensor,
   readTensor,
+  sizeOf,
   type Dtype,
   type Tensor,
 } from "../../bindings/tensor.js";
@@ -53,6 +54,7 @@ export function specOf({ data, shape }: Tensor): Spec {
  *
  * @param check of the copies, whose numbers nobody else can change
  * @param start starts the module of the operation's kernels in the core where it runs
+ * @param cost of a number of the results, in multiply-adds
  * @throws ShapeError, DtypeError, ValueError; StateError where a recorded body uses several builds; OutOfMemoryError
  */
 export function evaluate<Attributes>(
@@ -61,11 +63,12 @@ export function evaluate<Attributes>(
   attributes: Attributes,
   check?: (copies: readonly Tensor[]) => void,
   start?: (core: Core) => void,
+  cost = EXPONENTIAL,
 ): Tensor {
   const results = operation.infer(inputs.map(specOf), attributes); // errors come before memory is allocated
   for (const { shape } of results) checkDimensions(operation.name, shape); // empty tensors may have axes of any length
   const tape = "backward" in operation ? currentTape() : undefined;
-  const core = tape?.coreFor(inputs) ?? currentCore();
+  const core = tape?.coreFor(inputs) ?? coreOfCall(sizeOf(results[0]!.shape) * cost);
   start?.(core);
   const safe = inputs.map((each) => steady(core, each));
   const saves = tape ? (operation as Differentiable<Attributes>).saves : "none";

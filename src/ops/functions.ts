@@ -22,8 +22,9 @@ function evaluate<Attributes>(
   inputs: readonly ReadTensor[],
   attributes: Attributes,
   check?: (copies: readonly Tensor[]) => void,
+  cost?: number,
 ): Tensor {
-  return evaluateStarted(operation, inputs, attributes, check, startGraph);
+  return evaluateStarted(operation, inputs, attributes, check, startGraph, cost);
 }
 
 function unary<D extends Dtype>(operation: Differentiable, x: Tensor<D>): Tensor<D & FloatDtype> {
@@ -204,7 +205,8 @@ export function where<D extends Dtype>(
  * @throws ShapeError, DtypeError, OutOfMemoryError
  */
 export function matmul<D extends Dtype>(a: Tensor<D>, b: Tensor<D>): Tensor<D & FloatDtype> {
-  return evaluate(product, [readFloat("a", a), readFloat("b", b)], {}) as Tensor<D & FloatDtype>;
+  const inputs = [readFloat("a", a), readFloat("b", b)];
+  return evaluate(product, inputs, {}, undefined, inputs[0]!.shape.at(-1)) as Tensor<D & FloatDtype>;
 }
 
 /**

@@ -1,6 +1,7 @@
 // Checks of parameters from outside, for optimizers and clipping.
 
 import { DisposedError, ShapeError, StateError, ValueError } from "../../bindings/errors.js";
+import type { Core } from "../../bindings/instantiate.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
 import { wasmTensorOf } from "../../bindings/memory.js";
 import { describe, showShape } from "../../bindings/tensor.js";
@@ -25,6 +26,13 @@ export function takeParameters(parameters: readonly Parameter[], argument = "par
   return taken;
 }
 
+/** What sets a core's parameters apart from those of another. */
+function kindOf({ variant, extend }: Core, other: Core): string {
+  return variant === other.variant
+    ? `created ${extend ? "after" : "before"} startThreads()`
+    : `of the ${variant} build`;
+}
+
 /** Checks that all are alive, in one core, each with a gradient of its type and shape. */
 export function checkParameters(parameters: readonly OwnParameter[]): void {
   const core = parameters[0]?.value.arena.core;
@@ -34,8 +42,8 @@ export function checkParameters(parameters: readonly OwnParameter[]): void {
       if (arena.core !== core) {
         throw new StateError(
           name,
-          `a parameter of the ${arena.core.variant} build`,
-          `one of the ${core!.variant} build, like the first`,
+          `a parameter ${kindOf(arena.core, core!)}`,
+          `one ${kindOf(core!, arena.core)}, like the first`,
         );
       }
     }

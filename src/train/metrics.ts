@@ -1,7 +1,7 @@
 // How good predictions are: shares and counts of right answers, and a report of them as text.
 
 import { ShapeError, ValueError } from "../../bindings/errors.js";
-import { currentCore } from "../../bindings/instantiate.js";
+import { coreOfCall } from "../../bindings/instantiate.js";
 import { floatDtype, leading, softmax } from "../../bindings/kernels.js";
 import { takeLengths, withArena, type Lengths } from "../../bindings/memory.js";
 import {
@@ -121,7 +121,7 @@ export function perplexity(loss: number): number {
   if (typeof loss !== "number") throw new ValueError("loss", describe(loss), "a number");
   if (!(Math.abs(loss) < Infinity)) return loss > 0 || Number.isNaN(loss) ? loss : 0;
   // JavaScript's Math.exp has other bits on other engines
-  return withArena(currentCore(), (arena) => {
+  return withArena(coreOfCall(0), (arena) => {
     const x = arena.copy("loss", { data: Float64Array.of(0, loss), shape: [2] }, "f64", [2]);
     softmax(arena, "f64", x);
     const { data } = x;

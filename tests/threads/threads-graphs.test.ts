@@ -1,6 +1,6 @@
 // Graphs and operations on several threads: the bits of one.
 import { afterAll, expect, test } from "vitest";
-import { counts, least } from "../../bindings/splits.js";
+import { least, observed, type Counts } from "../../bindings/splits.js";
 import { startThreads, stopThreads, type FloatDtype, type Tensor } from "../../src/index.js";
 import { fromOnnx } from "../../src/onnx.js";
 import { exp, log, matmul, relu } from "../../src/ops.js";
@@ -33,6 +33,7 @@ const cases: Record<string, (dtype: FloatDtype) => Tensor> = {
 };
 
 least.work /= 4; // smaller cases take less time
+const counts = (observed.counts = new Map<string, Counts>());
 afterAll(stopThreads);
 const alone = new Map<string, Tensor>();
 

@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { coreBytes } from "../../bindings/instantiate.js";
 import { forSharedMemory } from "../../bindings/shared.js";
-import { counts } from "../../bindings/splits.js";
+import { observed, type Counts } from "../../bindings/splits.js";
 import { DONE, LEFT } from "../../bindings/team.js";
 import { sharedCores } from "../../bindings/threads.js";
 import {
@@ -25,11 +25,12 @@ import {
   tensor,
   type Tensor,
 } from "../../src/index.js";
-import { mul } from "../../src/ops.js";
+import { matmul, mul } from "../../src/ops.js";
 import "../helpers/bits.js";
 import { heapOf, wave } from "../helpers/tensors.js";
 
 const run = promisify(execFile);
+const counts = (observed.counts = new Map<string, Counts>());
 const x = wave([20, 11, 33], "f64");
 const make = () => new LSTM(33, 65, { seed: 1 });
 const expected = make().forward(x).output;
@@ -51,6 +52,24 @@ describe("objects", () => {
     await startThreads(3);
     expect(buildInfo().threads).toBe(3);
     for (const layer of [before, during, after]) expect(layer.forward(x).output).toHaveBits(expected);
+  });
+
+  test("that calls do not keep are in memory of their own, where the call is too small to be divided", async () => {
+    await startThreads(2);
+    const allocate = vi.spyOn(current().core.heap, "allocate");
+    onTestFinished(() => allocate.mockRestore());
+    const calls = [
+      (rows: number) => mse(wave([rows, 64], "f64"), wave([rows, 64], "f64", 2)),
+      (rows: number) => mul(wave([rows, 64], "f32"), 2),
+      (rows: number) => matmul(wave([rows, 64], "f64"), wave([64, 33], "f64")),
+    ];
+    for (const call of calls) {
+      call(16);
+      expect(allocate).not.toHaveBeenCalled();
+      call(4096);
+      expect(allocate).toHaveBeenCalled();
+      allocate.mockClear();
+    }
   });
 
   test("of another build have threads, too", async () => {
