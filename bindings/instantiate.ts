@@ -21,6 +21,21 @@ export type KernelsByType<E> = Readonly<Record<FloatDtype, KernelsOf<E>>>;
 /** The core's. */
 export type Kernels = KernelsOf<Exports>;
 
+/** A pass of a layer: it stops when it is ready to compute, gives that as a function, and goes on when this has run. */
+export type PassRun<R> = Generator<() => void, R>;
+
+/** A tensor of a graph, and the one whose memory it shares. */
+interface GraphValue {
+  readonly base: GraphValue | undefined;
+}
+
+/** A step of a graph. */
+export interface GraphStep {
+  readonly operation?: { readonly name: string };
+  readonly inputs: readonly GraphValue[];
+  readonly outputs: readonly GraphValue[];
+}
+
 /** One instance of a build: its kernels and its memory. */
 export interface Core {
   readonly variant: Variant;
@@ -33,6 +48,14 @@ export interface Core {
   readonly log: (x: number) => number;
   /** Starts another module over a shared memory, from its bytes (threads.ts). */
   readonly extend?: (bytes: Uint8Array<ArrayBuffer>, name: string) => KernelsByType<object>;
+  /** Runs functions that only call kernels, and do not depend on one another, on several threads where these are there (threads.ts). */
+  readonly together?: (runs: readonly (() => void)[]) => void;
+  /** Puts a graph's steps in the order of their turns, which are returned: steps of one do not depend on one another (threads.ts). */
+  readonly order?: (steps: GraphStep[]) => readonly number[];
+  /** Lets the first of the functions of each turn run all of them, and the others nothing. */
+  readonly join?: (runs: (() => void)[], turns: readonly number[]) => void;
+  /** Runs passes to their ends, and together what they are ready to compute at the same time (threads.ts). */
+  readonly passes?: <R>(all: readonly PassRun<R>[]) => R[];
 }
 
 /**
@@ -179,9 +202,8 @@ export function compileBytes(bytes: Uint8Array<ArrayBuffer>, argument: string): 
     throw new UnsupportedError(
       argument,
       messageOf(error),
-      "an engine with this build's WebAssembly features that may compile; where that is forbidden, allow " +
-        "'wasm-unsafe-eval' in the Content-Security-Policy, or give a compiled wasm-rnn/core.wasm to initialize() " +
-        "before any other call",
+      "an engine with this build's WebAssembly features that may compile: allow 'wasm-unsafe-eval' in the " +
+        "Content-Security-Policy, or give a compiled wasm-rnn/core.wasm to initialize() before any other call",
     );
   }
 }

@@ -6,7 +6,7 @@
 
 import { ShapeError } from "./errors.js";
 import { BYTES, showShape, sizeOf, type FloatDtype, type Tensor } from "./tensor.js";
-import type { Core, Kernels } from "./instantiate.js";
+import type { Core, Kernels, PassRun } from "./instantiate.js";
 import type { Arena, WasmTensor } from "./memory.js";
 import { backwardKernels } from "./backward-module.js";
 import { kernelsOf, pointer, type FloatTensor } from "./kernels.js";
@@ -167,14 +167,14 @@ export function sizesOf(cell: Cell, { weightIh, weightHh }: RecurrentWeights<Ten
 }
 
 /** The fields that forward and backward share. */
-function commonFields(input: Input, weights: RecurrentWeights): Fields {
-  const { cell, t, n, rows, batchSizes, x, mask } = input;
+function passFields(pass: Omit<Pass, "hs"> & { readonly hs: number }, weights: RecurrentWeights): Fields {
+  const { cell, t, n, rows, batchSizes, x, mask, hs } = pass;
   const [slope, offset] = cell.hard ?? [0.2, 0.5];
   const { h, p } = sizesOf(cell, weights);
   return {
     hardSlope: slope,
     hardOffset: offset,
-    clip: cell.clip ?? 0,
+    clip: cell.clip,
     t,
     n,
     d: weights.weightIh.shape[1]!,
@@ -185,8 +185,8 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     sigma: ACTIVATION_CODES[cell.sigma ?? "sigmoid"],
     phi: ACTIVATION_CODES[cell.phi],
     psi: ACTIVATION_CODES[cell.psi ?? cell.phi],
-    resetAfter: cell.resetAfter === false ? 0 : 1,
-    coupled: cell.coupled === true ? 1 : 0,
+    resetAfter: cell.resetAfter !== false,
+    coupled: cell.coupled,
     x: x.pointer,
     weightIh: weights.weightIh.pointer,
     weightHh: weights.weightHh.pointer,
@@ -199,33 +199,60 @@ function commonFields(input: Input, weights: RecurrentWeights): Fields {
     normC: pointer(weights.normC),
     normCBias: pointer(weights.normCBias),
     mask: pointer(mask),
+    hs,
+    cs: pointer(pass.cs),
+    gates: pointer(pass.gates),
+    psiC: pointer(pass.psiC),
+    products: pointer(pass.products),
+    recurrentProducts: pointer(pass.recurrentProducts),
+    moments: pointer(pass.moments),
   };
 }
 
-/** `commonFields` and those of a pass's results. */
-function passFields(pass: Omit<Pass, "hs"> & { readonly hs: number }, weights: RecurrentWeights): Fields {
-  const fields = commonFields(pass, weights);
-  fields.hs = pass.hs;
-  fields.cs = pointer(pass.cs);
-  fields.gates = pointer(pass.gates);
-  fields.psiC = pointer(pass.psiC);
-  fields.products = pointer(pass.products);
-  fields.recurrentProducts = pointer(pass.recurrentProducts);
-  fields.moments = pointer(pass.moments);
-  return fields;
+/** Runs bound passes that do not depend on one another, at the same time where there are threads for it. */
+export function runBound({ together }: Core, bound: readonly { readonly pass: BoundPass }[]): void {
+  if (together) together(bound.map(({ pass }) => pass.run));
+  else for (let k = 0; k < bound.length; k++) bound[k]!.pass.run(); // by index: an iterator would be allocated
 }
 
-/**
- * Describes a pass to the kernels and allocates their scratch.
- *
- * @returns the address of the scratch, which the caller frees
- */
-function prepareKernel(core: Core, { workspace }: CellKernels, fields: Fields, backward: boolean): number {
+/** Runs passes to their ends, at the same time where there are threads for it. They return what the passes do, in their order. */
+export function runPasses<R>({ passes }: Core, all: readonly PassRun<R>[]): R[] {
+  if (passes) return passes(all);
+  return all.map((pass) => {
+    try {
+      for (;;) {
+        const { done, value } = pass.next();
+        if (done) return value;
+        value();
+      }
+    } finally {
+      pass.return(undefined as R);
+    }
+  });
+}
+
+/** Describes a pass to the kernels, allocates their scratch, and waits until `kernel` has run, or in a dry run could have. */
+function* prepared(
+  core: Core,
+  { workspace }: CellKernels,
+  fields: Fields,
+  dryRun: boolean,
+  kernel: (sequence: number) => void,
+  backward: boolean,
+): PassRun<void> {
   const { heap, record } = core;
   writeRecord(core, record, sequence, fields);
-  fields.work = heap.allocate(workspace(record, backward) >>> 0, "packed weights"); // wasm returns a signed number
-  writeRecord(core, record, sequence, fields);
-  return fields.work;
+  const space = Math.ceil(sequence.bytes / 64) * 64; // for a record of its own
+  const address = heap.allocate(space + (workspace(record, backward) >>> 0), "packed weights"); // wasm returns a signed number
+  try {
+    fields.work = address + space;
+    writeRecord(core, address, sequence, fields);
+    yield () => {
+      if (!dryRun) kernel(address);
+    };
+  } finally {
+    heap.free(address);
+  }
 }
 
 /** Refuses sizes of 0: a sum over nothing would leave its target unwritten. */
@@ -262,19 +289,24 @@ export interface InitialStates {
   cs?: FloatTensor | undefined;
 }
 
+/** `forwardPass`, run. */
+export function sequenceForward(...args: Parameters<typeof forwardPass>): Pass {
+  return runPasses(args[0].core, [forwardPass(...args)])[0]!;
+}
+
 /**
  * Runs one layer over all steps. The caller has checked every argument.
  *
  * @returns the results, allocated in `arena`
  */
-export function sequenceForward(
+export function* forwardPass(
   arena: Arena,
   dtype: FloatDtype,
   input: Input,
   weights: RecurrentWeights,
   initial: InitialStates,
   { training, dryRun = false }: PassOptions,
-): Pass {
+): PassRun<Pass> {
   const { cell, t, n, rows } = input;
   const { h, p } = sizesOf(cell, weights);
   const lstm = cell.kind === "LSTM";
@@ -292,17 +324,11 @@ export function sequenceForward(
   const { batchSizes, x, mask } = input;
   const pass: Pass = { cell, t, n, batchSizes, rows, x, mask, hs, cs, gates, psiC, ...norms };
   if (rows === 0) return pass; // an empty batch
-  const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
   const fields = passFields({ ...pass, hs: hs.pointer }, weights);
   fields.training = training;
   fields.chunk = chunk;
-  const work = prepareKernel(core, kernels, fields, false);
-  try {
-    if (!dryRun) kernels.forward(core.record);
-  } finally {
-    core.heap.free(work);
-  }
+  yield* prepared(arena.core, kernels, fields, dryRun, kernels.forward, false);
   return pass;
 }
 
@@ -328,7 +354,7 @@ export interface SequenceGradients {
  *
  * @param pass of `sequenceForward` with `training`; used up
  */
-export function sequenceBackward(
+export function* backwardPass(
   arena: Arena,
   dtype: FloatDtype,
   pass: Pass,
@@ -336,10 +362,9 @@ export function sequenceBackward(
   gradients: RecurrentWeights,
   { dOutput, dh, dc, dx }: SequenceGradients,
   dryRun = false,
-): void {
+): PassRun<void> {
   const { cell, rows, hs } = pass;
   if (rows === 0) return; // an empty batch
-  const { core } = arena;
   const kernels = cellKernels(arena, dtype, cell.kind);
   const da = cell.kind === "RNN" ? arena.bytes("gradients of the states", rows * hs.shape[1]! * BYTES[dtype]) : 0;
   const fields = passFields({ ...pass, hs: hs.pointer }, weights);
@@ -357,12 +382,12 @@ export function sequenceBackward(
   fields.dNormHh = pointer(gradients.normHh);
   fields.dNormC = pointer(gradients.normC);
   fields.dNormCBias = pointer(gradients.normCBias);
-  const work = prepareKernel(core, kernels, fields, true);
-  try {
-    if (!dryRun) backwardKernels(arena, dtype)[BACKWARD[cell.kind]](core.record);
-  } finally {
-    core.heap.free(work);
-  }
+  yield* prepared(arena.core, kernels, fields, dryRun, backwardKernels(arena, dtype)[BACKWARD[cell.kind]], true);
+}
+
+/** `backwardPass`, run. */
+export function sequenceBackward(...args: Parameters<typeof backwardPass>): void {
+  runPasses(args[0].core, [backwardPass(...args)]);
 }
 
 /** A pass in inference that is bound once: `Input`, and where its states are. */
@@ -402,8 +427,8 @@ export class BoundPass {
     fields.chunk = chunk;
     fields.h0 = pointer(input.h0);
     fields.c0 = pointer(input.c0);
-    fields.reversed = input.reversed ?? false;
-    fields.others = input.others ?? 0;
+    fields.reversed = input.reversed;
+    fields.others = input.others;
     this.#write();
     fields.panels = arena.bytes("packed weights", kernels.packedBytes(address) >>> 0);
     this.#write();
@@ -427,9 +452,7 @@ export class BoundPass {
     this.#write();
   }
 
-  run(): void {
-    this.#kernels.forward(this.sequence);
-  }
+  readonly run = (): void => this.#kernels.forward(this.sequence);
 }
 
 /** A layer that runs one step at a time. */

@@ -1,8 +1,8 @@
 // How kernels are divided among threads: by rows, columns or numbers that do not depend on one another, so that each number is computed
 // as by one thread. A kernel without a rule here runs on the caller's thread, and so does a call with little work.
 
-import { EXPONENTIAL, type Core, type KernelsByType } from "./instantiate.js";
-import { type Call, type Kernel, type Team } from "./team.js";
+import { EXPONENTIAL, type Core, type GraphStep, type KernelsByType, type PassRun } from "./instantiate.js";
+import { MAX_THREADS, type Call, type Kernel, type Team } from "./team.js";
 import { convScratchBytes } from "./kernels.js";
 import { BYTES, type FloatDtype } from "./tensor.js";
 import * as fields from "./wasm-fields.js";
@@ -621,6 +621,139 @@ function recurrentBackward(cell: keyof typeof CELLS): Rule {
 
 const numbers = (cost: number, ...pointers: number[]): Rule => byNumbers(cost, 0, pointers);
 
+/** Passes, which may run at the same time as others where their rows are too few to divide. */
+const PASSES: Readonly<Record<string, keyof typeof CELLS | undefined>> = {
+  rnnForward: "rnn",
+  lstmForward: "lstm",
+  gruForward: "gru",
+  rnnBackward: "rnn",
+  lstmBackward: "lstm",
+  gruBackward: "gru",
+};
+
+/** The work of a pass whose rows are too few to divide; 0 where they are not. */
+function workAlone(division: Division, address: number, cell: keyof typeof CELLS): number {
+  return readerOf(division, address, at)("n") > LEAST_ROWS ? 0 : workOf(division, address, cell).all;
+}
+
+/** A call that waits for others to run at the same time. */
+interface Waiting {
+  readonly call: Call;
+  /** Of a call that cannot be divided; else 0. */
+  readonly work: number;
+  readonly counts: Counts | undefined;
+  /** Runs it as if it had not waited. */
+  readonly run: () => void;
+}
+
+/** Where calls wait that functions make which run together: passes, and what comes after them. */
+export interface Waitings {
+  calls?: Waiting[] | undefined;
+}
+
+/**
+ * Runs functions that do not depend on one another: the first calls that they make at the same time, then the second ones, and so on.
+ *
+ * @param waitings of `divide`
+ */
+export function together(team: Team | undefined, waitings: Waitings, runs: readonly (() => void)[]): void {
+  if (!team || team.threads === 1 || runs.length < 2 || waitings.calls) {
+    for (let k = 0; k < runs.length; k++) runs[k]!();
+    return;
+  }
+  const lists = runs.map((run) => {
+    const calls: Waiting[] = (waitings.calls = []);
+    try {
+      run();
+    } finally {
+      waitings.calls = undefined;
+    }
+    return calls;
+  });
+  for (let turn = 0; ; turn++) {
+    const calls = lists.flatMap((list) => list[turn] ?? []);
+    if (calls.length === 0) return;
+    const work = calls.reduce((sum, call) => sum + call.work, 0);
+    if (calls.length < 2 || calls.length > MAX_THREADS || work < least.work || calls.some((call) => call.work === 0)) {
+      for (const { run } of calls) run();
+    } else {
+      team.run(calls.map(({ call }) => call));
+      for (const { counts } of calls) if (counts) counts.parallel++;
+    }
+  }
+}
+
+/**
+ * Puts a graph's steps in the order of their turns, which are returned: a recurrent one waits for others that do not depend on it, until
+ * a step needs its results.
+ */
+export function takeTurns(steps: GraphStep[]): number[] {
+  const rootOf = (value: GraphStep["inputs"][number]) => {
+    while (value.base) value = value.base;
+    return value;
+  };
+  const turns: number[] = [];
+  const waiting: GraphStep[] = [];
+  const results = new Set<unknown>();
+  let done = 0;
+  let turn = 0;
+  const run = (...group: GraphStep[]) => {
+    for (const step of group) {
+      steps[done++] = step;
+      turns.push(turn);
+    }
+    turn++;
+  };
+  for (const step of [...steps]) {
+    if (step.inputs.some((input) => results.has(rootOf(input)))) {
+      run(...waiting.splice(0));
+      results.clear();
+    }
+    if (step.operation?.name === "recurrent") {
+      waiting.push(step);
+      for (const output of step.outputs) results.add(rootOf(output));
+    } else {
+      run(step);
+    }
+  }
+  run(...waiting);
+  return turns;
+}
+
+/** Lets the first of the functions of each turn run all of them `together`, and the others nothing. */
+export function shareTurns(
+  runs: (() => void)[],
+  turns: readonly number[],
+  together: (runs: readonly (() => void)[]) => void,
+): void {
+  for (let first = 0, end = 0; first < runs.length; first = end) {
+    while (turns[end] === turns[first]) end++;
+    if (end - first < 2) continue;
+    const group = runs.slice(first, end);
+    runs.fill(() => {}, first, end);
+    runs[first] = () => together(group);
+  }
+}
+
+/** Runs passes to their ends: each until it is ready to compute, then `together` what is ready, and so on. */
+export function passTogether<R>(passes: readonly PassRun<R>[], together: (runs: readonly (() => void)[]) => void): R[] {
+  const results: R[] = [];
+  try {
+    for (;;) {
+      const ready: (() => void)[] = [];
+      passes.forEach((pass, i) => {
+        const { done, value } = pass.next();
+        if (!done) ready.push(value);
+        else if (!(i in results)) results[i] = value; // one that has ended stays so
+      });
+      if (ready.length === 0) return results;
+      together(ready);
+    }
+  } finally {
+    for (const pass of passes) pass.return(undefined as R); // frees what it has, where another failed
+  }
+}
+
 /** The rules, by kernel: made when they are asked for, so that an app without threads has none of them. */
 export const rules = (): Readonly<Record<string, Rule>> => ({
   gemm: product,
@@ -681,6 +814,7 @@ export const rules = (): Readonly<Record<string, Rule>> => ({
  * @param exports the names of what it exports, in order
  * @param prefix before the names by which rules find its kernels
  * @param handles kernels of the modules of the core, by their full names: those of this one are added
+ * @param waitings where calls wait while there is a list
  */
 export function divide<E>(
   kernels: KernelsByType<E>,
@@ -690,6 +824,7 @@ export function divide<E>(
   handles: Map<string, Kernel>,
   core: Core,
   teamOf: () => Team | undefined,
+  waitings: Waitings,
 ): KernelsByType<E> {
   const all: Record<FloatDtype, Record<string, unknown>> = { f64: {}, f32: {} };
   const byName = rules();
@@ -713,9 +848,15 @@ export function divide<E>(
           return teamOf()!;
         },
       };
-      const divided = (args: number[]) => {
+      const pass = PASSES[name];
+      const divided = (args: number[]): unknown => {
         const team = teamOf();
         if (!team || team.threads === 1) return run(...args);
+        if (waitings.calls && (pass || waitings.calls.length > 0)) {
+          const work = pass ? workAlone(division, args[0]!, pass) : 0;
+          waitings.calls.push({ call: [kernel, ...args], work, counts: own, run: () => divided(args) });
+          return undefined;
+        }
         const result = rule(division, args);
         if (own) own[result === false ? "below" : "parallel"]++;
         return result === false ? run(...args) : result;

@@ -16,7 +16,17 @@ import {
 } from "./instantiate.js";
 import { partsBytes } from "./parts-module.js";
 import { forSharedMemory, MAX_PAGES } from "./shared.js";
-import { divide, least, PART_BYTES, PARTS } from "./splits.js";
+import {
+  divide,
+  least,
+  PART_BYTES,
+  PARTS,
+  passTogether,
+  shareTurns,
+  takeTurns,
+  together,
+  type Waitings,
+} from "./splits.js";
 import { MAX_THREADS, Team, type Kernel } from "./team.js";
 import { describe } from "./tensor.js";
 import { heapBase, recordBytes, type Exports } from "./wasm.js";
@@ -30,6 +40,7 @@ export class SharedCore {
   /** Where the bytes of its modules are in its memory. */
   readonly #modules: [address: number, bytes: number][] = [];
   readonly #handles = new Map<string, Kernel>();
+  readonly #waitings: Waitings = {};
 
   constructor(variant: Variant) {
     const { bytes, pages } = forSharedMemory(coreBytes(variant));
@@ -37,7 +48,15 @@ export class SharedCore {
     const module = compileBytes(bytes, "variant");
     const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
     const extend = (bytes: Uint8Array<ArrayBuffer>, name: string) => this.#extend(bytes, name);
-    const core: Core = { ...coreOf(exports, memory), extend };
+    const all = (runs: readonly (() => void)[]) => together(this.team, this.#waitings, runs);
+    const core: Core = {
+      ...coreOf(exports, memory),
+      extend,
+      together: all,
+      passes: (of) => passTogether(of, all),
+      order: takeTurns,
+      join: (runs, turns) => shareTurns(runs, turns, all),
+    };
     this.core = { ...core, kernels: this.#kernels(core, bytes, exports) };
     this.#extend(partsBytes(variant), "parts", PARTS);
   }
@@ -59,7 +78,8 @@ export class SharedCore {
     this.#modules.push([address, bytes.length]);
     this.#place();
     const module = this.#modules.length - 1;
-    return divide(byDtype(exports), module, Object.keys(exports), prefix, this.#handles, core, () => this.team);
+    const team = () => this.team;
+    return divide(byDtype(exports), module, Object.keys(exports), prefix, this.#handles, core, team, this.#waitings);
   }
 
   #place(): void {

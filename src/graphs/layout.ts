@@ -1,6 +1,7 @@
 // Where the tensors of a plan lie: by their lifetimes, in one block of memory.
 
 import { mergeAxes } from "../../bindings/graph.js";
+import type { Core } from "../../bindings/instantiate.js";
 import { concat, stack } from "../ops/movement.js";
 import type { Move, Movement, Spec } from "../ops/operation.js";
 import { bytesOf, rootOf, type Step, type Value } from "./value.js";
@@ -10,7 +11,7 @@ const ALIGNMENT = 64; // a cache line
 /** Memory of one value or, one after the other, of several. */
 interface Block {
   readonly bytes: number;
-  /** The steps between which it is in use. */
+  /** The turns of the steps between which it is in use. */
   readonly first: number;
   last: number;
   place: number;
@@ -24,7 +25,7 @@ export function wholeCopy({ axes, to }: Move, size: number): number | undefined 
 }
 
 /** Lets the parts of what is joined be computed where they belong. The step is left out where all are. */
-function joinInPlace(steps: readonly Step[]): readonly Step[] {
+function joinInPlace(steps: readonly Step[]): Step[] {
   const made = new Set<Value>();
   return steps.filter(({ operation, inputs, outputs, attributes }) => {
     for (const output of outputs) if (output.inWasm && !output.base && !output.tensor) made.add(output);
@@ -63,15 +64,16 @@ function live(steps: readonly Step[], outputs: readonly Value[] | undefined): re
  * Places of all values that steps compute in wasm memory.
  *
  * @param outputs the values that are used afterwards; by default all
- * @returns the steps that are needed, the first byte of each value, and how many bytes there are
+ * @param core that computes them
+ * @returns the steps that are needed, and, where some run at the same time, the turn of each; the place of each value, and how many
+ *   bytes there are
  */
-export function layOut(
-  all: readonly Step[],
-  outputs: readonly Value[] | undefined,
-): { steps: readonly Step[]; places: Map<Value, number>; bytes: number } {
+export function layOut(all: readonly Step[], outputs: readonly Value[] | undefined, { order }: Core) {
   const steps = joinInPlace(live(all, outputs));
+  const turns = order?.(steps);
   const blocks = new Map<Value, Block>();
-  steps.forEach((step, i) => {
+  steps.forEach((step, k) => {
+    const i = turns?.[k] ?? k;
     for (const input of step.inputs) {
       const block = blocks.get(rootOf(input));
       if (block) block.last = Math.max(block.last, i);
@@ -87,9 +89,8 @@ export function layOut(
     const block = blocks.get(rootOf(output));
     if (block) block.last = Infinity;
   }
-  steps.forEach((step, i) => share(step, i, blocks));
-  const bytes = place([...new Set(blocks.values())]);
-  return { steps, places: new Map([...blocks].map(([value, { place }]) => [value, place])), bytes };
+  steps.forEach((step, i) => share(step, turns?.[i] ?? i, blocks));
+  return { steps, turns, blocks, bytes: place([...new Set(blocks.values())]) };
 }
 
 /** Gives each block a place, in gaps that earlier ones leave where there is one; returns how many bytes there are. */

@@ -273,12 +273,12 @@ export class Planner extends Builder {
   /** Gives all pending steps their memory, and binds them. */
   #bind(outputs: readonly Value[] | undefined): Calls {
     const { plan } = this;
-    const { steps, places, bytes } = layOut(this.#steps, outputs);
+    const { steps, turns, blocks, bytes } = layOut(this.#steps, outputs, this.core);
     this.#steps = [];
     this.account(bytes);
     for (const step of steps) this.accountFor(step.outputs.filter(({ inWasm, base }) => !inWasm && !base));
     const start = plan.arena.bytes("a plan", bytes);
-    for (const [value, place] of places) {
+    for (const [value, { place }] of blocks) {
       const dtype: Dtype = floatOf(value.dtype) ?? "i32";
       value.tensor = new WasmTensor(plan.arena, dtype, value.shape, start + place);
     }
@@ -295,6 +295,7 @@ export class Planner extends Builder {
         throw located(where, error);
       }
     });
+    if (turns) this.core.join!(runs, turns);
     return { runs, nodes: steps.map(({ where }) => where) };
   }
 

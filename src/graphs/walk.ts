@@ -49,7 +49,7 @@ function opsetOf(opsets: ReadonlyMap<string, number>): number {
 export function checkModel(model: OnnxModel): Program {
   const unsupported = unsupportedIn(model);
   if (unsupported.length > 0) {
-    throw new UnsupportedError("model", unsupported.join("; "), "the operators of README's guide on ONNX");
+    throw new UnsupportedError("model", unsupported.join("; "), "those of the guide on ONNX");
   }
   const functions = new Map(model.functions.map((each) => [functionKey(domainOf(each), each.name), each]));
   checkDepth(functions);
@@ -119,7 +119,7 @@ function checkNodes(nodes: readonly OnnxNode[], names: Names, outputs: readonly 
   for (const node of nodes) {
     for (const input of node.inputs) {
       if (input !== "" && !names.has(input)) {
-        throw new FormatError(nameOf(node), `input "${input}"`, "an input, an initializer or an output before it");
+        throw new FormatError(nameOf(node), `input "${input}"`, "a name that is given before it");
       }
     }
     for (const attribute of node.attributes.values()) {

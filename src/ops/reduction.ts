@@ -41,7 +41,7 @@ function reduce(name: string, code: number): Operation<ReductionAttributes> {
       const dtype = floatTypeOf(["x"], [x!]);
       const shape = reducedShape(x!.shape, attributes);
       if ((name === "max" || name === "min") && sizeOf(x!.shape) === 0 && sizeOf(shape) > 0) {
-        throw new ShapeError("x", showShape(x!.shape), `at least one number to take the ${name}imum of`);
+        throw new ShapeError("x", showShape(x!.shape), "at least one number");
       }
       return [{ dtype, shape }];
     },

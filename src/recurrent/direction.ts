@@ -1,12 +1,12 @@
 // One recurrent layer in one direction: packs ragged batches, saves all states or only checkpoints, and runs the kernels.
 
-import type { Core } from "../../bindings/instantiate.js";
+import type { Core, PassRun } from "../../bindings/instantiate.js";
 import { gatherRows, scatterRows, type Columns, type FloatTensor } from "../../bindings/kernels.js";
-import { withArena, type Arena, type WasmTensor } from "../../bindings/memory.js";
+import { Arena, type WasmTensor } from "../../bindings/memory.js";
 import {
   allocateStates,
-  sequenceBackward,
-  sequenceForward,
+  backwardPass,
+  forwardPass,
   sizesOf,
   type Cell,
   type InitialStates,
@@ -103,18 +103,18 @@ interface ForwardArgs {
 }
 
 /**
- * Runs one layer in one direction.
+ * Runs one layer in one direction. Both directions of a layer take as many turns (`runPasses`).
  *
  * @param saved   for what the backward pass needs, in inference for the states
  * @param scratch for the rest; must live as long as the states that are returned
  * @returns states [rows,P], packed, and the last ones [N,*] in the order of the caller's batch
  */
-export function forwardDirection(
+export function* forwardDirection(
   saved: Arena,
   scratch: Arena,
   dtype: FloatDtype,
   args: ForwardArgs,
-): { saved: DirectionPass; states: FloatTensor; h: Tensor; c: Tensor | undefined } {
+): PassRun<{ saved: DirectionPass; states: FloatTensor; h: Tensor; c: Tensor | undefined }> {
   const { cell, weights, ragged, x, mask, training, checkpoint } = args;
   const [t, n] = x.shape as [number, number];
   const { steps, rows, lastRows } = ragged?.indices ?? { steps: t, rows: t * n, lastRows: undefined };
@@ -124,8 +124,8 @@ export function forwardDirection(
   const packed = { ...input, x: packInput(scratch, dtype, x, ragged) };
   const inSegments = training && checkpoint < steps && rows > 0;
   const { pass, segments } = inSegments
-    ? forwardSegments(saved, scratch, dtype, packed, weights, initial, ragged?.indices.batchSizes, checkpoint)
-    : { pass: sequenceForward(saved, dtype, packed, weights, initial, { training }), segments: [] };
+    ? yield* forwardSegments(saved, scratch, dtype, packed, weights, initial, ragged?.indices.batchSizes, checkpoint)
+    : { pass: yield* forwardPass(saved, dtype, packed, weights, initial, { training }), segments: [] };
   const { hs, cs } = pass;
   const allCells = training && !inSegments; // else cs is the latest c, [N,H], in the order of the ragged batch
   const c = cs && (allCells ? lastStates(cs, n, rows, lastRows) : unsortRows(cs, ragged));
@@ -168,7 +168,7 @@ function segmentOf(input: Input, batchSizes: Int32Array | undefined, start: numb
 }
 
 /** Runs all steps in segments, and saves only the states that the segments start from. */
-function forwardSegments(
+function* forwardSegments(
   saved: Arena,
   scratch: Arena,
   dtype: FloatDtype,
@@ -177,7 +177,7 @@ function forwardSegments(
   initial: InitialStates,
   batchSizes: Int32Array | undefined,
   checkpoint: number,
-): { pass: Pass; segments: Segment[] } {
+): PassRun<{ pass: Pass; segments: Segment[] }> {
   const { cell, t, n, rows } = input;
   const { h, p } = sizesOf(cell, weights);
   const hs = allocateStates(scratch, dtype, "states", { n, rows }, p, initial.h0);
@@ -192,9 +192,12 @@ function forwardSegments(
       h: save("states", states.slice(0, segment.n)),
       c: cs && save("cells", cs.slice(0, segment.n)),
     });
-    withArena(scratch.core, (arena) =>
-      sequenceForward(arena, dtype, segment, weights, { hs: states, cs }, { training: false }),
-    );
+    const arena = new Arena(scratch.core);
+    try {
+      yield* forwardPass(arena, dtype, segment, weights, { hs: states, cs }, { training: false });
+    } finally {
+      arena.dispose();
+    }
   }
   return { pass: { ...input, hs, cs }, segments };
 }
@@ -217,20 +220,21 @@ interface BackwardArgs {
 }
 
 /**
- * Runs one layer in one direction backward.
+ * Runs one layer in one direction backward. The second direction adds to dx in its last turn, after the first has written there.
  *
  * @returns the gradients of the initial states, [N,*], in the order of the caller's batch
  */
-export function backwardDirection(
+export function* backwardDirection(
   core: Core,
   dtype: FloatDtype,
   args: BackwardArgs,
-): { h: Tensor; c: Tensor | undefined } {
+): PassRun<{ h: Tensor; c: Tensor | undefined }> {
   const { saved, weights, gradients, dOutput, dx, add, dryRun } = args;
   const { input, ragged, pass, segments, checkpoint } = saved;
   const { cell, n, rows, t } = input;
   const { h, p } = sizesOf(cell, weights);
-  return withArena(core, (arena) => {
+  const arena = new Arena(core);
+  try {
     const x = packInput(arena, dtype, saved.x, ragged);
     const dStates = dOutput && packGradient(arena, dtype, dOutput, rows, ragged);
     const stateGradient = (purpose: string, gradient: Tensor | undefined, size: number): FloatTensor => {
@@ -244,23 +248,28 @@ export function backwardDirection(
     const dInput: FloatTensor = direct ? dx.reshape([rows, d]) : arena.allocate("packed dx", dtype, [rows, d]);
     const run = (part: Pass, offset: number, arena: Arena) => {
       const [dOutput, dx] = [dStates?.slice(offset, part.rows), dInput.slice(offset, part.rows)];
-      sequenceBackward(arena, dtype, part, weights, gradients, { dOutput, dh, dc, dx }, dryRun);
+      return backwardPass(arena, dtype, part, weights, gradients, { dOutput, dh, dc, dx }, dryRun);
     };
-    if (pass) run({ ...pass, x }, 0, arena);
+    if (pass) yield* run({ ...pass, x }, 0, arena);
     for (const { start, h: h0, c: c0 } of [...segments].reverse()) {
       const end = Math.min(start + checkpoint, t);
       const { offset, ...segment } = segmentOf({ ...input, x }, ragged?.indices.batchSizes, start, end);
-      withArena(core, (scratch) => {
+      const scratch = new Arena(core);
+      try {
         const options: PassOptions = { training: true, dryRun };
-        run(sequenceForward(scratch, dtype, segment, weights, { h0, c0 }, options), offset, scratch);
-      });
+        yield* run(yield* forwardPass(scratch, dtype, segment, weights, { h0, c0 }, options), offset, scratch);
+      } finally {
+        scratch.dispose();
+      }
     }
     if (!direct && !dryRun) {
       if (add) scatterRows(dtype, rows, ragged?.paddedRows, allColumns(dInput), allColumns(dx));
       else gatherRows(dtype, dx.shape[0]! * n, ragged!.packedRows, allColumns(dInput), allColumns(dx));
     }
     return { h: unsortRows(dh, ragged), c: dc && unsortRows(dc, ragged) };
-  });
+  } finally {
+    arena.dispose();
+  }
 }
 
 /** The gradient of the states [rows,P] from that of the output. */

@@ -3,7 +3,9 @@
 
 import { UnsupportedError } from "../../bindings/errors.js";
 import type { FloatTensor } from "../../bindings/kernels.js";
-import { withArena, type Arena } from "../../bindings/memory.js";
+import { Arena, withArena } from "../../bindings/memory.js";
+import { runPasses } from "../../bindings/recurrent.js";
+import type { PassRun } from "../../bindings/instantiate.js";
 import { onnxBlocks } from "../formats/gates.js";
 import { transpose } from "../ops/movement.js";
 import { apply, type BackwardCall, type Derivative } from "../ops/operation.js";
@@ -52,15 +54,16 @@ function backward(arena: Arena, call: BackwardCall<RecurrentAttributes>): (Float
     const dX: FloatTensor = home.allocate("gradient", dtype, X.shape);
     const [dh0, dc0] = [h0, c0].map((x) => x && home.allocate("gradient", dtype, x.shape));
     const [dW, dR, dB] = [inputs.W, inputs.R, inputs.B].map((x) => x && arena.allocate("gradient", dtype, x.shape));
-    reverse.forEach((reversed, i) => {
-      withArena(core, (short) => {
+    const run = function* (reversed: boolean, i: number): PassRun<void> {
+      const short = new Arena(core);
+      try {
         const weights = mapWeights(weightsOf(inputs, i), (x) => {
           const copy = short.allocate("weights", dtype, x.shape);
           bindBlocks(x, copy, order)();
           return copy;
         });
         const gradients = mapWeights(weights, (x) => short.zeros("gradient", dtype, x.shape));
-        const { saved } = forwardDirection(short, short, dtype, {
+        const { saved } = yield* forwardDirection(short, short, dtype, {
           cell: cells[i]!,
           weights,
           ragged: uploadRagged(short, active, reversed, t, n),
@@ -73,15 +76,18 @@ function backward(arena: Arena, call: BackwardCall<RecurrentAttributes>): (Float
         const dOutput = dY && { of: dY.slice(i, 1).reshape([t, n, h]), first: 0, width: h };
         const [dhi, dci] = [state(dhn, i), state(dcn, i)];
         const args = { saved, weights, gradients, dOutput, dhn: dhi, dcn: dci, dx: dX, add: i > 0, dryRun: false };
-        const initial = backwardDirection(core, dtype, args);
+        const initial = yield* backwardDirection(core, dtype, args);
         state(dh0, i)?.set(initial.h.data);
         if (initial.c) state(dc0, i)?.set(initial.c.data);
         const results = weightsOf({ W: dW, R: dR, B: dB }, i);
         for (const name of ["weightIh", "weightHh", "biasIh", "biasHh"] as const) {
           if (results[name]) bindBlocks(gradients[name]!, results[name], inverse)();
         }
-      });
-    });
+      } finally {
+        short.dispose();
+      }
+    };
+    runPasses(core, reverse.map(run));
     const results: Named<RecurrentInput, FloatTensor> = {
       X: swapped(arena, dX),
       W: dW,

@@ -6,7 +6,7 @@ import { DtypeError, ShapeError, ValueError } from "../../bindings/errors.js";
 import { graphInstances } from "../../bindings/graph.js";
 import { kernelsOf, type FloatTensor } from "../../bindings/kernels.js";
 import { withArena, type Arena, type WasmTensor } from "../../bindings/memory.js";
-import { BoundPass, GATES, type BoundInput } from "../../bindings/recurrent.js";
+import { BoundPass, GATES, runBound, type BoundInput } from "../../bindings/recurrent.js";
 import { BYTES, checkShape, describe, showShape, sizeOf, type FloatDtype } from "../../bindings/tensor.js";
 import { onnxBlocks } from "../formats/gates.js";
 import type { Operation, Spec } from "../ops/operation.js";
@@ -130,6 +130,7 @@ function bindWhole(call: Call): () => void {
           .reshape([n, h])
       : zeros;
   const lstm = attributes.kind === "LSTM";
+  const { gatherRows } = kernelsOf(scratch, dtype);
   const steps = attributes.reverse.map((reversed, i) => {
     const last = Y_h?.pointer && Y_h.pointer + i * bytes;
     let first: number;
@@ -148,22 +149,18 @@ function bindWhole(call: Call): () => void {
       reversed,
       others,
     });
-    const from = (first + (reversed ? 0 : (t - 1) * (1 + others) * bytes)) / BYTES[dtype];
-    const to = last === undefined ? from : last / BYTES[dtype];
-    const end = from + step;
-    const { heap } = scratch.core;
-    return { ...bound, copy: to === from ? undefined : () => void heap.view(dtype).copyWithin(to, from, end) };
+    const from = first + (reversed ? 0 : (t - 1) * (1 + others) * bytes);
+    const to = last ?? from;
+    // a function: addresses in properties may be boxed, and are allocated anew whenever they are read
+    return { ...bound, copy: to === from ? undefined : () => gatherRows(1, step, 0, from, step, to, step) };
   });
   const small = isSmall(call) ? graphInstances.get(scratch.core)?.[dtype].gruSmall : undefined;
   const [one = 0, two = 0] = steps.map(({ pass }) => pass.sequence);
   // by index: iterators would be allocated
   return () => {
-    for (let k = 0; k < steps.length; k++) {
-      const { pass, pack } = steps[k]!;
-      pack();
-      if (!small) pass.run();
-    }
-    small?.(one, two);
+    for (let k = 0; k < steps.length; k++) steps[k]!.pack();
+    if (small) small(one, two);
+    else runBound(scratch.core, steps);
     for (let k = 0; k < steps.length; k++) steps[k]!.copy?.();
   };
 }
@@ -184,14 +181,14 @@ function bindRagged(call: Call, lengths: Int32Array): { index: () => void; run: 
   const offsets = new Int32Array(t + 1);
   const batchSizes = table(t);
   const [ofY, ofYh, ofYc] = [table(d * rows), table(d * n), table(d * n)];
-  const x = numbers(rows, width);
   const hs = numbers(d * (n + rows), h);
   const cs = attributes.kind === "LSTM" ? numbers(d * n, h) : undefined;
   const directions = reverse.map((reversed, i) => {
     const start = i * (n + rows); // of the direction's rows of hs
     const [h0, c0] = [hs.slice(start, n), cs?.slice(i * n, n)];
+    const x = numbers(rows, width);
     const bound = bindPass(call, i, { t, n, rows, batchSizes, x, hs: h0.pointer, cs: c0 });
-    return { ...bound, i, reversed, start, h0, c0, ofX: table(rows), ofStates: table(n) };
+    return { ...bound, i, reversed, start, x, h0, c0, ofX: table(rows), ofStates: table(n) };
   });
 
   const index = () => {
@@ -234,13 +231,13 @@ function bindRagged(call: Call, lengths: Int32Array): { index: () => void; run: 
   const run = () => {
     const packed = offsets[t]!;
     for (let k = 0; k < directions.length; k++) {
-      const { pass, pack, h0, c0, ofX, ofStates } = directions[k]!;
+      const { pack, x, h0, c0, ofX, ofStates } = directions[k]!;
       gather(packed, ofX, inputs.X!, x, width);
       start(h0, ofStates, inputs.initial_h);
       if (c0) start(c0, ofStates, inputs.initial_c);
       pack();
-      if (packed > 0) pass.run();
     }
+    if (packed > 0) runBound(scratch.core, directions);
     if (outputs.Y) gather(d * rows, ofY, hs, outputs.Y);
     if (outputs.Y_h) gather(d * n, ofYh, hs, outputs.Y_h);
     if (outputs.Y_c) gather(d * n, ofYc, cs!, outputs.Y_c);

@@ -5,7 +5,7 @@ import { StateError, UnsupportedError, ValueError } from "../../bindings/errors.
 import type { Core } from "../../bindings/instantiate.js";
 import { gatherRows, mul, type FloatTensor } from "../../bindings/kernels.js";
 import { Arena, steady, takeTensor, withArena } from "../../bindings/memory.js";
-import type { Cell, RecurrentWeights } from "../../bindings/recurrent.js";
+import { runPasses, type Cell, type RecurrentWeights } from "../../bindings/recurrent.js";
 import {
   checkTensor,
   describe,
@@ -347,10 +347,10 @@ export abstract class Recurrent<
       const owner = keep && !top ? saved : arena;
       output = owner.allocate("output", dtype, [t, n, this.#directions * stateSize]);
     }
-    const directions = ragged.map((batch, direction) =>
-      withArena(saved.core, (scratch) => {
+    const directions = withArena(saved.core, (scratch) => {
+      const passes = ragged.map((batch, direction) => {
         const i = layer * this.#directions + direction;
-        const result = forwardDirection(keep ? saved : arena, scratch, dtype, {
+        return forwardDirection(keep ? saved : arena, scratch, dtype, {
           cell: this.#cell,
           weights: this.#weights[i]!,
           ragged: batch,
@@ -360,17 +360,20 @@ export abstract class Recurrent<
           training: keep,
           checkpoint,
         });
+      });
+      return runPasses(saved.core, passes).map(({ states, h, c, saved }, direction) => {
+        const batch = ragged[direction];
         if (isCopy) {
-          const from = { of: result.states, first: 0, width: stateSize };
+          const from = { of: states, first: 0, width: stateSize };
           const to = { of: output, first: direction * stateSize, width: stateSize };
           gatherRows(dtype, t * n, batch?.outputRows ?? batch?.packedRows, from, to);
         } else {
-          output = result.states.reshape([t, n, stateSize]);
+          output = states.reshape([t, n, stateSize]);
         }
-        final.push({ h: result.h, c: result.c });
-        return result.saved;
-      }),
-    );
+        final.push({ h, c });
+        return saved;
+      });
+    });
     let mask: FloatTensor | undefined;
     if (training && dropout > 0 && !top) {
       mask = drawMask(saved, "dropout", dtype, output.shape, dropout, this.#random);
@@ -406,9 +409,9 @@ export abstract class Recurrent<
       if (mask) mul(dOutput!, mask);
       const width = layer === 0 ? this.inputSize : this.#directions * stateSize;
       const dx: FloatTensor = arena.allocate("dx", dtype, [t, n, width]);
-      directions.forEach((saved, direction) => {
+      const passes = directions.map((saved, direction) => {
         const i = layer * this.#directions + direction;
-        initial[i] = backwardDirection(own.core, dtype, {
+        return backwardDirection(own.core, dtype, {
           saved,
           weights: this.#weights[i]!,
           gradients: this.#gradients[i]!,
@@ -420,6 +423,7 @@ export abstract class Recurrent<
           dryRun,
         });
       });
+      initial.splice(layer * this.#directions, passes.length, ...runPasses(own.core, passes));
       dOutput = dx;
       if (layer === 0 && !dryRun) x = fromTimeFirst(readingOrder(dx, layout), layout);
     }

@@ -1,7 +1,9 @@
 // The bits of one thread, whatever the number of threads: layers, losses, optimizers and graphs' products over odd sizes; and which kernels
 // are divided at all.
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { least, observed, rules, type Counts } from "../../bindings/splits.js";
+import { Team } from "../../bindings/team.js";
+import { sharedCores } from "../../bindings/threads.js";
 import {
   Activation,
   Adagrad,
@@ -12,6 +14,7 @@ import {
   LayerNorm,
   Linear,
   LSTM,
+  OutOfMemoryError,
   PReLU,
   RMSprop,
   RNN,
@@ -98,6 +101,10 @@ const optimized =
 const cases: Record<string, Case> = {
   LSTM: recurrent(lstm, 20, 11, 33, {}),
   "LSTM, one row": recurrent(lstm, 300, 1, 33, {}),
+  "LSTM, one row, both directions": recurrent(lstm, 150, 1, 33, { bidirectional: true, numLayers: 2 }),
+  "LSTM, two rows, both directions, checkpoints": recurrent(lstm, 90, 2, 33, { bidirectional: true, checkpoint: 40 }),
+  "GRU, one row, both directions, ragged": recurrent(gru, 150, 1, 33, { bidirectional: true }, { lengths: [131] }),
+  "RNN, one row, both directions": recurrent(rnn, 150, 1, 65, { bidirectional: true }),
   "LSTM, unlike activations": recurrent(lstm, 20, 11, 33, { bias: false }),
   "LSTM, projected, two layers": recurrent(lstm, 20, 11, 33, { projSize: 31, numLayers: 2 }),
   "LSTM, layer-normalised": recurrent(lstm, 20, 11, 33, { layerNorm: true }),
@@ -196,6 +203,44 @@ describe.each(variants)("%s build", (variant) => {
       }
     }
   });
+});
+
+test.each([LSTM, GRU, RNN])("both directions of few rows run at the same time: %o", async (Layer) => {
+  await startThreads(2);
+  const layer = new Layer(65, 129, { bidirectional: true, seed: 1 });
+  const { output } = layer.forward(wave([150, 1, 65], "f64")); // compiles what it needs
+  layer.backward({ output });
+  const team = vi.spyOn(Team.prototype, "run");
+  onTestFinished(() => team.mockRestore());
+  layer.forward(wave([150, 1, 65], "f64"));
+  layer.backward({ output });
+  expect(team.mock.calls.map(([calls]) => calls.length)).toEqual([2, 2]);
+  await stopThreads();
+});
+
+test("a pass that fails leaves no memory behind, of either direction", async () => {
+  await startThreads(2);
+  const layer = new LSTM(33, 65, { bidirectional: true, seed: 1 }).eval();
+  const x = wave([150, 1, 33], "f64");
+  const expected = layer.forward(x).output;
+  const { heap } = sharedCores[buildInfo().variant]!.core;
+  const before = heap.bytesUsed;
+  const allocate = heap.allocate.bind(heap);
+  const sum = vi.spyOn(heap, "allocate");
+  onTestFinished(() => sum.mockRestore());
+  layer.forward(x);
+  for (let last = sum.mock.calls.length - 1; last >= 0; last--) {
+    let count = 0;
+    sum.mockImplementation((bytes, purpose) => {
+      if (count++ === last) throw new OutOfMemoryError(purpose, `${bytes} bytes`, "fewer");
+      return allocate(bytes, purpose);
+    });
+    expect(() => layer.forward(x)).toThrow(OutOfMemoryError);
+    expect(heap.bytesUsed).toBe(before);
+  }
+  sum.mockRestore();
+  expect(layer.forward(x).output).toHaveBits(expected);
+  await stopThreads();
 });
 
 test("results are plain arrays of the caller's own", async () => {
