@@ -653,32 +653,37 @@ export interface Waitings {
 
 /**
  * Runs functions that do not depend on one another: the first calls that they make at the same time, then the second ones, and so on.
+ * They run one after the other where the first of them has too little work, or some that can be divided.
  *
  * @param waitings of `divide`
  */
 export function together(team: Team | undefined, waitings: Waitings, runs: readonly (() => void)[]): void {
-  if (!team || team.threads === 1 || runs.length < 2 || waitings.calls) {
+  if (!team || team.threads === 1 || runs.length < 2 || runs.length > MAX_THREADS || waitings.calls) {
     for (let k = 0; k < runs.length; k++) runs[k]!();
     return;
   }
-  const lists = runs.map((run) => {
+  const lists: Waiting[][] = [];
+  for (const run of runs) {
     const calls: Waiting[] = (waitings.calls = []);
     try {
       run();
     } finally {
       waitings.calls = undefined;
     }
-    return calls;
-  });
+    lists.push(calls);
+    if (lists.length > 1 || (calls[0]?.work ?? 0) * runs.length >= least.work) continue;
+    for (const call of calls) call.run();
+    for (let k = 1; k < runs.length; k++) runs[k]!();
+    return;
+  }
   for (let turn = 0; ; turn++) {
     const calls = lists.flatMap((list) => list[turn] ?? []);
     if (calls.length === 0) return;
-    const work = calls.reduce((sum, call) => sum + call.work, 0);
-    if (calls.length < 2 || calls.length > MAX_THREADS || work < least.work || calls.some((call) => call.work === 0)) {
-      for (const { run } of calls) run();
-    } else {
+    if (calls.length > 1 && calls.every(({ work }) => work > 0)) {
       team.run(calls.map(({ call }) => call));
       for (const { counts } of calls) if (counts) counts.parallel++;
+    } else {
+      for (const { run } of calls) run();
     }
   }
 }
