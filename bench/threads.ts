@@ -31,19 +31,23 @@ const options = new Command("bench:threads")
   .opts<{ node?: string; threads: number; pairs: number; only?: string; out: string }>();
 runWith(options.node, "bench/threads.ts");
 
-/** Milliseconds of one measurement, at least; and of a call, at most: others are left out. */
+/** Milliseconds of one measurement, at least; and of a call, at most: others are left out, and long ones have fewer pairs. */
 const LEAST = 2;
 const MOST = 60;
+const LONG_PAIRS = 7;
 /** Pairs of a free case, whose threads start and end for each, and milliseconds until a new thread's code is compiled. */
 const FREE_PAIRS = 10;
-const FREE_WARM_UP = 50;
+const WARM_UP = 50;
 /** How much slower with threads a case may be, in percent. */
 const SLOWER = 2;
 /** Limits of the groups of calls that are summed up, in microseconds. */
 const TIMES = [10, 30, 100, 300, 1000, 10_000, Infinity];
 
-/** A call, of objects that belong to the threads that work when it is made, or `free`: of none, with the threads of the moment. */
-type Case = readonly [name: string, make: () => () => unknown, free?: boolean];
+/**
+ * A call, of objects that belong to the threads that work when it is made, or "free": of none, with the threads of the moment. A "long" one
+ * is not left out.
+ */
+type Case = readonly [name: string, make: () => () => unknown, kind?: "free" | "long"];
 
 function* cases(): Generator<Case> {
   const sizes = [
@@ -75,6 +79,27 @@ function* cases(): Generator<Case> {
         }
       }
     }
+    const [x, output] = [draw(dtype, 100, 64, 256), draw(dtype, 100, 64, 512)];
+    yield [
+      `LSTM T=100 N=64 D=256 H=512 forward+backward ${dtype}`,
+      () => {
+        const layer = new LSTM(256, 512, { dtype, seed: 1 });
+        return () => (layer.forward(x), layer.backward({ output }));
+      },
+      "long",
+    ];
+    for (const N of [1, 2, 4]) {
+      for (const [T, D, H] of sizes) {
+        const [x, output] = [draw(dtype, T, N, D), draw(dtype, T, N, 2 * H)];
+        yield [
+          `LSTM both directions T=${T} N=${N} D=${D} H=${H} forward+backward ${dtype}`,
+          () => {
+            const layer = new LSTM(D, H, { dtype, seed: 1, bidirectional: true });
+            return () => (layer.forward(x), layer.backward({ output }));
+          },
+        ];
+      }
+    }
     for (const rows of [1, 4, 16, 64, 256, 1024]) {
       const [x, y] = [draw(dtype, rows, 128), draw(dtype, rows, 64)];
       yield [
@@ -89,9 +114,9 @@ function* cases(): Generator<Case> {
         [rows],
         "i32",
       );
-      yield [`crossEntropy ${rows} x 64 ${dtype}`, () => () => crossEntropy(y, classes), true];
+      yield [`crossEntropy ${rows} x 64 ${dtype}`, () => () => crossEntropy(y, classes), "free"];
       const w = draw(dtype, 128, 64);
-      yield [`ops.matmul ${rows} x 128 x 64 ${dtype}`, () => () => matmul(x, w), true];
+      yield [`ops.matmul ${rows} x 128 x 64 ${dtype}`, () => () => matmul(x, w), "free"];
       const sequence = draw(dtype, rows, 4, 16);
       yield [
         `Conv1d T=${rows} N=4 16 to 32 forward ${dtype}`,
@@ -121,34 +146,41 @@ function time(call: () => unknown, calls: number): number {
 
 const machine = thisMachine();
 console.log(`${describeMachine(machine)}; ${buildInfo().variant} build; threads: ${options.threads}`);
-const rows: { name: string; one_us: number; several_us: number; ratio: number }[] = [];
-for (const [name, make, free = false] of cases()) {
+const rows: { name: string; one_us: number; several_us: number; ratio: number; best: number }[] = [];
+for (const [name, make, kind] of cases()) {
   if (options.only !== undefined && !name.includes(options.only)) continue;
   await stopThreads();
   const one = make();
   time(one, 3);
   const once = time(one, 3) / 1000;
-  if (once > MOST) continue;
+  if (once > MOST && kind !== "long") continue;
   await startThreads(options.threads);
   const several = make();
   const calls = Math.max(1, Math.ceil(LEAST / once));
+  const free = kind === "free";
+  const warmUp = (call: () => unknown) => time(call, Math.ceil(WARM_UP / once));
+  if (!free) warmUp(several);
   const turn = async (threads: boolean) => {
     if (free) await (threads ? startThreads(options.threads) : stopThreads());
     const call = threads ? several : one;
-    if (free) time(call, Math.ceil(FREE_WARM_UP / once));
+    if (free) warmUp(call);
     return time(call, calls);
   };
   for (let i = 0; i < 6; i++) await turn(i % 2 === 1);
   const times: [one: number, several: number][] = [];
-  for (let i = 0; i < (free ? FREE_PAIRS : options.pairs); i++) {
+  const pairs = free ? FREE_PAIRS : kind === "long" ? LONG_PAIRS : options.pairs;
+  for (let i = 0; i < pairs; i++) {
     const first = i % 2 === 1;
     const [a, b] = [await turn(first), await turn(!first)];
     times.push(first ? [b, a] : [a, b]);
   }
   const ratio = median(times.map(([a, b]) => a / b));
-  const row = { name, one_us: median(times.map(([a]) => a)), several_us: median(times.map(([, b]) => b)), ratio };
+  const [ones, others] = [times.map(([a]) => a), times.map(([, b]) => b)];
+  const best = Math.min(...ones) / Math.min(...others);
+  const row = { name, one_us: median(ones), several_us: median(others), ratio, best };
   rows.push(row);
-  console.log(`${name}: ${showTime(row.one_us)}, ${showTime(row.several_us)}: ${ratio.toFixed(2)}x`);
+  const [a, b] = [row.one_us, row.several_us].map(showTime);
+  console.log(`${name}: ${a}, ${b}: ${ratio.toFixed(2)}x, best of each ${best.toFixed(2)}x`);
 }
 await stopThreads();
 const slower = rows.filter(({ ratio }) => 1 / ratio > 1 + SLOWER / 100);
