@@ -45,7 +45,7 @@ interface Division {
  *
  * @returns the kernel's result, or true where it has none; false where there is too little work, and nothing was done
  */
-type Rule = (division: Division, args: readonly number[]) => boolean | number;
+type Rule = (division: Division, ...args: number[]) => boolean | number;
 
 /** At most a part for each thread, of `count` in multiples of `unit`: where each starts and ends. */
 function partsOf({ team }: Division, count: number, unit: number): (readonly [first: number, last: number])[] {
@@ -57,7 +57,7 @@ function partsOf({ team }: Division, count: number, unit: number): (readonly [fi
 
 /** By numbers: the count is argument `count`, and `pointers` are those of arrays that are as long. */
 function byNumbers(cost: number, count: number, pointers: readonly number[]): Rule {
-  return (division, args) => {
+  return (division, ...args) => {
     const n = args[count]!;
     if (n * cost < least.work) return false;
     const calls = partsOf(division, n, 64).map(([first, last]): Call => {
@@ -76,7 +76,7 @@ function byRows(
   cost: (args: readonly number[]) => number,
   strides: (args: readonly number[]) => Readonly<Record<number, number>>,
 ): Rule {
-  return (division, args) => {
+  return (division, ...args) => {
     const rows = args[0]!;
     if (rows < 2 || rows * cost(args) < least.work) return false;
     const pointers = Object.entries(strides(args)).map(([p, stride]) => [Number(p), stride] as const);
@@ -127,21 +127,21 @@ function productCalls(division: Division, product: Product): Call[] {
 }
 
 /** gemm itself. */
-const product: Rule = (division, args) => {
+const product: Rule = (division, ...args) => {
   const [m, n, k] = args as Product;
   if (m * n * k < least.work) return false;
   division.team.run(productCalls(division, args as Product));
   return true;
 };
 
-const linearForward: Rule = (division, args) => {
+const linearForward: Rule = (division, ...args) => {
   const [rows, inputs, outputs, x, weight, bias, y] = args as [number, number, number, number, number, number, number];
   if (rows * inputs * outputs < least.work) return false;
   division.team.run(productCalls(division, [rows, outputs, inputs, x, inputs, 1, weight, 1, inputs, bias, y, outputs]));
   return true;
 };
 
-const linearBackward: Rule = (division, args) => {
+const linearBackward: Rule = (division, ...args) => {
   const [rows, inputs, outputs, x, weight, dy, dx, dWeight, dBias] = args as [
     ...[number, number, number, number, number],
     ...[number, number, number, number],
@@ -155,7 +155,7 @@ const linearBackward: Rule = (division, args) => {
 };
 
 /** By columns, since several rows may be added to one. */
-const scatterRows: Rule = (division, args) => {
+const scatterRows: Rule = (division, ...args) => {
   const [count, width, index, from, fromStride, to, toStride, skip] = args as [
     ...[number, number, number, number],
     ...[number, number, number, number],
@@ -170,7 +170,7 @@ const scatterRows: Rule = (division, args) => {
   return true;
 };
 
-const gatherRows: Rule = (division, args) => {
+const gatherRows: Rule = (division, ...args) => {
   const [count, width, index, from, fromStride, to, toStride] = args as [
     ...[number, number, number, number],
     ...[number, number, number],
@@ -187,7 +187,7 @@ const gatherRows: Rule = (division, args) => {
 };
 
 /** dx by rows; the gradients of weight and bias before that, by columns, since dx may replace dy. */
-const layerNormBackward: Rule = (division, args) => {
+const layerNormBackward: Rule = (division, ...args) => {
   const [rows, n, x, strideX, mean, rstd, weight, dy, strideDy, dx, strideDx, dWeight, dBias] = args as [
     ...[number, number, number, number, number, number, number],
     ...[number, number, number, number, number, number],
@@ -247,11 +247,11 @@ function recordByNumbers<F extends Offsets>(
   fields: F & { readonly n: number; readonly bytes: number },
   arrays: (keyof F)[],
 ): Rule {
-  return (division, [address]) => {
-    const n = readerOf(division, address!, fields)("n");
+  return (division, address) => {
+    const n = division.core.heap.view("i32")[(address + fields.n) / 4]!;
     if (n * cost < least.work) return false;
     const moved = arrays.map((name) => [fields[name]!, division.size] as const);
-    division.team.run(recordCalls(division, address!, fields.bytes, fields.n, partsOf(division, n, 64), moved));
+    division.team.run(recordCalls(division, address, fields.bytes, fields.n, partsOf(division, n, 64), moved));
     return true;
   };
 }
@@ -271,17 +271,17 @@ function loss<F extends Offsets & { readonly bytes: number; readonly factor: num
     size: number,
   ) => { counted: keyof F; count: number; unit: number; numbers: number; arrays: Partial<Record<keyof F, number>> },
 ): Rule {
-  return (division, [address]) => {
+  return (division, address) => {
     const { core, team, size } = division;
-    const { counted, count, unit, numbers, arrays } = describe(readerOf(division, address!, fields), size);
+    const { counted, count, unit, numbers, arrays } = describe(readerOf(division, address, fields), size);
     if (count * numbers * COST.exponential < least.work) return false;
-    const factor = division.other(factorOf).run(address!) as number;
+    const factor = division.other(factorOf).run(address) as number;
     if (factor === 0) return false; // of an infinite divisor: parts would take it for one that they shall find
     const terms = core.heap.allocate(8 * count, "terms of a loss");
     try {
       const parts = partsOf(division, count, unit);
       const moved = Object.entries(arrays).map(([field, bytes]) => [fields[field]!, bytes as number] as const);
-      const calls = recordCalls(division, address!, fields.bytes, fields[counted]!, parts, moved);
+      const calls = recordCalls(division, address, fields.bytes, fields[counted]!, parts, moved);
       calls.forEach(([, record], i) => {
         core.heap.view("f64")[((record as number) + fields.factor) / 8] = factor;
         core.heap.view("i32")[((record as number) + fields.terms) / 4] = terms + 8 * parts[i]![0];
@@ -312,9 +312,9 @@ const elementwiseLoss = /* @__PURE__ */ loss("elementFactor", fields.elementLoss
 });
 
 /** Rows of a convolution over time. */
-const conv1dForward: Rule = (division, [address]) => {
+const conv1dForward: Rule = (division, address) => {
   const { size } = division;
-  const get = readerOf(division, address!, fields.convolution);
+  const get = readerOf(division, address, fields.convolution);
   const [n, t, c, o, taps, groups] = [get("n"), get("t"), get("c"), get("o"), get("taps"), get("groups")];
   if (n < 2 || (n * t * c * o * taps) / groups < least.work) return false;
   const moved = [
@@ -323,15 +323,15 @@ const conv1dForward: Rule = (division, [address]) => {
     [fields.convolution.y, get("yRow") * size],
   ] as const;
   const parts = partsOf(division, n, 1);
-  division.team.run(recordCalls(division, address!, fields.convolution.bytes, fields.convolution.n, parts, moved));
+  division.team.run(recordCalls(division, address, fields.convolution.bytes, fields.convolution.n, parts, moved));
   return true;
 };
 
 /** A graph's product of two matrices, by rows or by columns of the result; of several, by one axis of theirs. */
-const matmul: Rule = (division, [address]) => {
+const matmul: Rule = (division, address) => {
   const { size, core, team, kernel } = division;
   const ints = core.heap.view("i32");
-  const get = readerOf(division, address!, fields.product);
+  const get = readerOf(division, address, fields.product);
   const [rank, m, n, k] = [get("rank"), get("m"), get("n"), get("k")];
   const axes = get("axes") >>> 0; // an address
   const [matrices, aMatrix, bMatrix] = [0, 1, 2].map((i) => ints[axes / 4 + i]!) as [number, number, number];
@@ -342,13 +342,13 @@ const matmul: Rule = (division, [address]) => {
       [fields.product.out, n * size],
     ] as const;
     if (m < 8) return false;
-    team.run(recordCalls(division, address!, fields.product.bytes, fields.product.m, partsOf(division, m, 4), moved));
+    team.run(recordCalls(division, address, fields.product.bytes, fields.product.m, partsOf(division, m, 4), moved));
     return true;
   }
   const calls = partsOf(division, matrices, 1).map(([first, last], i): Call => {
     const to = team.record(1 + i);
     const own = to + Math.ceil(fields.product.bytes / 8) * 8; // its axis, behind the record
-    ints.copyWithin(to / 4, address! / 4, (address! + fields.product.bytes) / 4);
+    ints.copyWithin(to / 4, address / 4, (address + fields.product.bytes) / 4);
     ints.set([last - first, aMatrix, bMatrix, 0], own / 4);
     ints[(to + fields.product.axes) / 4] = own;
     ints[(to + fields.product.a) / 4]! += first * aMatrix * size;
@@ -361,9 +361,9 @@ const matmul: Rule = (division, [address]) => {
 };
 
 /** A graph's convolution, by positions of its results. */
-const convForward: Rule = (division, [address]) => {
+const convForward: Rule = (division, address) => {
   const { size, core, team, kernel } = division;
-  const get = readerOf(division, address!, fields.conv);
+  const get = readerOf(division, address, fields.conv);
   const [images, groups, count] = [get("images"), get("groups"), get("count")];
   const [outputs, k] = [get("outputs"), get("taps") * get("channels")];
   if (count < 8 || images * groups * count * outputs * k < least.work) return false;
@@ -372,7 +372,7 @@ const convForward: Rule = (division, [address]) => {
   const work = core.heap.allocate(parts.length * bytes, "scratch of threads");
   try {
     const own = get("yPositions") ? ([fields.conv.yPositions, 4] as const) : ([fields.conv.y, size] as const);
-    const calls = recordCalls(division, address!, fields.conv.bytes, fields.conv.count, parts, [
+    const calls = recordCalls(division, address, fields.conv.bytes, fields.conv.count, parts, [
       [fields.conv.positions, 4],
       own,
     ]);
@@ -542,17 +542,17 @@ function workOf(division: Division, address: number, cell: keyof typeof CELLS): 
 }
 
 function recurrentForward(cell: keyof typeof CELLS): Rule {
-  return (division, [address]) => {
-    const work = workOf(division, address!, cell);
+  return (division, address) => {
+    const work = workOf(division, address, cell);
     if (work.all < least.work) return false;
-    const pass = new PassParts(division, `${cell}Forward`, address!);
+    const pass = new PassParts(division, `${cell}Forward`, address);
     const { core, size } = division;
     const ranges = pass.ranges();
     if (ranges.length < 2 && (pass.get("rows") < FEW_ROWS || work.input < least.work * STEPS_ALONE)) return false;
     const n = pass.get("n");
     const [p, h, others] = [pass.get("p"), pass.get("h"), pass.get("others")];
     const training = pass.get("training") !== 0;
-    let base = address!;
+    let base = address;
     if (!pass.get("panels")) {
       const panels = pass.get("work"); // of which threads have their own
       division.other(`${cell}Pack`).run(base, panels);
@@ -605,14 +605,14 @@ function recurrentForward(cell: keyof typeof CELLS): Rule {
 }
 
 function recurrentBackward(cell: keyof typeof CELLS): Rule {
-  return (division, [address]) => {
-    const work = workOf(division, address!, cell);
+  return (division, address) => {
+    const work = workOf(division, address, cell);
     if (work.all < least.work) return false;
-    const pass = new PassParts(division, `${cell}Backward`, address!);
+    const pass = new PassParts(division, `${cell}Backward`, address);
     const [n, p, h] = [pass.get("n"), pass.get("p"), pass.get("h")];
     const ranges = pass.get("normIh") ? ([[0, n]] as const) : pass.ranges(); // gradients of gains are sums over all rows of each step
     pass.whole(PACK);
-    const base = pass.copy(0, address!, { h0: pass.get("hs") });
+    const base = pass.copy(0, address, { h0: pass.get("hs") });
     pass.steps(base, ranges, { mask: p, h0: p, dh: p, dc: h });
     pass.divided(GRADIENTS, base, work.all);
     return true;
@@ -854,20 +854,20 @@ export function divide<E>(
         },
       };
       const pass = PASSES[name];
-      const divided = (args: number[]): unknown => {
+      // Arguments are passed on as they come, and kept by nothing here: else an array would be allocated for each call.
+      const later = (...args: number[]): void => {
+        const work = pass ? workAlone(division, args[0]!, pass) : 0;
+        waitings.calls!.push({ call: [kernel, ...args], work, counts: own, run: () => void divided(...args) });
+      };
+      const divided = (...args: number[]): unknown => {
         const team = teamOf();
         if (!team || team.threads === 1) return run(...args);
-        if (waitings.calls && (pass || waitings.calls.length > 0)) {
-          const work = pass ? workAlone(division, args[0]!, pass) : 0;
-          waitings.calls.push({ call: [kernel, ...args], work, counts: own, run: () => divided(args) });
-          return undefined;
-        }
-        const result = rule(division, args);
+        if (waitings.calls && (pass || waitings.calls.length > 0)) return later(...args);
+        const result = rule(division, ...args);
         if (own) own[result === false ? "below" : "parallel"]++;
         return result === false ? run(...args) : result;
       };
-      all[dtype][name] =
-        run.length === 1 ? (record: number) => divided([record]) : (...args: number[]) => divided(args);
+      all[dtype][name] = divided;
     }
   }
   return all as KernelsByType<E>;
