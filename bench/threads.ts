@@ -75,6 +75,7 @@ function* cases(): Generator<Case> {
               const layer = new Layer(D, H, { dtype, seed: 1 });
               return () => (layer.forward(x), layer.backward({ output }));
             },
+            N === 32 && H === 256 ? "long" : undefined,
           ];
         }
       }
@@ -159,7 +160,7 @@ for (const [name, make, kind] of cases()) {
   const calls = Math.max(1, Math.ceil(LEAST / once));
   const free = kind === "free";
   const warmUp = (call: () => unknown) => time(call, Math.ceil(WARM_UP / once));
-  if (!free) warmUp(several);
+  if (!free) for (const call of [one, several]) warmUp(call);
   const turn = async (threads: boolean) => {
     if (free) await (threads ? startThreads(options.threads) : stopThreads());
     const call = threads ? several : one;
