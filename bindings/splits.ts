@@ -725,7 +725,7 @@ export function takeTurns(steps: GraphStep[]): number[] {
   return turns;
 }
 
-/** Lets the first of the functions of each turn run all of them `together`, and the others nothing. */
+/** Lets the first of the functions of each turn run all of them `together`. The others throw what they threw there, or do nothing. */
 export function shareTurns(
   runs: (() => void)[],
   turns: readonly number[],
@@ -734,9 +734,29 @@ export function shareTurns(
   for (let first = 0, end = 0; first < runs.length; first = end) {
     while (turns[end] === turns[first]) end++;
     if (end - first < 2) continue;
-    const group = runs.slice(first, end);
-    runs.fill(() => {}, first, end);
-    runs[first] = () => together(group);
+    let failed = 0;
+    let failure: unknown;
+    const group = runs.slice(first, end).map((run, i) => () => {
+      try {
+        run();
+      } catch (error) {
+        failed = i;
+        throw (failure = error);
+      }
+    });
+    for (let i = 0; i < group.length; i++) {
+      runs[first + i] = () => {
+        if (i === failed && i > 0) throw failure;
+      };
+    }
+    runs[first] = () => {
+      failed = 0;
+      try {
+        together(group);
+      } catch (error) {
+        if (failed === 0) throw error;
+      }
+    };
   }
 }
 

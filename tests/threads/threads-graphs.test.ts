@@ -93,3 +93,26 @@ test("branches run at the same time", async () => {
   expect(sizes(() => lstms(150, 1, "both"))).toEqual([both, both, both, both]);
   expect(sizes(() => lstms(150, 1, "one", true))).not.toContain(both);
 });
+
+test("an error in a branch names its node", async () => {
+  await startThreads(2);
+  const numbers = (shape: number[], start: number) => onnxTensor("f32", shape, [...wave(shape, "f32", start).data]);
+  const [w, r] = [numbers([1, 260, 33], 1), numbers([1, 260, 65], 2)];
+  const nodes = [
+    node("LSTM", ["x", "w", "r", "", "first"], ["a"], { hidden_size: 65 }),
+    node("LSTM", ["x", "w", "r", "", "second"], ["b"], { hidden_size: 65 }),
+    node("Concat", ["a", "b"], ["y"], { axis: 1 }),
+  ];
+  const inputs = { x: ["f32", [9, 1, 33]], first: ["i32", [1]], second: ["i32", [1]] } as const;
+  const model = fromOnnx(onnxFile(graph(inputs, { y: ["f32", undefined] }, nodes, { w, r })));
+  const feeds = (first: number, second: number) =>
+    model.run({
+      x: wave([9, 1, 33], "f32"),
+      first: { data: Int32Array.of(first), shape: [1] },
+      second: { data: Int32Array.of(second), shape: [1] },
+    });
+  feeds(9, 8);
+  expect(() => feeds(10, 8)).toThrow(/^node a .*got 10/);
+  expect(() => feeds(9, 10)).toThrow(/^node b .*got 10/);
+  expect(feeds(9, 8).y).toBeDefined();
+});
